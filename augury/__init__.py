@@ -1,0 +1,1 @@
+"""Nouns that several stages share: parameters, images, features, fidelity, statistics."""

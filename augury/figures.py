@@ -1,0 +1,35 @@
+"""Pictures: grids of images as PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from augury.images import ImageSet
+from augury.outputs import whole_file
+
+PREVIEW_PER_CLASS = 10  # images of each class in the grids of data/previews
+GAP = 2  # pixels between the images of a grid
+SHORTEST_TILE = 56  # pixels; smaller images are enlarged by whole factors so that they can be looked at
+
+
+def class_grid(images: ImageSet, per_class: int = PREVIEW_PER_CLASS) -> np.ndarray:
+    """The first `per_class` images of each class, one class a row -> (height, width, C) uint8.
+
+    Classes with fewer images leave the rest of their row white.
+    """
+    enlarge = max(1, -(-SHORTEST_TILE // images.size))
+    tile = images.size * enlarge
+    rows = len(images.class_names)
+    grid = np.full((rows * (tile + GAP) - GAP, per_class * (tile + GAP) - GAP, images.channels), 255, np.uint8)
+    for label in range(rows):
+        for column, image in enumerate(images.pixels[images.labels == label][:per_class]):
+            top, left = label * (tile + GAP), column * (tile + GAP)
+            grid[top : top + tile, left : left + tile] = image.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    return grid
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 1 or 3) uint8 as a PNG file."""
+    with whole_file(path) as partial:
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(partial, format="PNG")

@@ -1,0 +1,163 @@
+"""Labelled image sets: uint8 arrays in memory, Parquet shards on disk.
+
+This is the only file that knows pixel ranges: uint8 in [0, 255] at rest, float32 in [-1, 1] inside networks.
+The shards carry Hugging Face feature metadata, so `datasets.load_dataset("parquet", data_dir=...)` opens them as
+Image and ClassLabel columns.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+
+from augury.errors import UserError
+from augury.outputs import whole_directory
+
+ROWS_PER_SHARD = 10_000
+PNG_COMPRESS_LEVEL = 1  # small images: level 9 is 5% smaller and several times slower
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N labelled images of one size, with where each came from.
+
+    pixels: (N, H, W, C) uint8, C = 1 (gray) or 3 (RGB).
+    labels: (N,) int64, indices into class_names.
+    provenance: column name -> (N,) array (integers, floats or strings); at least origin, seed and index.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    provenance: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.pixels)
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[3] not in (1, 3):
+            raise ValueError(f"pixels: {self.pixels.dtype} {self.pixels.shape}, expected uint8 (N, H, W, 1 or 3)")
+        for name, column in {"labels": self.labels, **self.provenance}.items():
+            if len(column) != count:
+                raise ValueError(f"{name}: {len(column)} values for {count} images")
+        if count and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
+            raise ValueError(f"labels outside 0..{len(self.class_names) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def channels(self) -> int:
+        return self.pixels.shape[3]
+
+    @property
+    def size(self) -> int:
+        """Height in pixels; the pipeline's images are square."""
+        return self.pixels.shape[1]
+
+    def select(self, rows: np.ndarray) -> "ImageSet":
+        """The images at `rows` (indices or a boolean mask), in that order."""
+        provenance = {name: column[rows] for name, column in self.provenance.items()}
+        return ImageSet(self.pixels[rows], self.labels[rows], self.class_names, provenance)
+
+    def counts(self) -> list[int]:
+        """Images per class, in the order of class_names."""
+        return np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+
+    def content_hashes(self) -> list[bytes]:
+        """A digest of each image's pixels, equal for exact duplicates whatever file they came from."""
+        return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self.pixels]
+
+    def write(self, directory: Path) -> None:
+        """Write Parquet shards 00000-of-00002.parquet, 00001-of-00002.parquet, ... with the images as PNG."""
+        with whole_directory(directory) as partial:
+            shards = max(1, -(-len(self) // ROWS_PER_SHARD))
+            for shard in range(shards):
+                rows = self.select(np.arange(shard * ROWS_PER_SHARD, min((shard + 1) * ROWS_PER_SHARD, len(self))))
+                name = f"{shard:05d}-of-{shards:05d}.parquet"
+                pq.write_table(rows._table(), partial / name, compression="zstd")
+
+    def _table(self) -> pa.Table:
+        columns = {
+            "image": pa.array(
+                [{"bytes": encode_png(image), "path": None} for image in self.pixels],
+                type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+            ),
+            "label": pa.array(self.labels, type=pa.int64()),
+            **{name: pa.array(column) for name, column in self.provenance.items()},
+        }
+        table = pa.table(columns)
+        features: dict[str, object] = {
+            name: {"dtype": str(table.schema.field(name).type).replace("double", "float64"), "_type": "Value"}
+            for name in self.provenance
+        }
+        features["image"] = {"_type": "Image"}
+        features["label"] = {"names": list(self.class_names), "_type": "ClassLabel"}
+        metadata = {"info": {"features": {name: features[name] for name in columns}}}
+        return table.replace_schema_metadata({"huggingface": json.dumps(metadata)})
+
+    @classmethod
+    def read(cls, directory: Path) -> "ImageSet":
+        """Read what `write` wrote. Raises UserError where the folder holds no shard or a damaged one."""
+        paths = sorted(directory.glob("*.parquet"))
+        if not paths:
+            raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
+        expected = int(paths[0].stem.rpartition("-")[2])
+        if len(paths) != expected:
+            raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {expected}")
+        try:
+            table = pa.concat_tables([pq.read_table(path) for path in paths])
+            features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+            class_names = tuple(features["label"]["names"])
+            images = [decode_image(row["bytes"]) for row in table["image"].to_pylist()]
+        except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
+            raise UserError(f"{directory}: not a readable image set ({error})") from error
+        pixels = np.stack(images) if images else np.zeros((0, 1, 1, 1), np.uint8)
+        provenance = {name: table[name].to_numpy() for name in table.column_names if name not in ("image", "label")}
+        return cls(pixels, table["label"].to_numpy(), class_names, provenance)
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """One set after the other; keeps the provenance columns that all of them have."""
+    if len({images.class_names for images in sets}) != 1:
+        raise ValueError("image sets with different class names cannot be joined")
+    shared = [name for name in sets[0].provenance if all(name in images.provenance for images in sets)]
+    return ImageSet(
+        np.concatenate([images.pixels for images in sets]),
+        np.concatenate([images.labels for images in sets]),
+        sets[0].class_names,
+        {name: np.concatenate([images.provenance[name] for images in sets]) for name in shared},
+    )
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """(H, W, 1 or 3) uint8 -> PNG bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(
+        buffer, format="PNG", compress_level=PNG_COMPRESS_LEVEL
+    )
+    return buffer.getvalue()
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Encoded bytes of a gray or RGB image -> (H, W, 1 or 3) uint8."""
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def to_network(pixels: np.ndarray) -> torch.Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def from_network(images: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) float in [-1, 1] -> (N, H, W, C) uint8; values outside are clamped."""
+    scaled = (images.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,53 @@
+"""Files and folders that appear whole or not at all.
+
+Everything is written under a temporary name beside its destination and renamed at the end, so that a full disk,
+an exception or a kill never leaves something half-written under the name that the next stage reads.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: image and array writers choose the format by it.
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that replaces `path` when the block ends without an exception."""
+    partial = path.with_name(f".partial-{path.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a kill
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` with a stable layout: keys in the order given, floats in full, one trailing newline.
+
+    Raises ValueError on NaN or infinity, which JSON cannot hold and no result may contain.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,230 @@
+"""params.yaml as frozen, typed sections. An unknown, missing or mistyped key is an error that says what is allowed."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from augury.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+Config = TypeVar("Config")
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+# A name becomes a file name and a DVC stage name.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_+]+$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Prepare(Section):
+    source: Literal["fashion_mnist", "digits", "imagefolder"]
+    folder: str
+    image_size: PositiveInt
+    color: Literal["auto", "gray", "rgb"]
+    labels_per_class: Annotated[int, Field(ge=2)] | None
+    validation_fraction: Fraction
+    test_fraction: Fraction
+    imbalance_ratio: Annotated[float, Field(ge=1)] | None
+    unreadable: Literal["stop", "skip"]
+
+    @model_validator(mode="after")
+    def _size_suits_the_generators(self) -> Self:
+        allowed = [base * 2**level for level in range(1, 8) for base in (4, 5, 6, 7)]
+        if self.image_size not in allowed:
+            nearest = sorted(sorted(allowed, key=lambda size: abs(size - self.image_size))[:4])
+            raise ValueError(
+                f"image_size {self.image_size} is not 4, 5, 6 or 7 times a power of two; nearest allowed: "
+                + ", ".join(map(str, nearest))
+            )
+        if self.imbalance_ratio is not None and self.labels_per_class is None:
+            raise ValueError("imbalance_ratio needs labels_per_class, the budget of the largest class")
+        return self
+
+
+class Transform(Section):
+    name: str
+    kwargs: dict[str, Any]
+
+
+class Augment(Section):
+    copies: PositiveInt
+    transforms: Annotated[list[Transform], Field(min_length=1)]
+
+
+class Training(Section):
+    """What every generator's training has. Budgets are in thousands of images."""
+
+    network: dict[str, int | float | bool | str]  # checked against the network's own Config
+    total_kimg: PositiveFloat
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    ema_halflife_kimg: PositiveFloat
+    grid_every_kimg: PositiveFloat
+
+
+class GanTraining(Training):
+    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    diffaugment: list[Literal["brightness", "saturation", "contrast", "translation", "cutout"]]
+
+
+class TrainVae(Training):
+    kl_weight: PositiveFloat
+    warmup_kimg: Annotated[float, Field(ge=0)]
+
+
+class Sample(Section):
+    generators: Annotated[list[Name], Field(min_length=1)]
+    per_class: PositiveInt
+    batch_size: PositiveInt
+
+
+class Score(Section):
+    resolution: Annotated[int, Field(ge=32)]
+    halvings: PositiveInt
+    inception_weights: str
+
+
+class Head(Section):
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    l2_penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
+
+
+class Arm(Section):
+    """How an arm builds its training set; the real training images are always part of it.
+
+    synthetic: generator -> synthetic images per real training image.
+    """
+
+    classic: bool = False
+    synthetic: dict[Name, PositiveFloat] = {}
+
+
+class Classify(Section):
+    backbone: str
+    resolution: Annotated[int, Field(ge=32)]
+    head: Head
+    seeds: Annotated[list[Seed], Field(min_length=2)]
+    arms: Annotated[dict[Name, Arm], Field(min_length=1)]
+
+
+class Compare(Section):
+    baseline: str
+    confidence: Fraction
+    resamples: Annotated[int, Field(ge=1000)]
+
+
+class Report(Section):
+    progress_grids: PositiveInt
+
+
+class Params(Section):
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda"]
+    prepare: Prepare
+    augment: Augment
+    train_gan: dict[Name, GanTraining]
+    train_vae: TrainVae
+    sample: Sample
+    score: Score
+    classify: Classify
+    compare: Compare
+    report: Report
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        trained = [*self.train_gan, "vae"]
+        for generator in self.sample.generators:
+            if generator not in trained:
+                raise ValueError(_unknown("sample.generators", generator, trained))
+        for arm, recipe in self.classify.arms.items():
+            for generator in recipe.synthetic:
+                if generator not in self.sample.generators:
+                    raise ValueError(_unknown(f"classify.arms.{arm}.synthetic", generator, self.sample.generators))
+        if self.compare.baseline not in self.classify.arms:
+            raise ValueError(_unknown("compare.baseline", self.compare.baseline, self.classify.arms))
+        if len(set(self.classify.seeds)) < len(self.classify.seeds):
+            raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
+        return self
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the whole file.
+
+    Raises UserError with one line per faulty key. YAML 1.2 as DVC reads it: 1e-3 is a number, `no` a string.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected the keys {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(_explain(error, Params)) from error
+
+
+def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Config:
+    """`values` (the mapping at `key` of params.yaml) as the network's own config dataclass.
+
+    Raises UserError on an unknown, missing or mistyped key, as `load` does.
+    """
+    try:
+        # By way of JSON: in strict mode pydantic takes a dataclass from JSON, but not from a Python mapping.
+        return TypeAdapter(config).validate_json(json.dumps(values), strict=True, extra="forbid")
+    except ValidationError as error:
+        raise UserError(_explain(error, config, prefix=key)) from error
+
+
+def _explain(error: ValidationError, model: type, prefix: str = "") -> str:
+    """One line per problem: the key's path, what it holds, what is allowed."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(map(str, [*filter(None, [prefix]), *problem["loc"]]))
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        match problem["type"]:
+            case "extra_forbidden" | "unexpected_keyword_argument":
+                lines.append(f"{key}: unknown key; choose from {', '.join(_keys_at(model, problem['loc'][:-1]))}")
+            case "missing":
+                lines.append(f"{key}: missing")
+            case "literal_error":
+                allowed = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+                lines.append(f"{key}: unknown {problem['input']!r}; choose from {allowed}")
+            case "value_error":  # raised by a validator of this file, which words it in full
+                section = f"{key}." if key else ""
+                lines.append(f"{section}{problem['ctx']['error']}")
+            case _:
+                lines.append(f"{key}: {problem['input']!r}: {message}")
+    return "\n".join(lines)
+
+
+def _keys_at(model: type, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that `model` allows at `location`."""
+    annotation: Any = model
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:  # a list or a mapping: the type of its values
+            annotation = get_args(annotation)[-1]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return [field.name for field in dataclasses.fields(annotation)]
+
+
+def _unknown(key: str, value: object, allowed: Iterable[str]) -> str:
+    return f"{key}: unknown {value!r}; choose from {', '.join(allowed)}"

@@ -1,0 +1,70 @@
+"""Labelled image sets out of a trained generator, every image seeded by what it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from augury.figures import class_grid, write_png
+from augury.images import ImageSet, from_network
+from augury.seeding import derive_seed
+
+
+def balanced_labels(classes: int, per_class: int) -> np.ndarray:
+    """0, 1, ..., classes - 1, 0, 1, ...: (classes * per_class,) int64; any prefix is balanced to within one."""
+    return np.tile(np.arange(classes), per_class)
+
+
+@torch.no_grad()
+def sample_images(
+    network: Any,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    origin: str,
+    seed: int,
+    device: torch.device,
+    batch_size: int = 250,
+) -> ImageSet:
+    """Draw one image per label, (N,) int64.
+
+    Image i of a class depends on (seed, origin, class, i) alone: not on the batch size, nor on how many are drawn. Its
+    seed is recorded, with its index within the class. Sampled in float32, since it takes seconds.
+    """
+    indices = np.zeros(len(labels), np.int64)  # of each image within its class
+    for label in range(len(class_names)):
+        of_class = labels == label
+        indices[of_class] = np.arange(of_class.sum())
+    seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
+
+    pixels = []
+    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", disable=len(labels) < 1000):
+        stop = start + batch_size
+        generators = [torch.Generator().manual_seed(image_seed) for image_seed in seeds[start:stop]]
+        batch = torch.from_numpy(labels[start:stop]).to(device)
+        pixels.append(from_network(network.sample(batch, generator=generators)))
+    return ImageSet(
+        np.concatenate(pixels),
+        labels,
+        tuple(class_names),
+        {"origin": np.full(len(labels), origin), "seed": np.array(seeds, np.int64), "index": indices},
+    )
+
+
+def write_progress(
+    folder: Path,
+    kimg: float,
+    network: Any,
+    class_names: Sequence[str],
+    origin: str,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """Write a grid of what the generator draws after `kimg` thousand images, always from the same seeds."""
+    per_class = 8
+    labels = balanced_labels(len(class_names), per_class)
+    images = sample_images(network, labels, class_names, origin=origin, seed=seed, device=device)
+    write_png(folder / "progress" / f"kimg_{round(kimg):05d}.png", class_grid(images, per_class))

@@ -1,0 +1,168 @@
+"""Which images are learned from, which choose between settings, and which are kept for the test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augury.errors import UserError
+from augury.images import ImageSet
+from augury.params import Prepare
+
+STREAM = 1797  # keeps these draws apart from others that start from the same seed
+POOL, VALIDATION = range(2)
+LISTED_CLASSES = 20  # at most, in an error message
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three sets without an image in common, not even an exact copy under another name.
+
+    duplicates_removed: for "test" and "validation", the images left out because that split has the same pixels.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    duplicates_removed: dict[str, int]
+
+
+def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *, prepare: Prepare, seed: int) -> Splits:
+    """Draw train and validation within the label budget, and carve a test split where the source has none.
+
+    The pool is shuffled once per seed, and every class is taken from the front. Whether a place in that order is
+    for validation depends on the place alone. So a larger budget keeps the images of a smaller one, each on its
+    side, and adds to them (but a train image leaves when its exact copy joins the validation split).
+
+    pool: images to draw from. test, validation: the source's own splits, or None. All have an `index` column.
+    Each result is in the order of `index`. Raises UserError where a class has too few images.
+    """
+    budgeted = prepare.labels_per_class is not None
+    pool = _shuffle(pool, seed, POOL)
+    if test is None:
+        test, pool = _cut(pool, _places(pool) < _test_counts(pool, prepare.test_fraction)[pool.labels])
+
+    # What the test split shows may neither be learned from nor choose between settings.
+    pool, removed_for_test = _without_copies(pool, test)
+    if validation is not None:
+        validation, removed = _without_copies(validation, test)
+        removed_for_test += removed
+
+    budgets = label_budgets(prepare, len(pool.class_names)) if budgeted else np.array(pool.counts())
+    held = np.array([validation_count(budget, prepare.validation_fraction) for budget in budgets])
+    own_validation = validation is not None
+    if validation is None:
+        for_validation = validation_places(budgets.max(), prepare.validation_fraction)
+        places = _places(pool)
+        within = places < budgets[pool.labels]
+        validation, pool = _cut(pool, within & for_validation[np.where(within, places, 0)])
+    elif budgeted:
+        _require(held, validation.counts(), pool.class_names, prepare, "in the validation split")
+        validation = _front(_shuffle(validation, seed, VALIDATION), held)
+    else:
+        _require(np.ones_like(held), validation.counts(), pool.class_names, prepare, "in the validation split")
+
+    pool, removed_for_validation = _without_copies(pool, validation)
+    if not budgeted:
+        _require(np.ones_like(held), pool.counts(), pool.class_names, prepare, "left to train on")
+        train = pool
+    elif own_validation:
+        _require(budgets - held, pool.counts(), pool.class_names, prepare, "left to train on")
+        train = _front(pool, budgets - held)
+    else:
+        available = np.add(pool.counts(), validation.counts())
+        _require(budgets, available, pool.class_names, prepare, "left after the test split")
+        train = _front(pool, budgets - held)
+    return Splits(
+        _in_order(train),
+        _in_order(validation),
+        _in_order(test),
+        {"test": removed_for_test, "validation": removed_for_validation},
+    )
+
+
+def label_budgets(prepare: Prepare, class_count: int) -> np.ndarray:
+    """(K,) int64: labels for each class, validation included; at least 2.
+
+    With imbalance_ratio r, class k of K has r^(-k / (K - 1)) times the labels of the first: the long-tailed
+    protocol of Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", section 5.1.
+    """
+    assert prepare.labels_per_class is not None
+    ratio = 1.0 if prepare.imbalance_ratio is None else prepare.imbalance_ratio
+    exponents = -np.arange(class_count) / max(class_count - 1, 1)
+    return np.maximum(2, np.rint(prepare.labels_per_class * ratio**exponents)).astype(np.int64)
+
+
+def validation_count(budget: int, fraction: float) -> int:
+    """Labels out of `budget` that are kept for validation: the rounded share, but one at least on either side.
+
+    Grows with the budget in steps of 0 and 1, so that validation_places can be read off it.
+    """
+    return max(min(budget, 1), min(budget - 1, int(budget * fraction + 0.5)))
+
+
+def validation_places(budget: int, fraction: float) -> np.ndarray:
+    """(budget,) bool: whether each place in a class's order is for validation.
+
+    The first b places hold validation_count(b, fraction) of them, whatever b up to `budget`.
+    """
+    counts = [validation_count(first, fraction) for first in range(budget + 1)]
+    return np.diff(counts) > 0
+
+
+def _test_counts(pool: ImageSet, fraction: float) -> np.ndarray:
+    """(K,) images of each class for the test split: the rounded share, at least 1."""
+    return np.maximum(1, np.rint(np.array(pool.counts()) * fraction)).astype(np.int64)
+
+
+def _shuffle(images: ImageSet, seed: int, purpose: int) -> ImageSet:
+    return images.select(np.random.default_rng([seed, STREAM, purpose]).permutation(len(images)))
+
+
+def _in_order(images: ImageSet) -> ImageSet:
+    return images.select(np.argsort(images.provenance["index"], kind="stable"))
+
+
+def _places(images: ImageSet) -> np.ndarray:
+    """(N,) int64: how many images of the same class come before each image."""
+    places = np.empty(len(images), np.int64)
+    for label in range(len(images.class_names)):
+        rows = np.flatnonzero(images.labels == label)
+        places[rows] = np.arange(len(rows))
+    return places
+
+
+def _cut(images: ImageSet, chosen: np.ndarray) -> tuple[ImageSet, ImageSet]:
+    """The chosen images ((N,) bool) and the others."""
+    return images.select(chosen), images.select(~chosen)
+
+
+def _front(images: ImageSet, counts: np.ndarray) -> ImageSet:
+    """The first counts[k] images of each class k."""
+    return images.select(_places(images) < counts[images.labels])
+
+
+def _without_copies(images: ImageSet, held_out: ImageSet) -> tuple[ImageSet, int]:
+    """The images whose pixels `held_out` does not have, and how many were left out."""
+    hashes = set(held_out.content_hashes())
+    copies = np.fromiter((value in hashes for value in images.content_hashes()), bool, len(images))
+    return images.select(~copies), int(copies.sum())
+
+
+def _require(
+    needed: np.ndarray, available: np.ndarray | list[int], class_names: tuple[str, ...], prepare: Prepare, where: str
+) -> None:
+    """Raise UserError where a class has fewer images than needed. needed, available: (K,)."""
+    for name, count, found in zip(class_names, needed, available, strict=True):
+        if found >= count:
+            continue
+        asked = prepare.labels_per_class
+        need = "all" if asked is None else f"{asked}"
+        share = "" if count == asked else f", {count} needed"
+        pairs = list(zip(class_names, available, strict=True))
+        listed = ", ".join(f"{other} {images}" for other, images in pairs[:LISTED_CLASSES])
+        more = f" and {len(pairs) - LISTED_CLASSES} more" if len(pairs) > LISTED_CLASSES else ""
+        advice = "add images or remove the class" if asked is None else "lower it or set null"
+        raise UserError(
+            f"prepare.labels_per_class: {need} asked, but class {name!r} has {found} {where}{share} "
+            f"(classes: {listed}{more}); {advice}"
+        )

@@ -1,0 +1,35 @@
+"""What every stage shares: read params, keep the cost ledger, turn a foreseen error into one line."""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from augury import params
+from augury.errors import UserError
+from augury.outputs import write_json
+
+COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked outputs must not
+
+
+def run(name: str, main: Callable[[params.Params], None]) -> None:
+    """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error.
+
+    name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan".
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    started = time.perf_counter()
+    try:
+        main(params.load())
+    except (UserError, OSError) as error:
+        for line in str(error).splitlines():
+            logging.error("%s: %s", name, line)
+        sys.exit(1)
+    seconds = time.perf_counter() - started
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    write_json(
+        COSTS / f"{name}.json",
+        {"stage": name, "seconds": round(seconds, 2), "peak_memory_mib": round(peak_kib / 1024)},
+    )

@@ -1,0 +1,121 @@
+"""Train and test the classifier on one arm's training set, on every seed: `python -m stages.classify classic+dcgan`.
+
+This is the only stage that opens the test split, once per arm and seed, after everything has been chosen on validation.
+All arms take the same optimiser steps at the same batch size; a seed gives each arm the same initialisation.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from augury.errors import UserError
+from augury.features import backbone_levels
+from augury.images import ImageSet
+from augury.outputs import whole_directory, write_json
+from augury.params import Arm, Head, Params
+from augury.seeding import seeded
+from augury.stage import run
+from augury.statistics import classification_metrics
+from augury.training import choose_device
+from models.classifiers import fit_linear_heads
+
+
+@dataclass(frozen=True)
+class Features:
+    """One image set as the head sees it: values (N, D) float32, labels (N,) int64, both on the device."""
+
+    values: torch.Tensor
+    labels: torch.Tensor
+
+
+def choose_synthetic(images: ImageSet, count: int, generator: str) -> ImageSet:
+    """The first `count` images, balanced over the classes as they were drawn. Raises UserError if there are fewer."""
+    if len(images) < count:
+        raise UserError(
+            f"classify.arms: {count} images of {generator} asked for, but sample.per_class gives {len(images)}"
+        )
+    return images.select(np.arange(count))
+
+
+def training_sets(recipe: Arm, real: ImageSet) -> Mapping[str, ImageSet]:
+    """The image sets that an arm trains on, by where they come from."""
+    sets = {"real": real}
+    if recipe.classic:
+        sets["classic"] = ImageSet.read(Path("data/classic"))
+    for generator, ratio in recipe.synthetic.items():
+        synthetic = ImageSet.read(Path("data/synthetic") / generator)
+        sets[generator] = choose_synthetic(synthetic, round(ratio * len(real)), generator)
+    return sets
+
+
+def train_and_test(train: Features, validation: Features, test: Features, classes: int, head: Head, seed: int) -> dict:
+    """One seed of one arm: heads over the L2 penalties, the best validation likelihood, then the test split once."""
+    weights, biases = fit_linear_heads(
+        train.values,
+        train.labels,
+        classes,
+        l2_penalties=head.l2_penalties,
+        steps=head.steps,
+        batch_size=head.batch_size,
+        learning_rate=head.learning_rate,
+        generator=seeded(seed, "head"),
+    )
+    logits = validation.values @ weights + biases[:, None]  # (P, N, K)
+    likelihoods = torch.stack([F.cross_entropy(of_head, validation.labels) for of_head in logits])
+    best = int(likelihoods.argmin())
+    probabilities = (test.values @ weights[best] + biases[best]).softmax(dim=1)
+    return {
+        **classification_metrics(probabilities.cpu().numpy(), test.labels.cpu().numpy()),
+        "l2_penalty": head.l2_penalties[best],
+        "validation_accuracy": float((logits[best].argmax(dim=1) == validation.labels).float().mean()),
+        "validation_nll": float(likelihoods[best]),
+    }
+
+
+def main(params: Params, arm: str) -> None:
+    classify = params.classify
+    if arm not in classify.arms:
+        raise UserError(f"classify.arms: unknown {arm!r}; choose from {', '.join(classify.arms)}")
+    device = choose_device(params.device)
+    extractor = backbone_levels(classify.backbone, classify.resolution)
+    real = ImageSet.read(Path("data/splits/train"))
+    sets = training_sets(classify.arms[arm], real)
+
+    # The head sees features standardised by the real training images, the same scale for every arm.
+    real_features = extractor(real, device)
+    mean, deviation = real_features.mean(axis=0), real_features.std(axis=0) + 1e-3
+
+    def standardised(*image_sets: ImageSet) -> Features:
+        values = np.concatenate([(extractor(images, device) - mean) / deviation for images in image_sets])
+        labels = np.concatenate([images.labels for images in image_sets])
+        return Features(torch.from_numpy(values).to(device), torch.from_numpy(labels).to(device))
+
+    train = standardised(*sets.values())
+    validation = standardised(ImageSet.read(Path("data/splits/validation")))
+    test = standardised(ImageSet.read(Path("data/splits/test")))
+    counts = {name: len(images) for name, images in sets.items()}
+
+    with whole_directory(Path("data/results") / arm) as folder:
+        for seed in classify.seeds:
+            metrics = train_and_test(train, validation, test, len(real.class_names), classify.head, seed)
+            result = {
+                "arm": arm,
+                "seed": seed,
+                **metrics,
+                "steps": classify.head.steps,
+                "n_real": counts["real"],
+                "n_classic": counts.get("classic", 0),
+                "n_synthetic": sum(counts.values()) - counts["real"] - counts.get("classic", 0),
+                "n_test": len(test.labels),
+            }
+            write_json(folder / f"{seed}.json", result)
+
+
+if __name__ == "__main__":
+    run(f"classify@{sys.argv[1]}", partial(main, arm=sys.argv[1]))

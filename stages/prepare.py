@@ -1,0 +1,74 @@
+"""Read the labelled images, split them, and write the splits.
+
+Reads: the source that params.yaml names.
+Writes: data/splits/{train,validation,test}/ (Parquet), data/splits/summary.json, data/previews/real.png.
+"""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from augury.figures import class_grid, write_png
+from augury.images import ImageSet
+from augury.outputs import write_json
+from augury.params import Params
+from augury.sources import SOURCES
+from augury.splits import split
+from augury.stage import run
+
+SPLITS = Path("data/splits")
+PREVIEW = Path("data/previews/real.png")
+
+log = logging.getLogger(__name__)
+
+
+def main(params: Params) -> None:
+    """Raises UserError where the source cannot be had or has too few images."""
+    prepare = params.prepare
+    raw = SOURCES[prepare.source](prepare)
+    log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
+
+    splits = split(raw.pool, raw.test, raw.validation, prepare=prepare, seed=params.seed)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    for name, images in parts.items():
+        with_provenance(images, name, params.seed).write(SPLITS / name)
+        log.info("%s: %d images, %s per class", name, len(images), _span(images.counts()))
+    for name, count in splits.duplicates_removed.items():
+        log.info("left out as exact copies of %s images: %d", name, count)
+
+    write_json(
+        SPLITS / "summary.json",
+        {
+            "source": prepare.source,
+            "image_size": prepare.image_size,
+            "channels": splits.train.channels,
+            "class_names": list(splits.train.class_names),
+            **{name: images.counts() for name, images in parts.items()},
+            "duplicates_removed": splits.duplicates_removed,
+            "unreadable_skipped": list(raw.unreadable),
+        },
+    )
+    write_png(PREVIEW, class_grid(splits.train))
+
+
+def with_provenance(images: ImageSet, origin: str, seed: int) -> ImageSet:
+    """The images with the columns origin (the split), seed, and index (row in the source's order)."""
+    count = len(images)
+    return dataclasses.replace(
+        images,
+        provenance={
+            "origin": np.full(count, origin),
+            "seed": np.full(count, seed, np.int64),
+            "index": images.provenance["index"],
+        },
+    )
+
+
+def _span(counts: list[int]) -> str:
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+if __name__ == "__main__":
+    run("prepare", main)

@@ -1,0 +1,111 @@
+"""Train the variational autoencoder on the real training images: `python -m stages.train_vae`."""
+
+import copy
+import logging
+import math
+from pathlib import Path
+from typing import cast
+
+import torch
+from tqdm import tqdm
+
+from augury.images import ImageSet, to_network
+from augury.outputs import whole_directory
+from augury.params import Params, TrainVae, network_config
+from augury.sampling import write_progress
+from augury.seeding import batch_rows, derive_seed, seeded
+from augury.stage import run
+from augury.training import History, autocast, choose_device, moving_average
+from augury.weights import save_generator
+from models.losses import calibrated_reconstruction_loss, gaussian_kl
+from models.vae import VAE
+
+
+def train(
+    images: ImageSet,
+    validation: ImageSet,
+    budget: TrainVae,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    history: History,
+) -> VAE:
+    """Maximise the evidence lower bound and fit the prior of each class.
+
+    Returns the moving average of the weights at the snapshot with the lowest validation loss: with few images the
+    decoder learns them by heart, and the bound on unseen images turns long before training ends. Snapshots and
+    sample grids (`folder`/progress) are taken every `grid_every_kimg`.
+    """
+    config = network_config(VAE.Config, "train_vae.network", budget.network)
+    torch.manual_seed(derive_seed(seed, "vae", "initialisation"))
+    network = VAE(config, images.size, images.channels, len(images.class_names))
+    network.to(device).to(memory_format=torch.channels_last)
+    average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
+    optimiser = torch.optim.Adam(network.parameters(), lr=budget.learning_rate, fused=True)
+
+    training_images, training_labels = _on_device(images, device)
+    steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
+    grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
+    warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
+    progress = tqdm(total=steps * budget.batch_size, unit="img", desc="vae")
+    best_loss, best = math.inf, network
+
+    for step in range(steps):
+        rows = torch.from_numpy(batch_rows(len(images), budget.batch_size, step, seed)).to(device)
+        batch, labels = training_images[rows], training_labels[rows]
+        kl_weight = budget.kl_weight * min(1.0, (step + 1) / warmup_steps)
+
+        with autocast(device):
+            reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step))
+            reconstruction_loss = calibrated_reconstruction_loss(reconstruction, batch)
+            kl = gaussian_kl(mean, log_variance).mean()
+            loss = reconstruction_loss + kl_weight * kl
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=200.0)
+        optimiser.step()
+        average.update_parameters(network)
+
+        history.add(step, reconstruction=reconstruction_loss, kl=kl)
+        progress.update(budget.batch_size)
+        if (step + 1) % grid_every == 0 or step + 1 == steps:
+            kimg = (step + 1) * budget.batch_size / 1000
+            snapshot = cast(VAE, average.module)
+            with torch.no_grad():
+                snapshot.fit_prior(*snapshot.encode(training_images, training_labels), training_labels)
+            validation_loss = evaluate(snapshot, validation, seed, device)
+            history.close_row(kimg, validation_loss=validation_loss)
+            write_progress(folder, kimg, snapshot, images.class_names, "vae", seed, device)
+            if validation_loss < best_loss:
+                best_loss, best = validation_loss, copy.deepcopy(snapshot)
+    progress.close()
+    logging.info("train_vae: keeping the snapshot with validation loss %.2f", best_loss)
+    return best
+
+
+@torch.no_grad()
+def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) -> float:
+    """The negative evidence lower bound per image, in nats up to a constant, with the same noise every time."""
+    batch, labels = _on_device(images, device)
+    reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", "evaluate"))
+    return float(calibrated_reconstruction_loss(reconstruction, batch) + gaussian_kl(mean, log_variance).mean())
+
+
+def _on_device(images: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = to_network(images.pixels).to(device, memory_format=torch.channels_last)
+    return pixels, torch.from_numpy(images.labels).to(device)
+
+
+def main(params: Params) -> None:
+    images = ImageSet.read(Path("data/splits/train"))
+    validation = ImageSet.read(Path("data/splits/validation"))
+    history = History("train_vae")
+    with whole_directory(Path("data/generators/vae")) as folder:
+        device = choose_device(params.device)
+        network = train(images, validation, params.train_vae, params.seed, device, folder, history)
+        save_generator(folder, "vae", network, images.channels, images.class_names, images.size)
+    history.write(Path("data/curves/vae.csv"))
+
+
+if __name__ == "__main__":
+    run("train_vae", main)

@@ -1,0 +1,224 @@
+"""Image sets on disk and in networks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from augury import images
+from augury.errors import UserError
+from augury.images import ImageSet, concatenate, decode_image, encode_png, from_network, to_network
+
+NAMES = ("cat", "dog", "Ankle boot/ü")
+
+
+def image_set(count: int = 7, channels: int = 1, size: int = 6) -> ImageSet:
+    random = np.random.default_rng(count)
+    return ImageSet(
+        random.integers(0, 256, (count, size, size, channels), np.uint8),
+        np.arange(count) % len(NAMES),
+        NAMES,
+        {
+            "origin": np.full(count, "train"),
+            "seed": np.full(count, 3, np.int64),
+            "index": np.arange(count) * 10,
+            "agreement": random.random(count),
+        },
+    )
+
+
+def check_equal(first: ImageSet, second: ImageSet) -> None:
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert first.class_names == second.class_names
+    assert list(first.provenance) == list(second.provenance)
+    for name, column in first.provenance.items():
+        assert column.tolist() == second.provenance[name].tolist()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("rows_per_shard", [3, 7, 10_000])
+def test_what_is_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, rows_per_shard: int
+) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", rows_per_shard)
+    written = image_set(7, channels)
+    written.write(tmp_path / "set")
+    shards = sorted(path.name for path in (tmp_path / "set").iterdir())
+    assert shards == [f"{shard:05d}.parquet" for shard in range(-(-7 // rows_per_shard))]
+    check_equal(ImageSet.read(tmp_path / "set"), written)
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        image_set().write(tmp_path / name)
+    assert (tmp_path / "a" / "00000.parquet").read_bytes() == (tmp_path / "b" / "00000.parquet").read_bytes()
+
+
+def test_an_empty_set_keeps_its_class_names(tmp_path: Path) -> None:
+    image_set().select(np.zeros(7, bool)).write(tmp_path / "set")
+    read = ImageSet.read(tmp_path / "set")
+    assert len(read) == 0
+    assert read.class_names == NAMES
+    assert read.counts() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_datasets_opens_the_shards_as_images_and_class_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, mode: str
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 4)
+    written = image_set(7, channels)
+    written.write(tmp_path / "set")
+    datasets.disable_progress_bars()
+    files = [str(path) for path in sorted((tmp_path / "set").iterdir())]
+    loaded = datasets.load_dataset(
+        "parquet", data_files={"train": files}, cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert isinstance(loaded.features["image"], datasets.Image)
+    assert loaded.features["label"].names == list(NAMES)
+    assert {name: loaded.features[name].dtype for name in written.provenance} == {
+        "origin": "string",
+        "seed": "int64",
+        "index": "int64",
+        "agreement": "float64",
+    }
+    assert loaded["label"][:] == written.labels.tolist()
+    for row, example in enumerate(loaded):
+        assert isinstance(example["image"], Image.Image)
+        assert example["image"].mode == mode
+        np.testing.assert_array_equal(np.asarray(example["image"]).reshape(6, 6, channels), written.pixels[row])
+        assert (example["origin"], example["seed"], example["index"]) == ("train", 3, row * 10)
+
+
+def test_a_missing_or_empty_folder_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no Parquet shard found; run `dvc repro`"):
+        ImageSet.read(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no Parquet shard found"):
+        ImageSet.read(tmp_path)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def drop_metadata(path: Path) -> None:
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+
+
+def damage_png(path: Path) -> None:
+    table = pq.read_table(path)
+    rows = [{"bytes": b"not a picture", "path": None} for _ in range(len(table))]
+    column = table.schema.get_field_index("image")
+    field = table.schema.field(column)
+    pq.write_table(table.set_column(column, field, pa.array(rows, field.type)), path)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, drop_metadata, damage_png])
+def test_damaged_shards_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 4)
+    image_set().write(tmp_path / "set")
+    for path in (tmp_path / "set").iterdir():
+        damage(path)
+    with pytest.raises(UserError, match="set: not a readable image set"):
+        ImageSet.read(tmp_path / "set")
+
+
+def test_a_write_that_fails_midway_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 4)
+    before = image_set(3)
+    before.write(tmp_path / "set")
+    write_table, calls = pq.write_table, []
+
+    def full_disk(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        write_table(*arguments, **options)
+
+    monkeypatch.setattr(images.pq, "write_table", full_disk)
+    for name in ("set", "new"):
+        calls.clear()
+        with pytest.raises(OSError, match="No space left"):
+            image_set(7).write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    check_equal(ImageSet.read(tmp_path / "set"), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"pixels": np.zeros((2, 4, 4, 1), np.float32)}, "pixels: float32"),
+        ({"pixels": np.zeros((2, 4, 4), np.uint8)}, r"pixels: uint8 \(2, 4, 4\)"),
+        ({"pixels": np.zeros((2, 4, 4, 4), np.uint8)}, "expected uint8"),
+        ({"labels": np.array([0])}, "labels: 1 values for 2 images"),
+        ({"labels": np.array([0, 2])}, r"labels outside 0\.\.1"),
+        ({"labels": np.array([-1, 0])}, r"labels outside 0\.\.1"),
+        ({"provenance": {"seed": np.zeros(3)}}, "seed: 3 values for 2 images"),
+    ],
+)
+def test_inconsistent_sets_are_refused(changes: dict[str, Any], problem: str) -> None:
+    values = {"pixels": np.zeros((2, 4, 4, 1), np.uint8), "labels": np.array([0, 1]), "class_names": ("a", "b")}
+    with pytest.raises(ValueError, match=problem):
+        ImageSet(**{**values, **changes})
+
+
+def test_select_and_counts() -> None:
+    whole = image_set(7)
+    some = whole.select(np.array([5, 0]))
+    np.testing.assert_array_equal(some.pixels, whole.pixels[[5, 0]])
+    assert some.labels.tolist() == [2, 0]
+    assert some.provenance["index"].tolist() == [50, 0]
+    assert whole.counts() == [3, 2, 2]
+    assert (whole.size, whole.channels) == (6, 1)
+
+
+def test_equal_pixels_have_equal_hashes_and_others_do_not() -> None:
+    doubled = concatenate([image_set(7), image_set(7)])
+    hashes = doubled.content_hashes()
+    assert hashes[:7] == hashes[7:]
+    assert len(set(hashes)) == 7
+
+
+def test_concatenation_keeps_the_columns_all_have() -> None:
+    first, second = image_set(3), image_set(2)
+    del second.provenance["agreement"]
+    joined = concatenate([first, second])
+    assert len(joined) == 5
+    assert list(joined.provenance) == ["origin", "seed", "index"]
+    other = ImageSet(first.pixels, first.labels, ("x", "y", "z"))
+    with pytest.raises(ValueError, match="different class names"):
+        concatenate([first, other])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_is_lossless(channels: int) -> None:
+    for image in image_set(3, channels).pixels:
+        np.testing.assert_array_equal(decode_image(encode_png(image)), image)
+
+
+def test_networks_see_minus_one_to_one_and_every_shade_comes_back() -> None:
+    shades = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    shades[..., 1] = 0
+    tensor = to_network(shades)
+    assert (tuple(tensor.shape), tensor.dtype) == ((1, 3, 16, 16), torch.float32)
+    assert (tensor.min().item(), tensor.max().item()) == (-1.0, 1.0)
+    np.testing.assert_array_equal(from_network(tensor), shades)
+    np.testing.assert_array_equal(to_network(shades[:, ::-1])[0, 0], tensor[0, 0].flip(0))
+
+
+def test_values_outside_the_range_are_clamped() -> None:
+    tensor = torch.tensor([-9.0, -1.001, 1.001, 9.0]).reshape(1, 1, 2, 2)
+    assert from_network(tensor).ravel().tolist() == [0, 0, 255, 255]
+    assert from_network(tensor.bfloat16().requires_grad_()).dtype == np.uint8

@@ -1,0 +1,381 @@
+"""The report stage on a small invented data/ tree: what the page says, and that it needs nothing but itself."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augury import params as parameters
+from augury.errors import UserError
+from augury.figures import write_png
+from augury.outputs import write_json
+from stages.report import harmed_classes, headline, main
+
+PARAMS = parameters.load(Path(__file__).parents[1] / "params.yaml")
+CLASS_NAMES = (
+    "<b>",
+    "a&b",
+    "\"quoted\" and 'single'",
+    "naïve 日本語",
+    "a very long class name that goes on and on and on",
+)
+ARMS = {  # arm -> synthetic images, accuracy
+    "none": (0, 0.80),
+    "classic": (0, 0.83),
+    "classic+vae": (100, 0.85),
+}
+SEEDS = list(range(8))
+
+
+def params_for(generators: list[str]) -> parameters.Params:
+    return PARAMS.model_copy(update={"sample": PARAMS.sample.model_copy(update={"generators": generators})})
+
+
+def over(gain: float, verdict: str, per_class_gain: np.ndarray) -> dict[str, Any]:
+    return {
+        "gain": gain,
+        "gain_ci": [gain - 0.0031, gain + 0.0042],
+        "p_value": 0.0078125,
+        "p_holm": 0.0234375,
+        "verdict": verdict,
+        "minimum_detectable_effect": 0.0037,
+        "per_class_gain": per_class_gain.tolist(),
+    }
+
+
+def verdict_of(gain: float) -> str:
+    return "can't tell" if abs(gain) < 0.003 else "helps" if gain > 0 else "hurts"
+
+
+def build_data(
+    arms: dict[str, tuple[int, float]] = ARMS,
+    class_names: tuple[str, ...] = CLASS_NAMES,
+    generators: tuple[str, ...] = ("vae",),
+    fid: float | None = None,
+    warning: str | None = None,
+) -> None:
+    """Invent, under data/ of the working directory, everything that the stages before `report` write."""
+    random = np.random.default_rng(0)
+    data, count, images_per_class = Path("data"), len(class_names), 200
+    references = [arm for arm in ("none", "classic") if arm in arms]
+    write_json(
+        data / "splits" / "summary.json",
+        {
+            "source": "imagefolder", "image_size": 28, "channels": 1, "class_names": class_names,
+            "train": [80] * count, "validation": [20] * count, "test": [images_per_class] * count,
+            "duplicates_removed": {"test": 7, "validation": 3}, "unreadable_skipped": ["broken & <torn>.png"],
+        },
+    )  # fmt: skip
+    entries: dict[str, Any] = {}
+    for arm, (synthetic, accuracy) in arms.items():
+        accuracies, per_class_rates = [], []
+        for seed in SEEDS:
+            # With synthetic images the last class suffers and the others gain.
+            tilt = (-0.1 * (np.arange(count) == count - 1) + 0.1 / count) * (synthetic > 0)
+            spread = np.linspace(-0.05, 0.05, count) + 0.01 * random.standard_normal(count)
+            rates = np.clip(accuracy + tilt + spread, 0, 1)
+            right = np.round(rates * images_per_class).astype(int)
+            confusion = np.stack(
+                [random.multinomial(images_per_class - r, [1 / max(count - 1, 1)] * (count - 1)) for r in right]
+            )
+            confusion = np.stack([np.insert(row, label, right[label]) for label, row in enumerate(confusion)])
+            accuracies.append(float(right.sum() / (images_per_class * count)))
+            per_class_rates.append(right / images_per_class)
+            write_json(
+                data / "results" / arm / f"{seed}.json",
+                {
+                    "arm": arm, "seed": seed, "accuracy": accuracies[-1], "macro_f1": accuracies[-1], "ece": 0.04,
+                    "nll": 0.5, "per_class_accuracy": (right / images_per_class).tolist(),
+                    "confusion": confusion.tolist(), "steps": 1000, "n_real": 80 * count, "n_classic": 0,
+                    "n_synthetic": synthetic, "n_test": images_per_class * count, "l2_penalty": 0.01,
+                    "validation_accuracy": 0.8, "validation_nll": 0.5,
+                },
+            )  # fmt: skip
+        entries[arm] = {
+            "accuracy_mean": float(np.mean(accuracies)), "accuracy_std": float(np.std(accuracies, ddof=1)),
+            "accuracies": accuracies, "macro_f1_mean": accuracy, "ece_mean": 0.0412, "nll_mean": 0.51,
+            "per_class_accuracy": np.mean(per_class_rates, axis=0).tolist(),
+            "over": {},
+        }  # fmt: skip
+    for arm, entry in entries.items():
+        for reference in references:
+            if reference != arm:
+                gain = arms[arm][1] - arms[reference][1]
+                per_class = [np.array(entries[name]["per_class_accuracy"]) for name in (arm, reference)]
+                entry["over"][reference] = over(gain, verdict_of(gain), per_class[0] - per_class[1])
+    write_json(
+        data / "comparison.json",
+        {
+            "baseline": "none", "references": references, "confidence": 0.95, "seeds": SEEDS,
+            "n_test": images_per_class * count, "warning": warning, "arms": entries,
+            "rule": "An arm helps if its interval lies above zero & Holm's p is small.",
+            "interval_covers": "It covers seeds, not the choice of test images.",
+        },
+    )  # fmt: skip
+    for name in ("real", "classic", *generators):
+        write_png(data / "previews" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
+    for generator in generators:
+        write_json(
+            data / "scores" / f"{generator}.json",
+            {
+                "generator": generator, "resolution": 64, "extractor": "efficientnet_lite0", "n_real": 400,
+                "n_generated": 2500, "n_per_side": 200, "fd": 31.415, "fd_floor": 12.25, "fd_over_floor": 2.5645,
+                "fid": fid, "fid_floor": fid and 11.5, "fid_status": "its weights <are> not at hand",
+            },
+        )  # fmt: skip
+        curve = data / "curves" / f"{generator}.csv"
+        curve.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"{kimg},{3 / (kimg + 1)},{2 / (kimg + 1)},{kimg / 30},{'' if kimg % 2 else 1}" for kimg in range(40)]
+        curve.write_text("\n".join(["kimg,loss,reconstruction,kl,validation_reconstruction", *lines]) + "\n")
+        for kimg in range(25, 225, 25):
+            grid = random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8)
+            write_png(data / "generators" / generator / "progress" / f"kimg_{kimg:05d}.png", grid)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def page(**kwargs: Any) -> str:
+    """Build the data, run the stage -> the page's text."""
+    build_data(**kwargs)
+    main(params_for(list(kwargs.get("generators", ("vae",)))))
+    return Path("data/report/index.html").read_text(encoding="utf-8")
+
+
+def title_of(html: str) -> str:
+    found = re.search(r"<h1>(.*?)</h1>", html)
+    assert found
+    return found[1].replace("&#39;", "'")
+
+
+class Outline(HTMLParser):
+    """Collects what a page refers to, its identifiers, its headings and the elements that are left open."""
+
+    VOID = frozenset({"meta", "link", "img", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.identifiers: list[str] = []
+        self.headings: list[int] = []
+        self.open: list[str] = []
+        self.images_without_text = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        values = dict(attrs)
+        self.references += [value for name, value in attrs if name in ("src", "href", "xlink:href", "srcset") and value]
+        self.identifiers += [value for name, value in attrs if name == "id" and value]
+        self.images_without_text += tag == "img" and not values.get("alt")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(html: str) -> Outline:
+    parser = Outline()
+    parser.feed(html)
+    parser.close()
+    return parser
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    html = page()
+    parsed = outline(html)
+    assert all(reference.startswith(("#", "data:")) for reference in parsed.references)
+    assert not re.search(r"url\((?!#)|@import|https?:", html)
+    assert parsed.open == []
+    assert parsed.images_without_text == 0
+    assert len(parsed.identifiers) == len(set(parsed.identifiers))
+    targets = {reference[1:] for reference in parsed.references if reference.startswith("#")}
+    assert targets <= set(parsed.identifiers)
+
+
+def test_headings_descend_one_level_at_a_time() -> None:
+    headings = outline(page()).headings
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
+
+
+def test_a_second_run_gives_the_same_bytes() -> None:
+    first = page()
+    main(params_for(["vae"]))
+    assert Path("data/report/index.html").read_text(encoding="utf-8") == first
+    assert [path.name for path in Path("data/report").iterdir()] == ["index.html"]
+
+
+def test_numbers_and_sentences_of_the_results_are_shown() -> None:
+    html = page(warning="Two seeds can't be <significant>.")
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    for entry in comparison["arms"].values():
+        assert f">{100 * entry['accuracy_mean']:.2f}<" in html
+        assert f">{100 * entry['accuracy_std']:.2f}<" in html
+    for expected in (
+        "+5.00", "+4.69 to +5.42", "+2.00", "0.023", "31.41", "12.25", "2.56", "4.12", "1,000",
+        "7 images left out as exact copies of test images", "3 of validation images",
+        "An arm helps if its interval lies above zero &amp; Holm&#39;s p is small.",
+        "It covers seeds, not the choice of test images.", "Two seeds can&#39;t be &lt;significant&gt;.",
+        "broken &amp; &lt;torn&gt;.png", "&#34;labels_per_class&#34;: 100", "albumentations 2",
+        "after 200,000 images of training",
+    ):  # fmt: skip
+        assert expected in html, expected
+    assert html.count("<li><img") == 6  # of eight pictures
+
+
+def test_class_names_are_escaped() -> None:
+    html = page()
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+    assert "a&b" not in html
+    assert "naïve 日本語" in html
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        (
+            {"classic+vae": 0.8342},
+            "Synthetic images helped: the only arm with them, classic+vae, scored 0.42 points above classic "
+            "(95% interval +0.11 to +0.84).",
+        ),
+        (
+            {"classic+vae": 0.82, "classic+dcgan": 0.825},
+            "Synthetic images hurt: even the best arm with them, classic+dcgan, scored 0.50 points below classic "
+            "(95% interval −0.81 to −0.08).",
+        ),
+        (
+            {"classic+vae": 0.831, "classic+dcgan": 0.8},
+            "These runs can't tell whether synthetic images help: the best arm with them, classic+vae, scored "
+            "0.10 points above classic (95% interval −0.21 to +0.52).",
+        ),
+        (
+            {"classic+vae": 0.83},
+            "These runs can't tell whether synthetic images help: the only arm with them, classic+vae, scored "
+            "level with classic (95% interval −0.31 to +0.42).",
+        ),
+        ({}, "No arm was trained with synthetic images, so these runs can't tell whether they help."),
+    ],
+    ids=["helps", "hurts", "can't tell", "level", "no synthetic arm"],
+)
+def test_the_headline_answers_the_question(accuracies: dict[str, float], expected: str) -> None:
+    arms = {"none": (0, 0.80), "classic": (0, 0.83), **{arm: (100, value) for arm, value in accuracies.items()}}
+    assert title_of(page(arms=arms)) == expected
+
+
+def test_without_a_classic_arm_the_baseline_is_the_reference() -> None:
+    html = page(arms={"none": (0, 0.80), "vae": (100, 0.85)})
+    assert "scored 5.00 points above none" in title_of(html)
+    assert "Over classic" not in html
+
+
+def test_a_single_arm_has_nothing_to_be_compared_with() -> None:
+    html = page(arms={"none": (0, 0.80)})
+    assert title_of(html).startswith("No arm was trained with synthetic images")
+    assert "Plot of gains" not in html
+
+
+def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
+    arms = {
+        arm: {"over": {"none": {"gain": gain, "gain_ci": [0.0, gain], "verdict": verdict}}}
+        for arm, gain, verdict in (("vae", 0.01, "helps"), ("dcgan", 0.02, "can't tell"))
+    }
+    comparison = {"baseline": "none", "references": ["none"], "confidence": 0.9, "arms": arms}
+    sentence = headline(comparison, ["vae", "dcgan"])
+    assert sentence.startswith("Synthetic images helped: one arm with them, vae, scored 1.00 points above none (90%")
+
+
+def test_a_class_is_harmed_if_it_fell_by_more_than_two_standard_errors() -> None:
+    before = [{"per_class_accuracy": [0.5, 0.5, 0.5, 0.5]}] * 4
+    after = [{"per_class_accuracy": [0.5, 0.4, 0.4 + wobble, 0.6]} for wobble in (-0.3, 0.3, -0.3, 0.3)]
+    assert harmed_classes(after, before) == [False, True, False, False]
+
+
+def test_harmed_classes_are_named() -> None:
+    html = page(arms={"none": (0, 0.80), "vae": (100, 0.80)}, class_names=("cat", "dog", "emu"))
+    assert re.search(r"Harmed\s+with <strong>vae</strong>: emu\.", html)
+    assert html.count("harmed:</span>") == 1
+
+
+def test_a_missing_fid_is_shown_with_its_reason() -> None:
+    html = page()
+    assert "not computed" in html
+    assert "FID: its weights &lt;are&gt; not at hand" in html
+
+
+def test_a_computed_fid_is_shown_with_its_floor() -> None:
+    html = page(fid=45.678)
+    assert "not computed" not in html
+    assert "45.68" in html
+    assert "11.50" in html
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "data/comparison.json",
+        "data/results/classic/3.json",
+        "data/scores/vae.json",
+        "data/previews/real.png",
+        "data/curves/vae.csv",
+    ],
+)
+def test_a_missing_input_is_named(missing: str) -> None:
+    build_data()
+    Path(missing).unlink()
+    with pytest.raises(UserError, match=re.escape(f"{missing}: not found")):
+        main(params_for(["vae"]))
+    assert not Path("data/report").exists()
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_any_number_of_classes(count: int) -> None:
+    html = page(class_names=tuple(f"class {index}" for index in range(count)), generators=("dcgan", "vae"))
+    assert html.count(f"<bdi>class {count - 1}</bdi>") >= 4
+    assert outline(html).open == []
+
+
+def test_a_generator_without_progress_pictures_has_no_strip() -> None:
+    build_data()
+    shutil.rmtree("data/generators")
+    main(params_for(["vae"]))
+    assert "<li><img" not in Path("data/report/index.html").read_text(encoding="utf-8")
+
+
+def test_the_script_makes_the_table_sortable_in_a_browser(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not on PATH")
+    html = page()
+    # A click as a reader would do it: by accuracy, largest first.
+    Path("clicked.html").write_text(
+        html.replace("</body>", '<script>document.querySelectorAll("th button")[1].click()</script></body>'),
+        encoding="utf-8",
+    )
+    command = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=2000", "--dump-dom", (tmp_path / "clicked.html").as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True).stdout
+    assert len(re.findall(r"<th[^>]*aria-sort=\"none\"[^>]*><button type=\"button\">", shown)) == 11
+    assert len(re.findall(r"<th[^>]*aria-sort=\"descending\"[^>]*><button type=\"button\">Accuracy", shown)) == 1
+    table = shown[shown.index('<table class="sortable">') : shown.index("</table>")]
+    assert re.findall(r'<th scope="row"[^>]*data-value="(.*?)"', table) == ["classic+vae", "classic", "none"]
