@@ -66,7 +66,9 @@ class Extractor:
         forward = self.load(self.weights, device)
         batches = []
         with autocast(device, enabled=self.mixed_precision):
-            for start in tqdm(range(0, len(images), BATCH_SIZE), desc=f"{self.name} features", unit="batch"):
+            for start in tqdm(
+                range(0, len(images), BATCH_SIZE), desc=f"{self.name} features", unit="batch", disable=None
+            ):
                 batch = to_network(images.pixels[start : start + BATCH_SIZE]).to(device)
                 if self.resolution is not None:
                     size = (self.resolution, self.resolution)

@@ -119,8 +119,10 @@ class ImageSet:
         except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
             raise UserError(f"{directory}: not a readable image set ({error})") from error
         pixels = np.stack(images) if images else np.zeros((0, 1, 1, 1), np.uint8)
-        provenance = {name: table[name].to_numpy() for name in table.column_names if name not in ("image", "label")}
-        return cls(pixels, table["label"].to_numpy(), class_names, provenance)
+        columns = {
+            name: table[name].to_numpy().copy() for name in table.column_names if name != "image"
+        }  # writable copies
+        return cls(pixels, columns.pop("label"), class_names, columns)
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

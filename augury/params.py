@@ -18,13 +18,13 @@ Config = TypeVar("Config")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # A name becomes a file name and a DVC stage name.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_+]+$")]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Prepare(Section):
@@ -65,7 +65,7 @@ class Augment(Section):
 class Training(Section):
     """What every generator's training has. Budgets are in thousands of images."""
 
-    network: dict[str, int | float | bool | str]  # checked against the network's own Config
+    network: dict[str, Any]  # checked against the network's own Config
     total_kimg: PositiveFloat
     batch_size: PositiveInt
     learning_rate: PositiveFloat
@@ -149,6 +149,8 @@ class Params(Section):
         for generator in self.sample.generators:
             if generator not in trained:
                 raise ValueError(_unknown("sample.generators", generator, trained))
+        if len(set(self.sample.generators)) < len(self.sample.generators):
+            raise ValueError(f"sample.generators: {self.sample.generators} holds a generator twice")
         for arm, recipe in self.classify.arms.items():
             for generator in recipe.synthetic:
                 if generator not in self.sample.generators:
@@ -169,7 +171,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected the keys {', '.join(Params.model_fields)}")
@@ -186,7 +188,7 @@ def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Co
     """
     try:
         # By way of JSON: in strict mode pydantic takes a dataclass from JSON, but not from a Python mapping.
-        return TypeAdapter(config).validate_json(json.dumps(values), strict=True, extra="forbid")
+        return TypeAdapter(config).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
     except ValidationError as error:
         raise UserError(_explain(error, config, prefix=key)) from error
 

@@ -41,7 +41,7 @@ def sample_images(
     seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
 
     pixels = []
-    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", disable=len(labels) < 1000):
+    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", disable=None):
         stop = start + batch_size
         generators = [torch.Generator().manual_seed(image_seed) for image_seed in seeds[start:stop]]
         batch = torch.from_numpy(labels[start:stop]).to(device)
@@ -67,4 +67,4 @@ def write_progress(
     per_class = 8
     labels = balanced_labels(len(class_names), per_class)
     images = sample_images(network, labels, class_names, origin=origin, seed=seed, device=device)
-    write_png(folder / "progress" / f"kimg_{round(kimg):05d}.png", class_grid(images, per_class))
+    write_png(folder / "progress" / f"kimg_{kimg:09.3f}.png", class_grid(images, per_class))

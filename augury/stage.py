@@ -23,13 +23,13 @@ def run(name: str, main: Callable[[params.Params], None]) -> None:
     started = time.perf_counter()
     try:
         main(params.load())
+        seconds = time.perf_counter() - started
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        write_json(
+            COSTS / f"{name}.json",
+            {"stage": name, "seconds": round(seconds, 2), "peak_memory_mib": round(peak_kib / 1024)},
+        )
     except (UserError, OSError) as error:
         for line in str(error).splitlines():
             logging.error("%s: %s", name, line)
         sys.exit(1)
-    seconds = time.perf_counter() - started
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    write_json(
-        COSTS / f"{name}.json",
-        {"stage": name, "seconds": round(seconds, 2), "peak_memory_mib": round(peak_kib / 1024)},
-    )

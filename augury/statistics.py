@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -14,7 +15,7 @@ ECE_BINS = 15
 POWER = 0.8
 
 
-def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Test metrics of one classifier: probabilities (N, K), labels (N,) int64 -> numbers fit for JSON.
 
     Accuracies, F1 and ECE are fractions. confusion has a row per true class and a column per predicted one.
@@ -62,7 +63,11 @@ class PairedGain:
 
 
 def paired_gain(
-    accuracies: Sequence[float], reference: Sequence[float], confidence: float, resamples: int, seed: int
+    accuracies: Sequence[float] | np.ndarray,
+    reference: Sequence[float] | np.ndarray,
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> PairedGain:
     """Compare two arms on the same seeds, given their accuracies in the same order. At least 2 seeds.
 

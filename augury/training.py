@@ -51,6 +51,15 @@ def moving_average(model: nn.Module, halflife_kimg: float, batch_size: int) -> A
     return average.requires_grad_(False).eval()
 
 
+def check_finite(network: nn.Module, name: str, step: int) -> None:
+    """Raises UserError with the step's number if a weight or buffer is not finite."""
+    for key, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{name}: {key} is not finite after step {step}; training stopped. Lower {name}.learning_rate"
+            )
+
+
 class History:
     """Losses through training, averaged over the steps between two rows and written as CSV for `dvc plots`."""
 
@@ -62,7 +71,7 @@ class History:
     def add(self, step: int, **losses: torch.Tensor | float) -> None:
         """Take in one step's losses. Raises UserError with the step's number if one is not finite."""
         for key, loss in losses.items():
-            value = float(loss)
+            value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
             if not math.isfinite(value):
                 raise UserError(
                     f"{self.name}: {key} is {value} at step {step}; training stopped. Lower {self.name}.learning_rate"

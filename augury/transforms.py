@@ -60,9 +60,12 @@ def compose(transforms: Sequence[Transform]) -> albumentations.Compose:
 
 def _one_line(error: Exception) -> str:
     """The message without its line breaks; of a pydantic error, what is wrong with which argument."""
-    if isinstance(error, ValidationError):
-        problems = error.errors(include_url=False)
-        return "; ".join(f"{problem['loc'][0]} {problem['input']!r}: {problem['msg']}" for problem in problems[:1])
+    cause = error.__cause__  # albumentations raises its own error from pydantic's
+    if isinstance(cause, ValidationError):
+        problem = cause.errors(include_url=False)[0]
+        if not problem["loc"]:
+            return problem["msg"]
+        return f"{problem['loc'][0]} {problem['input']!r}: {problem['msg']}"
     return " ".join(str(error).split())
 
 
@@ -80,7 +83,10 @@ def augment(images: ImageSet, pipeline: albumentations.Compose, copies: int, see
         copy, source = divmod(row, count)
         seeds[row] = derive_seed(seed, "augment", copy, int(images.provenance["index"][source]))
         pipeline.set_random_seed(int(seeds[row] % 2**32))
-        augmented = pipeline(image=images.pixels[source])["image"]
+        try:
+            augmented = pipeline(image=images.pixels[source])["image"]
+        except Exception as error:  # albumentations raises bare exceptions where an image does not suit
+            raise UserError(f"augment.transforms: {_one_line(error)}") from error
         if augmented.shape != pixels.shape[1:] or augmented.dtype != np.uint8:
             raise UserError(
                 f"augment.transforms: they turn uint8 {pixels.shape[1:]} images into {augmented.dtype} "

@@ -19,7 +19,10 @@ def save_generator(
     """Write the weights and what is needed to build the network again."""
     config = dataclasses.asdict(network.config)  # type: ignore[call-overload]
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    try:
+        save_file(state, folder / "model.safetensors")
+    except SafetensorError as error:  # a full disk, say
+        raise OSError(f"{folder}: {error}") from error
     write_json(
         folder / "config.json",
         {
@@ -42,6 +45,8 @@ def load_generator(folder: Path, device: torch.device) -> tuple[nn.Module, tuple
             network_class.Config(**config["network"]), config["image_size"], config["channels"], len(class_names)
         )
         network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{folder}: not a trained generator ({error}); run `dvc repro` to train it") from error
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder}: not a trained generator ({' '.join(str(error).split())}); run `dvc repro` to train it"
+        ) from error
     return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), class_names

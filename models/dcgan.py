@@ -6,8 +6,10 @@ projection (Miyato & Koyama 2018) under spectral normalisation (Miyato et al. 20
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -20,8 +22,8 @@ from models.pyramid import pyramid
 class DCGANConfig:
     """latent_size: length of z. width: channels at full resolution; each halving of the resolution doubles them."""
 
-    latent_size: int = 64
-    width: int = 32
+    latent_size: Annotated[int, Gt(0)] = 64
+    width: Annotated[int, Gt(0)] = 32
 
 
 class ConditionalBatchNorm(nn.Module):

@@ -48,7 +48,8 @@ def cutout(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     half = height // 4
     rows = torch.arange(height, device=x.device)[None, :, None]
     columns = torch.arange(width, device=x.device)[None, None, :]
-    outside = ((rows - centre_row).abs() > half) | ((columns - centre_column).abs() > half)  # (B, H, W)
+    down, right = rows - centre_row, columns - centre_column
+    outside = (down < -half) | (down >= half) | (right < -half) | (right >= half)  # (B, H, W)
     return x * outside[:, None]
 
 

@@ -7,8 +7,10 @@ by class, the mean and covariance of the aggregate posterior over the training i
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import nn
 from torch.nn import functional as F
 
@@ -20,8 +22,8 @@ from models.pyramid import pyramid
 class VAEConfig:
     """latent_size: length of z. width: channels at full resolution; each halving of the resolution doubles them."""
 
-    latent_size: int = 32
-    width: int = 32
+    latent_size: Annotated[int, Gt(0)] = 32
+    width: Annotated[int, Gt(0)] = 32
 
 
 class Block(nn.Module):

@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from augury.errors import UserError
+from augury.findings import harmed_classes, headline, reference_of
 from augury.outputs import read_json, whole_directory
 from augury.params import Params
 from augury.plots import PairedGain, data_uri, dot_plot, forest_plot, loss_curves, signed
@@ -21,11 +21,6 @@ DATA = Path("data")
 TEMPLATE = Path(__file__).parents[1] / "augury" / "report.html.jinja"
 PACKAGES = ("torch", "torchvision", "albumentations", "timm", "numpy", "scipy")
 WIDEST_GRID, WIDEST_PROGRESS = 1200, 480  # pixels; keeps the page a few megabytes with large images too
-OPENINGS = {
-    "helps": "Synthetic images helped",
-    "hurts": "Synthetic images hurt",
-    "can't tell": "These runs can't tell whether synthetic images help",
-}
 
 
 def main(params: Params) -> None:
@@ -62,57 +57,15 @@ def main(params: Params) -> None:
             generator: Markup(loss_curves(_columns(DATA / "curves" / f"{generator}.csv"), f"curve-{generator}"))
             for generator in generators
         },
-        progress={generator: _progress(DATA / "generators" / generator / "progress", params.report.progress_grids) for generator in generators},
+        progress={
+            generator: _progress(DATA / "generators" / generator / "progress", params.report.progress_grids)
+            for generator in generators
+        },
         versions={"Python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
     )  # fmt: skip
     with whole_directory(DATA / "report") as partial:
         (partial / "index.html").write_text(page, encoding="utf-8", newline="\n")
-
-
-def reference_of(comparison: dict[str, Any]) -> str:
-    """The arm that synthetic images have to beat: classic augmentation, which costs nothing, where it was run."""
-    return "classic" if "classic" in comparison["references"] else comparison["baseline"]
-
-
-def headline(comparison: dict[str, Any], synthetic: Collection[str]) -> str:
-    """The answer in one sentence.
-
-    synthetic: the arms with synthetic images. The sentence is about the best of those with the most favourable
-    verdict: they helped if any arm was helped, and hurt only if all arms were hurt.
-    """
-    reference = reference_of(comparison)
-    over = {arm: comparison["arms"][arm]["over"][reference] for arm in synthetic if arm != reference}
-    if not over:
-        return "No arm was trained with synthetic images, so these runs can't tell whether they help"
-    verdict = next(
-        word for word in ("helps", "can't tell", "hurts") if word in {row["verdict"] for row in over.values()}
-    )
-    arm = max((arm for arm in over if over[arm]["verdict"] == verdict), key=lambda arm: over[arm]["gain"])
-    if len(over) == 1:
-        which = "the only arm with them"
-    elif over[arm]["gain"] == max(row["gain"] for row in over.values()):
-        which = "even the best arm with them" if verdict == "hurts" else "the best arm with them"
-    else:
-        which = "one arm with them"
-    gain = signed(100 * over[arm]["gain"])
-    distance = f"{gain[1:]} points {'above' if gain[0] == '+' else 'below'}" if gain[0] in "+−" else "level with"
-    low, high = (signed(100 * limit) for limit in over[arm]["gain_ci"])
-    interval = f"{100 * comparison['confidence']:g}% interval {low} to {high}"
-    return f"{OPENINGS[verdict]}: {which}, {arm}, scored {distance} {reference} ({interval})"
-
-
-def harmed_classes(results: list[dict[str, Any]], references: list[dict[str, Any]]) -> list[bool]:
-    """Per class, whether its accuracy fell by more than two standard errors of the paired differences.
-
-    results, references: the runs of two arms on the same seeds, in the same order.
-    """
-    pairs = zip(results, references, strict=True)
-    gains = np.array(
-        [np.subtract(*np.array([a["per_class_accuracy"], b["per_class_accuracy"]], float)) for a, b in pairs]
-    )  # (seeds, classes); NaN for a class without test images
-    standard_errors = gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
-    return (gains.mean(axis=0) < np.minimum(-2 * standard_errors, -1e-9)).tolist()
 
 
 def _paired_gains(comparison: dict[str, Any]) -> dict[str, list[PairedGain]]:

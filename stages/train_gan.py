@@ -15,7 +15,7 @@ from augury.params import GanTraining, Params, network_config
 from augury.sampling import write_progress
 from augury.seeding import batch_rows, derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, choose_device, moving_average
+from augury.training import History, autocast, check_finite, choose_device, moving_average
 from augury.weights import save_generator
 from models import GENERATORS
 from models.diffaugment import diffaugment
@@ -53,7 +53,7 @@ def train(
     labels_of_images = torch.from_numpy(images.labels).to(device)
     steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
     grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
-    progress = tqdm(total=steps * budget.batch_size, unit="img", desc=architecture)
+    progress = tqdm(total=steps * budget.batch_size, unit="img", desc=architecture, disable=None)
 
     for step in range(steps):
         randomness = seeded(seed, architecture, step)
@@ -85,6 +85,7 @@ def train(
         progress.update(budget.batch_size)
         if (step + 1) % grid_every == 0 or step + 1 == steps:
             kimg = (step + 1) * budget.batch_size / 1000
+            check_finite(average.module, history.name, step)
             history.close_row(kimg)
             write_progress(folder, kimg, average.module, images.class_names, architecture, seed, device)
     progress.close()

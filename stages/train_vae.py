@@ -15,7 +15,7 @@ from augury.params import Params, TrainVae, network_config
 from augury.sampling import write_progress
 from augury.seeding import batch_rows, derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, choose_device, moving_average
+from augury.training import History, autocast, check_finite, choose_device, moving_average
 from augury.weights import save_generator
 from models.losses import calibrated_reconstruction_loss, gaussian_kl
 from models.vae import VAE
@@ -47,7 +47,7 @@ def train(
     steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
     grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
     warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
-    progress = tqdm(total=steps * budget.batch_size, unit="img", desc="vae")
+    progress = tqdm(total=steps * budget.batch_size, unit="img", desc="vae", disable=None)
     best_loss, best = math.inf, network
 
     for step in range(steps):
@@ -71,10 +71,12 @@ def train(
         if (step + 1) % grid_every == 0 or step + 1 == steps:
             kimg = (step + 1) * budget.batch_size / 1000
             snapshot = cast(VAE, average.module)
+            validation_loss = evaluate(snapshot, validation, seed, device)
+            history.add(step, validation_loss=validation_loss)
+            check_finite(snapshot, history.name, step)
+            history.close_row(kimg)
             with torch.no_grad():
                 snapshot.fit_prior(*snapshot.encode(training_images, training_labels), training_labels)
-            validation_loss = evaluate(snapshot, validation, seed, device)
-            history.close_row(kimg, validation_loss=validation_loss)
             write_progress(folder, kimg, snapshot, images.class_names, "vae", seed, device)
             if validation_loss < best_loss:
                 best_loss, best = validation_loss, copy.deepcopy(snapshot)

@@ -49,15 +49,17 @@ def test_what_is_written_is_read(
     monkeypatch.setattr(images, "ROWS_PER_SHARD", rows_per_shard)
     written = image_set(7, channels)
     written.write(tmp_path / "set")
-    shards = sorted(path.name for path in (tmp_path / "set").iterdir())
-    assert shards == [f"{shard:05d}.parquet" for shard in range(-(-7 // rows_per_shard))]
+    names = sorted(path.name for path in (tmp_path / "set").iterdir())
+    shards = -(-7 // rows_per_shard)
+    assert names == [f"{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
     check_equal(ImageSet.read(tmp_path / "set"), written)
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         image_set().write(tmp_path / name)
-    assert (tmp_path / "a" / "00000.parquet").read_bytes() == (tmp_path / "b" / "00000.parquet").read_bytes()
+    name = "00000-of-00001.parquet"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_an_empty_set_keeps_its_class_names(tmp_path: Path) -> None:
@@ -103,6 +105,15 @@ def test_a_missing_or_empty_folder_says_how_to_make_it(tmp_path: Path) -> None:
         ImageSet.read(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no Parquet shard found"):
         ImageSet.read(tmp_path)
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+def test_a_missing_shard_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard: int) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 3)
+    image_set(7).write(tmp_path / "set")
+    (tmp_path / "set" / f"{shard:05d}-of-00003.parquet").unlink()
+    with pytest.raises(UserError, match="set: found 2 Parquet shards, expected 3"):
+        ImageSet.read(tmp_path / "set")
 
 
 def truncate(path: Path) -> None:

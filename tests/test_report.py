@@ -15,8 +15,9 @@ import pytest
 from augury import params as parameters
 from augury.errors import UserError
 from augury.figures import write_png
+from augury.findings import harmed_classes, headline
 from augury.outputs import write_json
-from stages.report import harmed_classes, headline, main
+from stages.report import main
 
 PARAMS = parameters.load(Path(__file__).parents[1] / "params.yaml")
 CLASS_NAMES = (

@@ -1,0 +1,50 @@
+# `make repro` and `make test` do everything from a bare clone; both set up .venv by themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help repro report smoke test lint bench
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: .venv/installed ## Get the data and run the pipeline to the report (set-up included)
+	dvc repro
+	@echo "The report: $(CURDIR)/data/report/index.html"
+
+report: .venv/installed ## Bring the report up to date and show the metrics
+	dvc repro report
+	dvc metrics show
+	@echo "The report: $(CURDIR)/data/report/index.html"
+
+smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy
+	python -m tests.smoke
+
+test: .venv/installed-dev lint ## Run the tests, lint and types included (set-up included)
+	python -m pytest
+
+lint: .venv/installed-dev ## Check style and types
+	ruff check
+	ruff format --check
+	mypy
+
+bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
+	python -m benchmarks.pipeline
+
+# A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
+# constraints.txt everything that they bring in.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else \
+		"Python {}.{} found, 3.11 to 3.13 needed: make PYTHON=python3.11 ...".format(*v[:2]))'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python requirements.txt constraints.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --constraint constraints.txt
+	@touch $@

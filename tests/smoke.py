@@ -1,0 +1,87 @@
+"""The whole pipeline on tiny data and budgets, in a temporary copy of the checkout: `make smoke`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+# scikit-learn's digits need no network. Everything is there, only smaller: two classes of generators, three arms.
+SMOKE_PARAMS: dict[str, Any] = {
+    "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
+    "augment": {"copies": 2},
+    "train_gan": {"dcgan": {"total_kimg": 2.0, "grid_every_kimg": 1.0, "network": {"latent_size": 16, "width": 16}}},
+    "train_vae": {
+        "total_kimg": 2.0, "grid_every_kimg": 1.0, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16},
+    },
+    "sample": {"per_class": 20},
+    "score": {"resolution": 32, "halvings": 2, "inception_weights": "off"},
+    "classify": {"resolution": 32, "head": {"steps": 100}},
+    "compare": {"resamples": 1000},
+}  # fmt: skip
+
+
+def copy_checkout(destination: Path, overrides: dict[str, Any]) -> None:
+    """Copy the files that git tracks or would track, with `overrides` laid over params.yaml, as a DVC repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT, capture_output=True, check=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (CHECKOUT / name).is_file():  # not one that was deleted and is still in the index
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, destination / name)
+    (destination / "dvc.lock").unlink(missing_ok=True)  # of the default run
+    change_params(destination, overrides)
+    subprocess.run(["git", "init", "--quiet"], cwd=destination, check=True)
+
+
+def change_params(checkout: Path, overrides: dict[str, Any]) -> None:
+    """Lay nested `overrides` over the params.yaml of `checkout`."""
+    yaml = YAML()
+    path = checkout / "params.yaml"
+    params = yaml.load(path.read_text(encoding="utf-8"))
+    _merge(params, overrides)
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
+
+
+def _merge(target: Any, overrides: dict[str, Any]) -> None:
+    for key, value in overrides.items():
+        if isinstance(value, dict) and key in target:
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def dvc(checkout: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a DVC command in `checkout` with this interpreter's environment; the output is kept as text."""
+    executables = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{executables}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=checkout, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    if check and done.returncode != 0:
+        raise RuntimeError(f"dvc {' '.join(arguments)} failed:\n{done.stdout}")
+    return done
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="augury-smoke-") as folder:
+        checkout = Path(folder)
+        copy_checkout(checkout, SMOKE_PARAMS)
+        print(dvc(checkout, "repro").stdout)
+        print(dvc(checkout, "metrics", "show").stdout)
+        report = checkout / "data/report/index.html"
+        print(f"smoke: every stage ran; the report had {report.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Objectives against their closed forms."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Normal, kl_divergence
+
+from models.losses import (
+    calibrated_reconstruction_loss,
+    gaussian_kl,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
+
+number = st.floats(-8, 8, width=32)
+
+
+def test_hinge_at_known_scores() -> None:
+    real = torch.tensor([2.0, 1.0, 0.0, -1.0])  # cost 0, 0, 1, 2
+    fake = torch.tensor([-3.0, 0.5])  # cost 0, 1.5
+    assert hinge_discriminator_loss(real, fake).item() == 0.75 + 0.75
+    assert hinge_generator_loss(fake).item() == 1.25
+
+
+def test_scores_beyond_the_margin_pull_no_further() -> None:
+    real, fake = torch.tensor([1.5, 0.5], requires_grad=True), torch.tensor([-1.5, 0.5], requires_grad=True)
+    hinge_discriminator_loss(real, fake).backward()
+    assert real.grad is not None
+    assert fake.grad is not None
+    assert real.grad.tolist() == [0.0, -0.5]
+    assert fake.grad.tolist() == [0.0, 0.5]
+
+
+def test_the_generator_is_pushed_the_same_at_every_score() -> None:
+    fake = torch.tensor([-9.0, 0.0, 9.0], requires_grad=True)
+    hinge_generator_loss(fake).backward()
+    assert fake.grad is not None
+    torch.testing.assert_close(fake.grad, torch.full((3,), -1 / 3))
+
+
+def test_the_divergence_at_known_moments() -> None:
+    zero = torch.zeros(2, 3)
+    assert gaussian_kl(zero, zero).tolist() == [0.0, 0.0]
+    assert gaussian_kl(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)).tolist() == [12.5]  # half the squared length
+    assert gaussian_kl(torch.zeros(1, 1), torch.full((1, 1), math.log(4))).item() == pytest.approx(
+        0.5 * (4 - 1 - math.log(4))
+    )
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.lists(st.tuples(number, number), min_size=4, max_size=4), min_size=1, max_size=3))
+def test_the_divergence_is_that_of_torch(rows: list[list[tuple[float, float]]]) -> None:
+    mean, log_variance = torch.tensor(rows, dtype=torch.float64).unbind(dim=2)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(posterior, Normal(torch.zeros_like(mean), torch.ones_like(mean))).sum(dim=1)
+    divergence = gaussian_kl(mean, log_variance)
+    assert tuple(divergence.shape) == (len(rows),)
+    torch.testing.assert_close(divergence, expected)
+    assert (divergence >= 0).all()
+
+
+@pytest.mark.parametrize("error", [0.05, 0.3, 1.0])
+def test_the_reconstruction_is_the_likelihood_at_the_best_variance(error: float) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(5, 3, 4, 4, dtype=torch.float64) * 2 - 1
+    reconstruction = images + error * torch.randn(images.shape, dtype=torch.float64)
+    loss = calibrated_reconstruction_loss(reconstruction, images)
+    assert loss.ndim == 0
+
+    def negative_log_likelihood(deviation: float) -> torch.Tensor:
+        return -Normal(reconstruction, deviation).log_prob(images).flatten(1).sum(dim=1).mean()
+
+    best = (reconstruction - images).square().mean().sqrt().item()
+    torch.testing.assert_close(loss, negative_log_likelihood(best))
+    assert loss < negative_log_likelihood(best * 1.1)
+    assert loss < negative_log_likelihood(best / 1.1)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 4)])
+def test_the_reconstruction_at_a_known_error(channels: int, size: int) -> None:
+    images = torch.zeros(2, channels, size, size)
+    loss = calibrated_reconstruction_loss(images + 0.5, images)
+    pixels = channels * size**2
+    assert loss.item() == pytest.approx(0.5 * pixels * (math.log(0.25) + math.log(2 * math.pi) + 1))
+
+
+def test_the_reconstruction_gains_nothing_below_the_error_of_eight_bits() -> None:
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    step = 2 / 255  # between two shades
+    floor = 0.5 * 64 * (math.log(step**2 / 12) + math.log(2 * math.pi) + 1)
+    for error in (0.0, step / 10, step / math.sqrt(12) * 0.99):
+        assert calibrated_reconstruction_loss(images + error, images).item() == pytest.approx(floor, abs=1e-3)
+    assert calibrated_reconstruction_loss(images + step, images).item() > floor + 1
+
+    reconstruction = images.clone().requires_grad_()
+    calibrated_reconstruction_loss(reconstruction, images).backward()
+    assert reconstruction.grad is not None
+    assert not reconstruction.grad.any()

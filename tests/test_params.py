@@ -1,0 +1,360 @@
+"""params.yaml: what is read, and what each kind of fault is told."""
+
+import datetime
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from augury import params
+from augury.errors import UserError
+from augury.params import Params, Section, network_config
+
+SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
+ABSENT = object()
+SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device")]
+
+
+def shipped() -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load(SHIPPED.read_text(encoding="utf-8"))
+
+
+def change(content: Any, key: str, value: object) -> None:
+    """Set the dotted `key` of nested mappings and lists, or delete it where `value` is ABSENT."""
+    *above, last = [int(part) if part.isdecimal() else part for part in key.split(".")]
+    for part in above:
+        content = content[part]
+    if value is ABSENT:
+        del content[last]
+    else:
+        content[last] = value
+
+
+def load_content(folder: Path, content: dict[str, Any]) -> Params:
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+    return params.load(folder / "params.yaml")
+
+
+def load_changed(folder: Path, changes: dict[str, object]) -> Params:
+    content = shipped()
+    for key, value in changes.items():
+        change(content, key, value)
+    return load_content(folder, content)
+
+
+def faults(folder: Path, changes: dict[str, object]) -> list[str]:
+    """The lines of the error that the shipped parameters give with these changes."""
+    with pytest.raises(UserError) as caught:
+        load_changed(folder, changes)
+    return str(caught.value).splitlines()
+
+
+def key_of(line: str) -> str:
+    return re.split(r":? ", line, maxsplit=1)[0]
+
+
+def test_the_shipped_parameters_are_valid_and_come_back_as_written(tmp_path: Path) -> None:
+    loaded, content = params.load(SHIPPED), shipped()
+    assert list(Params.model_fields) == list(content)
+    dump = loaded.model_dump()
+    dump["classify"]["arms"] = loaded.model_dump(exclude_unset=True)["classify"]["arms"]  # the one that has defaults
+    assert dump == content
+    assert load_content(tmp_path, content) == loaded
+
+
+UNKNOWN_KEYS = {
+    "prepear": SECTIONS,
+    "prepare.images_size": ["source", "image_size", "unreadable"],
+    "classify.head.step": ["steps", "batch_size", "learning_rate", "l2_penalties"],
+    "augment.transforms.0.args": ["name", "kwargs"],
+    "train_gan.dcgan.kl_weight": ["network", "total_kimg", "adam_betas", "diffaugment"],
+    "classify.arms.none.clasic": ["classic", "synthetic"],
+}
+
+
+@pytest.mark.parametrize("key", UNKNOWN_KEYS)
+def test_an_unknown_key_is_named_with_those_allowed_beside_it(tmp_path: Path, key: str) -> None:
+    [line] = faults(tmp_path, {key: 1})
+    start, _, allowed = line.partition("; choose from ")
+    assert start == f"{key}: unknown key"
+    assert set(UNKNOWN_KEYS[key]) <= set(allowed.split(", "))
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["seed", "report", "prepare.source", "classify.head.steps", "augment.transforms.1.kwargs", "train_vae.kl_weight"],
+)
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    assert faults(tmp_path, {key: ABSENT}) == [f"{key}: missing"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        # A value of the wrong type
+        ("seed", True, "valid integer"),
+        ("seed", "0", "valid integer"),
+        ("augment.copies", 4.0, "valid integer"),
+        ("prepare.labels_per_class", True, "valid integer"),
+        ("train_vae.learning_rate", "0.001", "valid number"),
+        ("train_vae.kl_weight", True, "valid number"),
+        ("prepare.folder", 3, "valid string"),
+        ("classify.arms.classic.classic", 1, "valid boolean"),
+        ("classify.arms.classic+vae.synthetic.vae", "1.0", "valid number"),
+        ("augment.transforms", {"name": "HorizontalFlip"}, "valid list"),
+        ("train_vae.network", [32], "valid dictionary"),
+        ("prepare", None, "valid dictionary"),
+        # Outside its range
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**63, "less than"),  # provenance columns are int64
+        ("prepare.labels_per_class", 1, "greater than or equal to 2"),
+        ("prepare.validation_fraction", 0.0, "greater than 0"),
+        ("prepare.test_fraction", 1.0, "less than 1"),
+        ("prepare.imbalance_ratio", 0.5, "greater than or equal to 1"),
+        ("augment.copies", 0, "greater than 0"),
+        ("augment.transforms", [], "at least 1 item"),
+        ("train_gan.dcgan.adam_betas", [0.5], "at least 2 items"),
+        ("train_gan.dcgan.adam_betas.1", 1.0, "less than 1"),
+        ("train_vae.warmup_kimg", -0.1, "greater than or equal to 0"),
+        ("train_vae.total_kimg", float("nan"), ""),
+        ("train_vae.total_kimg", float("inf"), ""),
+        ("sample.generators", [], "at least 1 item"),
+        ("score.resolution", 31, "greater than or equal to 32"),
+        ("classify.seeds", [0], "at least 2 items"),
+        ("classify.seeds.3", -1, "greater than or equal to 0"),
+        ("classify.head.l2_penalties.0", 0.0, "greater than 0"),
+        ("compare.confidence", 1.0, "less than 1"),
+        ("compare.resamples", 999, "greater than or equal to 1000"),
+        # Not one of the choices
+        ("device", "gpu", "choose from auto, cpu, cuda"),
+        ("prepare.source", "mnist", "choose from fashion_mnist, digits, imagefolder"),
+        ("prepare.unreadable", "no", "choose from stop, skip"),
+        ("prepare.color", 1, "choose from auto, gray, rgb"),
+        (
+            "train_gan.dcgan.diffaugment.0",
+            "flip",
+            "choose from brightness, saturation, contrast, translation, cutout",
+        ),
+    ],
+)
+def test_a_faulty_value_is_named_and_told_what_is_allowed(tmp_path: Path, key: str, value: object, told: str) -> None:
+    [line] = faults(tmp_path, {key: value})
+    assert line.startswith(f"{key}: ")
+    assert repr(value) in line
+    assert told in line
+
+
+def test_a_network_entry_of_the_wrong_type_is_one_line(tmp_path: Path) -> None:
+    """Told when the file is read or when the network is built, but once."""
+    with pytest.raises(UserError) as caught:
+        network_config(
+            Network,
+            "train_vae.network",
+            load_changed(tmp_path, {"train_vae.network": {"width": [32]}}).train_vae.network,
+        )
+    [line] = str(caught.value).splitlines()
+    assert line.startswith("train_vae.network.width: [32]: ")
+
+
+@pytest.mark.parametrize("name", ["Stylé", "a b", "a/b", ""])
+@pytest.mark.parametrize("mapping", ["classify.arms", "train_gan"])
+def test_a_name_that_cannot_be_a_file_name_is_refused(tmp_path: Path, mapping: str, name: str) -> None:
+    lines = faults(tmp_path, {f"{mapping}.{name}": {}})
+    assert all(line.startswith(f"{mapping}.{name}") for line in lines)
+    assert any("pattern" in line for line in lines)
+
+
+def test_an_image_size_that_no_network_suits_is_told_the_nearest_that_do(tmp_path: Path) -> None:
+    assert faults(tmp_path, {"prepare.image_size": 30}) == [
+        "prepare.image_size 30 is not 4, 5, 6 or 7 times a power of two; nearest allowed: 20, 24, 28, 32"
+    ]
+    for size in (8, 10, 12, 14, 28, 96, 224, 256, 896):
+        assert load_changed(tmp_path, {"prepare.image_size": size}).prepare.image_size == size
+
+
+def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
+    both: dict[str, object] = {"prepare.imbalance_ratio": 50, "prepare.labels_per_class": 100}
+    assert load_changed(tmp_path, both).prepare.imbalance_ratio == 50
+    [line] = faults(tmp_path, {**both, "prepare.labels_per_class": None})
+    assert line.startswith("prepare.imbalance_ratio ")
+    assert "labels_per_class" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "told"),
+    [
+        ({"sample.generators": ["dcgan", "stylgan"]}, "sample.generators", "unknown 'stylgan'; choose from dcgan"),
+        (
+            {"sample.generators": ["dcgan"]},
+            "classify.arms.classic+vae.synthetic",
+            "unknown 'vae'; choose from dcgan",
+        ),
+        (
+            {"classify.arms.classic+dcgan.synthetic": {"gan": 0.5}},
+            "classify.arms.classic+dcgan.synthetic",
+            "unknown 'gan'",
+        ),
+        ({"compare.baseline": "nothing"}, "compare.baseline", "unknown 'nothing'; choose from"),
+        ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
+    ],
+)
+def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, object], key: str, told: str) -> None:
+    [line] = faults(tmp_path, changes)
+    assert line.startswith(f"{key}: ")
+    assert told in line
+
+
+def test_a_generator_is_sampled_once(tmp_path: Path) -> None:
+    """Twice would give two stages of one name."""
+    [line] = faults(tmp_path, {"sample.generators": ["dcgan", "vae", "vae"]})
+    assert line.startswith("sample.generators: ")
+
+
+def leaves(content: Any, key: str = "") -> Iterator[str]:
+    """The dotted key of everything that holds no further keys."""
+    if content and isinstance(content, dict | list):
+        for part, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from leaves(value, f"{key}.{part}" if key else str(part))
+    else:
+        yield key
+
+
+def test_every_value_is_checked_and_every_fault_has_its_line(tmp_path: Path) -> None:
+    """A date is allowed nowhere, but for the arguments that albumentations and the networks check themselves."""
+    keys = [key for key in leaves(shipped()) if ".kwargs." not in key and ".network." not in key]
+    assert len(keys) > 50
+    lines = faults(tmp_path, dict.fromkeys(keys, datetime.date(2024, 2, 29)))
+    assert sorted(key_of(line) for line in lines) == sorted(keys)
+
+
+def test_every_key_of_every_section_is_required(tmp_path: Path) -> None:
+    lines = faults(tmp_path, {section: {} for section in SECTIONS})
+    required = [
+        f"{section}.{key}"
+        for section in SECTIONS
+        if isinstance(annotation := Params.model_fields[section].annotation, type) and issubclass(annotation, Section)
+        for key in annotation.model_fields
+    ]
+    assert lines == [f"{key}: missing" for key in required]
+
+
+def test_faults_of_different_kinds_are_all_told_at_once(tmp_path: Path) -> None:
+    changes = {
+        "device": "gpu",
+        "prepare.image_size": 30,
+        "prepare.test_fraction": ABSENT,
+        "augment.transforms.2.name": 7,
+        "train_vae.kl_wieght": 1.0,
+        "compare.confidence": 95,
+    }
+    lines = faults(tmp_path, changes)
+    told = [key_of(line) for line in lines]
+    # A rule about a whole section, as image_size's, waits until the section's own keys are in order.
+    assert sorted(told) == sorted(changes.keys() - {"prepare.image_size"})
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    text = re.sub(r"learning_rate: \S+", "learning_rate: 1e-3", SHIPPED.read_text(encoding="utf-8"))
+    text = re.sub(r"kl_weight: \S+", "kl_weight: 1", text)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    loaded = params.load(tmp_path / "params.yaml")
+    assert loaded.train_vae.learning_rate == loaded.classify.head.learning_rate == 0.001
+    assert isinstance(loaded.train_vae.kl_weight, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"seed: [0", "not valid YAML"),
+        (b"seed: 0\nseed: 1\n", 'duplicate key "seed"'),
+        (b"seed: 0\n---\nseed: 1\n", "not valid YAML"),
+        (b"seed: !!python/object:os.system {}", "not valid YAML"),
+        ("folder: Stylé".encode("latin-1"), "not valid YAML"),
+        (b"", "expected the keys seed, device, prepare"),
+        (b"- seed\n- device\n", "expected the keys seed, device, prepare"),
+        (b"seed", "expected the keys seed, device, prepare"),
+    ],
+)
+def test_a_file_that_is_no_mapping_of_keys_is_named_in_one_line(tmp_path: Path, text: bytes, told: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        params.load(path)
+    [line] = str(caught.value).splitlines()
+    assert line.startswith(f"{path}: ")
+    assert told in line
+
+
+def test_a_key_given_twice_in_a_section_is_refused(tmp_path: Path) -> None:
+    text = SHIPPED.read_text(encoding="utf-8").replace("  copies:", "  copies: 1\n  copies:", 1)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match='duplicate key "copies"'):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml: No such file"):
+        params.load(tmp_path / "nowhere.yaml")
+    with pytest.raises(UserError, match="Is a directory"):
+        params.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", Params.model_fields)
+def test_sections_are_frozen(name: str) -> None:
+    loaded = params.load(SHIPPED)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(loaded, name, getattr(loaded, name))
+    section = getattr(loaded, name)
+    if isinstance(section, Section):
+        key = next(iter(type(section).model_fields))
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, key, getattr(section, key))
+
+
+@dataclass(frozen=True)
+class Network:
+    width: int
+    slope: float = 0.2
+    residual: bool = False
+    activation: Literal["relu", "silu"] = "silu"
+
+
+def test_a_network_gets_its_own_config() -> None:
+    assert network_config(Network, "train_gan.demo.network", {"width": 8, "slope": 1}) == Network(8, 1.0)
+    everything = {"width": 8, "slope": 0.1, "residual": True, "activation": "relu"}
+    assert network_config(Network, "train_gan.demo.network", everything) == Network(8, 0.1, True, "relu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "told"),
+    [
+        ({"wdth": 8}, "wdth", "unknown key; choose from width, slope, residual, activation"),
+        ({"width": ABSENT}, "width", "missing"),
+        ({"width": True}, "width", "True: input should be a valid integer"),
+        ({"width": 8.0}, "width", "8.0: input should be a valid integer"),
+        ({"width": "8"}, "width", "'8': input should be a valid integer"),
+        ({"slope": "0.2"}, "slope", "'0.2': input should be a valid number"),
+        ({"residual": 1}, "residual", "1: input should be a valid boolean"),
+        ({"activation": "gelu"}, "activation", "unknown 'gelu'; choose from relu, silu"),
+    ],
+)
+def test_a_faulty_network_entry_is_named_and_told_what_is_allowed(
+    changes: dict[str, object], key: str, told: str
+) -> None:
+    values = {name: value for name, value in {"width": 8, **changes}.items() if value is not ABSENT}
+    with pytest.raises(UserError) as caught:
+        network_config(Network, "train_gan.demo.network", values)
+    assert str(caught.value) == f"train_gan.demo.network.{key}: {told}"
+
+
+def test_several_faults_of_a_network_give_several_lines() -> None:
+    with pytest.raises(UserError) as caught:
+        network_config(Network, "train_gan.demo.network", {"slope": "steep", "depth": 3})
+    keys = [key_of(line) for line in str(caught.value).splitlines()]
+    assert sorted(keys) == [f"train_gan.demo.network.{key}" for key in ("depth", "slope", "width")]

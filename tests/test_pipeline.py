@@ -1,0 +1,311 @@
+"""Guards of the architecture (read from dvc.yaml, params.yaml and the imports), and the whole pipeline run for real."""
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from augury import params as params_module
+from augury.images import ImageSet
+from models import GENERATORS
+from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params, copy_checkout, dvc
+
+# The architecture, read from the files.
+
+
+def read_yaml(name: str) -> Any:
+    return YAML(typ="safe", pure=True).load((CHECKOUT / name).read_text(encoding="utf-8"))
+
+
+PIPELINE = read_yaml("dvc.yaml")["stages"]
+PARAMS = read_yaml("params.yaml")
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a first-party module, relative to the checkout; None for others."""
+    path = Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if (CHECKOUT / candidate).is_file():
+            return candidate
+    return None
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The first-party files that `path` imports, directly or not."""
+    found: set[Path] = set()
+    pending = [path]
+    while pending:
+        tree = ast.parse((CHECKOUT / pending.pop()).read_text(encoding="utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        for file in filter(None, map(module_file, names)):
+            if file not in found:
+                found.add(file)
+                pending.append(file)
+    return found
+
+
+def resolved(text: str, stage: dict[str, Any]) -> set[str]:
+    """A path of dvc.yaml with its ${...} filled in, for every entry of the stage's matrix."""
+    paths = {text}
+    for axis, values in stage.get("matrix", {}).items():
+        entries: Any = PARAMS
+        for key in values.removeprefix("${").removesuffix("}").split("."):
+            entries = entries[key]
+        paths = {path.replace(f"${{item.{axis}}}", entry) for path in paths for entry in entries}
+    return {path.replace("${prepare.folder}", PARAMS["prepare"]["folder"]) for path in paths}
+
+
+def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
+    files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
+    assert files == set(PIPELINE)
+    assert set(PARAMS) - {"seed", "device"} == set(PIPELINE)
+    assert list(PARAMS) == list(params_module.Params.model_fields)
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_runs_its_own_file(name: str) -> None:
+    assert PIPELINE[name]["cmd"].split()[:3] == ["python", "-m", f"stages.{name}"]
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_deps_hold_exactly_the_first_party_files_that_the_stage_imports(name: str) -> None:
+    own = Path("stages") / f"{name}.py"
+    imported = {str(file) for file in imported_files(own) | {own} if file.name != "__init__.py"}
+    # A change to any network may change models/__init__.py's registries: stages depend on the folder as a whole.
+    imported = {"models" if file.startswith("models/") else file for file in imported}
+    listed = {dep for dep in PIPELINE[name]["deps"] if dep == "models" or dep.endswith(".py")}
+    assert listed == imported
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_depends_on_its_own_section_and_on_the_seed_and_device_it_uses(name: str) -> None:
+    keys = PIPELINE[name]["params"]
+    source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    assert any(key == name or key.startswith(f"{name}.") for key in keys)
+    assert ("seed" in keys) == ("params.seed" in source) or name == "report"
+    assert ("device" in keys) == ("params.device" in source) or name == "report"
+
+
+def test_the_test_split_is_opened_by_classify_alone() -> None:
+    test_split = "data/splits/test"
+    for name, stage in PIPELINE.items():
+        touches = any(
+            test_split == path or test_split.startswith(f"{path}/") or path.startswith(f"{test_split}/")
+            for dep in stage["deps"]
+            for path in resolved(dep, stage)
+        )
+        assert touches == (name == "classify"), name
+    # Nor does another stage name it in its code, declared or not; prepare writes it.
+    for path in [*(CHECKOUT / "stages").glob("*.py"), *(CHECKOUT / "augury").glob("*.py")]:
+        strings = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
+        ]
+        if path.stem not in ("prepare", "classify"):
+            assert not any("splits/test" in text for text in strings), path
+
+
+def test_only_sections_of_a_matrix_are_generators_that_exist() -> None:
+    assert set(PARAMS["train_gan"]) | {"vae"} == set(GENERATORS)
+    assert set(PARAMS["sample"]["generators"]) == set(GENERATORS)
+
+
+def test_augury_never_imports_stages_and_models_do_no_input_or_output() -> None:
+    for path in (CHECKOUT / "augury").glob("*.py"):
+        assert not any(file.parts[0] == "stages" for file in imported_files(path.relative_to(CHECKOUT))), path
+    for path in (CHECKOUT / "models").glob("*.py"):
+        imported = {str(file) for file in imported_files(path.relative_to(CHECKOUT)) if file.parts[0] == "augury"}
+        assert imported <= {"augury/__init__.py", "augury/seeding.py"}, path
+
+
+def test_stages_are_thin_and_no_module_is_too_long_for_one_sitting() -> None:
+    for folder, limit in (("stages", 150), ("augury", 300), ("models", 300)):
+        for path in (CHECKOUT / folder).glob("*.py"):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
+
+
+# The pipeline, run for real on tiny budgets.
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the whole pipeline has run once. Tests that change it put it back."""
+    checkout = tmp_path_factory.mktemp("smoke")
+    copy_checkout(checkout, SMOKE_PARAMS)
+    dvc(checkout, "repro")
+    return checkout
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "costs" not in path.parts and not any(".partial" in part for part in path.parts)
+    }
+
+
+def ran(output: str) -> set[str]:
+    """The stages that a `dvc repro` ran, or would run, without their matrix entries."""
+    return {line.split("'")[1].partition("@")[0] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
+    train = ImageSet.read(smoke / "data/splits/train")
+    validation = ImageSet.read(smoke / "data/splits/validation")
+    assert train.counts() == [16] * 10
+    assert validation.counts() == [4] * 10
+    assert ImageSet.read(smoke / "data/classic").counts() == [32] * 10
+    comparison = json.loads((smoke / "data/comparison.json").read_text())
+    assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
+    for arm, content in comparison["arms"].items():
+        results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in range(8)]
+        assert content["accuracies"] == [result["accuracy"] for result in results]
+        assert {result["steps"] for result in results} == {100}
+        assert {result["n_real"] for result in results} == {160}
+        assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
+    assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
+    for generator in GENERATORS:
+        score = json.loads((smoke / f"data/scores/{generator}.json").read_text())
+        assert score["fd"] > score["fd_floor"] > 0
+        assert score["fid"] is None
+        assert "off" in score["fid_status"]
+    assert "<html" in (smoke / "data/report/index.html").read_text()
+    assert not list((smoke / "data").rglob(".partial-*"))
+
+
+def test_nothing_changed_nothing_runs(smoke: Path) -> None:
+    lock = (smoke / "dvc.lock").read_bytes()
+    done = dvc(smoke, "repro")
+    assert "Running stage" not in done.stdout
+    assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def test_metrics_and_plots_show(smoke: Path) -> None:
+    metrics = json.loads(dvc(smoke, "metrics", "show", "--json").stdout.splitlines()[-1])
+    shown = metrics[""]["data"]["data/metrics.json"]["data"]
+    assert set(shown) == set(PARAMS["classify"]["arms"])
+    done = dvc(smoke, "plots", "show", "--json", "--out", "plots")
+    for curve in ("accuracy per seed", "dcgan losses", "vae losses"):
+        assert curve in done.stdout
+
+
+CHANGES: dict[str, Any] = {
+    "prepare": {"labels_per_class": 18},
+    "augment": {"copies": 1},
+    "train_gan": {"dcgan": {"learning_rate": 0.0003}},
+    "train_vae": {"learning_rate": 0.0003},
+    "sample": {"batch_size": 7},
+    "score": {"halvings": 1},
+    "classify": {"head": {"steps": 50}},
+    "compare": {"resamples": 2000},
+    "report": {"progress_grids": 3},
+}
+
+
+def test_every_section_has_a_change_to_try() -> None:
+    assert set(CHANGES) == set(PIPELINE)
+
+
+@pytest.fixture
+def changed(smoke: Path) -> Iterator[Callable[[dict[str, Any]], Path]]:
+    """Changes the params of the smoke checkout; afterwards they and the outputs are what they were."""
+    before = (smoke / "params.yaml").read_bytes()
+
+    def change(overrides: dict[str, Any]) -> Path:
+        change_params(smoke, overrides)
+        return smoke
+
+    yield change
+    (smoke / "params.yaml").write_bytes(before)
+    dvc(smoke, "repro")
+
+
+@pytest.mark.parametrize("section", CHANGES)
+def test_a_section_makes_its_own_stage_run(section: str, changed: Callable[[dict[str, Any]], Path]) -> None:
+    checkout = changed({section: CHANGES[section]})
+    # A dry run follows what changed, not yet what comes of it. The report prints all params.
+    assert ran(dvc(checkout, "repro", "--dry").stdout) == {section, "report"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stages"),
+    [
+        ({"compare": {"resamples": 2000}}, {"compare", "report"}),
+        ({"classify": {"head": {"steps": 50}}}, {"classify", "compare", "report"}),
+        ({"classify": {"arms": {"vae_only": {"synthetic": {"vae": 0.5}}}}}, {"classify", "compare", "report"}),
+        ({"score": {"halvings": 1}}, {"score", "report"}),
+    ],
+)
+def test_what_depends_on_a_section_runs_and_nothing_else(
+    overrides: dict[str, Any], stages: set[str], changed: Callable[[dict[str, Any]], Path]
+) -> None:
+    output = dvc(changed(overrides), "repro").stdout
+    assert ran(output) == stages
+    if "arms" in overrides.get("classify", {}):  # a new arm leaves the others alone
+        assert "Running stage 'classify@vae_only'" in output
+        assert "Running stage 'classify@none'" not in output
+
+
+def test_a_forced_rerun_gives_the_same_bytes(smoke: Path) -> None:
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    dvc(smoke, "repro", "--force")
+    assert digests(smoke / "data") == before
+    assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def stages_of(checkout: Path) -> Iterator[int]:
+    """Process ids of the stages that run in `checkout`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if any(argument.startswith(b"stages.") for argument in arguments) and (
+                (process / "cwd").resolve() == checkout.resolve()
+            ):
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds the running stage by /proc")
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_kill_repro_goes_on_to_the_same_bytes(smoke: Path, blow: signal.Signals) -> None:
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@dcgan"],
+        cwd=smoke, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as repro:  # fmt: skip
+        partial = smoke / "data/generators/.partial-dcgan/progress"
+        shutil.rmtree(partial, ignore_errors=True)  # of a kill before
+        deadline = time.monotonic() + 60
+        while not partial.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert list(stages_of(smoke)), "the stage was to be caught at work"
+        os.killpg(repro.pid, blow)
+        repro.wait(timeout=60)
+    assert not (smoke / "data/generators/dcgan").exists()
+    dvc(smoke, "repro")
+    assert digests(smoke / "data") == before
+    assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def test_a_faulty_key_stops_the_pipeline_with_one_line(changed: Callable[[dict[str, Any]], Path]) -> None:
+    done = dvc(changed({"prepare": {"labels_per_class": 100_000}}), "repro", check=False)
+    assert done.returncode != 0
+    assert "prepare.labels_per_class: 100000" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,103 @@
+"""A stage as a process: its exit status, what it says on standard error, and its entry in the ledger."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from augury import stage
+from augury.errors import UserError
+from augury.params import Params
+from tests.smoke import change_params
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the shipped params.yaml and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy2(CHECKOUT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def run_process(folder: Path, *body: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage called demo@one whose main has these lines."""
+    lines = ["import sys", "from augury.errors import UserError", "from augury.stage import run", "def main(params):"]
+    code = "\n".join([*lines, *(f"    {line}" for line in body), "run('demo@one', main)"])
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_stage_that_ends_well_enters_its_costs_in_the_ledger(folder: Path) -> None:
+    done = run_process(folder, "block = bytearray(200 * 2**20)", "assert params.prepare.image_size > 0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    costs = json.loads((folder / "data/costs/demo@one.json").read_text())
+    assert list(costs) == ["stage", "seconds", "peak_memory_mib"]
+    assert costs["stage"] == "demo@one"
+    assert 0 <= costs["seconds"] < 60
+    assert 200 <= costs["peak_memory_mib"] < 2000
+
+
+def test_a_user_error_is_a_line_per_fault_and_no_traceback(folder: Path) -> None:
+    done = run_process(folder, "raise UserError('prepare.source: unknown\\nprepare.color: unknown')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "demo@one: prepare.source: unknown\ndemo@one: prepare.color: unknown\n"
+    assert not (folder / "data").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="has no device that is always full")
+def test_a_full_disk_is_one_line_and_no_traceback(folder: Path) -> None:
+    done = run_process(folder, "with open('/dev/full', 'w') as file: file.write('a')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "demo@one: [Errno 28] No space left on device\n"
+    assert not (folder / "data").exists()
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(folder: Path) -> None:
+    done = run_process(folder, "params.prepare.imagesize")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert not (folder / "data").exists()
+
+
+def fail(params: Params) -> None:
+    raise AssertionError("main was called")
+
+
+def test_faulty_parameters_stop_a_stage_before_it_starts(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change_params(folder, {"device": "gpu", "augment": {"copies": 0}})
+    with pytest.raises(SystemExit) as caught:
+        stage.run("augment", fail)
+    assert caught.value.code == 1
+    assert [message.split(": ")[:2] for message in caplog.messages] == [
+        ["augment", "device"],
+        ["augment", "augment.copies"],
+    ]
+
+
+def test_a_stage_that_fails_leaves_the_ledger_alone(folder: Path) -> None:
+    stage.run("demo", lambda params: None)
+    former = (folder / stage.COSTS / "demo.json").read_bytes()
+
+    def fail_as_foreseen(params: Params) -> None:
+        raise UserError("prepare.folder: empty")
+
+    with pytest.raises(SystemExit):
+        stage.run("demo", fail_as_foreseen)
+    assert (folder / stage.COSTS / "demo.json").read_bytes() == former
+
+
+def test_a_ledger_that_cannot_be_written_is_one_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "data").write_text("a file where the folder should be")
+    with pytest.raises(SystemExit) as caught:
+        stage.run("demo", lambda params: None)
+    assert caught.value.code == 1
+    [message] = caplog.messages
+    assert message.startswith("demo: ")
