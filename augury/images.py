@@ -66,6 +66,11 @@ class ImageSet:
         provenance = {name: column[rows] for name, column in self.provenance.items()}
         return ImageSet(self.pixels[rows], self.labels[rows], self.class_names, provenance)
 
+    def batch(self, rows: np.ndarray | slice, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a network takes: images (B, C, H, W) float32 in [-1, 1], channels last, and labels (B,) int64."""
+        images = to_network(self.pixels[rows]).to(device, memory_format=torch.channels_last)
+        return images, torch.from_numpy(self.labels[rows]).to(device)
+
     def counts(self) -> list[int]:
         """Images per class, in the order of class_names."""
         return np.bincount(self.labels, minlength=len(self.class_names)).tolist()

@@ -15,7 +15,7 @@ COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked ou
 
 
 def run(name: str, main: Callable[[params.Params], None]) -> None:
-    """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error.
+    """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
 
     name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan".
     """
@@ -33,3 +33,6 @@ def run(name: str, main: Callable[[params.Params], None]) -> None:
         for line in str(error).splitlines():
             logging.error("%s: %s", name, line)
         sys.exit(1)
+    except KeyboardInterrupt:
+        logging.error("%s: interrupted; `dvc repro` goes on from here", name)
+        sys.exit(130)

@@ -9,7 +9,7 @@ from torch import nn
 from tqdm import tqdm
 
 from augury.errors import UserError
-from augury.images import ImageSet, to_network
+from augury.images import ImageSet
 from augury.outputs import whole_directory
 from augury.params import GanTraining, Params, network_config
 from augury.sampling import write_progress
@@ -49,16 +49,13 @@ def train(
     generator_optimiser = optimiser(generator.parameters())
     discriminator_optimiser = optimiser(discriminator.parameters())
 
-    real_images = to_network(images.pixels).to(device, memory_format=torch.channels_last)
-    labels_of_images = torch.from_numpy(images.labels).to(device)
     steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
     grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
     progress = tqdm(total=steps * budget.batch_size, unit="img", desc=architecture, disable=None)
 
     for step in range(steps):
         randomness = seeded(seed, architecture, step)
-        rows = torch.from_numpy(batch_rows(len(images), budget.batch_size, step, seed)).to(device)
-        real, labels = real_images[rows], labels_of_images[rows]
+        real, labels = images.batch(batch_rows(len(images), budget.batch_size, step, seed), device)
         augment = partial(diffaugment, operations=budget.diffaugment, generator=randomness)
 
         # Discriminator: tell real images from generated ones of the same classes.

@@ -3,13 +3,14 @@
 import copy
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import torch
 from tqdm import tqdm
 
-from augury.images import ImageSet, to_network
+from augury.images import ImageSet
 from augury.outputs import whole_directory
 from augury.params import Params, TrainVae, network_config
 from augury.sampling import write_progress
@@ -43,7 +44,6 @@ def train(
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
     optimiser = torch.optim.Adam(network.parameters(), lr=budget.learning_rate, fused=True)
 
-    training_images, training_labels = _on_device(images, device)
     steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
     grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
     warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
@@ -51,8 +51,7 @@ def train(
     best_loss, best = math.inf, network
 
     for step in range(steps):
-        rows = torch.from_numpy(batch_rows(len(images), budget.batch_size, step, seed)).to(device)
-        batch, labels = training_images[rows], training_labels[rows]
+        batch, labels = images.batch(batch_rows(len(images), budget.batch_size, step, seed), device)
         kl_weight = budget.kl_weight * min(1.0, (step + 1) / warmup_steps)
 
         with autocast(device):
@@ -75,8 +74,7 @@ def train(
             history.add(step, validation_loss=validation_loss)
             check_finite(snapshot, history.name, step)
             history.close_row(kimg)
-            with torch.no_grad():
-                snapshot.fit_prior(*snapshot.encode(training_images, training_labels), training_labels)
+            fit_prior(snapshot, images, device)
             write_progress(folder, kimg, snapshot, images.class_names, "vae", seed, device)
             if validation_loss < best_loss:
                 best_loss, best = validation_loss, copy.deepcopy(snapshot)
@@ -88,14 +86,26 @@ def train(
 @torch.no_grad()
 def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) -> float:
     """The negative evidence lower bound per image, in nats up to a constant, with the same noise every time."""
-    batch, labels = _on_device(images, device)
-    reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", "evaluate"))
-    return float(calibrated_reconstruction_loss(reconstruction, batch) + gaussian_kl(mean, log_variance).mean())
+    total = 0.0
+    for rows in _chunks(len(images)):
+        batch, labels = images.batch(rows, device)
+        reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", "evaluate", rows.start))
+        loss = calibrated_reconstruction_loss(reconstruction, batch) + gaussian_kl(mean, log_variance).mean()
+        total += len(batch) * float(loss)
+    return total / len(images)
 
 
-def _on_device(images: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    pixels = to_network(images.pixels).to(device, memory_format=torch.channels_last)
-    return pixels, torch.from_numpy(images.labels).to(device)
+@torch.no_grad()
+def fit_prior(network: VAE, images: ImageSet, device: torch.device) -> None:
+    """Fit the prior of each class to the posteriors of the training images."""
+    posteriors = [network.encode(*images.batch(rows, device)) for rows in _chunks(len(images))]
+    mean, log_variance = (torch.cat(parts) for parts in zip(*posteriors, strict=True))
+    network.fit_prior(mean, log_variance, torch.from_numpy(images.labels).to(device))
+
+
+def _chunks(count: int, size: int = 250) -> Iterator[slice]:
+    """Slices that cover 0..count: memory stays flat in the number of images."""
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def main(params: Params) -> None:

@@ -12,9 +12,8 @@ import pytest
 from augury import stage
 from augury.errors import UserError
 from augury.params import Params
-from tests.smoke import change_params
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from stages import missing_packages
+from tests.smoke import CHECKOUT, change_params
 
 
 @pytest.fixture
@@ -101,3 +100,21 @@ def test_a_ledger_that_cannot_be_written_is_one_line(folder: Path, caplog: pytes
     assert caught.value.code == 1
     [message] = caplog.messages
     assert message.startswith("demo: ")
+
+
+def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def interrupted(params: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(CHECKOUT)
+    with pytest.raises(SystemExit) as stopped:
+        stage.run("train_vae", interrupted)
+    assert stopped.value.code == 130
+    assert caplog.messages == ["train_vae: interrupted; `dvc repro` goes on from here"]
+
+
+def test_packages_that_are_missing_are_named(tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# a comment\nnumpy==2.4.6\nno-such-package==1.0\n")
+    assert missing_packages(requirements) == ["no-such-package"]
+    assert missing_packages(CHECKOUT / "requirements.txt") == []
