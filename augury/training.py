@@ -51,6 +51,16 @@ def moving_average(model: nn.Module, halflife_kimg: float, batch_size: int) -> A
     return average.requires_grad_(False).eval()
 
 
+def schedule(total_kimg: float, every_kimg: float, batch_size: int) -> tuple[int, frozenset[int]]:
+    """A budget in thousands of images as (number of steps, steps after which a snapshot is due).
+
+    Snapshots are evenly spaced, at most `every_kimg` apart (to the nearest step), and the last step has one.
+    """
+    steps = max(1, round(total_kimg * 1000 / batch_size))
+    count = min(steps, math.ceil(total_kimg / every_kimg - 1e-9))
+    return steps, frozenset(round(steps * (snapshot + 1) / count) - 1 for snapshot in range(count))
+
+
 def check_finite(network: nn.Module, name: str, step: int) -> None:
     """Raises UserError with the step's number if a weight or buffer is not finite."""
     for key, tensor in network.state_dict().items():

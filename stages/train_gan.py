@@ -15,7 +15,7 @@ from augury.params import GanTraining, Params, network_config
 from augury.sampling import write_progress
 from augury.seeding import batch_rows, derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, check_finite, choose_device, moving_average
+from augury.training import History, autocast, check_finite, choose_device, moving_average, schedule
 from augury.weights import save_generator
 from models import GENERATORS
 from models.diffaugment import diffaugment
@@ -49,8 +49,7 @@ def train(
     generator_optimiser = optimiser(generator.parameters())
     discriminator_optimiser = optimiser(discriminator.parameters())
 
-    steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
-    grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
+    steps, snapshots = schedule(budget.total_kimg, budget.grid_every_kimg, budget.batch_size)
     progress = tqdm(total=steps * budget.batch_size, unit="img", desc=architecture, disable=None)
 
     for step in range(steps):
@@ -80,7 +79,7 @@ def train(
 
         history.add(step, loss_discriminator=discriminator_loss, loss_generator=generator_loss)
         progress.update(budget.batch_size)
-        if (step + 1) % grid_every == 0 or step + 1 == steps:
+        if step in snapshots:
             kimg = (step + 1) * budget.batch_size / 1000
             check_finite(average.module, history.name, step)
             history.close_row(kimg)

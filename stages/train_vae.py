@@ -16,7 +16,7 @@ from augury.params import Params, TrainVae, network_config
 from augury.sampling import write_progress
 from augury.seeding import batch_rows, derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, check_finite, choose_device, moving_average
+from augury.training import History, autocast, check_finite, choose_device, moving_average, schedule
 from augury.weights import save_generator
 from models.losses import calibrated_reconstruction_loss, gaussian_kl
 from models.vae import VAE
@@ -44,8 +44,7 @@ def train(
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
     optimiser = torch.optim.Adam(network.parameters(), lr=budget.learning_rate, fused=True)
 
-    steps = max(1, round(budget.total_kimg * 1000 / budget.batch_size))
-    grid_every = max(1, round(budget.grid_every_kimg * 1000 / budget.batch_size))
+    steps, snapshots = schedule(budget.total_kimg, budget.grid_every_kimg, budget.batch_size)
     warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
     progress = tqdm(total=steps * budget.batch_size, unit="img", desc="vae", disable=None)
     best_loss, best = math.inf, network
@@ -58,16 +57,16 @@ def train(
             reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step))
             reconstruction_loss = calibrated_reconstruction_loss(reconstruction, batch)
             kl = gaussian_kl(mean, log_variance).mean()
-            loss = reconstruction_loss + kl_weight * kl
+            objective = reconstruction_loss + kl_weight * kl
         optimiser.zero_grad()
-        loss.backward()
+        objective.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=200.0)
         optimiser.step()
         average.update_parameters(network)
 
-        history.add(step, reconstruction=reconstruction_loss, kl=kl)
+        history.add(step, loss=reconstruction_loss + kl, reconstruction=reconstruction_loss, kl=kl)
         progress.update(budget.batch_size)
-        if (step + 1) % grid_every == 0 or step + 1 == steps:
+        if step in snapshots:
             kimg = (step + 1) * budget.batch_size / 1000
             snapshot = cast(VAE, average.module)
             validation_loss = evaluate(snapshot, validation, seed, device)

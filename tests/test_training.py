@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from augury.errors import UserError
-from augury.training import History, autocast, choose_device, moving_average
+from augury.training import History, autocast, choose_device, moving_average, schedule
 
 no_gpu_here = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 gpu_here = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -157,3 +157,21 @@ def test_the_history_is_a_csv_table(tmp_path: Path) -> None:
     assert (tmp_path / "curves" / "vae.csv").read_bytes() == (
         b"kimg,reconstruction,kl,validation_loss\n25.0,1.5,0.30000000000000004,0.0\n50.0,1.5,0.30000000000000004,1.0\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("total", "every", "batch", "steps", "snapshots"),
+    [
+        (60, 10, 64, 938, [155, 312, 468, 624, 781, 937]),
+        (1, 1, 100, 10, [9]),
+        (0.5, 100, 100, 5, [4]),
+        (0.3, 0.01, 100, 3, [0, 1, 2]),
+    ],
+)
+def test_snapshots_are_evenly_spaced_and_end_with_the_last_step(
+    total: float, every: float, batch: int, steps: int, snapshots: list[int]
+) -> None:
+    counted, due = schedule(total, every, batch)
+    assert counted == steps
+    assert sorted(due) == pytest.approx(snapshots, abs=1)
+    assert max(due) == steps - 1

@@ -68,7 +68,7 @@ def run_vae(seed: int = 0, **changes: Any) -> None:
 STAGES: dict[str, Callable[..., None]] = {"dcgan": run_gan, "vae": run_vae}
 COLUMNS = {
     "dcgan": ["kimg", "loss_discriminator", "loss_generator"],
-    "vae": ["kimg", "reconstruction", "kl", "validation_loss"],
+    "vae": ["kimg", "loss", "reconstruction", "kl", "validation_loss"],
 }
 both_stages = pytest.mark.parametrize("name", STAGES)
 
