@@ -42,6 +42,7 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python requirements.txt constraints.txt
+	@echo "Installing packages into .venv; the first time this takes minutes"
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
 	@touch $@
 

@@ -155,11 +155,24 @@ class Params(Section):
             for generator in recipe.synthetic:
                 if generator not in self.sample.generators:
                     raise ValueError(_unknown(f"classify.arms.{arm}.synthetic", generator, self.sample.generators))
+                self._enough_is_sampled(f"classify.arms.{arm}.synthetic.{generator}", recipe.synthetic[generator])
         if self.compare.baseline not in self.classify.arms:
             raise ValueError(_unknown("compare.baseline", self.compare.baseline, self.classify.arms))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self
+
+    def _enough_is_sampled(self, key: str, ratio: float) -> None:
+        """Say before hours of training, rather than after, that an arm asks for more than `sample` draws."""
+        labels = self.prepare.labels_per_class
+        if labels is None or self.prepare.imbalance_ratio is not None:
+            return  # how many training images a class has is known only to `prepare`
+        needed = round(ratio * labels * (1 - self.prepare.validation_fraction))
+        if needed > self.sample.per_class:
+            raise ValueError(
+                f"{key}: {ratio:g} per training image are {needed} a class, but sample.per_class is "
+                f"{self.sample.per_class}"
+            )
 
 
 def load(path: Path = PARAMS_FILE) -> Params:

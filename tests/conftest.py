@@ -2,6 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # a busy machine is not a bug
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")

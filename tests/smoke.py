@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SMOKE_PARAMS: dict[str, Any] = {
     "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
     "augment": {"copies": 2},
-    "train_gan": {"dcgan": {"total_kimg": 2.0, "grid_every_kimg": 1.0, "network": {"latent_size": 16, "width": 16}}},
+    "train_gan": {"dcgan": {"total_kimg": 2.0, "grid_every_kimg": 0.5, "network": {"latent_size": 16, "width": 16}}},
     "train_vae": {
         "total_kimg": 2.0, "grid_every_kimg": 1.0, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16},
     },

@@ -358,3 +358,12 @@ def test_several_faults_of_a_network_give_several_lines() -> None:
         network_config(Network, "train_gan.demo.network", {"slope": "steep", "depth": 3})
     keys = [key_of(line) for line in str(caught.value).splitlines()]
     assert sorted(keys) == [f"train_gan.demo.network.{key}" for key in ("depth", "slope", "width")]
+
+
+def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_runs(tmp_path: Path) -> None:
+    much: dict[str, object] = {"classify.arms.much": {"synthetic": {"vae": 9.0}}}
+    with pytest.raises(
+        UserError, match=r"^classify.arms.much.synthetic.vae: 9 per training image are 720 a class, but .* is 500$"
+    ):
+        load_changed(tmp_path, much)
+    load_changed(tmp_path, much | {"prepare.labels_per_class": None})  # then only `prepare` knows

@@ -114,6 +114,7 @@ def test_the_progress_grid_has_a_row_per_class_of_the_same_images(tmp_path: Path
 
 def settings(**changes: Any) -> Params:
     content = PARAMS.model_dump()
+    content["prepare"]["labels_per_class"] = 5  # few enough for what is sampled here
     return Params.model_validate({**content, "device": "cpu", "sample": {**content["sample"], **changes}})
 
 
