@@ -305,7 +305,8 @@ def test_after_a_kill_repro_goes_on_to_the_same_bytes(smoke: Path, blow: signal.
 
 
 def test_a_faulty_key_stops_the_pipeline_with_one_line(changed: Callable[[dict[str, Any]], Path]) -> None:
-    done = dvc(changed({"prepare": {"labels_per_class": 100_000}}), "repro", check=False)
+    more_than_there_are = {"prepare": {"labels_per_class": 170}, "sample": {"per_class": 200}}
+    done = dvc(changed(more_than_there_are), "repro", check=False)
     assert done.returncode != 0
-    assert "prepare.labels_per_class: 100000" in done.stdout
+    assert "prepare.labels_per_class: 170 asked, but class" in done.stdout
     assert "Traceback" not in done.stdout
