@@ -10,17 +10,16 @@ import http.client
 import logging
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from augury.downloads import socket_timeout
 from augury.errors import UserError
 from augury.outputs import whole_file
 from augury.params import Prepare
@@ -200,23 +199,13 @@ def _download_file(name: str) -> bytes:
 
     failures = []
     for mirror in FashionMNIST.mirrors:
-        with tempfile.TemporaryDirectory() as folder, _socket_timeout(SOCKET_TIMEOUT):
+        with tempfile.TemporaryDirectory() as folder, socket_timeout(SOCKET_TIMEOUT):
             try:
                 download_url(mirror + name, root=folder, filename=name)
                 return _read_official_file(Path(folder) / name)
             except (OSError, RuntimeError, http.client.HTTPException, UnavailableError) as error:
                 failures.append(f"{mirror}{name}: {error}".replace(f"{folder}/", ""))
     raise UnavailableError("; ".join(failures))
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _unpack_debian_package() -> dict[str, bytes]:

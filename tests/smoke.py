@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-# scikit-learn's digits need no network. Everything is there, only smaller: two classes of generators, three arms.
+# scikit-learn's digits need no network. Everything is there, only smaller.
 SMOKE_PARAMS: dict[str, Any] = {
     "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
     "augment": {"copies": 2},

@@ -367,3 +367,10 @@ def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_r
     ):
         load_changed(tmp_path, much)
     load_changed(tmp_path, much | {"prepare.labels_per_class": None})  # then only `prepare` knows
+
+
+def test_the_arm_that_the_readme_suggests_is_allowed(tmp_path: Path) -> None:
+    readme = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in readme.splitlines() if "{synthetic: {vae: 2.0}}" in line)
+    ((name, recipe),) = YAML(typ="safe", pure=True).load(line).items()
+    assert load_changed(tmp_path, {f"classify.arms.{name}": recipe}).classify.arms[name].synthetic == {"vae": 2.0}
