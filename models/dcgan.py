@@ -99,12 +99,13 @@ class DCGAN(nn.Module):
             x = F.relu(norm(rise(x), labels))
         return torch.tanh(self.to_image(x).float())
 
-    def sample(self, labels: torch.Tensor, *, generator: Seeds) -> torch.Tensor:
+    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
-        generator: one CPU generator for the batch, or one per image.
+        generator: one CPU generator for the batch, or one per image. spread: standard deviation of z, 1 in training;
+        less is safer and less varied.
         """
-        z = randn_per_image((len(labels), self.config.latent_size), generator)
+        z = randn_per_image((len(labels), self.config.latent_size), generator) * spread
         return self(z.to(labels.device), labels)
 
 

@@ -1,0 +1,232 @@
+"""StyleGAN-lite: StyleGAN2 (Karras et al. 2020), class-conditional and small enough to train on a CPU.
+
+A mapping network turns z and a class into a style w, a synthesis network turns one style per layer into an image. Kept
+from StyleGAN2: equalised learning rates, modulated and demodulated convolutions, noise per layer, skip connections to
+the image, style mixing, truncation, a residual discriminator with minibatch standard deviation. Left out: anti-aliasing
+filters; the resolution changes by nearest neighbour and 2 x 2 mean, each folded into the convolution beside it.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import nn
+from torch.nn import functional as F
+
+from augury.seeding import Seeds, randn_per_image
+from models.equalised import GAIN, EqualisedLinear, box_blurred
+from models.pyramid import pyramid
+from models.stylegan_discriminator import StyleGANDiscriminator
+
+
+@dataclass(frozen=True)
+class StyleGANConfig:
+    """latent_size: length of z. style_size: length of w. mapping_layers: layers between them.
+
+    width: channels at full resolution; each halving of the resolution doubles them.
+    style_mixing: the share of training images that take their coarse and fine styles from two different z: 0.9 in the
+    paper, 0 in its authors' settings for small images (CIFAR-10).
+    """
+
+    latent_size: Annotated[int, Gt(0)] = 64
+    style_size: Annotated[int, Gt(0)] = 64
+    mapping_layers: Annotated[int, Gt(0)] = 2
+    width: Annotated[int, Gt(0)] = 24
+    style_mixing: Annotated[float, Ge(0), Le(1)] = 0.0
+
+
+def pixel_norm(x: torch.Tensor) -> torch.Tensor:
+    """Scale each row of x (N, D) to a mean square of 1 (Karras et al. 2018, section 4.2)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def enlarged(images: torch.Tensor) -> torch.Tensor:
+    """Twice the resolution, by nearest neighbour and then a mean over 3 x 3 pixels, so that no blocks show.
+
+    (N, C, H, W) -> (N, C, 2H, 2W). Unlike `interpolate`, its gradient is deterministic on a GPU.
+    """
+    images = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    return F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+
+
+class ModulatedConvolution(nn.Module):
+    """A convolution whose kernel is scaled per image by a style (Karras et al. 2020, section 2.2, equations 1 to 3).
+
+    Scaling the kernel's inputs is scaling the image's channels, and demodulation scales those of the result: one kernel
+    serves the whole batch, with no convolution per image. up: double the resolution before it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, style_size: int, up: bool = False) -> None:
+        super().__init__()
+        self.to_scales = EqualisedLinear(style_size, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
+        self.scale = 1 / math.sqrt(inputs * kernel_size**2)
+        self.up = up
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """x (N, inputs, H, W), w (N, style_size) -> (N, outputs, H', W'), and what demodulates it (N, outputs, 1, 1).
+
+        The factors are left to the caller, who applies them in one pass with noise and bias.
+        """
+        scales = self.to_scales(w)  # (N, inputs)
+        weight = self.weight * self.scale
+        x = x * scales[:, :, None, None]
+        if self.up:
+            kernel = box_blurred(weight.flip(2, 3)).transpose(0, 1)  # a transposed convolution mirrors its kernel
+            x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
+        else:
+            x = F.conv2d(x, weight, padding=weight.shape[2] // 2)
+        energy = scales.square() @ weight.square().sum(dim=(2, 3)).T  # (N, outputs)
+        return x, (energy.float() + 1e-8).rsqrt()[:, :, None, None]
+
+
+class StyledLayer(nn.Module):
+    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, style_size: int, up: bool = False) -> None:
+        super().__init__()
+        self.convolve = ModulatedConvolution(inputs, outputs, 3, style_size, up)
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """x (N, inputs, H, W), w (N, style_size), noise (N or 1, 1, H', W') or None -> (N, outputs, H', W')."""
+        x, demodulation = self.convolve(x, w)
+        offset = self.bias[:, None, None] * GAIN
+        if noise is not None:
+            offset = offset + noise * (self.noise_strength * GAIN)
+        x = torch.addcmul(offset.to(x.dtype), x, (demodulation * GAIN).to(x.dtype))
+        return F.leaky_relu(x, 0.2)
+
+
+class Mapping(nn.Module):
+    """z and a class to a style w; keeps the mean style of each class."""
+
+    average: torch.Tensor
+
+    def __init__(self, config: StyleGANConfig, classes: int) -> None:
+        super().__init__()
+        self.classes = nn.Embedding(classes, config.style_size)
+        sizes = [config.latent_size + config.style_size] + [config.style_size] * config.mapping_layers
+        self.layers = nn.ModuleList(  # slower than the rest, as all layers of the synthesis hang on them
+            [EqualisedLinear(inputs, outputs, learning_rate=0.1) for inputs, outputs in pairwise(sizes)]
+        )
+        self.register_buffer("average", torch.zeros(classes, config.style_size))
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """z (N, latent_size), labels (N,) -> w (N, style_size) float32. Updates `average` in training mode."""
+        w = torch.cat([pixel_norm(z), pixel_norm(self.classes(labels))], dim=1)
+        for layer in self.layers:
+            w = F.leaky_relu(layer(w), 0.2) * GAIN
+        w = w.float()
+        if self.training:
+            self._update_average(w.detach(), labels)
+        return w
+
+    def truncate(self, w: torch.Tensor, labels: torch.Tensor, spread: float) -> torch.Tensor:
+        """Move w, (N, style_size) or (N, layers, style_size), towards its class's mean (spread < 1) or away (> 1).
+
+        Truncation in W (Karras et al. 2019, appendix B). The mean over all classes would not do: it is the style of no
+        class, and moving towards it would wash the label out.
+        """
+        average = self.average[labels] if w.ndim == 2 else self.average[labels][:, None]
+        return torch.lerp(average, w, spread)
+
+    @torch.no_grad()
+    def _update_average(self, w: torch.Tensor, labels: torch.Tensor) -> None:
+        """A moving average that keeps 0.998 per image of the class."""
+        members = F.one_hot(labels, len(self.average)).to(w.dtype)  # (N, classes)
+        counts = members.sum(dim=0)[:, None]
+        # As a product: adding rows by index has no fixed order on a GPU.
+        means = (members.T @ w).float() / counts.clamp_min(1)
+        self.average.lerp_(means, 1 - 0.998**counts)
+
+
+class Synthesis(nn.Module):
+    """One style per layer to an image, which is the sum of what each resolution adds to it.
+
+    layers: how many styles an image takes. noise_size: how many noise values, one per pixel of each layer.
+    """
+
+    def __init__(self, config: StyleGANConfig, image_size: int, channels: int) -> None:
+        super().__init__()
+        base, widths = pyramid(image_size, config.width)
+        widths, style_size = widths[::-1], config.style_size  # from the base up
+        self.constant = nn.Parameter(torch.randn(1, widths[0], base, base))
+        self.styled = nn.ModuleList([StyledLayer(widths[0], widths[0], style_size)])
+        for below, above in pairwise(widths):
+            self.styled.append(StyledLayer(below, above, style_size, up=True))
+            self.styled.append(StyledLayer(above, above, style_size))
+        self.to_image = nn.ModuleList(
+            [ModulatedConvolution(width, channels, 1, style_size) for width in widths]  # not demodulated
+        )
+        self.image_bias = nn.Parameter(torch.zeros(channels))
+        self.layers = len(self.styled)
+        self.resolutions = [base * 2 ** ((layer + 1) // 2) for layer in range(self.layers)]
+        self.noise_size = sum(resolution**2 for resolution in self.resolutions)
+
+    def forward(self, w: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """w (N, layers, style_size), or (N, style_size) for all layers -> images (N, C, H, W) float32 in [-1, 1].
+
+        noise: standard normal (N, noise_size), or (1, noise_size) for the same in every image, or None for none.
+        """
+        styles = w.unbind(dim=1) if w.ndim == 3 else [w] * self.layers
+        noises: list[torch.Tensor | None] = [None] * self.layers
+        if noise is not None:
+            flat = noise.split([resolution**2 for resolution in self.resolutions], dim=1)
+            noises = [part.unflatten(1, (1, size, size)) for part, size in zip(flat, self.resolutions, strict=True)]
+        x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        images = self.image_bias[:, None, None]
+        for layer, styled in enumerate(self.styled):
+            x = styled(x, styles[layer], noises[layer])
+            if layer % 2 == 0:  # the last layer of its resolution
+                images = images + self.to_image[layer // 2](x, styles[layer])[0].float()
+                if layer + 1 < self.layers:
+                    images = enlarged(images)
+        return torch.tanh(images)  # rather than clamp, whose gradient is 0 where the image is black or white
+
+
+class StyleGAN(nn.Module):
+    """The generator: z and a class to a style, styles and noise to an image. Depth follows the image size.
+
+    `mapping` and `synthesis` can be used apart, to edit styles.
+    """
+
+    Config = StyleGANConfig
+    Discriminator = StyleGANDiscriminator  # what `train_gan` trains it against
+
+    def __init__(self, config: StyleGANConfig, image_size: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping(config, classes)
+        self.synthesis = Synthesis(config, image_size, channels)
+
+    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
+        """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
+
+        generator: one CPU generator for the batch, or one per image. spread: how far styles lie from their class's mean
+        compared with training; less is safer and less varied. In training mode one generator also mixes styles.
+        """
+        z = randn_per_image((len(labels), self.config.latent_size), generator)
+        noise = randn_per_image((len(labels), self.synthesis.noise_size), generator).to(labels.device)
+        w = self.mapping(z.to(labels.device), labels)
+        if self.training and self.config.style_mixing > 0 and isinstance(generator, torch.Generator):
+            w = self._mix(w, labels, generator)
+        if spread != 1:
+            w = self.mapping.truncate(w, labels, spread)
+        return self.synthesis(w, noise)
+
+    def _mix(self, w: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Replace an image's styles from a random layer on by those of another z: (N, style_size) -> (N, layers, ...).
+
+        Layers then do not count on each other's styles (Karras et al. 2019, section 3.1).
+        """
+        count, layers = len(w), self.synthesis.layers
+        z = torch.randn(count, self.config.latent_size, generator=generator).to(w.device)
+        mixed = torch.rand(count, generator=generator) < self.config.style_mixing
+        cut = torch.randint(1, max(layers, 2), (count,), generator=generator).where(mixed, torch.tensor(layers))
+        own = (torch.arange(layers) < cut[:, None]).to(w.device)  # (N, layers)
+        return torch.where(own[:, :, None], w[:, None], self.mapping(z, labels)[:, None])
