@@ -56,13 +56,14 @@ class Extractor:
         stored = STORE / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
         if stored.exists():
             return np.load(stored)
-        features = self._compute(images, device)
+        features = self.compute(images, device)
         with whole_file(stored) as partial, partial.open("wb") as file:
             np.save(file, features)
         return features
 
     @torch.inference_mode()
-    def _compute(self, images: ImageSet, device: torch.device) -> np.ndarray:
+    def compute(self, images: ImageSet, device: torch.device) -> np.ndarray:
+        """As a call, but past the store: for images that nobody will ask for again."""
         forward = self.load(self.weights, device)
         batches = []
         with autocast(device, enabled=self.mixed_precision):

@@ -28,6 +28,30 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return max(distance, 0.0)  # identical sets: rounding may leave -1e-12
 
 
+def frechet_joint_distance(
+    first: np.ndarray, first_labels: np.ndarray, second: np.ndarray, second_labels: np.ndarray
+) -> float:
+    """Frechet distance with the label appended to the features (DeVries et al. 2019, FJD).
+
+    Two sets of the same images with their labels mixed up have Frechet distance 0, but a joint distance above 0.
+    first (N, D), second (M, D): features; labels (N,), (M,) int64. A label is a one-hot vector as long as the mean
+    feature vector of the first set is. Raises ValueError as `frechet_distance` does.
+    """
+    classes = 1 + max(first_labels.max(), second_labels.max())
+    length = np.linalg.norm(first, axis=1).mean()
+    one_hot = length * np.eye(classes, dtype=first.dtype)
+    return frechet_distance(np.hstack([first, one_hot[first_labels]]), np.hstack([second, one_hot[second_labels]]))
+
+
+def variance_ratio(first: np.ndarray, second: np.ndarray) -> float:
+    """Total variance of one set of features over that of another: near 0 where a generator draws one image only.
+
+    first (N, D), second (M, D); 0 where both are constant.
+    """
+    own, reference = first.var(axis=0, dtype=np.float64).sum(), second.var(axis=0, dtype=np.float64).sum()
+    return float(own / reference) if reference > 0 else 0.0
+
+
 def _covariance_factor(features: np.ndarray, mean: np.ndarray) -> torch.Tensor:
     """F with F^T F = the covariance of `features` (N, D): (min(N, D), D) float64."""
     centred = torch.from_numpy(features.astype(np.float64) - mean) / np.sqrt(len(features) - 1)

@@ -70,23 +70,55 @@ class Training(Section):
     batch_size: PositiveInt
     learning_rate: PositiveFloat
     ema_halflife_kimg: PositiveFloat
-    grid_every_kimg: PositiveFloat
+    snapshot_every_kimg: PositiveFloat
 
 
 class GanTraining(Training):
     adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    discriminator_learning_rate: PositiveFloat | None = None  # None: as the generator's
+    objective: Literal["hinge", "logistic"]
+    r1_gamma: Annotated[float, Field(ge=0)] = 0.0
+    r1_every: PositiveInt = 16
+    path_length_weight: Annotated[float, Field(ge=0)] = 0.0
+    path_length_every: PositiveInt = 8
+    ada_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
     diffaugment: list[Literal["brightness", "saturation", "contrast", "translation", "cutout"]]
+
+    @model_validator(mode="after")
+    def _one_augmentation(self) -> Self:
+        if self.ada_target is not None and self.diffaugment:
+            raise ValueError("ada_target: adaptive augmentation takes the place of diffaugment, which must be []")
+        return self
 
 
 class TrainVae(Training):
     kl_weight: PositiveFloat
+    edge_weight: Annotated[float, Field(ge=0)]
     warmup_kimg: Annotated[float, Field(ge=0)]
 
 
+class Drawing(Section):
+    """How images are drawn from one generator; what is None is the generator's own default.
+
+    spread: scale of the latent's distance from its average: below 1 truncates, above 1 expands.
+    strategy: where a VAE's latents come from.
+    """
+
+    spread: PositiveFloat = 1.0
+    strategy: Literal["prior", "posterior", "interpolation", "extrapolation"] | None = None
+
+
+class Filter(Section):
+    min_confidence: Annotated[float, Field(ge=0, lt=1)]
+    near_copy_quantile: Annotated[float, Field(ge=0, lt=1)]
+    max_draws: Annotated[float, Field(ge=1)]
+
+
 class Sample(Section):
-    generators: Annotated[list[Name], Field(min_length=1)]
+    generators: Annotated[dict[Name, Drawing], Field(min_length=1)]
     per_class: PositiveInt
     batch_size: PositiveInt
+    filter: Filter
 
 
 class Score(Section):
@@ -103,11 +135,12 @@ class Head(Section):
 
 
 class Arm(Section):
-    """How an arm builds its training set; the real training images are always part of it.
+    """How an arm builds its training set.
 
-    synthetic: generator -> synthetic images per real training image.
+    synthetic: generator -> synthetic images per real training image, also where the real ones are left out.
     """
 
+    real: bool = True
     classic: bool = False
     synthetic: dict[Name, PositiveFloat] = {}
 
@@ -133,10 +166,12 @@ class Report(Section):
 class Params(Section):
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
+    launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
     prepare: Prepare
     augment: Augment
     train_gan: dict[Name, GanTraining]
     train_vae: TrainVae
+    train_diffusion: Training
     sample: Sample
     score: Score
     classify: Classify
@@ -145,13 +180,16 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        trained = [*self.train_gan, "vae"]
+        trained = [*self.train_gan, "vae", "diffusion"]
         for generator in self.sample.generators:
             if generator not in trained:
                 raise ValueError(_unknown("sample.generators", generator, trained))
-        if len(set(self.sample.generators)) < len(self.sample.generators):
-            raise ValueError(f"sample.generators: {self.sample.generators} holds a generator twice")
+        for generator, drawing in self.sample.generators.items():
+            if drawing.strategy is not None and generator != "vae":
+                raise ValueError(f"sample.generators.{generator}.strategy: for vae alone")
         for arm, recipe in self.classify.arms.items():
+            if not (recipe.real or recipe.classic or recipe.synthetic):
+                raise ValueError(f"classify.arms.{arm}: nothing to train on; choose from real, classic, synthetic")
             for generator in recipe.synthetic:
                 if generator not in self.sample.generators:
                     raise ValueError(_unknown(f"classify.arms.{arm}.synthetic", generator, self.sample.generators))

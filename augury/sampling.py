@@ -1,6 +1,6 @@
 """Labelled image sets out of a trained generator, every image seeded by what it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +28,32 @@ def sample_images(
     seed: int,
     device: torch.device,
     batch_size: int = 250,
+    drawn: np.ndarray | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> ImageSet:
     """Draw one image per label, (N,) int64.
 
-    Image i of a class depends on (seed, origin, class, i) alone: not on the batch size, nor on how many are drawn. Its
-    seed is recorded, with its index within the class. Sampled in float32, since it takes seconds.
+    Image i of a class depends on (seed, origin, class, i) and the options alone: not on the batch size, nor on how many
+    are drawn. Its seed is recorded, with its index within the class. Sampled in float32, since it takes seconds.
+    drawn: (K,) int64, images of each class that were drawn before; indices go on from there.
+    options: what the network's `sample` takes beside labels and generator; recorded as columns.
     """
+    options = options or {}
     indices = np.zeros(len(labels), np.int64)  # of each image within its class
     for label in range(len(class_names)):
         of_class = labels == label
-        indices[of_class] = np.arange(of_class.sum())
+        indices[of_class] = np.arange(of_class.sum()) + (0 if drawn is None else drawn[label])
     seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
 
     pixels = []
-    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", disable=None):
+    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", unit="batch", disable=None):
         stop = start + batch_size
         generators = [torch.Generator().manual_seed(image_seed) for image_seed in seeds[start:stop]]
         batch = torch.from_numpy(labels[start:stop]).to(device)
-        pixels.append(from_network(network.sample(batch, generator=generators)))
-    return ImageSet(
-        np.concatenate(pixels),
-        labels,
-        tuple(class_names),
-        {"origin": np.full(len(labels), origin), "seed": np.array(seeds, np.int64), "index": indices},
-    )
+        pixels.append(from_network(network.sample(batch, generator=generators, **options)))
+    columns = {"origin": np.full(len(labels), origin), "seed": np.array(seeds, np.int64), "index": indices}
+    columns |= {name: np.full(len(labels), value) for name, value in options.items()}
+    return ImageSet(np.concatenate(pixels), labels, tuple(class_names), columns)
 
 
 def write_progress(

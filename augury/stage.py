@@ -1,6 +1,7 @@
 """What every stage shares: read params, keep the cost ledger, turn a foreseen error into one line."""
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -23,6 +24,8 @@ def run(name: str, main: Callable[[params.Params], None]) -> None:
     started = time.perf_counter()
     try:
         main(params.load())
+        if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
+            return
         seconds = time.perf_counter() - started
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         write_json(

@@ -1,13 +1,15 @@
-"""What every training and inference loop shares: device, precision, moving averages, history."""
+"""What every training and inference loop shares: device, precision, processes, moving averages, history."""
 
 import csv
-import logging
 import math
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -25,8 +27,37 @@ def choose_device(name: str) -> torch.device:
     device = torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(True)
+    # A guard against reading memory before it is written; filling every new tensor costs a training step 6%.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return device
+
+
+def start_processes(device: str, batch_size: int, key: str) -> Accelerator:
+    """Join the processes that torchrun started, or be the only one; `accelerator.device` is this process's own.
+
+    device: as for `choose_device`. Raises UserError where batches cannot be dealt out evenly; `key` names the section.
+    """
+    accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
+    if batch_size % accelerator.num_processes:
+        raise UserError(
+            f"{key}.batch_size: {batch_size} images cannot be dealt out to {accelerator.num_processes} processes; "
+            "choose a multiple"
+        )
+    return accelerator
+
+
+def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes: call it between `backward` and the optimiser's step.
+
+    Done here rather than by wrapping networks in DistributedDataParallel, which only follows whole forward passes: GANs
+    run parts of networks, freeze them by turns, and differentiate penalties twice.
+    """
+    if accelerator.num_processes > 1:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        mean: Any = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+        for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 def autocast(device: torch.device, enabled: bool = True) -> AbstractContextManager[None]:
@@ -61,39 +92,45 @@ def schedule(total_kimg: float, every_kimg: float, batch_size: int) -> tuple[int
     return steps, frozenset(round(steps * (snapshot + 1) / count) - 1 for snapshot in range(count))
 
 
-def check_finite(network: nn.Module, name: str, step: int) -> None:
-    """Raises UserError with the step's number if a weight or buffer is not finite."""
+class DivergenceError(Exception):
+    """A loss or a weight is not finite: nothing that training does from here on will help."""
+
+
+def check_finite(network: nn.Module, step: int) -> None:
+    """Raises DivergenceError with the step's number if a weight or buffer is not finite."""
     for key, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
-            raise UserError(
-                f"{name}: {key} is not finite after step {step}; training stopped. Lower {name}.learning_rate"
-            )
+            raise DivergenceError(f"{key} is not finite after step {step}")
 
 
 class History:
     """Losses through training, averaged over the steps between two rows and written as CSV for `dvc plots`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, list[float]] = {}
+        self._sums: dict[str, float] = {}
+        self._steps = 0
 
-    def add(self, step: int, **losses: torch.Tensor | float) -> None:
-        """Take in one step's losses. Raises UserError with the step's number if one is not finite."""
+    def add(self, step: int, **losses: float) -> None:
+        """Take in one step's losses. Raises DivergenceError with the step's number if one is not finite."""
         for key, loss in losses.items():
-            value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{self.name}: {key} is {value} at step {step}; training stopped. Lower {self.name}.learning_rate"
-                )
-            self._sums.setdefault(key, []).append(value)
+            if not math.isfinite(loss):
+                raise DivergenceError(f"{key} is {loss} at step {step}")
+            self._sums[key] = self._sums.get(key, 0.0) + loss
+        self._steps += 1
 
-    def close_row(self, kimg: float, **more: float) -> None:
+    def close_row(self, kimg: float, **more: float) -> dict[str, float]:
         """End the interval at `kimg` thousand images; `more` are figures measured once, at its end."""
-        row = {"kimg": round(kimg, 3)} | {key: sum(values) / len(values) for key, values in self._sums.items()} | more
+        row = {"kimg": round(kimg, 3)} | {key: total / self._steps for key, total in self._sums.items()} | more
         self.rows.append(row)
-        self._sums = {}
-        logging.info("%s: %s", self.name, "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+        self._sums, self._steps = {}, 0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "sums": self._sums, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self._sums, self._steps = state["rows"], state["sums"], state["steps"]
 
     def write(self, path: Path) -> None:
         with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -3,41 +3,57 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
 
 from augury.errors import UserError
 from augury.images import ImageSet
-from augury.outputs import whole_directory
 from augury.params import GanTraining, Params, network_config
-from augury.sampling import write_progress
-from augury.seeding import batch_rows, derive_seed, seeded
+from augury.seeding import derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, check_finite, choose_device, moving_average, schedule
-from augury.weights import save_generator
+from augury.training import autocast, average_gradients, moving_average, start_processes
+from augury.training_run import TrainingRun
 from models import GENERATORS
+from models.ada import AdaptiveAugmentation
 from models.diffaugment import diffaugment
-from models.losses import hinge_discriminator_loss, hinge_generator_loss
+from models.losses import OBJECTIVES, path_length_penalty, r1_penalty
+
+ADA_EVERY = 4  # steps between two moves of its probability, as in the paper
+
+
+class PathLength(nn.Module):
+    """The path-length penalty of a generator with a mapping network, and the mean length that it remembers."""
+
+    mean: torch.Tensor
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        super().__init__()
+        self.accelerator = accelerator
+        self.register_buffer("mean", torch.zeros((), device=accelerator.device))
+
+    def forward(self, generator: Any, labels: torch.Tensor, randomness: torch.Generator) -> torch.Tensor:
+        """On half a batch, to save time (Karras et al. 2020, appendix B)."""
+        labels = labels[: -(-len(labels) // 2)]
+        z = torch.randn(len(labels), generator.config.latent_size, generator=randomness).to(labels.device)
+        w = generator.mapping(z, labels)
+        images = generator.synthesis(w)
+        noise = torch.randn(images.shape, generator=randomness).to(labels.device)
+        penalty, mean = path_length_penalty(images, w, noise, self.mean)
+        self.mean = self.accelerator.reduce(mean, "mean")  # the same everywhere, as one process saves it for all
+        return penalty
 
 
 def train(
-    architecture: str,
-    images: ImageSet,
-    budget: GanTraining,
-    seed: int,
-    device: torch.device,
-    folder: Path,
-    history: History,
-) -> nn.Module:
-    """Adversarial training with the hinge loss; returns the moving average of the generator.
-
-    One step shows the discriminator `batch_size` real and as many generated images, then updates the generator once.
-    Sample grids go to `folder`/progress every `grid_every_kimg`.
-    """
+    architecture: str, images: ImageSet, validation: ImageSet, budget: GanTraining, seed: int, accelerator: Accelerator
+) -> TrainingRun:
+    """Adversarial training. One step shows the discriminator `batch_size` real and as many generated images, and
+    updates both networks once."""
+    name, device, rank = f"train_gan.{architecture}", accelerator.device, accelerator.process_index
     network_class = GENERATORS[architecture]
-    config = network_config(network_class.Config, f"train_gan.{architecture}.network", budget.network)
+    config = network_config(network_class.Config, f"{name}.network", budget.network)
     shape = (config, images.size, images.channels, len(images.class_names))
     torch.manual_seed(derive_seed(seed, architecture, "initialisation"))
     generator = network_class(*shape).to(device, memory_format=torch.channels_last)
@@ -45,47 +61,70 @@ def train(
     average = moving_average(generator, budget.ema_halflife_kimg, budget.batch_size)
 
     beta_1, beta_2 = budget.adam_betas
-    optimiser = partial(torch.optim.Adam, lr=budget.learning_rate, betas=(beta_1, beta_2), fused=True)
-    generator_optimiser = optimiser(generator.parameters())
-    discriminator_optimiser = optimiser(discriminator.parameters())
+    optimiser = partial(torch.optim.Adam, betas=(beta_1, beta_2), fused=True)
+    generator_optimiser = optimiser(generator.parameters(), lr=budget.learning_rate)
+    discriminator_optimiser = optimiser(
+        discriminator.parameters(), lr=budget.discriminator_learning_rate or budget.learning_rate
+    )
+    objective, path_length = OBJECTIVES[budget.objective], PathLength(accelerator)
+    adaptive = AdaptiveAugmentation(budget.ada_target) if budget.ada_target is not None else None
+    augmentation = adaptive or partial(diffaugment, operations=budget.diffaugment)
 
-    steps, snapshots = schedule(budget.total_kimg, budget.grid_every_kimg, budget.batch_size)
-    progress = tqdm(total=steps * budget.batch_size, unit="img", desc=architecture, disable=None)
-
-    for step in range(steps):
-        randomness = seeded(seed, architecture, step)
-        real, labels = images.batch(batch_rows(len(images), budget.batch_size, step, seed), device)
-        augment = partial(diffaugment, operations=budget.diffaugment, generator=randomness)
+    training = TrainingRun(
+        name, architecture, budget, images, validation, seed, accelerator,
+        snapshot=average.module,
+        state={
+            "generator": generator,
+            "discriminator": discriminator,
+            "average": average,
+            "generator_optimiser": generator_optimiser,
+            "discriminator_optimiser": discriminator_optimiser,
+            "path_length": path_length,
+            **({"augmentation": adaptive} if adaptive else {}),
+        },
+        at_snapshot=lambda: {"augmentation_probability": adaptive.p} if adaptive else {},
+        chance=objective.chance,
+    )  # fmt: skip
+    for step in training.steps():
+        randomness = seeded(seed, architecture, step, rank)
+        real, labels = training.batch(step)
+        augment = partial(augmentation, generator=randomness)
 
         # Discriminator: tell real images from generated ones of the same classes.
         with autocast(device):
             fake = generator.sample(labels, generator=randomness)
             both = torch.cat([augment(real), augment(fake.detach())])
             real_scores, fake_scores = discriminator(both, labels.repeat(2)).chunk(2)
-            discriminator_loss = hinge_discriminator_loss(real_scores, fake_scores)
+            discriminator_loss = objective.discriminator(real_scores, fake_scores)
         discriminator_optimiser.zero_grad()
         discriminator_loss.backward()
+        if budget.r1_gamma > 0 and step % budget.r1_every == 0:
+            augmented = augment(real).detach().requires_grad_()
+            penalty = r1_penalty(discriminator(augmented, labels), augmented, budget.r1_gamma)
+            (penalty * budget.r1_every).backward()
+        average_gradients(accelerator, discriminator.parameters())
         discriminator_optimiser.step()
 
         # Generator: be taken for real by the discriminator just updated.
         discriminator.requires_grad_(False)
         with autocast(device):
-            generator_loss = hinge_generator_loss(discriminator(augment(fake), labels))
+            generator_loss = objective.generator(discriminator(augment(fake), labels))
         generator_optimiser.zero_grad()
         generator_loss.backward()
+        if budget.path_length_weight > 0 and step % budget.path_length_every == 0:
+            penalty = path_length(generator, labels, randomness)
+            (penalty * budget.path_length_weight * budget.path_length_every).backward()
+        average_gradients(accelerator, generator.parameters())
         generator_optimiser.step()
         discriminator.requires_grad_(True)
         average.update_parameters(generator)
 
-        history.add(step, loss_discriminator=discriminator_loss, loss_generator=generator_loss)
-        progress.update(budget.batch_size)
-        if step in snapshots:
-            kimg = (step + 1) * budget.batch_size / 1000
-            check_finite(average.module, history.name, step)
-            history.close_row(kimg)
-            write_progress(folder, kimg, average.module, images.class_names, architecture, seed, device)
-    progress.close()
-    return average.module
+        if adaptive and step % ADA_EVERY == 0:
+            adaptive.update(accelerator.gather(real_scores.detach()), ADA_EVERY * budget.batch_size)
+        training.record(loss_discriminator=discriminator_loss, loss_generator=generator_loss)
+
+    training.keep_best()
+    return training
 
 
 def main(params: Params, architecture: str) -> None:
@@ -94,20 +133,16 @@ def main(params: Params, architecture: str) -> None:
     if not hasattr(GENERATORS.get(architecture), "Discriminator"):
         trainable = [name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")]
         raise UserError(f"train_gan.{architecture}: unknown architecture; choose from {', '.join(trainable)}")
-    images = ImageSet.read(Path("data/splits/train"))
-    history = History(f"train_gan.{architecture}")
-    with whole_directory(Path("data/generators") / architecture) as folder:
-        network = train(
-            architecture,
-            images,
-            params.train_gan[architecture],
-            params.seed,
-            choose_device(params.device),
-            folder,
-            history,
+    budget = params.train_gan[architecture]
+    if budget.path_length_weight > 0 and architecture != "stylegan":
+        raise UserError(
+            f"train_gan.{architecture}.path_length_weight: only a generator with a mapping network has paths"
         )
-        save_generator(folder, architecture, network, images.channels, images.class_names, images.size)
-    history.write(Path("data/curves") / f"{architecture}.csv")
+    images = ImageSet.read(Path("data/splits/train"))
+    validation = ImageSet.read(Path("data/splits/validation"))
+    accelerator = start_processes(params.device, budget.batch_size, f"train_gan.{architecture}")
+    training = train(architecture, images, validation, budget, params.seed, accelerator)
+    training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
 
 
 if __name__ == "__main__":

@@ -1,85 +1,70 @@
 """Train the variational autoencoder on the real training images: `python -m stages.train_vae`."""
 
-import copy
-import logging
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
-from tqdm import tqdm
+from accelerate import Accelerator
 
-from augury.images import ImageSet
-from augury.outputs import whole_directory
+from augury.figures import class_grid, write_png
+from augury.images import ImageSet, from_network
 from augury.params import Params, TrainVae, network_config
-from augury.sampling import write_progress
-from augury.seeding import batch_rows, derive_seed, seeded
+from augury.seeding import derive_seed, seeded
 from augury.stage import run
-from augury.training import History, autocast, check_finite, choose_device, moving_average, schedule
-from augury.weights import save_generator
-from models.losses import calibrated_reconstruction_loss, gaussian_kl
+from augury.training import DivergenceError, autocast, average_gradients, moving_average, start_processes
+from augury.training_run import TrainingRun
+from models.losses import calibrated_reconstruction_loss, edge_reconstruction_loss, gaussian_kl
 from models.vae import VAE
 
 
-def train(
-    images: ImageSet,
-    validation: ImageSet,
-    budget: TrainVae,
-    seed: int,
-    device: torch.device,
-    folder: Path,
-    history: History,
-) -> VAE:
-    """Maximise the evidence lower bound and fit the prior of each class.
-
-    Returns the moving average of the weights at the snapshot with the lowest validation loss: with few images the
-    decoder learns them by heart, and the bound on unseen images turns long before training ends. Snapshots and
-    sample grids (`folder`/progress) are taken every `grid_every_kimg`.
-    """
+def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, accelerator: Accelerator) -> TrainingRun:
+    """Maximise the evidence lower bound; at every snapshot fit the prior of each class."""
+    device, rank = accelerator.device, accelerator.process_index
     config = network_config(VAE.Config, "train_vae.network", budget.network)
     torch.manual_seed(derive_seed(seed, "vae", "initialisation"))
     network = VAE(config, images.size, images.channels, len(images.class_names))
     network.to(device).to(memory_format=torch.channels_last)
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
+    snapshot = cast(VAE, average.module)
     optimiser = torch.optim.Adam(network.parameters(), lr=budget.learning_rate, fused=True)
-
-    steps, snapshots = schedule(budget.total_kimg, budget.grid_every_kimg, budget.batch_size)
     warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
-    progress = tqdm(total=steps * budget.batch_size, unit="img", desc="vae", disable=None)
-    best_loss, best = math.inf, network
 
-    for step in range(steps):
-        batch, labels = images.batch(batch_rows(len(images), budget.batch_size, step, seed), device)
+    def at_snapshot() -> dict[str, float]:
+        mean, log_variance, labels = posteriors(snapshot, images, device)
+        if not (mean.isfinite().all() and log_variance.exp().isfinite().all()):
+            raise DivergenceError(f"a posterior is not finite after step {training.step}")
+        snapshot.fit_prior(mean, log_variance, labels)
+        return {"validation_loss": evaluate(snapshot, validation, seed, device)}
+
+    training = TrainingRun(
+        "train_vae", "vae", budget, images, validation, seed, accelerator,
+        snapshot=snapshot,
+        state={"network": network, "average": average, "optimiser": optimiser},
+        at_snapshot=at_snapshot,
+    )  # fmt: skip
+    for step in training.steps():
+        batch, labels = training.batch(step)
         kl_weight = budget.kl_weight * min(1.0, (step + 1) / warmup_steps)
-
         with autocast(device):
-            reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step))
+            reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step, rank))
             reconstruction_loss = calibrated_reconstruction_loss(reconstruction, batch)
             kl = gaussian_kl(mean, log_variance).mean()
             objective = reconstruction_loss + kl_weight * kl
+            if budget.edge_weight > 0:
+                objective = objective + budget.edge_weight * edge_reconstruction_loss(reconstruction, batch)
         optimiser.zero_grad()
         objective.backward()
+        average_gradients(accelerator, network.parameters())
         torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=200.0)
         optimiser.step()
         average.update_parameters(network)
+        training.record(loss=reconstruction_loss + kl, reconstruction=reconstruction_loss, kl=kl)
 
-        history.add(step, loss=reconstruction_loss + kl, reconstruction=reconstruction_loss, kl=kl)
-        progress.update(budget.batch_size)
-        if step in snapshots:
-            kimg = (step + 1) * budget.batch_size / 1000
-            snapshot = cast(VAE, average.module)
-            validation_loss = evaluate(snapshot, validation, seed, device)
-            history.add(step, validation_loss=validation_loss)
-            check_finite(snapshot, history.name, step)
-            history.close_row(kimg)
-            fit_prior(snapshot, images, device)
-            write_progress(folder, kimg, snapshot, images.class_names, "vae", seed, device)
-            if validation_loss < best_loss:
-                best_loss, best = validation_loss, copy.deepcopy(snapshot)
-    progress.close()
-    logging.info("train_vae: keeping the snapshot with validation loss %.2f", best_loss)
-    return best
+    training.keep_best()
+    snapshot.keep_posteriors(*posteriors(snapshot, images, device))
+    return training
 
 
 @torch.no_grad()
@@ -95,11 +80,21 @@ def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) ->
 
 
 @torch.no_grad()
-def fit_prior(network: VAE, images: ImageSet, device: torch.device) -> None:
-    """Fit the prior of each class to the posteriors of the training images."""
-    posteriors = [network.encode(*images.batch(rows, device)) for rows in _chunks(len(images))]
-    mean, log_variance = (torch.cat(parts) for parts in zip(*posteriors, strict=True))
-    network.fit_prior(mean, log_variance, torch.from_numpy(images.labels).to(device))
+def posteriors(network: VAE, images: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean and log variance of every image's posterior, (N, L) each, and the labels (N,)."""
+    parts = [network.encode(*images.batch(rows, device)) for rows in _chunks(len(images))]
+    mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
+    return mean, log_variance, torch.from_numpy(images.labels).to(device)
+
+
+@torch.no_grad()
+def reconstructions(network: VAE, images: ImageSet, device: torch.device) -> ImageSet:
+    """Up to five images of each class, each followed by its reconstruction from the posterior mean."""
+    rows = np.concatenate([np.flatnonzero(images.labels == label)[:5] for label in range(len(images.class_names))])
+    batch, labels = images.batch(rows, device)
+    mean, _ = network.encode(batch, labels)
+    pairs = np.stack([images.pixels[rows], from_network(network.decode(mean, labels))], axis=1)  # (N, 2, H, W, C)
+    return ImageSet(pairs.reshape(-1, *pairs.shape[2:]), images.labels[rows].repeat(2), images.class_names)
 
 
 def _chunks(count: int, size: int = 250) -> Iterator[slice]:
@@ -110,12 +105,12 @@ def _chunks(count: int, size: int = 250) -> Iterator[slice]:
 def main(params: Params) -> None:
     images = ImageSet.read(Path("data/splits/train"))
     validation = ImageSet.read(Path("data/splits/validation"))
-    history = History("train_vae")
-    with whole_directory(Path("data/generators/vae")) as folder:
-        device = choose_device(params.device)
-        network = train(images, validation, params.train_vae, params.seed, device, folder, history)
-        save_generator(folder, "vae", network, images.channels, images.class_names, images.size)
-    history.write(Path("data/curves/vae.csv"))
+    accelerator = start_processes(params.device, params.train_vae.batch_size, "train_vae")
+    training = train(images, validation, params.train_vae, params.seed, accelerator)
+    training.publish(Path("data/generators/vae"), Path("data/curves/vae.csv"))
+    if accelerator.is_main_process:
+        pairs = reconstructions(cast(VAE, training.snapshot), validation, accelerator.device)
+        write_png(Path("data/previews/reconstructions.png"), class_grid(pairs))
 
 
 if __name__ == "__main__":

@@ -79,19 +79,37 @@ def test_features_are_computed_once_per_content(monkeypatch: pytest.MonkeyPatch)
     extractor, images = efficientnet_lite0(32), noise_images(4)
     first = extractor(images, CPU)
     computed = []
-    original = Extractor._compute
+    original = Extractor.compute
 
     def counted(self: Extractor, images: ImageSet, device: torch.device) -> np.ndarray:
         computed.append(len(images))
         return original(self, images, device)
 
-    monkeypatch.setattr(Extractor, "_compute", counted)
+    monkeypatch.setattr(Extractor, "compute", counted)
     assert np.array_equal(extractor(images, CPU), first)
     assert computed == []
     efficientnet_lite0(64)(images, CPU)  # another resolution
     extractor(noise_images(4, seed=1), CPU)  # other pixels
     extractor(images.select(np.arange(3)), CPU)  # fewer images
     assert computed == [4, 4, 3]
+
+
+def test_features_computed_past_the_store_are_the_same_and_leave_nothing_in_it() -> None:
+    extractor, images = efficientnet_lite0(32), noise_images(4)
+    past = extractor.compute(images, CPU)
+    assert not features.STORE.exists()
+    assert np.array_equal(past, extractor(images, CPU))
+    assert [path.name.partition("-")[0] for path in features.STORE.iterdir()] == ["efficientnet_lite0"]
+
+
+@pytest.mark.parametrize("count", [1, features.BATCH_SIZE - 1, features.BATCH_SIZE, features.BATCH_SIZE + 3])
+def test_features_do_not_depend_on_which_images_share_a_batch(count: int) -> None:
+    images = noise_images(count, size=8)
+    extractor = efficientnet_lite0(32)
+    together = extractor.compute(images, CPU)
+    assert together.shape == (count, 1280)
+    for row in {0, count - 1}:
+        assert np.allclose(extractor.compute(images.select(np.array([row])), CPU)[0], together[row], atol=1e-4)
 
 
 def test_an_unknown_backbone_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Frechet distance on closed forms, against pytorch-fid, and where covariances are singular."""
+"""Distances and variances on closed forms, against pytorch-fid, and where covariances are singular."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from augury.fidelity import frechet_distance
+from augury.fidelity import frechet_distance, frechet_joint_distance, variance_ratio
 
 # pytorch-fid 0.3.0 asks SciPy's sqrtm for an argument that SciPy 1.18 removes.
 pytestmark = pytest.mark.filterwarnings("ignore:The `disp` argument is deprecated:DeprecationWarning")
@@ -91,3 +91,96 @@ def test_constant_images_on_one_side_leave_the_variance_of_the_other() -> None:
 def test_what_has_no_distance_is_an_error(first: np.ndarray, second: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         frechet_distance(first, second)
+
+
+CLASSES = 4
+
+
+def labelled(count: int, dimensions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features that lie around a place of their own for each class, and the labels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    places = 5 * np.random.default_rng(0).normal(size=(CLASSES, dimensions))
+    return (places[labels] + random.normal(size=(count, dimensions))).astype(np.float32), labels
+
+
+def mixed_up(labels: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(11).permutation(labels)
+
+
+def test_identical_sets_have_no_joint_distance_in_whatever_order() -> None:
+    features, labels = labelled(120, 6, seed=12)
+    assert frechet_joint_distance(features, labels, features.copy(), labels.copy()) == pytest.approx(0, abs=1e-6)
+    order = np.random.default_rng(13).permutation(120)
+    assert frechet_joint_distance(features, labels, features[order], labels[order]) == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_mixed_up_leave_the_distance_but_not_the_joint_distance() -> None:
+    first, first_labels = labelled(400, 6, seed=14)
+    second, second_labels = labelled(400, 6, seed=15)
+    right = frechet_joint_distance(first, first_labels, second, second_labels)
+    wrong = frechet_joint_distance(first, first_labels, second, mixed_up(second_labels))
+    plain = frechet_distance(first, second)  # knows no labels
+    assert right == pytest.approx(plain, abs=0.5)
+    assert wrong > 10 * plain
+    # The more labels are wrong, the further.
+    half = np.where(np.arange(400) < 200, mixed_up(second_labels), second_labels)
+    assert right < frechet_joint_distance(first, first_labels, second, half) < wrong
+
+
+def test_the_joint_distance_is_that_of_features_with_a_one_hot_label_of_their_own_length() -> None:
+    first, first_labels = labelled(50, 3, seed=16)
+    second, second_labels = labelled(40, 3, seed=17)
+    length = np.sqrt(np.square(first.astype(np.float64)).sum(axis=1)).mean()
+
+    def appended(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.hstack([features, length * (labels[:, None] == np.arange(CLASSES))])
+
+    expected = frechet_distance(appended(first, first_labels), appended(second, second_labels))
+    assert frechet_joint_distance(first, first_labels, second, second_labels) == pytest.approx(expected, rel=1e-5)
+
+
+def test_other_shares_of_the_classes_are_a_distance() -> None:
+    """Constant features leave the labels alone: half and half against all of one class, at a length of 5.
+
+    Means 5 (1/2, 1/2) and 5 (1, 0): their squared distance is 12.5. The one-sided variance is 5^2 (1/4 + 1/4) n/(n-1).
+    """
+    features = np.tile(np.array([3.0, 4.0]), (100, 1))
+    both, one = np.arange(100) % 2, np.zeros(100, np.int64)
+    expected = 12.5 + 12.5 * 100 / 99
+    assert frechet_joint_distance(features, both, features, one) == pytest.approx(expected, rel=1e-9)
+    assert frechet_joint_distance(features, one, features, both) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_joint_distance_of_what_has_none_is_an_error() -> None:
+    features, labels = labelled(8, 3, seed=18)
+    with pytest.raises(ValueError, match="found 1 and 8 images"):
+        frechet_joint_distance(features[:1], labels[:1], features, labels)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        frechet_joint_distance(features, labels, features * np.nan, labels)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.5, 1.0, 3.0])
+def test_scaled_features_have_the_square_of_the_scale_as_their_share_of_the_variance(scale: float) -> None:
+    features = gaussian(90, 7, seed=19).astype(np.float64)
+    assert variance_ratio(scale * features + 4, features) == pytest.approx(scale**2, rel=1e-9)
+
+
+def test_variances_of_the_dimensions_add_up() -> None:
+    first = with_moments(np.zeros(3), np.array([1.0, 2.0, 3.0]), 60, seed=20)
+    second = with_moments(np.ones(3), np.array([0.0, 0.0, 2.0]), 60, seed=21)
+    assert variance_ratio(first, second) == pytest.approx(14 / 4, rel=1e-9)
+
+
+def test_one_image_over_and_over_has_no_variance() -> None:
+    features = gaussian(40, 5, seed=22)
+    constant = np.tile(features[:1], (30, 1))
+    assert variance_ratio(constant, features) == 0
+    assert variance_ratio(constant, constant) == 0
+
+
+def test_a_small_variance_far_from_the_origin_is_not_lost_in_rounding() -> None:
+    """Features are float32, whose squares would have no digit left for it."""
+    features = gaussian(500, 4, seed=23)
+    shifted = features + np.float32(1000)
+    assert variance_ratio(shifted, features) == pytest.approx(1, rel=1e-3)

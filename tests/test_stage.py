@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from augury import stage
 from augury.errors import UserError
 from augury.params import Params
 from stages import missing_packages
-from tests.smoke import CHECKOUT, change_params
+from tests.smoke import CHECKOUT
 
 
 @pytest.fixture
@@ -71,7 +72,11 @@ def fail(params: Params) -> None:
 
 
 def test_faulty_parameters_stop_a_stage_before_it_starts(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    change_params(folder, {"device": "gpu", "augment": {"copies": 0}})
+    faulty = (folder / "params.yaml").read_text()
+    for key, value in (("device", "gpu"), ("copies", "0")):
+        faulty, found = re.subn(rf"^( *{key}: )\w+", rf"\g<1>{value}", faulty, flags=re.MULTILINE)
+        assert found == 1
+    (folder / "params.yaml").write_text(faulty)
     with pytest.raises(SystemExit) as caught:
         stage.run("augment", fail)
     assert caught.value.code == 1
@@ -100,6 +105,32 @@ def test_a_ledger_that_cannot_be_written_is_one_line(folder: Path, caplog: pytes
     assert caught.value.code == 1
     [message] = caplog.messages
     assert message.startswith("demo: ")
+
+
+def test_of_several_processes_the_first_one_enters_the_costs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun tells each process its number in RANK."""
+    ran = []
+    for rank in ("2", "1"):
+        monkeypatch.setenv("RANK", rank)
+        stage.run("demo", lambda params: ran.append(params.seed))
+        assert not (folder / "data").exists()
+    monkeypatch.setenv("RANK", "0")
+    stage.run("demo", lambda params: ran.append(params.seed))
+    assert len(ran) == 3
+    assert json.loads((folder / stage.COSTS / "demo.json").read_text())["stage"] == "demo"
+
+
+def test_an_error_in_another_process_than_the_first_ends_it_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail_as_foreseen(params: Params) -> None:
+        raise UserError("train_vae.batch_size: 3")
+
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as caught:
+        stage.run("train_vae", fail_as_foreseen)
+    assert caught.value.code == 1
+    assert caplog.messages == ["train_vae: train_vae.batch_size: 3"]
 
 
 def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,15 +1,29 @@
-"""Device, moving averages and the history of losses."""
+"""Device, processes, moving averages, divergence and the history of losses."""
 
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from augury.errors import UserError
-from augury.training import History, autocast, choose_device, moving_average, schedule
+from augury.training import (
+    DivergenceError,
+    History,
+    autocast,
+    average_gradients,
+    check_finite,
+    choose_device,
+    moving_average,
+    schedule,
+    start_processes,
+)
 
 no_gpu_here = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 gpu_here = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -43,6 +57,64 @@ def test_the_chosen_device_computes_the_same_every_time() -> None:
 def test_mixed_precision_can_be_left_out() -> None:
     with autocast(torch.device("cpu"), enabled=False):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_one_process_takes_any_batch_and_the_device_asked_for() -> None:
+    accelerator = start_processes("cpu", 7, "train_vae")
+    assert (accelerator.num_processes, accelerator.device) == (1, torch.device("cpu"))
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("batch_size", [1, 64, 65])
+def test_a_batch_that_cannot_be_dealt_out_is_one_line_with_its_key(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda self: 3))
+    start_processes("cpu", 63, "train_gan.dcgan")
+    with pytest.raises(UserError) as caught:
+        start_processes("cpu", batch_size, "train_gan.dcgan")
+    assert str(caught.value) == (
+        f"train_gan.dcgan.batch_size: {batch_size} images cannot be dealt out to 3 processes; choose a multiple"
+    )
+
+
+def same(actual: torch.Tensor | None, expected: torch.Tensor) -> bool:
+    return actual is not None and torch.equal(actual, expected)
+
+
+def convolution_with_gradient() -> tuple[nn.Conv2d, torch.Tensor]:
+    """A convolution whose weight has a gradient, laid out channels last, and whose bias has none."""
+    network = nn.Conv2d(2, 3, 2).to(memory_format=torch.channels_last)
+    gradient = torch.arange(24.0).view(3, 2, 2, 2)
+    network.weight.grad = gradient.to(memory_format=torch.channels_last)
+    return network, gradient
+
+
+def test_one_process_keeps_its_gradients() -> None:
+    network, gradient = convolution_with_gradient()
+    average_gradients(Accelerator(cpu=True), network.parameters())
+    assert same(network.weight.grad, gradient)
+    assert [parameter.grad is None for parameter in network.parameters()] == [False, True]
+
+
+def test_gradients_become_their_mean_over_the_processes() -> None:
+    """With a second process whose gradients are three times as large. Two real ones: test_training_stages.py."""
+    asked = []
+
+    def reduce(tensor: torch.Tensor, how: str) -> torch.Tensor:
+        asked.append(how)
+        return (tensor + 3 * tensor) / 2
+
+    convolution, gradient = convolution_with_gradient()
+    linear = nn.Linear(2, 1)
+    linear.weight.grad, linear.bias.grad = torch.tensor([[1.0, -2.0]]), torch.tensor([5.0])
+    processes: Any = SimpleNamespace(num_processes=2, reduce=reduce)
+    average_gradients(processes, [*convolution.parameters(), *linear.parameters()])
+    assert asked == ["mean"]  # all in one go
+    assert same(convolution.weight.grad, 2 * gradient)
+    assert [parameter.grad is None for parameter in convolution.parameters()] == [False, True]
+    assert same(linear.weight.grad, torch.tensor([[2.0, -4.0]]))
+    assert same(linear.bias.grad, torch.tensor([10.0]))
 
 
 class Weights(nn.Module):
@@ -111,9 +183,9 @@ def test_the_average_of_constant_batch_statistics_is_them() -> None:
 
 
 def test_a_row_holds_the_averages_since_the_row_before() -> None:
-    history = History("train_vae")
+    history = History()
     for step, loss in enumerate((1.0, 2.0, 6.0)):
-        history.add(step, kl=torch.tensor(loss), reconstruction=-loss)
+        history.add(step, kl=loss, reconstruction=-loss)
     history.close_row(0.0124, validation_loss=7.5)
     history.add(3, kl=10.0, reconstruction=20.0)
     history.close_row(2.5, validation_loss=8.0)
@@ -123,32 +195,49 @@ def test_a_row_holds_the_averages_since_the_row_before() -> None:
     ]
 
 
-def test_a_loss_with_a_gradient_is_taken_in_without_a_warning() -> None:
-    history = History("train_vae")
-    torch.set_warn_always(True)  # else torch warns once a process, and perhaps not in this test
-    try:
-        history.add(0, kl=torch.tensor(2.0, requires_grad=True) * 2)
-    finally:
-        torch.set_warn_always(False)
-    history.close_row(1.0)
-    assert history.rows == [{"kimg": 1.0, "kl": 4.0}]
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_stops_training_with_its_step(value: float) -> None:
+    history = History()
+    history.add(41, loss_generator=1.0, loss_discriminator=1.0)
+    with pytest.raises(DivergenceError) as caught:
+        history.add(42, loss_generator=1.0, loss_discriminator=value)
+    assert str(caught.value) == f"loss_discriminator is {value} at step 42"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("as_tensor", [True, False])
-def test_a_loss_that_is_not_finite_stops_training_with_its_step(value: float, as_tensor: bool) -> None:
-    history = History("train_gan.dcgan")
-    history.add(41, loss_generator=1.0, loss_discriminator=1.0)
-    with pytest.raises(UserError) as caught:
-        history.add(42, loss_generator=1.0, loss_discriminator=torch.tensor(value) if as_tensor else value)
-    message = str(caught.value)
-    assert message.startswith(f"train_gan.dcgan: loss_discriminator is {value} at step 42;")
-    assert "train_gan.dcgan.learning_rate" in message
-    assert len(message.splitlines()) == 1
+@pytest.mark.parametrize("key", ["weight", "running"])
+def test_weights_and_buffers_that_are_not_finite_are_named_with_the_step(key: str, value: float) -> None:
+    network = Weights(1.0)
+    network.register_buffer("steps", torch.tensor(3))  # integers are finite
+    check_finite(network, 7)
+    network.state_dict()[key][1] = value
+    with pytest.raises(DivergenceError) as caught:
+        check_finite(network, 7)
+    assert str(caught.value) == f"{key} is not finite after step 7"
+
+
+@pytest.mark.parametrize("kept_after", range(5))
+def test_a_history_goes_on_from_its_state_as_if_nothing_had_happened(kept_after: int) -> None:
+    """Wherever it is cut, also between two rows; the state goes through a checkpoint as `TrainingRun` writes it."""
+    history = whole = History()
+    for step in range(5):
+        for each in {id(history): history, id(whole): whole}.values():
+            each.add(step, loss=1 / (step + 1), kl=float(step))
+            if step in (1, 4):
+                each.close_row(step / 10, distance=float(step))
+        if step == kept_after:
+            file = io.BytesIO()
+            torch.save(history.state_dict(), file)
+            file.seek(0)
+            history = History()
+            state: dict[str, Any] = torch.load(file, weights_only=True)
+            history.load_state_dict(state)
+    assert history.rows == whole.rows
+    assert [row["kimg"] for row in history.rows] == [0.1, 0.4]
 
 
 def test_the_history_is_a_csv_table(tmp_path: Path) -> None:
-    history = History("train_vae")
+    history = History()
     for step in range(2):
         history.add(step, reconstruction=1.5, kl=0.1 + 0.2)
         history.close_row((step + 1) * 25.0, validation_loss=float(step))

@@ -1,0 +1,90 @@
+"""Train the diffusion model on the real training images, or on their latents: `python -m stages.train_diffusion`."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from augury.images import ImageSet
+from augury.params import Params, Training, network_config
+from augury.seeding import derive_seed, seeded
+from augury.stage import run
+from augury.training import autocast, average_gradients, moving_average, start_processes
+from augury.training_run import TrainingRun
+from augury.weights import load_generator
+from models.diffusion import Diffusion, DiffusionConfig
+
+CHUNK = 250  # images at once where no gradient is taken: memory stays flat in their number
+
+
+def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tuple[Diffusion, Any]:
+    """The network, and a function from (rows of training images, generator) to what it is trained on.
+
+    In latent space that is a draw from the posteriors, which the trained VAE computes once for all images.
+    """
+    shape = (images.size, images.channels, len(images.class_names))
+    if config.space == "pixel":
+        network = Diffusion(config, *shape).to(device).to(memory_format=torch.channels_last)
+        return network, lambda rows, generator: images.batch(rows, device)[0]
+    vae: Any
+    vae, _ = load_generator(Path("data/generators/vae"), device)
+    network = Diffusion.from_vae(config, vae, *shape).to(device)
+    starts = range(0, len(images), CHUNK)
+    parts = [network.posterior(*images.batch(slice(start, start + CHUNK), device)) for start in starts]
+    mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
+    network.fit_latents(mean, log_variance)
+    return network, lambda rows, generator: network.draw(mean[rows], log_variance[rows], generator)
+
+
+def train(images: ImageSet, validation: ImageSet, budget: Training, seed: int, accelerator: Accelerator) -> TrainingRun:
+    """Learn to predict the velocity from noisy data, with the label and, now and then, without."""
+    device, rank = accelerator.device, accelerator.process_index
+    config = network_config(Diffusion.Config, "train_diffusion.network", budget.network)
+    torch.manual_seed(derive_seed(seed, "diffusion", "initialisation"))
+    network, data = build(config, images, device)
+    labels = torch.from_numpy(images.labels).to(device)
+    average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
+    optimiser = torch.optim.AdamW(network.denoiser.parameters(), lr=budget.learning_rate, fused=True)
+    training = TrainingRun(
+        "train_diffusion", "diffusion", budget, images, validation, seed, accelerator,
+        snapshot=average.module,
+        state={"network": network, "average": average, "optimiser": optimiser},
+        at_snapshot=lambda: {"validation_loss": evaluate(average.module, validation, seed, device)},
+    )  # fmt: skip
+    for step in training.steps():
+        randomness = seeded(seed, "diffusion", step, rank)
+        rows = training.rows(step)
+        with autocast(device, enabled=config.space == "pixel"):
+            loss = network.loss(data(rows, randomness), labels[rows], randomness)
+        optimiser.zero_grad()
+        loss.backward()
+        average_gradients(accelerator, network.denoiser.parameters())
+        optimiser.step()
+        average.update_parameters(network)
+        training.record(loss=loss)
+
+    training.keep_best()
+    return training
+
+
+@torch.no_grad()
+def evaluate(network: Any, images: ImageSet, seed: int, device: torch.device) -> float:
+    """The loss on unseen images, with the same noise every time: it rises once training images are learned by heart."""
+    total = 0.0
+    for start in range(0, len(images), CHUNK):
+        randomness = seeded(seed, "diffusion", "evaluate", start)
+        batch, labels = images.batch(slice(start, start + CHUNK), device)
+        total += len(batch) * float(network.loss(network.encode(batch, labels, randomness), labels, randomness))
+    return total / len(images)
+
+
+def main(params: Params) -> None:
+    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    accelerator = start_processes(params.device, params.train_diffusion.batch_size, "train_diffusion")
+    training = train(images, validation, params.train_diffusion, params.seed, accelerator)
+    training.publish(Path("data/generators/diffusion"), Path("data/curves/diffusion.csv"))
+
+
+if __name__ == "__main__":
+    run("train_diffusion", main)
