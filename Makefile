@@ -11,7 +11,8 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: .venv/installed ## Get the data and run the pipeline to the report (set-up included)
+repro: .venv/installed ## Get the data and run the pipeline to the report (PROFILE=gpu: on a large GPU)
+	$(if $(PROFILE),python -m augury.profiles params.$(PROFILE).yaml)
 	dvc repro
 	@echo "The report: $(CURDIR)/data/report/index.html"
 
@@ -33,6 +34,8 @@ lint: .venv/installed-dev ## Check style and types
 
 bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.pipeline
+	python -m benchmarks.training
+	python -m benchmarks.generators
 
 # A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
 # constraints.txt everything that they bring in.

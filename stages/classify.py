@@ -4,6 +4,7 @@ This is the only stage that opens the test split, once per arm and seed, after e
 All arms take the same optimiser steps at the same batch size; a seed gives each arm the same initialisation.
 """
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,17 +36,22 @@ class Features:
 
 
 def choose_synthetic(images: ImageSet, count: int, generator: str) -> ImageSet:
-    """The first `count` images, balanced over the classes as they were drawn. Raises UserError if there are fewer."""
-    if len(images) < count:
-        raise UserError(
-            f"classify.arms: {count} images of {generator} asked for, but sample.per_class gives {len(images)}"
-        )
-    return images.select(np.arange(count))
+    """The first images of each class, `count` in all, balanced over the classes; fewer where the filter left fewer."""
+    classes = len(images.class_names)
+    turns = np.zeros(len(images), np.int64)  # of each image within its class
+    for label, of_class in enumerate(images.counts()):
+        turns[images.labels == label] = np.arange(of_class)
+    # Whole rounds of all classes, then the first classes of one more.
+    quota = count // classes + (np.arange(classes) < count % classes)
+    chosen = images.select(turns < quota[images.labels])
+    if len(chosen) < count:
+        logging.warning("classify: %d images of %s asked for, %d there", count, generator, len(chosen))
+    return chosen
 
 
 def training_sets(recipe: Arm, real: ImageSet) -> Mapping[str, ImageSet]:
     """The image sets that an arm trains on, by where they come from."""
-    sets = {"real": real}
+    sets = {"real": real} if recipe.real else {}
     if recipe.classic:
         sets["classic"] = ImageSet.read(Path("data/classic"))
     for generator, ratio in recipe.synthetic.items():
@@ -86,6 +92,8 @@ def main(params: Params, arm: str) -> None:
     extractor = backbone_levels(classify.backbone, classify.resolution)
     real = ImageSet.read(Path("data/splits/train"))
     sets = training_sets(classify.arms[arm], real)
+    if not any(len(images) for images in sets.values()):
+        raise UserError(f"classify.arms.{arm}: no training image; ask for more synthetic ones per real one")
 
     # The head sees features standardised by the real training images, the same scale for every arm.
     real_features = extractor(real, device)
@@ -96,22 +104,22 @@ def main(params: Params, arm: str) -> None:
         labels = np.concatenate([images.labels for images in image_sets])
         return Features(torch.from_numpy(values).to(device), torch.from_numpy(labels).to(device))
 
-    train = standardised(*sets.values())
+    train = standardised(*(images for images in sets.values() if len(images)))
     validation = standardised(ImageSet.read(Path("data/splits/validation")))
     test = standardised(ImageSet.read(Path("data/splits/test")))
-    counts = {name: len(images) for name, images in sets.items()}
 
     with whole_directory(Path("data/results") / arm) as folder:
         for seed in classify.seeds:
+            counts = {name: len(images) for name, images in sets.items()}
             metrics = train_and_test(train, validation, test, len(real.class_names), classify.head, seed)
             result = {
                 "arm": arm,
                 "seed": seed,
                 **metrics,
                 "steps": classify.head.steps,
-                "n_real": counts["real"],
-                "n_classic": counts.get("classic", 0),
-                "n_synthetic": sum(counts.values()) - counts["real"] - counts.get("classic", 0),
+                "n_real": counts.pop("real", 0),
+                "n_classic": counts.pop("classic", 0),
+                "n_synthetic": sum(counts.values()),
                 "n_test": len(test.labels),
             }
             write_json(folder / f"{seed}.json", result)

@@ -31,7 +31,7 @@ def main(params: Params) -> None:
     }
     synthetic = [arm for arm, results in runs.items() if any(result["n_synthetic"] for result in results)]
     percent = {arm: [100 * value for value in entry["accuracies"]] for arm, entry in comparison["arms"].items()}
-    generators = params.sample.generators
+    generators = list(params.sample.generators)
     page = _environment().get_template(TEMPLATE.name).render(
         params=params,
         params_text=params.model_dump_json(indent=2),
@@ -50,9 +50,11 @@ def main(params: Params) -> None:
         dots=Markup(dot_plot(percent, "dots")),
         grids={
             name: data_uri(_found(DATA / "previews" / f"{name}.png"), WIDEST_GRID)
-            for name in ["real", "classic", *generators]
+            for name in ["real", "classic", *generators, *(["reconstructions"] if "vae" in generators else [])]
         },
         scores=[read_json(_found(DATA / "scores" / f"{generator}.json")) for generator in generators],
+        selections=[read_json(_found(DATA / "selection" / f"{generator}.json")) for generator in generators],
+        trainings={name: read_json(_found(DATA / "generators" / name / "training.json")) for name in generators},
         curves={
             generator: Markup(loss_curves(_columns(DATA / "curves" / f"{generator}.csv"), f"curve-{generator}"))
             for generator in generators

@@ -1,30 +1,58 @@
-"""Draw a labelled synthetic set from one trained generator: `python -m stages.sample dcgan`."""
+"""Draw a labelled synthetic set from one trained generator: `python -m stages.sample dcgan`.
 
+Images that do not pass the filter are drawn again, with the next index of their class, until every class has its quota
+or the limit of draws is reached. What became of the draws is written beside the images.
+"""
+
+import logging
 import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from augury.errors import UserError
 from augury.figures import class_grid, write_png
+from augury.images import ImageSet
+from augury.outputs import write_json
 from augury.params import Params
-from augury.sampling import balanced_labels, sample_images
+from augury.sampling import sample_images
+from augury.selection import Selector, fill_quota
 from augury.stage import run
 from augury.training import choose_device
 from augury.weights import load_generator
 
 
 def main(params: Params, generator: str) -> None:
+    if generator not in params.sample.generators:
+        raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(params.sample.generators)}")
     device = choose_device(params.device)
     network, class_names = load_generator(Path("data/generators") / generator, device)
-    images = sample_images(
-        network,
-        balanced_labels(len(class_names), params.sample.per_class),
-        class_names,
-        origin=generator,
-        seed=params.seed,
-        device=device,
-        batch_size=params.sample.batch_size,
-    )
+
+    def draw(labels: np.ndarray, drawn: np.ndarray) -> ImageSet:
+        return sample_images(
+            network, labels, class_names, origin=generator, seed=params.seed, device=device,
+            batch_size=params.sample.batch_size, drawn=drawn,
+            options=params.sample.generators[generator].model_dump(exclude_none=True),
+        )  # fmt: skip
+
+    real, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    select = Selector(real, validation, params.sample.filter, params.seed, device)
+    images, classes = fill_quota(draw, select, params.sample, class_names)
+    for name, counts in classes.items():
+        if counts["kept"] < params.sample.per_class:
+            logging.warning(
+                "sample@%s: %s: %d of %d images after %d draws; %d were unsure of class, %d near-copies",
+                generator, name, counts["kept"], params.sample.per_class, counts["drawn"],
+                counts["unsure"], counts["near_copy"],
+            )  # fmt: skip
+    if not len(images):
+        raise UserError(f"sample.filter: no image of {generator} passed; lower min_confidence or near_copy_quantile")
     images.write(Path("data/synthetic") / generator)
+    write_json(
+        Path("data/selection") / f"{generator}.json",
+        {"generator": generator, "near_copy_below": select.near_copy_below, "classes": classes},
+    )
     write_png(Path("data/previews") / f"{generator}.png", class_grid(images))
 
 

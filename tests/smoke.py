@@ -8,19 +8,22 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from augury.profiles import lay_over
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # scikit-learn's digits need no network. Everything is there, only smaller.
+TRAINING = {"total_kimg": 4.0, "snapshot_every_kimg": 1.0, "ema_halflife_kimg": 0.1}
 SMOKE_PARAMS: dict[str, Any] = {
     "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
     "augment": {"copies": 2},
-    "train_gan": {"dcgan": {"total_kimg": 2.0, "grid_every_kimg": 0.5, "network": {"latent_size": 16, "width": 16}}},
-    "train_vae": {
-        "total_kimg": 2.0, "grid_every_kimg": 1.0, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16},
+    "train_gan": {
+        "dcgan": {**TRAINING, "network": {"latent_size": 16, "width": 16}},
+        "stylegan": {**TRAINING, "network": {"latent_size": 16, "style_size": 16, "width": 16}, "batch_size": 32},
     },
-    "sample": {"per_class": 20},
+    "train_vae": {**TRAINING, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16}},
+    "train_diffusion": {**TRAINING, "network": {"width": 32, "depth": 2, "sampling_steps": 5}, "batch_size": 64},
+    "sample": {"per_class": 20, "filter": {"min_confidence": 0.0, "max_draws": 2.0}},
     "score": {"resolution": 32, "halvings": 2, "inception_weights": "off"},
     "classify": {"resolution": 32, "head": {"steps": 100}},
     "compare": {"resamples": 1000},
@@ -44,20 +47,7 @@ def copy_checkout(destination: Path, overrides: dict[str, Any]) -> None:
 
 def change_params(checkout: Path, overrides: dict[str, Any]) -> None:
     """Lay nested `overrides` over the params.yaml of `checkout`."""
-    yaml = YAML()
-    path = checkout / "params.yaml"
-    params = yaml.load(path.read_text(encoding="utf-8"))
-    _merge(params, overrides)
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(params, file)
-
-
-def _merge(target: Any, overrides: dict[str, Any]) -> None:
-    for key, value in overrides.items():
-        if isinstance(value, dict) and key in target:
-            _merge(target[key], value)
-        else:
-            target[key] = value
+    lay_over(checkout / "params.yaml", overrides)
 
 
 def dvc(checkout: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

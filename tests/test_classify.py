@@ -1,7 +1,9 @@
 """The classifier: heads trained side by side, choices made on validation, and arms made of the right images."""
 
 import json
+import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +106,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_arm_is_real_plus_what_its_recipe_adds(checkout: Path) -> None:
+def test_an_arm_is_real_plus_what_its_recipe_adds(checkout: Path, caplog: pytest.LogCaptureFixture) -> None:
     real = ImageSet.read(Path("data/splits/train"))
 
     def counts(recipe: Arm) -> dict[str, list[int]]:
@@ -113,8 +115,57 @@ def test_an_arm_is_real_plus_what_its_recipe_adds(checkout: Path) -> None:
     assert counts(Arm()) == {"real": [6, 6]}
     assert counts(Arm(classic=True)) == {"real": [6, 6], "classic": [12, 12]}
     assert counts(Arm(synthetic={"vae": 0.5})) == {"real": [6, 6], "vae": [3, 3]}
-    with pytest.raises(UserError, match=r"classify.arms: 24 images of vae asked for, but sample.per_class gives 20"):
-        counts(Arm(synthetic={"vae": 2.0}))
+    assert counts(Arm(real=False, synthetic={"vae": 0.5})) == {"vae": [3, 3]}  # of as many real ones all the same
+    assert counts(Arm(real=False, classic=True)) == {"classic": [12, 12]}
+    assert not caplog.messages
+    assert counts(Arm(real=False, classic=True, synthetic={"vae": 2.0})) == {"classic": [12, 12], "vae": [10, 10]}
+    assert caplog.messages == ["classify: 24 images of vae asked for, 20 there"]
+
+
+def generated(labels: list[int], classes: int = 3) -> ImageSet:
+    """Images whose index is their row."""
+    pixels = np.zeros((len(labels), 8, 8, 1), np.uint8)
+    names = tuple("abcdefgh"[:classes])
+    return ImageSet(pixels, np.array(labels, np.int64), names, {"index": np.arange(len(labels))})
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_synthetic_images_are_the_first_ones_and_balanced(count: int, caplog: pytest.LogCaptureFixture) -> None:
+    """In the order in which `sample` writes them these are the first `count` rows."""
+    chosen = classify.choose_synthetic(generated([0, 1, 2] * 4), count, "vae")
+    assert chosen.provenance["index"].tolist() == list(range(count))
+    assert not caplog.messages
+
+
+def test_the_order_of_classes_on_disk_does_not_matter() -> None:
+    chosen = classify.choose_synthetic(generated([2, 2, 2, 1, 0, 1, 0, 0]), 7, "vae")
+    assert chosen.provenance["index"].tolist() == [0, 1, 3, 4, 5, 6, 7]
+    assert chosen.counts() == [3, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "per_class"),
+    [
+        ([0, 1, 2, 0, 2, 0, 2, 0, 2], 9, [3, 1, 3]),  # no other class takes the place of what is missing
+        ([0, 2, 0, 2, 0, 2], 6, [2, 0, 2]),
+        ([0, 0, 0, 0], 3, [1, 0, 0]),
+        ([0, 1, 2], 30, [1, 1, 1]),
+        ([0, 1, 2, 0], 6, [2, 1, 1]),
+    ],
+)
+def test_a_short_class_gives_what_it_has_and_the_others_no_more_than_their_share(
+    caplog: pytest.LogCaptureFixture, labels: list[int], count: int, per_class: list[int]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        chosen = classify.choose_synthetic(generated(labels), count, "dcgan")
+    assert chosen.counts() == per_class
+    assert caplog.messages == [f"classify: {count} images of dcgan asked for, {sum(per_class)} there"]
+
+
+def test_a_short_class_that_is_long_enough_is_no_shortage(caplog: pytest.LogCaptureFixture) -> None:
+    chosen = classify.choose_synthetic(generated([0, 1, 2, 0, 2, 0, 2]), 3, "vae")
+    assert chosen.counts() == [1, 1, 1]
+    assert not caplog.messages
 
 
 def test_every_seed_of_an_arm_is_a_file_with_what_it_took(checkout: Path) -> None:
@@ -125,6 +176,51 @@ def test_every_seed_of_an_arm_is_a_file_with_what_it_took(checkout: Path) -> Non
         assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (12, 24, 12)
         assert result["n_test"] == np.sum(result["confusion"]) == 40
     assert results[0]["accuracy"] > 0.9
+
+
+def results_of(arm: str, recipe: dict[str, object], checkout: Path) -> dict[str, Any]:
+    change_params(checkout, {"classify": {"arms": {arm: recipe}}})
+    classify.main(load(), arm)
+    return json.loads(Path(f"data/results/{arm}/0.json").read_text())
+
+
+def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Path) -> None:
+    """Its synthetic images carry each other's labels, which a single real image would have told."""
+    swapped = ImageSet.read(Path("data/synthetic/vae"))
+    ImageSet(swapped.pixels, 1 - swapped.labels, swapped.class_names, swapped.provenance).write(
+        Path("data/synthetic/vae")
+    )
+    result = results_of("only_vae", {"real": False, "synthetic": {"vae": 1.0}}, checkout)
+    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 12)
+    assert (result["arm"], result["steps"], result["n_test"]) == ("only_vae", 30, 40)
+    assert result["accuracy"] < 0.1
+    result = results_of("only_classic", {"real": False, "classic": True}, checkout)
+    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 24, 0)
+    assert result["accuracy"] > 0.8
+
+
+def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = ImageSet.read(Path("data/synthetic/vae"))
+    images.select(images.labels == 0).write(Path("data/synthetic/vae"))
+    result = results_of("short", {"synthetic": {"vae": 1.0}}, checkout)
+    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (12, 0, 6)
+    assert caplog.messages == ["classify: 12 images of vae asked for, 6 there"]
+    assert result["accuracy"] > 0.7
+
+
+@pytest.mark.parametrize("recipe", [{"synthetic": {"vae": 0.001}}, {"classic": True, "synthetic": {"vae": 0.04}}])
+def test_a_ratio_of_less_than_one_image_adds_none(checkout: Path, recipe: dict[str, object]) -> None:
+    result = results_of("few", recipe, checkout)
+    assert result["n_synthetic"] == 0
+    del recipe["synthetic"]
+    without = results_of("without", recipe, checkout)
+    assert {**result, "arm": ""} == {**without, "arm": ""}
+
+
+def test_nothing_to_train_on_is_an_error_that_names_the_arm(checkout: Path) -> None:
+    with pytest.raises(UserError, match=r"^classify.arms.nil: no training image"):
+        results_of("nil", {"real": False, "synthetic": {"vae": 0.001}}, checkout)
+    assert not Path("data/results").exists()
 
 
 def test_an_unknown_arm_is_an_error_that_lists_them(checkout: Path) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -13,11 +13,12 @@ from ruamel.yaml import YAML
 
 from augury import params
 from augury.errors import UserError
-from augury.params import Params, Section, network_config
+from augury.params import Arm, Drawing, GanTraining, Params, Section, network_config
+from models.vae import VAE
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 ABSENT = object()
-SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device")]
+SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device", "launch")]
 
 
 def shipped() -> dict[str, Any]:
@@ -62,9 +63,7 @@ def key_of(line: str) -> str:
 def test_the_shipped_parameters_are_valid_and_come_back_as_written(tmp_path: Path) -> None:
     loaded, content = params.load(SHIPPED), shipped()
     assert list(Params.model_fields) == list(content)
-    dump = loaded.model_dump()
-    dump["classify"]["arms"] = loaded.model_dump(exclude_unset=True)["classify"]["arms"]  # the one that has defaults
-    assert dump == content
+    assert loaded.model_dump(exclude_unset=True) == content
     assert load_content(tmp_path, content) == loaded
 
 
@@ -74,7 +73,13 @@ UNKNOWN_KEYS = {
     "classify.head.step": ["steps", "batch_size", "learning_rate", "l2_penalties"],
     "augment.transforms.0.args": ["name", "kwargs"],
     "train_gan.dcgan.kl_weight": ["network", "total_kimg", "adam_betas", "diffaugment"],
-    "classify.arms.none.clasic": ["classic", "synthetic"],
+    "train_gan.stylegan.r1_weight": ["r1_gamma", "r1_every", "path_length_weight", "ada_target", "objective"],
+    "train_gan.dcgan.grid_every_kimg": ["snapshot_every_kimg"],
+    "train_diffusion.kl_weight": ["network", "total_kimg", "batch_size", "snapshot_every_kimg"],
+    "sample.filter.min_confidance": ["min_confidence", "near_copy_quantile", "max_draws"],
+    "sample.min_confidence": ["generators", "per_class", "batch_size", "filter"],
+    "sample.generators.vae.truncation": ["spread", "strategy"],
+    "classify.arms.none.clasic": ["real", "classic", "synthetic"],
 }
 
 
@@ -88,7 +93,21 @@ def test_an_unknown_key_is_named_with_those_allowed_beside_it(tmp_path: Path, ke
 
 @pytest.mark.parametrize(
     "key",
-    ["seed", "report", "prepare.source", "classify.head.steps", "augment.transforms.1.kwargs", "train_vae.kl_weight"],
+    [
+        "seed",
+        "launch",
+        "report",
+        "prepare.source",
+        "classify.head.steps",
+        "augment.transforms.1.kwargs",
+        "train_vae.kl_weight",
+        "train_diffusion.total_kimg",
+        "train_gan.dcgan.objective",
+        "train_gan.stylegan.snapshot_every_kimg",
+        "sample.generators",
+        "sample.filter",
+        "sample.filter.max_draws",
+    ],
 )
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     assert faults(tmp_path, {key: ABSENT}) == [f"{key}: missing"]
@@ -110,6 +129,19 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("augment.transforms", {"name": "HorizontalFlip"}, "valid list"),
         ("train_vae.network", [32], "valid dictionary"),
         ("prepare", None, "valid dictionary"),
+        ("launch", 4, "valid string"),
+        ("sample.generators", ["dcgan", "vae"], "valid dictionary"),
+        ("sample.generators.vae", "prior", "valid dictionary"),
+        ("sample.generators.dcgan", None, "valid dictionary"),
+        ("sample.generators.vae.spread", "1.0", "valid number"),
+        ("sample.generators.vae.spread", True, "valid number"),
+        ("sample.filter", False, "valid dictionary"),
+        ("sample.filter.min_confidence", "0.5", "valid number"),
+        ("train_gan.dcgan.r1_every", 1.5, "valid integer"),
+        ("train_gan.stylegan.ada_target", "0.6", "valid number"),
+        ("train_gan.stylegan.diffaugment", None, "valid list"),
+        ("classify.arms.none.real", "no", "valid boolean"),
+        ("classify.arms.none.real", None, "valid boolean"),
         # Outside its range
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**63, "less than"),  # provenance columns are int64
@@ -124,7 +156,24 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("train_vae.warmup_kimg", -0.1, "greater than or equal to 0"),
         ("train_vae.total_kimg", float("nan"), ""),
         ("train_vae.total_kimg", float("inf"), ""),
-        ("sample.generators", [], "at least 1 item"),
+        ("train_gan.dcgan.snapshot_every_kimg", 0, "greater than 0"),
+        ("train_gan.dcgan.r1_gamma", -1.0, "greater than or equal to 0"),
+        ("train_gan.dcgan.r1_every", 0, "greater than 0"),
+        ("train_gan.stylegan.path_length_weight", -0.5, "greater than or equal to 0"),
+        ("train_gan.stylegan.path_length_every", 0, "greater than 0"),
+        ("train_gan.dcgan.ada_target", 1.0, "less than 1"),
+        ("train_gan.dcgan.ada_target", -1.0, "greater than -1"),
+        ("sample.generators", {}, "at least 1 item"),
+        ("sample.generators.vae.spread", 0, "greater than 0"),
+        ("sample.generators.vae.spread", -1.0, "greater than 0"),
+        ("sample.generators.dcgan.spread", float("inf"), "finite"),
+        ("sample.filter.min_confidence", 1.0, "less than 1"),
+        ("sample.filter.min_confidence", -0.1, "greater than or equal to 0"),
+        ("sample.filter.near_copy_quantile", 1, "less than 1"),
+        ("sample.filter.near_copy_quantile", -0.01, "greater than or equal to 0"),
+        ("sample.filter.max_draws", 0.9, "greater than or equal to 1"),
+        ("sample.filter.max_draws", float("inf"), "finite"),
+        ("sample.per_class", 0, "greater than 0"),
         ("score.resolution", 31, "greater than or equal to 32"),
         ("classify.seeds", [0], "at least 2 items"),
         ("classify.seeds.3", -1, "greater than or equal to 0"),
@@ -133,6 +182,15 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("compare.resamples", 999, "greater than or equal to 1000"),
         # Not one of the choices
         ("device", "gpu", "choose from auto, cpu, cuda"),
+        ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
+        ("sample.generators.vae.strategy", "priro", "choose from prior, posterior, interpolation, extrapolation"),
+        ("launch", "rm -rf /", "python|torchrun|accelerate launch"),
+        ("launch", "", "python|torchrun|accelerate launch"),
+        ("launch", "pythonic", "python|torchrun|accelerate launch"),
+        ("launch", " python", "python|torchrun|accelerate launch"),
+        ("launch", "echo; python", "python|torchrun|accelerate launch"),
+        ("launch", "accelerate", "python|torchrun|accelerate launch"),
+        ("launch", "python\nrm", "python|torchrun|accelerate launch"),
         ("prepare.source", "mnist", "choose from fashion_mnist, digits, imagefolder"),
         ("prepare.unreadable", "no", "choose from stop, skip"),
         ("prepare.color", 1, "choose from auto, gray, rgb"),
@@ -189,9 +247,13 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "told"),
     [
-        ({"sample.generators": ["dcgan", "stylgan"]}, "sample.generators", "unknown 'stylgan'; choose from dcgan"),
         (
-            {"sample.generators": ["dcgan"]},
+            {"sample.generators": {"dcgan": {}, "stylgan": {}}},
+            "sample.generators",
+            "unknown 'stylgan'; choose from dcgan, stylegan, vae",
+        ),
+        (
+            {"sample.generators": {"dcgan": {}}},
             "classify.arms.classic+vae.synthetic",
             "unknown 'vae'; choose from dcgan",
         ),
@@ -202,6 +264,14 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         ),
         ({"compare.baseline": "nothing"}, "compare.baseline", "unknown 'nothing'; choose from"),
         ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
+        ({"sample.generators.dcgan.strategy": "prior"}, "sample.generators.dcgan.strategy", "for vae alone"),
+        ({"sample.generators.stylegan.strategy": "posterior"}, "sample.generators.stylegan.strategy", "for vae alone"),
+        (
+            {"classify.arms.nil": {"real": False}},
+            "classify.arms.nil",
+            "nothing to train on; choose from real, classic, synthetic",
+        ),
+        ({"classify.arms.nil": {"real": False, "synthetic": {}}}, "classify.arms.nil", "nothing to train on"),
     ],
 )
 def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, object], key: str, told: str) -> None:
@@ -212,8 +282,85 @@ def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, o
 
 def test_a_generator_is_sampled_once(tmp_path: Path) -> None:
     """Twice would give two stages of one name."""
-    [line] = faults(tmp_path, {"sample.generators": ["dcgan", "vae", "vae"]})
-    assert line.startswith("sample.generators: ")
+    text = SHIPPED.read_text(encoding="utf-8").replace("    vae: {spread", "    vae: {}\n    vae: {spread", 1)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match='duplicate key "vae"'):
+        params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("diffaugment", [["translation"], ["brightness", "cutout"]])
+def test_adaptive_augmentation_takes_the_place_of_diffaugment(tmp_path: Path, diffaugment: list[str]) -> None:
+    key = "train_gan.dcgan"
+    for target in (0.6, 0.0, -0.5):
+        both: dict[str, object] = {f"{key}.ada_target": target, f"{key}.diffaugment": diffaugment}
+        assert faults(tmp_path, both) == [
+            f"{key}.ada_target: adaptive augmentation takes the place of diffaugment, which must be []"
+        ]
+        loaded = load_changed(tmp_path, {**both, f"{key}.diffaugment": []}).train_gan["dcgan"]
+        assert (loaded.ada_target, loaded.diffaugment) == (target, [])
+    loaded = load_changed(tmp_path, {f"{key}.ada_target": None, f"{key}.diffaugment": diffaugment}).train_gan["dcgan"]
+    assert (loaded.ada_target, loaded.diffaugment) == (None, diffaugment)
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [
+        "python",
+        "python -O",
+        "torchrun --standalone --nproc-per-node 4",
+        "accelerate launch",
+        "accelerate launch --num_processes 2",
+    ],
+)
+def test_training_starts_by_a_python_or_a_launcher_of_processes(tmp_path: Path, launch: str) -> None:
+    assert load_changed(tmp_path, {"launch": launch}).launch == launch
+
+
+def test_how_a_generator_is_drawn_from_has_defaults(tmp_path: Path) -> None:
+    arms: dict[str, object] = {"classify.arms": {"none": {}}}
+    loaded = load_changed(tmp_path, {**arms, "sample.generators": {"dcgan": {}, "vae": {"spread": 2}}})
+    assert loaded.sample.generators == {"dcgan": Drawing(spread=1.0, strategy=None), "vae": Drawing(spread=2.0)}
+    for strategy in ("prior", "posterior", "interpolation", "extrapolation"):
+        loaded = load_changed(tmp_path, {"sample.generators.vae": {"strategy": strategy}})
+        assert loaded.sample.generators["vae"].model_dump() == {"spread": 1.0, "strategy": strategy}
+
+
+def test_the_strategies_of_the_parameters_are_those_of_the_network() -> None:
+    annotation = Drawing.model_fields["strategy"].annotation
+    allowed = [choice for member in get_args(annotation) for choice in get_args(member)]
+    assert tuple(allowed) == VAE.STRATEGIES
+
+
+def test_a_filter_can_be_switched_off(tmp_path: Path) -> None:
+    zeros: dict[str, object] = {"sample.filter": {"min_confidence": 0, "near_copy_quantile": 0, "max_draws": 1}}
+    assert load_changed(tmp_path, zeros).sample.filter.model_dump() == {
+        "min_confidence": 0.0,
+        "near_copy_quantile": 0.0,
+        "max_draws": 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"classic": True}, {"synthetic": {"vae": 1.0}}, {"classic": True, "synthetic": {"dcgan": 0.5, "vae": 1}}]
+)
+def test_an_arm_may_leave_the_real_images_out(tmp_path: Path, recipe: dict[str, object]) -> None:
+    loaded = load_changed(tmp_path, {"classify.arms.apart": {"real": False, **recipe}}).classify.arms
+    assert not loaded["apart"].real
+    assert loaded["apart"].model_dump(exclude_unset=True) == {"real": False, **recipe}
+    assert loaded["none"] == Arm(real=True, classic=False, synthetic={})
+    much: dict[str, object] = {"classify.arms.apart": {"real": False, "synthetic": {"vae": 9.0}}}
+    [line] = faults(tmp_path, much)
+    assert line.startswith("classify.arms.apart.synthetic.vae: 9 per training image are 720 a class")
+
+
+def test_what_may_be_left_out_of_a_gan_s_training(tmp_path: Path) -> None:
+    optional = {"r1_gamma": 0.0, "r1_every": 16, "path_length_weight": 0.0, "path_length_every": 8, "ada_target": None}
+    required = [name for name, field in GanTraining.model_fields.items() if field.is_required()]
+    assert not set(required) & set(optional)
+    content = shipped()["train_gan"]["stylegan"]
+    least = {key: value for key, value in content.items() if key in required}
+    loaded = load_changed(tmp_path, {"train_gan.stylegan": least}).train_gan["stylegan"]
+    assert {key: getattr(loaded, key) for key in optional} == optional
 
 
 def leaves(content: Any, key: str = "") -> Iterator[str]:
@@ -276,9 +423,9 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (b"seed: 0\n---\nseed: 1\n", "not valid YAML"),
         (b"seed: !!python/object:os.system {}", "not valid YAML"),
         ("folder: Stylé".encode("latin-1"), "not valid YAML"),
-        (b"", "expected the keys seed, device, prepare"),
-        (b"- seed\n- device\n", "expected the keys seed, device, prepare"),
-        (b"seed", "expected the keys seed, device, prepare"),
+        (b"", "expected the keys seed, device, launch, prepare"),
+        (b"- seed\n- device\n", "expected the keys seed, device, launch, prepare"),
+        (b"seed", "expected the keys seed, device, launch, prepare"),
     ],
 )
 def test_a_file_that_is_no_mapping_of_keys_is_named_in_one_line(tmp_path: Path, text: bytes, told: str) -> None:
@@ -371,6 +518,8 @@ def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_r
 
 def test_the_arm_that_the_readme_suggests_is_allowed(tmp_path: Path) -> None:
     readme = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
-    (line,) = (line for line in readme.splitlines() if "{synthetic: {vae: 2.0}}" in line)
+    (line,) = (line for line in readme.splitlines() if re.match(r" +\w+: \{.*synthetic: \{", line))
     ((name, recipe),) = YAML(typ="safe", pure=True).load(line).items()
-    assert load_changed(tmp_path, {f"classify.arms.{name}": recipe}).classify.arms[name].synthetic == {"vae": 2.0}
+    arm = load_changed(tmp_path, {f"classify.arms.{name}": recipe}).classify.arms[name]
+    assert arm.model_dump(exclude_unset=True) == recipe
+    assert arm.synthetic == {"vae": 2.0}

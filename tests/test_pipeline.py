@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -72,13 +72,21 @@ def resolved(text: str, stage: dict[str, Any]) -> set[str]:
 def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
     files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
     assert files == set(PIPELINE)
-    assert set(PARAMS) - {"seed", "device"} == set(PIPELINE)
+    assert set(PARAMS) - {"seed", "device", "launch"} == set(PIPELINE)
     assert list(PARAMS) == list(params_module.Params.model_fields)
 
 
 @pytest.mark.parametrize("name", PIPELINE)
 def test_a_stage_runs_its_own_file(name: str) -> None:
-    assert PIPELINE[name]["cmd"].split()[:3] == ["python", "-m", f"stages.{name}"]
+    command = PIPELINE[name]["cmd"].split()
+    # Training can be spread over several processes, all else cannot.
+    assert command[:3] == ["${launch}" if name.startswith("train_") else "python", "-m", f"stages.{name}"]
+    entries = [f"${{item.{axis}}}" for axis in PIPELINE[name].get("matrix", {})]
+    assert command[3:] == entries
+
+
+def test_training_is_one_process_unless_told_otherwise() -> None:
+    assert PARAMS["launch"] == "python"
 
 
 @pytest.mark.parametrize("name", PIPELINE)
@@ -120,9 +128,29 @@ def test_the_test_split_is_opened_by_classify_alone() -> None:
             assert not any("splits/test" in text for text in strings), path
 
 
-def test_only_sections_of_a_matrix_are_generators_that_exist() -> None:
-    assert set(PARAMS["train_gan"]) | {"vae"} == set(GENERATORS)
+def trained() -> dict[str, str]:
+    """Generator -> the entry of the pipeline that trains it."""
+    entries = {architecture: f"train_gan@{architecture}" for architecture in PARAMS["train_gan"]}
+    alone = [name for name in PIPELINE if name.startswith("train_") and name != "train_gan"]
+    return entries | {name.removeprefix("train_"): name for name in alone}
+
+
+def test_every_generator_is_trained_sampled_and_plotted_and_no_other() -> None:
+    assert set(trained()) == set(GENERATORS)
     assert set(PARAMS["sample"]["generators"]) == set(GENERATORS)
+    architectures = {name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")}
+    assert set(PARAMS["train_gan"]) == architectures
+    curves = {f"data/curves/{generator}.csv" for generator in GENERATORS}
+    plots = [plot for entry in read_yaml("dvc.yaml")["plots"] for plot in entry.values()]
+    assert {path for plot in plots for path in plot["y"]} == curves | {"data/curves/accuracy.csv"}
+    assert any(set(plot["y"]) == curves for plot in plots)  # all beside each other
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_every_generator_leaves_its_weights_and_its_curve(generator: str) -> None:
+    stage = PIPELINE[trained()[generator].partition("@")[0]]
+    outs = {path for out in stage["outs"] for path in resolved(out, stage)}
+    assert {f"data/generators/{generator}", f"data/curves/{generator}.csv"} <= outs
 
 
 def test_augury_never_imports_stages_and_models_do_no_input_or_output() -> None:
@@ -159,9 +187,14 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def entries_of(output: str) -> set[str]:
+    """The stages that a `dvc repro` ran, or would run, with their matrix entries."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
 def ran(output: str) -> set[str]:
-    """The stages that a `dvc repro` ran, or would run, without their matrix entries."""
-    return {line.split("'")[1].partition("@")[0] for line in output.splitlines() if line.startswith("Running stage")}
+    """The same without the entries."""
+    return {entry.partition("@")[0] for entry in entries_of(output)}
 
 
 def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
@@ -180,12 +213,16 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
     for generator in GENERATORS:
+        training = json.loads((smoke / f"data/generators/{generator}/training.json").read_text())
+        assert len(training["snapshots"]) == 4
+        assert training["kept_kimg"] in [each["kimg"] for each in training["snapshots"] if not each["problems"]]
         score = json.loads((smoke / f"data/scores/{generator}.json").read_text())
         assert score["fd"] > score["fd_floor"] > 0
         assert score["fid"] is None
         assert "off" in score["fid_status"]
     assert "<html" in (smoke / "data/report/index.html").read_text()
     assert not list((smoke / "data").rglob(".partial-*"))
+    assert not list((smoke / ".cache/checkpoints").iterdir())
 
 
 def test_nothing_changed_nothing_runs(smoke: Path) -> None:
@@ -200,8 +237,12 @@ def test_metrics_and_plots_show(smoke: Path) -> None:
     shown = metrics[""]["data"]["data/metrics.json"]["data"]
     assert set(shown) == set(PARAMS["classify"]["arms"])
     done = dvc(smoke, "plots", "show", "--json", "--out", "plots")
-    for curve in ("accuracy per seed", "dcgan losses", "vae losses"):
-        assert curve in done.stdout
+    for plot in read_yaml("dvc.yaml")["plots"]:
+        [(title, axes)] = plot.items()
+        assert f'"{title}"' in done.stdout
+        for path, columns in [*axes["x"].items(), *axes["y"].items()]:
+            header = (smoke / path).read_text().partition("\n")[0].split(",")
+            assert set([columns] if isinstance(columns, str) else columns) <= set(header), (title, path)
 
 
 CHANGES: dict[str, Any] = {
@@ -209,6 +250,7 @@ CHANGES: dict[str, Any] = {
     "augment": {"copies": 1},
     "train_gan": {"dcgan": {"learning_rate": 0.0003}},
     "train_vae": {"learning_rate": 0.0003},
+    "train_diffusion": {"learning_rate": 0.0003},
     "sample": {"batch_size": 7},
     "score": {"halvings": 1},
     "classify": {"head": {"steps": 50}},
@@ -240,6 +282,27 @@ def test_a_section_makes_its_own_stage_run(section: str, changed: Callable[[dict
     checkout = changed({section: CHANGES[section]})
     # A dry run follows what changed, not yet what comes of it. The report prints all params.
     assert ran(dvc(checkout, "repro", "--dry").stdout) == {section, "report"}
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_what_belongs_to_one_generator_leaves_the_others_alone(
+    generator: str, changed: Callable[[dict[str, Any]], Path]
+) -> None:
+    entry = trained()[generator]
+    section, _, architecture = entry.partition("@")
+    budget = {"ema_halflife_kimg": 0.2}
+    overrides = {section: {architecture: budget} if architecture else budget}
+    output = dvc(changed(overrides | {"sample": {"generators": {generator: {"spread": 0.5}}}}), "repro", "--dry").stdout
+    assert entries_of(output) == {entry, f"sample@{generator}", "report"}
+
+
+def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[dict[str, Any]], Path]) -> None:
+    """Several processes draw other noise."""
+    checkout = changed({"launch": "torchrun --standalone --nproc-per-node 1"})
+    assert entries_of(dvc(checkout, "repro", "--dry").stdout) == set(trained().values())
+    output = dvc(checkout, "repro", "train_gan@dcgan").stdout
+    assert "> torchrun --standalone --nproc-per-node 1 -m stages.train_gan dcgan" in output
+    assert entries_of(output) == {"train_gan@dcgan"}
 
 
 @pytest.mark.parametrize(
@@ -286,22 +349,34 @@ def stages_of(checkout: Path) -> Iterator[int]:
 def test_after_a_kill_repro_goes_on_to_the_same_bytes(smoke: Path, blow: signal.Signals) -> None:
     before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    assert not list((smoke / ".cache/checkpoints").iterdir())
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@dcgan"],
         cwd=smoke, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     ) as repro:  # fmt: skip
-        partial = smoke / "data/generators/.partial-dcgan/progress"
-        shutil.rmtree(partial, ignore_errors=True)  # of a kill before
         deadline = time.monotonic() + 60
-        while not partial.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        while not checkpoints(smoke) and time.monotonic() < deadline:
+            time.sleep(0.002)
         assert list(stages_of(smoke)), "the stage was to be caught at work"
         os.killpg(repro.pid, blow)
         repro.wait(timeout=60)
-    assert not (smoke / "data/generators/dcgan").exists()
-    dvc(smoke, "repro")
+    assert not list(stages_of(smoke))
+    assert not (smoke / "data/generators/dcgan").exists()  # whole or absent
+    assert not (smoke / "data/curves/dcgan.csv").exists()
+    [checkpoint] = checkpoints(smoke)
+    assert list((checkpoint.parent / "progress").glob("kimg_*.png"))
+    # Without DVC's memory of runs, which a first one has not.
+    output = dvc(smoke, "repro", "--no-run-cache").stdout
+    assert entries_of(output) == {"train_gan@dcgan"}
+    [step] = re.findall(r"train_gan\.dcgan: going on after step (\d+) of 62", output)
+    assert 0 < int(step) < 62
     assert digests(smoke / "data") == before
     assert (smoke / "dvc.lock").read_bytes() == lock
+    assert not checkpoints(smoke)
+
+
+def checkpoints(checkout: Path) -> list[Path]:
+    return list(checkout.glob(".cache/checkpoints/train_gan.dcgan-*/state.pt"))
 
 
 def test_a_faulty_key_stops_the_pipeline_with_one_line(changed: Callable[[dict[str, Any]], Path]) -> None:

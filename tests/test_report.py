@@ -36,7 +36,8 @@ SEEDS = list(range(8))
 
 
 def params_for(generators: list[str]) -> parameters.Params:
-    return PARAMS.model_copy(update={"sample": PARAMS.sample.model_copy(update={"generators": generators})})
+    drawings = {name: PARAMS.sample.generators[name] for name in generators}
+    return PARAMS.model_copy(update={"sample": PARAMS.sample.model_copy(update={"generators": drawings})})
 
 
 def over(gain: float, verdict: str, per_class_gain: np.ndarray) -> dict[str, Any]:
@@ -61,8 +62,14 @@ def build_data(
     generators: tuple[str, ...] = ("vae",),
     fid: float | None = None,
     warning: str | None = None,
+    kept: tuple[int, ...] = (),
+    training: dict[str, Any] | None = None,
 ) -> None:
-    """Invent, under data/ of the working directory, everything that the stages before `report` write."""
+    """Invent, under data/ of the working directory, everything that the stages before `report` write.
+
+    kept: images of the first classes that passed the filter, of 500; the other classes have all. training: what is to
+    be different in the generators' training.json.
+    """
     random = np.random.default_rng(0)
     data, count, images_per_class = Path("data"), len(class_names), 200
     references = [arm for arm in ("none", "classic") if arm in arms]
@@ -120,15 +127,38 @@ def build_data(
             "interval_covers": "It covers seeds, not the choice of test images.",
         },
     )  # fmt: skip
-    for name in ("real", "classic", *generators):
+    for name in ("real", "classic", "reconstructions", *generators):
         write_png(data / "previews" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
     for generator in generators:
         write_json(
             data / "scores" / f"{generator}.json",
             {
                 "generator": generator, "resolution": 64, "extractor": "efficientnet_lite0", "n_real": 400,
-                "n_generated": 2500, "n_per_side": 200, "fd": 31.415, "fd_floor": 12.25, "fd_over_floor": 2.5645,
+                "n_generated": 2500, "n_per_side": 200, "classes_missing": [],
+                "fd": 31.415, "fd_floor": 12.25, "fd_over_floor": 2.5645,
                 "fid": fid, "fid_floor": fid and 11.5, "fid_status": "its weights <are> not at hand",
+            },
+        )  # fmt: skip
+        passed = [*kept, *[500] * (count - len(kept))]
+        write_json(
+            data / "selection" / f"{generator}.json",
+            {
+                "generator": generator, "near_copy_below": 0.61,
+                "classes": {
+                    name: {"drawn": 1700, "kept": passed[label], "unsure": 301, "near_copy": 12 + label}
+                    for label, name in enumerate(class_names)
+                },
+            },
+        )  # fmt: skip
+        snapshots = [
+            {"kimg": kimg, "distance": 40.5 - kimg / 10, "variance": 0.9, "problems": []}
+            for kimg in (25.0, 50.0, 75.024)
+        ]
+        write_json(
+            data / "generators" / generator / "training.json",
+            {
+                "criterion": "lowest <distance> to validation", "kept_kimg": 75.024, "total_kimg": 200,
+                "stopped": None, "snapshots": snapshots, **(training or {}),
             },
         )  # fmt: skip
         curve = data / "curves" / f"{generator}.csv"
@@ -315,6 +345,55 @@ def test_harmed_classes_are_named() -> None:
     assert html.count("harmed:</span>") == 1
 
 
+def section(html: str, identifier: str) -> str:
+    found = re.search(rf'<section id="{identifier}".*?</section>', html, re.DOTALL)
+    assert found
+    return found[0]
+
+
+def test_what_became_of_the_draws_is_a_row_per_generator() -> None:
+    table = section(page(generators=("dcgan", "vae")), "selection")
+    rows = re.findall(r'<th scope="row"[^>]*>(\w+)</th>(.*?)</tr>', table, re.DOTALL)
+    assert [name for name, _ in rows] == ["dcgan", "vae"]
+    for _, cells in rows:
+        values = re.findall(r"<td[^>]*>(.*?)</td>", cells)
+        assert values == ["8,500", "1,505", "70", "2,500", "none"]  # of five classes
+    assert "probability of 0.5 or more" in table
+    assert "500 were asked for in each class" in table
+
+
+def test_classes_that_fell_short_are_named_with_what_they_have() -> None:
+    table = section(page(kept=(17, 500, 0)), "selection")
+    assert ">1,517<" in table
+    assert "<bdi>&lt;b&gt;</bdi> (17), <bdi>&#34;quoted&#34; and &#39;single&#39;</bdi> (0)</td>" in table
+    assert "none" not in table
+
+
+def test_the_snapshot_used_is_told_and_why() -> None:
+    training = section(page(), "training")
+    assert "the snapshot after 75,024 of 200,000 images (lowest &lt;distance&gt; to validation)." in training
+    assert "stopped early" not in training
+    assert "not fit for use" not in training
+
+
+def test_a_training_that_went_wrong_says_so() -> None:
+    snapshots = [
+        {"kimg": 25.0, "distance": 9.0, "variance": 0.9, "problems": []},
+        {"kimg": 50.0, "distance": 90.0, "variance": 0.01, "problems": ["variance <0.05", "the discriminator won"]},
+    ]
+    wrong = {"kept_kimg": 25.0, "stopped": "collapsed at 50 kimg & no better", "snapshots": snapshots}
+    training = section(page(training=wrong), "training")
+    assert "the snapshot after 25,000 of 200,000 images" in training
+    assert "Training stopped early: collapsed at 50 kimg &amp; no better." in training
+    assert "After 50,000 images, not fit for use: variance &lt;0.05; the discriminator won." in training
+    assert "After 25,000 images, not fit" not in training
+
+
+def test_reconstructions_are_shown_where_there_is_a_vae() -> None:
+    assert "what the VAE makes of them" in page(generators=("dcgan", "vae"))
+    assert "what the VAE makes of them" not in page(generators=("dcgan",))
+
+
 def test_a_missing_fid_is_shown_with_its_reason() -> None:
     html = page()
     assert "not computed" in html
@@ -336,6 +415,9 @@ def test_a_computed_fid_is_shown_with_its_floor() -> None:
         "data/scores/vae.json",
         "data/previews/real.png",
         "data/curves/vae.csv",
+        "data/selection/vae.json",
+        "data/generators/vae/training.json",
+        "data/previews/reconstructions.png",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:
@@ -355,7 +437,7 @@ def test_any_number_of_classes(count: int) -> None:
 
 def test_a_generator_without_progress_pictures_has_no_strip() -> None:
     build_data()
-    shutil.rmtree("data/generators")
+    shutil.rmtree("data/generators/vae/progress")
     main(params_for(["vae"]))
     assert "<li><img" not in Path("data/report/index.html").read_text(encoding="utf-8")
 
