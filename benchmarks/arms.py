@@ -1,0 +1,55 @@
+"""Whether a generator's arm beats classic augmentation where labels are few: `python -m benchmarks.arms few_labels`.
+
+Each scenario is the default pipeline in a temporary copy of the checkout, with a few params changed; what is unchanged
+comes out of this checkout's DVC cache. `only` adds an arm of synthetic images alone for each generator, which gives the
+classification accuracy score on test. few_labels and long_tail retrain the generators (10 to 15 minutes each).
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
+
+GENERATORS = ("dcgan", "stylegan", "vae", "diffusion")
+FIVEFOLD = {f"classic+{name}_x5": {"classic": True, "synthetic": {name: 5.0}} for name in ("vae", "diffusion")}
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "only": {
+        "classify": {
+            "arms": {f"{name}_only": {"real": False, "synthetic": {name: 6.25}} for name in GENERATORS}  # all 5,000
+        }
+    },
+    "few_labels": {"prepare": {"labels_per_class": 20}, "classify": {"arms": FIVEFOLD}},
+    "long_tail": {"prepare": {"imbalance_ratio": 50.0}, "classify": {"arms": FIVEFOLD}},
+}
+
+
+def main(scenario: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="augury-arms-") as folder:
+        checkout = Path(folder)
+        copy_checkout(checkout, {})
+        (checkout / "dvc.lock").write_bytes((CHECKOUT / "dvc.lock").read_bytes())
+        dvc(checkout, "config", "--local", "cache.dir", str(CHECKOUT / ".dvc/cache"))
+        for cached in ("fashion_mnist", "features"):
+            (checkout / ".cache").mkdir(exist_ok=True)
+            (checkout / ".cache" / cached).symlink_to(CHECKOUT / ".cache" / cached)
+        change_params(checkout, SCENARIOS[scenario])
+        dvc(checkout, "repro", "compare")
+        splits = json.loads((checkout / "data/splits/summary.json").read_text())
+        print(f"{scenario}: training images per class {splits['train']}, validation {splits['validation']}")
+        comparison = json.loads((checkout / "data/comparison.json").read_text())
+        for arm, entry in comparison["arms"].items():
+            line = f"  {arm:18} {100 * entry['accuracy_mean']:.2f}% (sd {100 * entry['accuracy_std']:.2f})"
+            if "classic" in entry["over"]:
+                row = entry["over"]["classic"]
+                low, high = (100 * limit for limit in row["gain_ci"])
+                line += f"  over classic {100 * row['gain']:+.2f} ({low:+.2f} to {high:+.2f}), {row['verdict']}"
+            print(line)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in [[name] for name in SCENARIOS]:
+        sys.exit(f"usage: python -m benchmarks.arms SCENARIO; choose from {', '.join(SCENARIOS)}")
+    main(sys.argv[1])

@@ -1,0 +1,102 @@
+"""How good the default generators are: `python -m benchmarks.generators` after `dvc repro`, about 3 minutes.
+
+Uses what the pipeline may not: the part of Fashion-MNIST's training pool that the label budget leaves out, as 1,000 +
+1,000 fresh real images for the Frechet distance and its floor, and a classifier trained on all 60,000 images to say
+which labels of synthetic images it confirms. The test split is not opened here; cas on test comes from `classify`, as
+the arms named <generator>_only.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from augury import params
+from augury.features import backbone_levels, efficientnet_lite0
+from augury.fidelity import frechet_distance
+from augury.images import ImageSet
+from augury.seeding import seeded
+from augury.sources import SOURCES
+from augury.training import choose_device
+from models.classifiers import fit_linear_heads
+
+PER_CLASS = 100  # of 10 classes: 1,000 images on each side
+SPLITS = Path("data/splits")
+
+
+def fresh_halves(pool: ImageSet, used: list[ImageSet]) -> tuple[ImageSet, ImageSet]:
+    """Two disjoint class-balanced sets of pool images whose pixels no split has."""
+    seen = {digest for images in used for digest in images.content_hashes()}
+    unused = np.array([digest not in seen for digest in pool.content_hashes()])
+    random = np.random.default_rng(0)
+    rows = np.stack(
+        [
+            random.permutation(np.flatnonzero(unused & (pool.labels == label)))[: 2 * PER_CLASS]
+            for label in range(len(pool.class_names))
+        ]
+    )
+    return pool.select(rows[:, :PER_CLASS].ravel()), pool.select(rows[:, PER_CLASS:].ravel())
+
+
+def first_of_each_class(images: ImageSet) -> ImageSet:
+    classes = range(len(images.class_names))
+    return images.select(np.concatenate([np.flatnonzero(images.labels == label)[:PER_CLASS] for label in classes]))
+
+
+def main() -> None:
+    settings = params.load()
+    device = choose_device(settings.device)
+    train, validation = (ImageSet.read(SPLITS / split) for split in ("train", "validation"))
+    pool = SOURCES["fashion_mnist"](settings.prepare).pool
+    near, far = fresh_halves(pool, [train, validation])
+    distances = efficientnet_lite0(settings.score.resolution)
+    levels = backbone_levels(settings.classify.backbone, settings.classify.resolution)
+    real, floor = distances(near, device), 0.0
+    floor = frechet_distance(distances(far, device), real)
+    train_levels = levels(train, device)
+    mean, deviation = train_levels.mean(axis=0), train_levels.std(axis=0) + 1e-3
+
+    def standardised(images: ImageSet) -> torch.Tensor:
+        return torch.from_numpy((levels(images, device) - mean) / deviation)
+
+    def fit(images: ImageSet, penalties: list[float], steps: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The head whose validation likelihood is best: weights (D, K), biases (K,)."""
+        weights, biases = fit_linear_heads(
+            standardised(images), torch.from_numpy(images.labels), len(images.class_names), l2_penalties=penalties,
+            steps=steps, batch_size=128, learning_rate=0.001, generator=seeded(seed, "head"),
+        )  # fmt: skip
+        losses = [
+            float(torch.nn.functional.cross_entropy(held_out @ weight + bias, labels))
+            for weight, bias in zip(weights, biases, strict=True)
+        ]
+        best = int(np.argmin(losses))
+        return weights[best], biases[best]
+
+    held_out, labels = standardised(validation), torch.from_numpy(validation.labels)
+
+    def accuracy(head: tuple[torch.Tensor, torch.Tensor], images: ImageSet) -> float:
+        predicted = (standardised(images) @ head[0] + head[1]).argmax(dim=1).numpy()
+        return 100 * float((predicted == images.labels).mean())
+
+    def cas(images: ImageSet) -> float:
+        head = settings.classify.head
+        return float(
+            np.mean([accuracy(fit(images, head.l2_penalties, head.steps, seed), validation) for seed in range(3)])
+        )
+
+    judge = fit(pool, [0.0003, 0.003, 0.03], 10_000, 0)
+    cas_real = cas(train)
+    print(f"judge of all {len(pool):,} images: confirms {accuracy(judge, validation):.1f}% of validation labels")
+    print(f"real: FD 1.00 x floor ({floor:.0f}, n = {len(near):,} a side), cas on validation {cas_real:.1f}%")
+    for generator in settings.sample.generators:
+        images = ImageSet.read(Path("data/synthetic") / generator)
+        ratio = frechet_distance(distances(first_of_each_class(images), device), real) / floor
+        confirmed, own = accuracy(judge, images), cas(images)
+        print(
+            f"{generator}: FD {ratio:.2f} x floor, cas on validation {own:.1f}% (real - cas {cas_real - own:+.1f}), "
+            f"labels confirmed {confirmed:.1f}%, n = {len(images):,}"
+        )
+
+
+if __name__ == "__main__":
+    main()
