@@ -12,7 +12,7 @@ from augury.images import ImageSet
 from augury.sampling import sample_images
 from augury.seeding import derive_seed
 
-CRITERION = "lowest Frechet joint distance to the validation images, on EfficientNet-Lite0's features at 64 pixels"
+CRITERION = "lowest Fréchet joint distance to the validation images, on EfficientNet-Lite0's features at 64 pixels"
 RESOLUTION = 64  # pixels; at which EfficientNet-Lite0 sees the images
 DRAWN, MOST_REAL = 500, 2000  # images generated, at least; validation images compared with, at most
 COLLAPSED_BELOW = 0.1  # of the validation images' variance; healthy generators have 0.5 to 1

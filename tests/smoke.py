@@ -18,7 +18,7 @@ SMOKE_PARAMS: dict[str, Any] = {
     "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
     "augment": {"copies": 2},
     "train_gan": {
-        "dcgan": {**TRAINING, "network": {"latent_size": 16, "width": 16}},
+        "dcgan": {**TRAINING, "network": {"latent_size": 16, "width": 16}, "learning_rate": 0.005},
         "stylegan": {**TRAINING, "network": {"latent_size": 16, "style_size": 16, "width": 16}, "batch_size": 32},
     },
     "train_vae": {**TRAINING, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16}},

@@ -253,9 +253,9 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
             "unknown 'stylgan'; choose from dcgan, stylegan, vae",
         ),
         (
-            {"sample.generators": {"dcgan": {}}},
+            {"sample.generators": {"dcgan": {}, "stylegan": {}, "diffusion": {}}},
             "classify.arms.classic+vae.synthetic",
-            "unknown 'vae'; choose from dcgan",
+            "unknown 'vae'; choose from dcgan, stylegan, diffusion",
         ),
         (
             {"classify.arms.classic+dcgan.synthetic": {"gan": 0.5}},

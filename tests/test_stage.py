@@ -42,7 +42,8 @@ def test_a_stage_that_ends_well_enters_its_costs_in_the_ledger(folder: Path) -> 
     assert list(costs) == ["stage", "seconds", "peak_memory_mib"]
     assert costs["stage"] == "demo@one"
     assert 0 <= costs["seconds"] < 60
-    assert 200 <= costs["peak_memory_mib"] < 2000
+    # A process starts with the peak of the one that started it, so the limit only tells MiB from KiB.
+    assert 200 <= costs["peak_memory_mib"] < 200 * 1024
 
 
 def test_a_user_error_is_a_line_per_fault_and_no_traceback(folder: Path) -> None:
