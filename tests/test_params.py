@@ -255,7 +255,7 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         (
             {"sample.generators": {"dcgan": {}, "stylegan": {}, "diffusion": {}}},
             "classify.arms.classic+vae.synthetic",
-            "unknown 'vae'; choose from dcgan, stylegan, diffusion",
+            "unknown 'vae'; choose from dcgan, diffusion, stylegan",
         ),
         (
             {"classify.arms.classic+dcgan.synthetic": {"gan": 0.5}},
