@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from augury.features import backbone_levels
+from augury.heads import fit_head
 from augury.images import ImageSet, concatenate
 from augury.params import Filter, Sample
 from augury.seeding import seeded
-from models.classifiers import fit_linear_heads
 
 BACKBONE, RESOLUTION = "efficientnet_lite0", 96
 PENALTIES, STEPS, BATCH_SIZE, LEARNING_RATE = (0.03, 0.1, 0.3, 1.0), 1000, 128, 0.001
@@ -55,15 +54,11 @@ class Selector:
         self.train = self._standardised(features)
         held_out = self._standardised(self.extractor(validation, device))
 
-        labels = torch.from_numpy(train.labels).to(device)
-        weights, biases = fit_linear_heads(
-            self.train, labels, len(train.class_names), l2_penalties=PENALTIES, steps=STEPS, batch_size=BATCH_SIZE,
-            learning_rate=LEARNING_RATE, generator=seeded(seed, "selection"),
+        labels, held_out_labels = (torch.from_numpy(images.labels).to(device) for images in (train, validation))
+        self.head = fit_head(
+            self.train, labels, held_out, held_out_labels, len(train.class_names), l2_penalties=PENALTIES, steps=STEPS,
+            batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, generator=seeded(seed, "selection"),
         )  # fmt: skip
-        logits = held_out @ weights + biases[:, None]  # (P, N, K)
-        target = torch.from_numpy(validation.labels).to(device)
-        best = int(torch.stack([F.cross_entropy(of_head, target) for of_head in logits]).argmin())
-        self.weights, self.biases = weights[best], biases[best]
 
         distances, _ = self._nearest(held_out)
         self.scale = float(np.median(distances)) or 1.0  # 0 where every validation image is in the training set too
@@ -73,7 +68,7 @@ class Selector:
 
     def __call__(self, images: ImageSet) -> Judgement:
         features = self._standardised(self.extractor.compute(images, self.device))
-        probabilities = (features @ self.weights + self.biases).softmax(dim=1).cpu().numpy()
+        probabilities = self.head(features).softmax(dim=1).cpu().numpy()
         confidence = probabilities[np.arange(len(images)), images.labels]
         distances, neighbours = self._nearest(features)
         distances = distances / self.scale

@@ -14,11 +14,11 @@ import torch
 from augury import params
 from augury.features import backbone_levels, efficientnet_lite0
 from augury.fidelity import frechet_distance
+from augury.heads import LinearHead, fit_head
 from augury.images import ImageSet
 from augury.seeding import seeded
 from augury.sources import SOURCES
 from augury.training import choose_device
-from models.classifiers import fit_linear_heads
 
 PER_CLASS = 100  # of 10 classes: 1,000 images on each side
 SPLITS = Path("data/splits")
@@ -51,7 +51,7 @@ def main() -> None:
     near, far = fresh_halves(pool, [train, validation])
     distances = efficientnet_lite0(settings.score.resolution)
     levels = backbone_levels(settings.classify.backbone, settings.classify.resolution)
-    real, floor = distances(near, device), 0.0
+    real = distances(near, device)
     floor = frechet_distance(distances(far, device), real)
     train_levels = levels(train, device)
     mean, deviation = train_levels.mean(axis=0), train_levels.std(axis=0) + 1e-3
@@ -59,23 +59,16 @@ def main() -> None:
     def standardised(images: ImageSet) -> torch.Tensor:
         return torch.from_numpy((levels(images, device) - mean) / deviation)
 
-    def fit(images: ImageSet, penalties: list[float], steps: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The head whose validation likelihood is best: weights (D, K), biases (K,)."""
-        weights, biases = fit_linear_heads(
-            standardised(images), torch.from_numpy(images.labels), len(images.class_names), l2_penalties=penalties,
-            steps=steps, batch_size=128, learning_rate=0.001, generator=seeded(seed, "head"),
+    def fit(images: ImageSet, penalties: list[float], steps: int, seed: int) -> LinearHead:
+        return fit_head(
+            standardised(images), torch.from_numpy(images.labels), held_out, labels, len(images.class_names),
+            l2_penalties=penalties, steps=steps, batch_size=128, learning_rate=0.001, generator=seeded(seed, "head"),
         )  # fmt: skip
-        losses = [
-            float(torch.nn.functional.cross_entropy(held_out @ weight + bias, labels))
-            for weight, bias in zip(weights, biases, strict=True)
-        ]
-        best = int(np.argmin(losses))
-        return weights[best], biases[best]
 
     held_out, labels = standardised(validation), torch.from_numpy(validation.labels)
 
-    def accuracy(head: tuple[torch.Tensor, torch.Tensor], images: ImageSet) -> float:
-        predicted = (standardised(images) @ head[0] + head[1]).argmax(dim=1).numpy()
+    def accuracy(head: LinearHead, images: ImageSet) -> float:
+        predicted = head(standardised(images)).argmax(dim=1).numpy()
         return 100 * float((predicted == images.labels).mean())
 
     def cas(images: ImageSet) -> float:

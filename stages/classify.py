@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from augury.errors import UserError
 from augury.features import backbone_levels
+from augury.heads import fit_head
 from augury.images import ImageSet
 from augury.outputs import whole_directory, write_json
 from augury.params import Arm, Head, Params
@@ -24,7 +24,6 @@ from augury.seeding import seeded
 from augury.stage import run
 from augury.statistics import classification_metrics
 from augury.training import choose_device
-from models.classifiers import fit_linear_heads
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,11 @@ def training_sets(recipe: Arm, real: ImageSet) -> Mapping[str, ImageSet]:
 
 def train_and_test(train: Features, validation: Features, test: Features, classes: int, head: Head, seed: int) -> dict:
     """One seed of one arm: heads over the L2 penalties, the best validation likelihood, then the test split once."""
-    weights, biases = fit_linear_heads(
+    chosen = fit_head(
         train.values,
         train.labels,
+        validation.values,
+        validation.labels,
         classes,
         l2_penalties=head.l2_penalties,
         steps=head.steps,
@@ -72,15 +73,12 @@ def train_and_test(train: Features, validation: Features, test: Features, classe
         learning_rate=head.learning_rate,
         generator=seeded(seed, "head"),
     )
-    logits = validation.values @ weights + biases[:, None]  # (P, N, K)
-    likelihoods = torch.stack([F.cross_entropy(of_head, validation.labels) for of_head in logits])
-    best = int(likelihoods.argmin())
-    probabilities = (test.values @ weights[best] + biases[best]).softmax(dim=1)
+    probabilities = chosen(test.values).softmax(dim=1)
     return {
         **classification_metrics(probabilities.cpu().numpy(), test.labels.cpu().numpy()),
-        "l2_penalty": head.l2_penalties[best],
-        "validation_accuracy": float((logits[best].argmax(dim=1) == validation.labels).float().mean()),
-        "validation_nll": float(likelihoods[best]),
+        "l2_penalty": chosen.l2_penalty,
+        "validation_accuracy": chosen.validation_accuracy,
+        "validation_nll": chosen.validation_nll,
     }
 
 

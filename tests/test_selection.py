@@ -367,7 +367,7 @@ def test_a_validation_split_that_is_the_training_split_is_no_obstacle(rules: Fil
 
 @pytest.mark.usefixtures("quick")
 def test_one_seed_makes_one_selector() -> None:
-    weights = [Selector(digits("train"), digits("validation"), ON, seed, CPU).weights for seed in (0, 0, 1)]
+    weights = [Selector(digits("train"), digits("validation"), ON, seed, CPU).head.weights for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
