@@ -1,60 +1,186 @@
-"""Features in, numbers out: how far two sets of images are apart. No I/O, no networks."""
+"""How far generated images are from real ones, in one extractor's features: every score beside its floor.
+
+The floor of a score is what real images get against real ones. Scores depend on how many images are compared, so each
+is measured between sides of the same n: the real images are split into two random halves; one half against as many
+generated images gives the score, one half against the other gives the floor. Both are averaged over several halvings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
+
+from augury.frechet import frechet_distance, frechet_infinity
+from augury.kernel_distance import kernel_distance
+from augury.neighbours import manifold_scores
+from augury.seeding import derive_seed
 
 
-def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """The squared Frechet distance between the Gaussians fitted to two sets of features.
+@dataclass(frozen=True)
+class Halving:
+    """Rows of two disjoint halves of the real images, and of as many generated images of the same classes."""
 
-    |mean_1 - mean_2|^2 + Tr(cov_1 + cov_2 - 2 (cov_1 cov_2)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, FID).
-    first (N, D), second (M, D), N and M at least 2; covariances with N - 1 and M - 1 in the denominator.
+    one: np.ndarray
+    other: np.ndarray
+    generated: np.ndarray
 
-    With cov = F^T F the trace of the square root is the sum of the singular values of F_1 F_2^T. That needs no square
-    root of a product of covariances, which is ill-conditioned when N or M is below D and returns complex numbers.
-    Raises ValueError on fewer than 2 images, different D, or features that are not finite.
+
+def halve(real_labels: np.ndarray, generated_labels: np.ndarray, count: int, seed: int) -> list[Halving]:
+    """`count` random halvings, each half with its share of every class.
+
+    A class of which fewer were generated than a half holds counts with so many on every side; an odd class gives its
+    extra image to either half.
     """
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-        raise ValueError(f"features of shape {first.shape} and {second.shape}: expected (N, D) and (M, D)")
-    if len(first) < 2 or len(second) < 2:
-        raise ValueError(f"found {len(first)} and {len(second)} images, expected at least 2 of each")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("features hold NaN or infinity")
-    mean_first, mean_second = first.mean(0, dtype=np.float64), second.mean(0, dtype=np.float64)
-    factor_first, factor_second = _covariance_factor(first, mean_first), _covariance_factor(second, mean_second)
-    cross = torch.linalg.svdvals(factor_first @ factor_second.T).sum()
-    traces = factor_first.square().sum() + factor_second.square().sum()
-    distance = float(np.square(mean_first - mean_second).sum()) + float(traces - 2 * cross)
-    return max(distance, 0.0)  # identical sets: rounding may leave -1e-12
+    halvings = []
+    for number in range(count):
+        random = np.random.default_rng(derive_seed(seed, "halving", number))
+        sides = []
+        for label in np.unique(real_labels).tolist():
+            rows = random.permutation(np.flatnonzero(real_labels == label))
+            middle = (len(rows) + int(random.integers(2))) // 2
+            candidates = np.flatnonzero(generated_labels == label)
+            size = min(len(candidates), len(rows) - middle)
+            drawn = random.choice(candidates, size, replace=False)
+            sides.append((rows[:middle][:size], rows[middle:][:size], drawn))
+        halvings.append(Halving(*(np.concatenate(rows) for rows in zip(*sides, strict=True))))
+    return halvings
 
 
-def frechet_joint_distance(
-    first: np.ndarray, first_labels: np.ndarray, second: np.ndarray, second_labels: np.ndarray
-) -> float:
-    """Frechet distance with the label appended to the features (DeVries et al. 2019, FJD).
+def fidelity_scores(
+    real: np.ndarray,
+    generated: np.ndarray,
+    halvings: Sequence[Halving],
+    *,
+    neighbours: int,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    """All scores of generated features (M, D) against real ones (N, D), as keys of data/scores/<generator>.json.
 
-    Two sets of the same images with their labels mixed up have Frechet distance 0, but a joint distance above 0.
-    first (N, D), second (M, D): features; labels (N,), (M,) int64. A label is a one-hot vector as long as the mean
-    feature vector of the first set is. Raises ValueError as `frechet_distance` does.
+    A score that needs more images than a side has is None. Raises ValueError where a side has fewer than 2.
     """
-    classes = 1 + max(first_labels.max(), second_labels.max())
-    length = np.linalg.norm(first, axis=1).mean()
-    one_hot = length * np.eye(classes, dtype=first.dtype)
-    return frechet_distance(np.hstack([first, one_hot[first_labels]]), np.hstack([second, one_hot[second_labels]]))
+    sides = [(real[halving.one], real[halving.other], generated[halving.generated]) for halving in halvings]
+    n = min(len(side) for of_halving in sides for side in of_halving)
+    distances = np.array([frechet_distance(fake, one) for one, _, fake in sides])
+    floors = np.array([frechet_distance(other, one) for one, other, _ in sides])
+    distance, floor = float(distances.mean()), float(floors.mean())
+    intervals = _intervals(sides, distances, floors, resamples, confidence, seed)
+    return {
+        "n_per_side": round(np.mean([len(fake) for _, _, fake in sides])),
+        "dimensions": real.shape[1],
+        "fd": distance,
+        "fd_ci": intervals[0],
+        "fd_floor": floor,
+        "fd_floor_ci": intervals[1],
+        "fd_over_floor": distance / floor if floor > 0 else None,
+        "fd_over_floor_ci": intervals[2],
+        "fd_biased": n < 2 * real.shape[1],
+        **_infinities(sides, n, seed),
+        **_kernel_distances(sides, n),
+        **_manifolds(sides, n, neighbours),
+    }
 
 
-def variance_ratio(first: np.ndarray, second: np.ndarray) -> float:
-    """Total variance of one set of features over that of another: near 0 where a generator draws one image only.
+def per_class_scores(
+    real: np.ndarray,
+    real_labels: np.ndarray,
+    generated: np.ndarray,
+    halvings: Sequence[Halving],
+    class_names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Frechet and kernel distance with their floors for each class alone; None where a side has too few images."""
+    scores = []
+    for label, name in enumerate(class_names):
+        sides = []
+        for halving in halvings:
+            one = halving.one[real_labels[halving.one] == label]
+            # Generated images stand in the order of the other half's classes.
+            of_class = real_labels[halving.other] == label
+            sides.append((real[one], real[halving.other[of_class]], generated[halving.generated[of_class]]))
+        n = min(len(side) for of_halving in sides for side in of_halving)
+        distance, floor = None, None
+        if n >= 2:
+            distance = float(np.mean([frechet_distance(fake, one) for one, _, fake in sides]))
+            floor = float(np.mean([frechet_distance(other, one) for one, other, _ in sides]))
+        mean_n = round(np.mean([len(fake) for _, _, fake in sides]))
+        scores.append(
+            {"class": name, "n_per_side": mean_n, "fd": distance, "fd_floor": floor, **_kernel_distances(sides, n)}
+        )
+    return scores
 
-    first (N, D), second (M, D); 0 where both are constant.
+
+Sides = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]  # of each halving: one half, the other, generated
+
+
+def _intervals(
+    sides: Sides, distances: np.ndarray, floors: np.ndarray, resamples: int, confidence: float, seed: int
+) -> tuple[list[float] | None, list[float] | None, list[float] | None]:
+    """Bootstrap intervals of the Frechet distance, of its floor, and of their ratio.
+
+    Images are drawn with replacement within each side, the halvings taking turns. A set drawn with replacement has
+    fewer different images, which raises a Frechet distance: the spread of the resamples is used, and their shift is
+    not. The scores average several halvings where a resample has one, so that the intervals are rather too wide.
     """
-    own, reference = first.var(axis=0, dtype=np.float64).sum(), second.var(axis=0, dtype=np.float64).sum()
-    return float(own / reference) if reference > 0 else 0.0
+    deviations, ratios = [], []
+    for resample in range(resamples):
+        random = np.random.default_rng(derive_seed(seed, "bootstrap", resample))
+        halving = resample % len(sides)
+        counts = [
+            np.bincount(random.integers(len(side), size=len(side)), minlength=len(side)) for side in sides[halving]
+        ]
+        one, other, fake = sides[halving]
+        distance = frechet_distance(fake, one, counts[2], counts[0])
+        floor = frechet_distance(other, one, counts[1], counts[0])
+        deviations.append((distance - distances[halving], floor - floors[halving]))
+        if floor > 0 and distance > 0 and floors[halving] > 0 and distances[halving] > 0:
+            ratios.append(np.log(distance / floor) - np.log(distances[halving] / floors[halving]))
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    shifted = np.array(deviations)
+    quantiles = np.quantile(shifted - shifted.mean(axis=0), tails, axis=0)
+    intervals = [
+        [max(0.0, float(mean + quantile)) for quantile in of_score]
+        for mean, of_score in zip((distances.mean(), floors.mean()), quantiles.T, strict=True)
+    ]
+    if len(ratios) < resamples or floors.mean() == 0:
+        return intervals[0], intervals[1], None
+    of_ratio = np.exp(np.quantile(np.array(ratios) - np.mean(ratios), tails))
+    return intervals[0], intervals[1], (distances.mean() / floors.mean() * of_ratio).tolist()
 
 
-def _covariance_factor(features: np.ndarray, mean: np.ndarray) -> torch.Tensor:
-    """F with F^T F = the covariance of `features` (N, D): (min(N, D), D) float64."""
-    centred = torch.from_numpy(features.astype(np.float64) - mean) / np.sqrt(len(features) - 1)
-    if len(features) <= features.shape[1]:
-        return centred
-    return torch.linalg.qr(centred, mode="r").R
+def _infinities(sides: Sides, n: int, seed: int) -> dict[str, float | None]:
+    if n < 8:
+        return {"fd_infinity": None, "fd_infinity_floor": None}
+    random = np.random.default_rng(derive_seed(seed, "infinity"))
+    return {
+        "fd_infinity": float(np.mean([frechet_infinity(fake, one, random) for one, _, fake in sides])),
+        "fd_infinity_floor": float(np.mean([frechet_infinity(other, one, random) for one, other, _ in sides])),
+    }
+
+
+def _kernel_distances(sides: Sides, n: int) -> dict[str, float | None]:
+    """KID, the mean of its standard errors over the halvings (which is above the mean's own), and its floor."""
+    if n < 3:
+        return {"kid": None, "kid_se": None, "kid_floor": None}
+    scores = np.array([kernel_distance(fake, one) for one, _, fake in sides])
+    floors = [kernel_distance(other, one)[0] for one, other, _ in sides]
+    return {
+        "kid": float(scores[:, 0].mean()),
+        "kid_se": float(scores[:, 1].mean()),
+        "kid_floor": float(np.mean(floors)),
+    }
+
+
+def _manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]:
+    names = ("precision", "recall", "density", "coverage")
+    keys = [key for name in names for key in (name, f"{name}_floor")]
+    if n <= neighbours:
+        return dict.fromkeys(keys)
+    scores = [manifold_scores(one, fake, neighbours) for one, _, fake in sides]
+    floors = [manifold_scores(one, other, neighbours) for one, other, _ in sides]
+    return {
+        key: float(np.mean([getattr(score, name) for score in of_pairs]))
+        for name in names
+        for key, of_pairs in ((name, scores), (f"{name}_floor", floors))
+    }

@@ -29,6 +29,14 @@ def class_grid(images: ImageSet, per_class: int = PREVIEW_PER_CLASS) -> np.ndarr
     return grid
 
 
+def pairs_grid(first: ImageSet, second: ImageSet) -> np.ndarray:
+    """Images of `first` above those of `second`, N columns -> (height, width, C) uint8."""
+    rows = [ImageSet(images.pixels, np.zeros(len(images), np.int64), ("row",)) for images in (first, second)]
+    grids = [class_grid(row, per_class=len(row)) for row in rows]
+    gap = np.full((GAP, *grids[0].shape[1:]), 255, np.uint8)
+    return np.concatenate([grids[0], gap, grids[1]])
+
+
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write (H, W, 1 or 3) uint8 as a PNG file."""
     with whole_file(path) as partial:

@@ -8,7 +8,8 @@ Image and ClassLabel columns.
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,24 +111,66 @@ class ImageSet:
     @classmethod
     def read(cls, directory: Path) -> "ImageSet":
         """Read what `write` wrote. Raises UserError where the folder holds no shard or a damaged one."""
-        paths = sorted(directory.glob("*.parquet"))
-        if not paths:
-            raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
-        expected = int(paths[0].stem.rpartition("-")[2])
-        if len(paths) != expected:
-            raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {expected}")
-        try:
-            table = pa.concat_tables([pq.read_table(path) for path in paths])
-            features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-            class_names = tuple(features["label"]["names"])
-            images = [decode_image(row["bytes"]) for row in table["image"].to_pylist()]
-        except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
-            raise UserError(f"{directory}: not a readable image set ({error})") from error
+        paths = _shards(directory)
+        with _readable(directory):
+            return cls._from_table(pa.concat_tables([pq.read_table(path) for path in paths]))
+
+    @classmethod
+    def stream(cls, directory: Path, rows: int) -> Iterator["ImageSet"]:
+        """As `read`, up to `rows` images at a time: memory does not grow with the number of images."""
+        for path in _shards(directory):
+            with _readable(directory), pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=rows):
+                    yield cls._from_table(pa.Table.from_batches([batch]))
+
+    @classmethod
+    def read_rows(cls, directory: Path, rows: np.ndarray) -> "ImageSet":
+        """The images at `rows` of the whole set, in that order, without decoding the others."""
+        parts, wanted, start = [], [], 0
+        for path in _shards(directory):
+            with _readable(directory):
+                stop = start + pq.read_metadata(path).num_rows
+                here = np.flatnonzero((rows >= start) & (rows < stop))
+                if len(here):
+                    parts.append(cls._from_table(pq.read_table(path).take(pa.array(rows[here] - start))))
+                    wanted.append(here)
+                start = stop
+        return concatenate(parts).select(np.argsort(np.concatenate(wanted)))
+
+    @classmethod
+    def _from_table(cls, table: pa.Table) -> "ImageSet":
+        features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+        class_names = tuple(features["label"]["names"])
+        images = [decode_image(row["bytes"]) for row in table["image"].to_pylist()]
         pixels = np.stack(images) if images else np.zeros((0, 1, 1, 1), np.uint8)
         columns = {
             name: table[name].to_numpy().copy() for name in table.column_names if name != "image"
         }  # writable copies
         return cls(pixels, columns.pop("label"), class_names, columns)
+
+
+@contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    """Turn what a damaged shard makes the libraries raise into a UserError."""
+    try:
+        yield
+    except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{directory}: not a readable image set ({error})") from error
+
+
+def count_images(directory: Path) -> int:
+    """How many images a set on disk has, from the shards' footers."""
+    return sum(pq.read_metadata(path).num_rows for path in _shards(directory))
+
+
+def _shards(directory: Path) -> list[Path]:
+    paths = sorted(directory.glob("*.parquet"))
+    if not paths:
+        raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
+    expected = int(paths[0].stem.rpartition("-")[2])
+    if len(paths) != expected:
+        raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {expected}")
+    return paths
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
@@ -141,6 +184,14 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         sets[0].class_names,
         {name: np.concatenate([images.provenance[name] for images in sets]) for name in shared},
     )
+
+
+def places_of(labels: np.ndarray) -> np.ndarray:
+    """Each image's place among those of its class, in the order given, from 0: labels (N,) int64 -> (N,) int64."""
+    order = np.argsort(labels, kind="stable")
+    places = np.empty(len(labels), np.int64)
+    places[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
+    return places
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -121,10 +121,19 @@ class Sample(Section):
     filter: Filter
 
 
+class FeatureExtractor(Section):
+    """How images become features. weights: a file, `auto` where they are to be found, or `off`."""
+
+    weights: str = "auto"
+    resolution: Annotated[int, Field(ge=28)] | None = None  # None: the extractor's own
+
+
 class Score(Section):
-    resolution: Annotated[int, Field(ge=32)]
+    extractors: Annotated[dict[Name, FeatureExtractor], Field(min_length=1)]
     halvings: PositiveInt
-    inception_weights: str
+    resamples: Annotated[int, Field(ge=20)]
+    neighbours: PositiveInt
+    most_images: Annotated[int, Field(ge=100)]
 
 
 class Head(Section):

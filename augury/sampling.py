@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from augury.figures import class_grid, write_png
-from augury.images import ImageSet, from_network
+from augury.images import ImageSet, from_network, places_of
 from augury.seeding import derive_seed
 
 
@@ -39,10 +39,7 @@ def sample_images(
     options: what the network's `sample` takes beside labels and generator; recorded as columns.
     """
     options = options or {}
-    indices = np.zeros(len(labels), np.int64)  # of each image within its class
-    for label in range(len(class_names)):
-        of_class = labels == label
-        indices[of_class] = np.arange(of_class.sum()) + (0 if drawn is None else drawn[label])
+    indices = places_of(labels) + (0 if drawn is None else drawn[labels])
     seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
 
     pixels = []

@@ -11,7 +11,7 @@ import torch
 
 from augury.features import backbone_levels
 from augury.heads import fit_head
-from augury.images import ImageSet, concatenate
+from augury.images import ImageSet, concatenate, places_of
 from augury.params import Filter, Sample
 from augury.seeding import seeded
 
@@ -121,11 +121,8 @@ def fill_quota(
             kept[label] += len(rows)
             batches.append(described(candidates, judgement).select(rows))
     images = concatenate([batch for batch in batches if len(batch)] or batches[:1])
-    turns = np.zeros(len(images), np.int64)  # of each image within its class
-    for label in range(classes):
-        turns[images.labels == label] = np.arange(kept[label])
     counts = {"drawn": drawn, "kept": kept, "unsure": unsure, "near_copy": near_copy}
-    return images.select(np.lexsort([images.labels, turns])), {
+    return images.select(np.lexsort([images.labels, places_of(images.labels)])), {
         class_names[label]: {name: int(values[label]) for name, values in counts.items()} for label in range(classes)
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from augury.features import efficientnet_lite0
-from augury.fidelity import frechet_joint_distance, variance_ratio
+from augury.frechet import frechet_joint_distance, variance_ratio
 from augury.images import ImageSet
 from augury.sampling import sample_images
 from augury.seeding import derive_seed

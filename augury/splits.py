@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.errors import UserError
-from augury.images import ImageSet
+from augury.images import ImageSet, places_of
 from augury.params import Prepare
 
 STREAM = 1797  # keeps these draws apart from others that start from the same seed
@@ -39,7 +39,7 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
     budgeted = prepare.labels_per_class is not None
     pool = _shuffle(pool, seed, POOL)
     if test is None:
-        test, pool = _cut(pool, _places(pool) < _test_counts(pool, prepare.test_fraction)[pool.labels])
+        test, pool = _cut(pool, places_of(pool.labels) < _test_counts(pool, prepare.test_fraction)[pool.labels])
 
     # What the test split shows may neither be learned from nor choose between settings.
     pool, removed_for_test = _without_copies(pool, test)
@@ -52,7 +52,7 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
     own_validation = validation is not None
     if validation is None:
         for_validation = validation_places(budgets.max(), prepare.validation_fraction)
-        places = _places(pool)
+        places = places_of(pool.labels)
         within = places < budgets[pool.labels]
         validation, pool = _cut(pool, within & for_validation[np.where(within, places, 0)])
     elif budgeted:
@@ -122,15 +122,6 @@ def _in_order(images: ImageSet) -> ImageSet:
     return images.select(np.argsort(images.provenance["index"], kind="stable"))
 
 
-def _places(images: ImageSet) -> np.ndarray:
-    """(N,) int64: how many images of the same class come before each image."""
-    places = np.empty(len(images), np.int64)
-    for label in range(len(images.class_names)):
-        rows = np.flatnonzero(images.labels == label)
-        places[rows] = np.arange(len(rows))
-    return places
-
-
 def _cut(images: ImageSet, chosen: np.ndarray) -> tuple[ImageSet, ImageSet]:
     """The chosen images ((N,) bool) and the others."""
     return images.select(chosen), images.select(~chosen)
@@ -138,7 +129,7 @@ def _cut(images: ImageSet, chosen: np.ndarray) -> tuple[ImageSet, ImageSet]:
 
 def _front(images: ImageSet, counts: np.ndarray) -> ImageSet:
     """The first counts[k] images of each class k."""
-    return images.select(_places(images) < counts[images.labels])
+    return images.select(places_of(images.labels) < counts[images.labels])
 
 
 def _without_copies(images: ImageSet, held_out: ImageSet) -> tuple[ImageSet, int]:

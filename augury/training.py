@@ -65,11 +65,14 @@ def autocast(device: torch.device, enabled: bool = True) -> AbstractContextManag
 
     bfloat16 keeps float32's exponent, so that no loss scaling is needed.
     """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled and native_bfloat16(device))
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by itself; where it does not, bfloat16 is slower than float32."""
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported()
-    else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled and native)
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def moving_average(model: nn.Module, halflife_kimg: float, batch_size: int) -> AveragedModel:

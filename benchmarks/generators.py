@@ -13,7 +13,7 @@ import torch
 
 from augury import params
 from augury.features import backbone_levels, efficientnet_lite0
-from augury.fidelity import frechet_distance
+from augury.frechet import frechet_distance
 from augury.heads import LinearHead, fit_head
 from augury.images import ImageSet
 from augury.seeding import seeded
@@ -49,7 +49,7 @@ def main() -> None:
     train, validation = (ImageSet.read(SPLITS / split) for split in ("train", "validation"))
     pool = SOURCES["fashion_mnist"](settings.prepare).pool
     near, far = fresh_halves(pool, [train, validation])
-    distances = efficientnet_lite0(settings.score.resolution)
+    distances = efficientnet_lite0(settings.score.extractors["efficientnet_lite0"].resolution or 64)
     levels = backbone_levels(settings.classify.backbone, settings.classify.resolution)
     real = distances(near, device)
     floor = frechet_distance(distances(far, device), real)

@@ -17,7 +17,7 @@ import torch
 from augury.errors import UserError
 from augury.features import backbone_levels
 from augury.heads import fit_head
-from augury.images import ImageSet
+from augury.images import ImageSet, places_of
 from augury.outputs import whole_directory, write_json
 from augury.params import Arm, Head, Params
 from augury.seeding import seeded
@@ -37,12 +37,9 @@ class Features:
 def choose_synthetic(images: ImageSet, count: int, generator: str) -> ImageSet:
     """The first images of each class, `count` in all, balanced over the classes; fewer where the filter left fewer."""
     classes = len(images.class_names)
-    turns = np.zeros(len(images), np.int64)  # of each image within its class
-    for label, of_class in enumerate(images.counts()):
-        turns[images.labels == label] = np.arange(of_class)
     # Whole rounds of all classes, then the first classes of one more.
     quota = count // classes + (np.arange(classes) < count % classes)
-    chosen = images.select(turns < quota[images.labels])
+    chosen = images.select(places_of(images.labels) < quota[images.labels])
     if len(chosen) < count:
         logging.warning("classify: %d images of %s asked for, %d there", count, generator, len(chosen))
     return chosen

@@ -7,7 +7,8 @@ import numpy as np
 
 from augury.errors import UserError
 from augury.outputs import read_json, whole_file, write_json
-from augury.params import Compare, Params
+from augury.params import Arm, Compare, Params
+from augury.predictors import DIRECTIONS, Trial, predictors
 from augury.seeding import derive_seed
 from augury.stage import run
 from augury.statistics import holm, paired_gain, smallest_p_value, verdict
@@ -106,17 +107,38 @@ def summarise(results: Results, compare: Compare, seed: int) -> dict[str, Any]:
     }
 
 
+def trials_of(comparison: dict[str, Any], arms: dict[str, Arm]) -> list[Trial]:
+    """Each generator with its scores and the gain of the first arm that adds its images alone to the real ones."""
+    trials: dict[str, Trial] = {}
+    for arm, recipe in arms.items():
+        reference = CLASSIC if recipe.classic and CLASSIC in comparison["references"] else comparison["baseline"]
+        if recipe.real and len(recipe.synthetic) == 1 and arm != reference:
+            (generator,) = recipe.synthetic
+            scores = read_json(Path("data/scores") / f"{generator}.json")
+            gain = comparison["arms"][arm]["over"][reference]["gain"]
+            trials.setdefault(generator, Trial(generator, gain, {name: scores[name] for name in DIRECTIONS}))
+    return list(trials.values())
+
+
 def main(params: Params) -> None:
     results = read_results(list(params.classify.arms), params.classify.seeds)
     comparison = summarise(results, params.compare, params.seed)
+    trials = trials_of(comparison, params.classify.arms)
+    comparison["predictors"] = {
+        "gains": {trial.name: trial.gain for trial in trials},
+        **predictors(trials, params.compare.confidence),
+    }
     write_json(Path("data/comparison.json"), comparison)
-    # The few numbers of each arm that `dvc metrics show` and `dvc metrics diff` are for.
+    # The few numbers of each arm and generator that `dvc metrics show` and `dvc exp show` are for.
     metrics = {
-        arm: {
-            "accuracy": content["accuracy_mean"],
-            **{f"gain_over_{reference}": gain["gain"] for reference, gain in content["over"].items()},
-        }
-        for arm, content in comparison["arms"].items()
+        "arms": {
+            arm: {
+                "accuracy": content["accuracy_mean"],
+                **{f"gain_over_{reference}": gain["gain"] for reference, gain in content["over"].items()},
+            }
+            for arm, content in comparison["arms"].items()
+        },
+        "generators": {trial.name: {"gain": trial.gain, **trial.scores} for trial in trials},
     }
     write_json(Path("data/metrics.json"), metrics)
     with whole_file(Path("data/curves/accuracy.csv")) as partial:

@@ -1,121 +1,146 @@
-"""How far one generator's images are from real ones: `python -m stages.score dcgan`.
+"""How good one generator's images are, every score with its floor: `python -m stages.score dcgan`.
 
-Real images here are the training and validation splits; the test split stays shut. The floor is the distance of real
-from real: both halves of a random split of them, so that every number in the file compares the same n with n.
+Real images here are the training and validation splits; the test split stays shut. See `augury.fidelity` for what a
+floor is and why both sides of a comparison have the same number of images.
 """
 
 import logging
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from augury.accuracy_score import Labelled, classification_accuracy_score
 from augury.errors import UserError
-from augury.features import Extractor, efficientnet_lite0, find_inception_weights, inception
-from augury.fidelity import frechet_distance
-from augury.images import ImageSet, concatenate
+from augury.extractors import available_extractors
+from augury.features import backbone_levels
+from augury.fidelity import fidelity_scores, halve, per_class_scores
+from augury.figures import pairs_grid, write_png
+from augury.frechet import frechet_distance_of_moments, pooled
+from augury.gathering import Gathered, gather
+from augury.image_streams import stream_of
+from augury.images import ImageSet
+from augury.memorisation import CopyCounter, memorisation
 from augury.outputs import write_json
 from augury.params import Params
 from augury.seeding import derive_seed
 from augury.stage import run
 from augury.training import choose_device
 
-
-def halves_by_class(labels: np.ndarray, random: np.random.Generator) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Class -> the rows of two random halves of it; an odd class gives its extra image to either half."""
-    halves = {}
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        middle = (len(rows) + random.integers(2)) // 2
-        halves[int(label)] = rows[:middle], rows[middle:]
-    return halves
+SPLITS, SYNTHETIC = Path("data/splits"), Path("data/synthetic")
+WORST_PAIRS = 8  # generated images shown beside the training images that they are nearest to
 
 
-def distance_and_floor(
-    real: np.ndarray,
-    real_labels: np.ndarray,
-    generated: np.ndarray,
-    generated_labels: np.ndarray,
-    halvings: int,
-    seed: int,
-) -> tuple[float, float, int]:
-    """Frechet distance of generated from real images, and of real from real, averaged over random halvings.
-
-    real (N, D), generated (M, D): features. Each halving compares one half of the real images with the other half
-    (the floor) and with as many generated images of the same classes (the distance). A class of which fewer were
-    generated counts with so many on every side. The third value is the mean number of images on a side.
-    Raises UserError where fewer than 2 are left.
-    """
-    distances, floors, counts = [], [], []
-    for halving in range(halvings):
-        random = np.random.default_rng(derive_seed(seed, "halving", halving))
-        first, second, drawn = [], [], []
-        for label, (one, other) in halves_by_class(real_labels, random).items():
-            candidates = np.flatnonzero(generated_labels == label)
-            count = min(len(candidates), len(other))
-            first.append(one[:count])
-            second.append(other[:count])
-            drawn.append(random.choice(candidates, count, replace=False))
-        one, other, fake = (np.concatenate(rows) for rows in (first, second, drawn))
-        if min(len(one), len(fake)) < 2:
-            raise UserError(
-                f"score: found {len(fake)} generated and {len(one)} real images, expected at least 2 of each"
-            )
-        floors.append(frechet_distance(real[other], real[one]))
-        distances.append(frechet_distance(generated[fake], real[one]))
-        counts.append(len(fake))
-    return float(np.mean(distances)), float(np.mean(floors)), round(np.mean(counts))
+def distances(params: Params, name: str, train: Gathered, validation: Gathered, generated: Gathered) -> dict[str, Any]:
+    """Every score in the features of extractor `name`, and the distance of the whole sets."""
+    score, seed = params.score, params.seed
+    real = np.concatenate([train.features[name], validation.features[name]])
+    labels = np.concatenate([train.labels, validation.labels])
+    halvings = halve(labels, generated.labels, score.halvings, seed)
+    fewest = min(min(len(halving.one), len(halving.generated)) for halving in halvings)
+    if fewest < 2:
+        raise UserError(
+            f"score: found {generated.count} generated and {len(real)} real images, which leave {fewest} a side; "
+            "expected at least 2"
+        )
+    scores = fidelity_scores(
+        real, generated.features[name], halvings, neighbours=score.neighbours, resamples=score.resamples,
+        confidence=params.compare.confidence, seed=seed,
+    )  # fmt: skip
+    whole = pooled(train.moments[name], validation.moments[name])
+    scores["fd_all"] = frechet_distance_of_moments(generated.moments[name], whole)
+    scores["per_class"] = per_class_scores(real, labels, generated.features[name], halvings, train.class_names)
+    return scores
 
 
 def main(params: Params, generator: str) -> None:
-    real = concatenate([ImageSet.read(Path("data/splits") / split) for split in ("train", "validation")])
-    generated = ImageSet.read(Path("data/synthetic") / generator)
-    device = choose_device(params.device)
-    missing = [
-        name
-        for name, real_count, count in zip(real.class_names, real.counts(), generated.counts(), strict=True)
-        if real_count and not count
-    ]
-    if missing:
-        logging.warning("score@%s: no image of %s; the distances are over the other classes", generator, missing)
+    device, score = choose_device(params.device), params.score
+    extractors, missing_weights = available_extractors(score.extractors)
+    levels = backbone_levels(params.classify.backbone, params.classify.resolution)
+    copies = CopyCounter()
+    counted = {"validation": np.zeros(2, int), "generated": np.zeros(2, int)}
 
-    def measure(extractor: Extractor) -> tuple[float, float, int]:
-        features = extractor(real, device), extractor(generated, device)
-        return distance_and_floor(
-            features[0], real.labels, features[1], generated.labels, params.score.halvings, params.seed
+    def count(of_set: str, batch: ImageSet) -> None:
+        counted[of_set] += copies.count(batch)
+
+    def collect(path: Path, look: Any) -> Gathered:
+        seed = derive_seed(params.seed, "score", str(path))
+        return gather(
+            stream_of(path), extractors, device, most=score.most_images, seed=seed, sample_only=[levels], look=look
         )
 
-    fd, fd_floor, n_per_side = measure(efficientnet_lite0(params.score.resolution))
-    fid, fid_floor, fid_status = None, None, "computed"
-    if params.score.inception_weights == "off":
-        fid_status = "not computed: score.inception_weights is off"
-    else:
-        try:
-            fid, fid_floor, _ = measure(inception(find_inception_weights(params.score.inception_weights)))
-        except UserError as error:
-            if params.score.inception_weights != "auto":
-                raise
-            fid_status = f"not computed: {error}"
-            logging.warning("FID %s", fid_status)
-    write_json(
-        Path("data/scores") / f"{generator}.json",
-        {
-            "generator": generator,
-            "resolution": params.score.resolution,
-            "extractor": "efficientnet_lite0",
-            "n_real": len(real),
-            "n_generated": len(generated),
-            "n_per_side": n_per_side,
-            "classes_missing": missing,
-            "fd": fd,
-            "fd_floor": fd_floor,
-            "fd_over_floor": fd / fd_floor,
-            "fid": fid,
-            "fid_floor": fid_floor,
-            "fid_status": fid_status,
-        },
+    train = collect(SPLITS / "train", copies.learn)
+    validation = collect(SPLITS / "validation", partial(count, "validation"))
+    generated = collect(SYNTHETIC / generator, partial(count, "generated"))
+    missing_classes = [
+        name for label, name in enumerate(train.class_names) if label in train.labels and label not in generated.labels
+    ]
+    if missing_classes:
+        listed = ", ".join(missing_classes)
+        logging.warning("score@%s: no image of %s; the scores are over the other classes", generator, listed)
+
+    by_extractor = {
+        extractor.name: distances(params, extractor.name, train, validation, generated) for extractor in extractors
+    }
+    first = extractors[0]
+    memorised = memorisation(
+        train.features[first.name], validation.features[first.name], generated.features[first.name],
+        confidence=params.compare.confidence, seed=params.seed,
+    )  # fmt: skip
+    worst = np.argsort(memorised.distances, kind="stable")[:WORST_PAIRS]
+    neighbours = memorised.neighbours[worst]
+    on_levels = [Labelled(images.features[levels.name], images.labels) for images in (train, generated, validation)]
+    accuracy = classification_accuracy_score(
+        *on_levels, classes=len(train.class_names), head=params.classify.head,
+        confidence=params.compare.confidence, seed=params.seed,
+    )  # fmt: skip
+    inception = by_extractor.get("inception", {})
+    result = {
+        "generator": generator,
+        "extractor": first.name,
+        "resolution": first.resolution,
+        "n_real": train.count + validation.count,
+        "n_generated": generated.count,
+        "classes_missing": missing_classes,
+        **by_extractor.pop(first.name),
+        "fid": inception.get("fd"),
+        "fid_ci": inception.get("fd_ci"),
+        "fid_floor": inception.get("fd_floor"),
+        "fid_all": inception.get("fd_all"),
+        "fid_status": missing_weights.get("inception", "computed" if inception else "not computed: not asked for"),
+        "n_train": train.count,
+        "n_validation": validation.count,
+        "memorised_fraction": memorised.fraction,
+        "memorised_ci": memorised.fraction_ci,
+        "memorised_floor": memorised.floor,
+        "memorised_floor_ci": memorised.floor_ci,
+        "copies_exact": int(counted["generated"][0]),
+        "copies_flipped": int(counted["generated"][1]),
+        "copies_exact_validation": int(counted["validation"][0]),
+        "copies_flipped_validation": int(counted["validation"][1]),
+        "nearest_pairs": [
+            {
+                "generated": int(generated.rows[row]),
+                "train": int(train.rows[neighbour]),
+                "distance": float(memorised.distances[row]),
+            }
+            for row, neighbour in zip(worst, neighbours, strict=True)
+        ],
+        "cas": accuracy.cas,
+        "cas_real": accuracy.cas_real,
+        "cas_gap": accuracy.gap,
+        "cas_gap_ci": accuracy.gap_ci,
+        "other_extractors": by_extractor,
+        "extractors_missing": missing_weights,
+    }
+    write_json(Path("data/scores") / f"{generator}.json", result)
+    pairs = (
+        ImageSet.read_rows(SYNTHETIC / generator, generated.rows[worst]),
+        ImageSet.read_rows(SPLITS / "train", train.rows[neighbours]),
     )
+    write_png(Path("data/previews") / f"{generator}_neighbours.png", pairs_grid(*pairs))
 
 
 if __name__ == "__main__":

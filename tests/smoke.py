@@ -24,7 +24,11 @@ SMOKE_PARAMS: dict[str, Any] = {
     "train_vae": {**TRAINING, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16}},
     "train_diffusion": {**TRAINING, "network": {"width": 32, "depth": 2, "sampling_steps": 5}, "batch_size": 64},
     "sample": {"per_class": 20, "filter": {"min_confidence": 0.0, "max_draws": 2.0}},
-    "score": {"resolution": 32, "halvings": 2, "inception_weights": "off"},
+    "score": {
+        "extractors": {"efficientnet_lite0": {"resolution": 32}, "inception": {"weights": "off"}},
+        "halvings": 2,
+        "resamples": 20,
+    },
     "classify": {"resolution": 32, "head": {"steps": 100}},
     "compare": {"resamples": 1000},
 }  # fmt: skip

@@ -1,0 +1,91 @@
+"""Whether a generator gives training images back: nearest neighbours, measured by how near unseen real images come."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augury.images import ImageSet
+from augury.neighbours import nearest
+from augury.seeding import derive_seed
+
+QUANTILE = 0.01  # of the held-out images' distances: nearer than that is suspiciously near
+HALVINGS, RESAMPLES = 200, 1000  # of the held-out images, for the floor; of the bootstrap
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """How often generated images are nearer to a training image than held-out real images hardly ever are.
+
+    fraction: of generated images nearer to a training image than 99% of the held-out images are (0 to 1).
+    floor: the same for held-out images, against the 1st percentile of others. Without memorisation the two agree.
+    fraction_ci, floor_ci: intervals; with few held-out images the 1st percentile is uncertain, and they are wide.
+    distances (M,): of every generated image to its nearest training image, over the median of the held-out images'.
+    neighbours (M,): the rows of those training images.
+    """
+
+    fraction: float
+    fraction_ci: tuple[float, float]
+    floor: float
+    floor_ci: tuple[float, float]
+    distances: np.ndarray
+    neighbours: np.ndarray
+
+
+def memorisation(
+    train: np.ndarray, held_out: np.ndarray, generated: np.ndarray, *, confidence: float, seed: int
+) -> Memorisation:
+    """Compare nearest-training-neighbour distances of generated and of held-out real features (Meehan et al. 2020).
+
+    train (N, D), held_out (V, D), generated (M, D). The bootstrap draws held-out and generated images with replacement.
+    Raises ValueError on fewer than 2 held-out images, or an empty side.
+    """
+    if len(held_out) < 2:
+        raise ValueError(f"found {len(held_out)} held-out images, expected at least 2")
+    ours, neighbours = nearest(generated, train)
+    theirs, _ = nearest(held_out, train)
+    random = np.random.default_rng(derive_seed(seed, "memorisation"))
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    fractions = [_nearer(random.choice(ours, len(ours)), random.choice(theirs, len(theirs))) for _ in range(RESAMPLES)]
+    floors = []
+    for _ in range(HALVINGS):
+        shuffled = random.permutation(theirs)
+        floors.append(_nearer(shuffled[: len(theirs) // 2], shuffled[len(theirs) // 2 :]))
+    scale = float(np.median(theirs)) or 1.0  # 0 where every held-out image is a training image
+    return Memorisation(
+        fraction=_nearer(ours, theirs),
+        fraction_ci=_limits(fractions, tails),
+        floor=float(np.mean(floors)),
+        floor_ci=_limits(floors, tails),
+        distances=ours / scale,
+        neighbours=neighbours,
+    )
+
+
+def _nearer(distances: np.ndarray, reference: np.ndarray) -> float:
+    """The share of `distances` below the 1st percentile of `reference`."""
+    return float((distances < np.quantile(reference, QUANTILE)).mean())
+
+
+def _limits(values: list[float], tails: list[float]) -> tuple[float, float]:
+    low, high = np.quantile(values, tails)
+    return float(low), float(high)
+
+
+class CopyCounter:
+    """Counts images whose pixels are exactly those of a training image, or of one flipped left to right."""
+
+    def __init__(self) -> None:
+        self._exact: set[bytes] = set()
+        self._flipped: set[bytes] = set()
+
+    def learn(self, images: ImageSet) -> None:
+        self._exact.update(images.content_hashes())
+        flipped = ImageSet(np.ascontiguousarray(images.pixels[:, :, ::-1]), images.labels, images.class_names)
+        self._flipped.update(flipped.content_hashes())
+
+    def count(self, images: ImageSet) -> tuple[int, int]:
+        """How many of the images are exact copies, and how many are flipped ones (and not exact ones too)."""
+        hashes = images.content_hashes()
+        exact = [value in self._exact for value in hashes]
+        flipped = [value in self._flipped and not same for value, same in zip(hashes, exact, strict=True)]
+        return sum(exact), sum(flipped)
