@@ -73,7 +73,10 @@ def title(name: str) -> str:
 def _efficientnet_lite0(settings: FeatureExtractor) -> Extractor:
     if settings.weights != "auto":
         raise ValueError("weights: come with a package; leave them out")
-    return efficientnet_lite0(settings.resolution or 64)
+    resolution = settings.resolution or 64
+    if resolution < 32:
+        raise ValueError(f"resolution: {resolution} is below 32, where its last layer would see nothing")
+    return efficientnet_lite0(resolution)
 
 
 def _inception(settings: FeatureExtractor) -> Extractor:

@@ -84,9 +84,13 @@ class Extractor:
             return hashlib.file_digest(file, "blake2b").digest()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _loaded(extractor: Extractor, device: torch.device) -> Forward:
-    return extractor.load(extractor.weights, device)
+    try:
+        return extractor.load(extractor.weights, device)
+    except Exception as error:  # what a file that is no weights file makes the libraries raise is nearly anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{extractor.weights}: not the weights of {extractor.name} ({reason})") from error
 
 
 def efficientnet_lite0(resolution: int) -> Extractor:

@@ -29,8 +29,8 @@ class Halving:
 def halve(real_labels: np.ndarray, generated_labels: np.ndarray, count: int, seed: int) -> list[Halving]:
     """`count` random halvings, each half with its share of every class.
 
-    A class of which fewer were generated than a half holds counts with so many on every side; an odd class gives its
-    extra image to either half.
+    A class of which fewer were generated than a half holds counts with so many on every side; of an odd number of
+    real images, one is left out.
     """
     halvings = []
     for number in range(count):
@@ -38,11 +38,10 @@ def halve(real_labels: np.ndarray, generated_labels: np.ndarray, count: int, see
         sides = []
         for label in np.unique(real_labels).tolist():
             rows = random.permutation(np.flatnonzero(real_labels == label))
-            middle = (len(rows) + int(random.integers(2))) // 2
             candidates = np.flatnonzero(generated_labels == label)
-            size = min(len(candidates), len(rows) - middle)
-            drawn = random.choice(candidates, size, replace=False)
-            sides.append((rows[:middle][:size], rows[middle:][:size], drawn))
+            half = len(rows) // 2
+            size = min(len(candidates), half)
+            sides.append((rows[:size], rows[half : half + size], random.choice(candidates, size, replace=False)))
         halvings.append(Halving(*(np.concatenate(rows) for rows in zip(*sides, strict=True))))
     return halvings
 
@@ -62,13 +61,13 @@ def fidelity_scores(
     A score that needs more images than a side has is None. Raises ValueError where a side has fewer than 2.
     """
     sides = [(real[halving.one], real[halving.other], generated[halving.generated]) for halving in halvings]
-    n = min(len(side) for of_halving in sides for side in of_halving)
+    n = len(sides[0][0])  # the same on every side of every halving
     distances = np.array([frechet_distance(fake, one) for one, _, fake in sides])
     floors = np.array([frechet_distance(other, one) for one, other, _ in sides])
     distance, floor = float(distances.mean()), float(floors.mean())
     intervals = _intervals(sides, distances, floors, resamples, confidence, seed)
     return {
-        "n_per_side": round(np.mean([len(fake) for _, _, fake in sides])),
+        "n_per_side": n,
         "dimensions": real.shape[1],
         "fd": distance,
         "fd_ci": intervals[0],
@@ -95,18 +94,16 @@ def per_class_scores(
     for label, name in enumerate(class_names):
         sides = []
         for halving in halvings:
-            one = halving.one[real_labels[halving.one] == label]
-            # Generated images stand in the order of the other half's classes.
-            of_class = real_labels[halving.other] == label
-            sides.append((real[one], real[halving.other[of_class]], generated[halving.generated[of_class]]))
-        n = min(len(side) for of_halving in sides for side in of_halving)
+            of_class = real_labels[halving.one] == label  # the same places on every side
+            rows = (halving.one[of_class], halving.other[of_class], halving.generated[of_class])
+            sides.append((real[rows[0]], real[rows[1]], generated[rows[2]]))
+        n = len(sides[0][0])
         distance, floor = None, None
         if n >= 2:
             distance = float(np.mean([frechet_distance(fake, one) for one, _, fake in sides]))
             floor = float(np.mean([frechet_distance(other, one) for one, other, _ in sides]))
-        mean_n = round(np.mean([len(fake) for _, _, fake in sides]))
         scores.append(
-            {"class": name, "n_per_side": mean_n, "fd": distance, "fd_floor": floor, **_kernel_distances(sides, n)}
+            {"class": name, "n_per_side": n, "fd": distance, "fd_floor": floor, **_kernel_distances(sides, n)}
         )
     return scores
 

@@ -1,6 +1,6 @@
-"""What the comparison says, in words: the answer in one sentence, and the classes that were harmed."""
+"""What comparison and scores say: the answer in one sentence, classes harmed or far off, scores that told the gain."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,20 @@ OPENINGS = {
     "hurts": "Synthetic images hurt",
     "can't tell": "These runs can't tell whether synthetic images help",
 }
+# Key of data/scores/<generator>.json -> what the page calls the score, and 1 where higher is better, -1 where lower is.
+SCORES = {
+    "fd_over_floor": ("FD ÷ floor", -1),
+    "fd_infinity": ("FD at infinity", -1),
+    "kid": ("KID", -1),
+    "precision": ("Precision", 1),
+    "recall": ("Recall", 1),
+    "density": ("Density", 1),
+    "coverage": ("Coverage", 1),
+    "memorised_fraction": ("Memorised", -1),
+    "cas": ("CAS", 1),
+    "fid": ("FID", -1),
+}
+WORST = 2  # classes named for each generator
 
 
 def reference_of(comparison: dict[str, Any]) -> str:
@@ -57,3 +71,78 @@ def harmed_classes(results: list[dict[str, Any]], references: list[dict[str, Any
     )  # (seeds, classes); NaN for a class without test images
     standard_errors = gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
     return (gains.mean(axis=0) < np.minimum(-2 * standard_errors, -1e-9)).tolist()
+
+
+def distance_title(extractor: str) -> str:
+    """What the Frechet distance in an extractor's features is called; only that in Inception's is FID."""
+    return "FID" if extractor == "inception" else f"FD[{extractor}]"
+
+
+def scores_by_extractor(scores: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Title of the distance -> the generators' scores in that extractor's features, the first extractor's first.
+
+    scores: the content of data/scores/<generator>.json for every generator. Each class gets its fd_over_floor too.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for score in scores:
+        for extractor, values in [(score["extractor"], score), *score["other_extractors"].items()]:
+            per_class = [{**entry, "fd_over_floor": _ratio(entry)} for entry in values["per_class"]]
+            row = {**values, "generator": score["generator"], "per_class": per_class}
+            found.setdefault(distance_title(extractor), []).append(row)
+    return found
+
+
+def _ratio(entry: dict[str, Any]) -> float | None:
+    return entry["fd"] / entry["fd_floor"] if entry["fd"] is not None and entry["fd_floor"] else None
+
+
+def absent_extractors(scores: Sequence[dict[str, Any]]) -> list[str]:
+    """Why extractors have no scores, a line each; FID is always accounted for."""
+    lines = []
+    for score in scores:
+        missing = dict(score["extractors_missing"])
+        if score["fid"] is None:
+            missing["inception"] = score["fid_status"]
+        lines += [f"{distance_title(name)}: {reason}" for name, reason in missing.items()]
+    return list(dict.fromkeys(lines))
+
+
+def worst_classes(per_class: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """The classes with the largest values of a score of which less is better; fewer where it is unknown."""
+    known = [entry for entry in per_class if entry[key] is not None]
+    return sorted(known, key=lambda entry: -entry[key])[:WORST]
+
+
+def predictor_rows(predictors: dict[str, Any], scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The scores, those first that ranked the generators most as their gains did.
+
+    Each has its name, whether higher or lower is better, agreement and p-values, and the ranks (1 is best, None where
+    unknown) that it gives the generators, those in the order of predictors["gains"] from the largest gain down.
+    """
+    of_generator = {score["generator"]: score for score in scores}
+    gains = by_gain(predictors)
+    rows = []
+    for key, entry in predictors["scores"].items():
+        name, direction = SCORES[key]
+        ranks = _ranks([of_generator[generator][key] for generator in gains], direction)
+        rows.append({"name": name, "better": "higher" if direction > 0 else "lower", "ranks": ranks, **entry})
+    return sorted(rows, key=lambda row: np.inf if row["agreement"] is None else -row["agreement"])
+
+
+def by_gain(predictors: dict[str, Any]) -> Mapping[str, float]:
+    """Generator -> its gain, from the largest down."""
+    return dict(sorted(predictors["gains"].items(), key=lambda item: -item[1]))
+
+
+def _ranks(values: Sequence[float | None], direction: int) -> list[int | None]:
+    known = [direction * value for value in values if value is not None]
+    return [None if value is None else 1 + sum(other > direction * value for other in known) for value in values]
+
+
+def predictor_answer(rows: Sequence[dict[str, Any]], alpha: float) -> str:
+    """Which scores told the gain beyond chance, in a sentence."""
+    sure = [row for row in rows if row["p_holm"] is not None and row["p_holm"] <= alpha]
+    told = " and ".join(row["name"] for row in sure if row["agreement"] > 0)
+    against = " and ".join(row["name"] for row in sure if row["agreement"] < 0)
+    parts = [f"{told} told the gain"] * bool(told) + [f"{against} told it the wrong way round"] * bool(against)
+    return f"{', '.join(parts)} (corrected p up to {alpha:.3g})" if parts else "No score told the gain beyond chance"

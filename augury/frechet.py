@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+ROWS = 2500  # of features that are turned into float64 at a time
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -25,23 +27,29 @@ class MomentsAccumulator:
         self.scatter = np.zeros((dimensions, dimensions))
 
     def add(self, features: np.ndarray) -> None:
-        """Take in features (N, D), N at least 1. Scatters add up, but for the distance of means (Chan et al. 1983)."""
+        """Take in features (N, D), N at least 1. Scatters add up, but for the distance of means (Chan et al. 1983).
+
+        Raises ValueError on features that are not finite.
+        """
         mean = features.mean(axis=0, dtype=np.float64)
-        centred = features - mean
+        if not np.isfinite(mean).all():
+            raise ValueError("features hold NaN or infinity")
         difference, total = mean - self.mean, self.count + len(features)
-        self.scatter += centred.T @ centred  # a product of a matrix with itself costs half
+        buffer = np.empty((min(ROWS, len(features)), features.shape[1]))
+        for start in range(0, len(features), ROWS):
+            rows = features[start : start + ROWS]
+            centred = np.subtract(rows, mean, out=buffer[: len(rows)])
+            self.scatter += centred.T @ centred  # a product of a matrix with itself costs half
         if self.count:
             self.scatter += np.outer(difference, difference * (self.count * len(features) / total))
         self.mean += difference * (len(features) / total)
         self.count = total
 
     def moments(self) -> Moments:
-        """Raises ValueError on fewer than 2 images or features that are not finite."""
+        """The moments of all features so far. Raises ValueError on fewer than 2 images."""
         if self.count < 2:
             raise ValueError(f"found {self.count} images, expected at least 2")
-        if not (np.isfinite(self.mean).all() and np.isfinite(self.scatter).all()):
-            raise ValueError("features hold NaN or infinity")
-        return Moments(self.count, self.mean, self.scatter / (self.count - 1))
+        return Moments(self.count, self.mean.copy(), self.scatter / (self.count - 1))
 
 
 def pooled(first: Moments, second: Moments) -> Moments:
@@ -167,7 +175,7 @@ def variance_ratio(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _distance(mean_first: np.ndarray, mean_second: np.ndarray, of_covariances: float) -> float:
-    return max(float(np.square(mean_first - mean_second).sum()) + of_covariances, 0.0)  # rounding may leave -1e-12
+    return max(float(np.square(mean_first - mean_second).sum() + of_covariances), 0.0)  # rounding may leave -1e-12
 
 
 def _mean_and_factor(features: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray, torch.Tensor]:

@@ -16,12 +16,14 @@ from augury.images import ImageSet
 class Gathered:
     """Features of an image set.
 
-    count: images in the set. rows (n,): which of them are the sample, in ascending order; labels (n,): their classes.
+    count: images in the set; counts (K,): of each class.
+    rows (n,): which of them are the sample, in ascending order; labels (n,): their classes.
     features: name of an extractor -> those of the sample, (n, D) float32.
     moments: name of an extractor -> those of all images; without the extractors of which only a sample was asked for.
     """
 
     count: int
+    counts: np.ndarray
     class_names: tuple[str, ...]
     rows: np.ndarray
     labels: np.ndarray
@@ -47,9 +49,10 @@ def gather(
     rows = np.sort(np.random.default_rng(seed).permutation(stream.count)[:most])
     accumulators: dict[str, MomentsAccumulator] = {}
     kept: dict[str, list[np.ndarray]] = {extractor.name: [] for extractor in (*extractors, *sample_only)}
-    labels, start = [], 0
+    labels, start, counts = [], 0, np.zeros(len(stream.class_names), np.int64)
     for batch in stream.batches():
         look(batch)
+        counts += batch.counts()
         stop = start + len(batch)
         here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
         labels.append(batch.labels[here])
@@ -63,6 +66,7 @@ def gather(
         start = stop
     return Gathered(
         stream.count,
+        counts,
         stream.class_names,
         rows,
         np.concatenate(labels),

@@ -57,7 +57,9 @@ def _files(folder: Path) -> ImageStream:
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (path.is_file() or path.is_symlink())  # a dangling link is an unreadable image, not no image
     )
     if not files:
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file and no Parquet shard in it")

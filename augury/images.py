@@ -72,6 +72,10 @@ class ImageSet:
         images = to_network(self.pixels[rows]).to(device, memory_format=torch.channels_last)
         return images, torch.from_numpy(self.labels[rows]).to(device)
 
+    def slices(self, size: int = 250) -> Iterator[slice]:
+        """Slices that cover the rows: where no gradient is taken, they keep memory flat in the number of images."""
+        return (slice(start, start + size) for start in range(0, len(self), size))
+
     def counts(self) -> list[int]:
         """Images per class, in the order of class_names."""
         return np.bincount(self.labels, minlength=len(self.class_names)).tolist()
@@ -160,7 +164,8 @@ def _readable(directory: Path) -> Iterator[None]:
 
 def count_images(directory: Path) -> int:
     """How many images a set on disk has, from the shards' footers."""
-    return sum(pq.read_metadata(path).num_rows for path in _shards(directory))
+    with _readable(directory):
+        return sum(pq.read_metadata(path).num_rows for path in _shards(directory))
 
 
 def _shards(directory: Path) -> list[Path]:

@@ -30,6 +30,15 @@ class Memorisation:
     distances: np.ndarray
     neighbours: np.ndarray
 
+    def closest(self, count: int) -> np.ndarray:
+        """Rows of the generated images nearest to a training image, nearest first, up to `count`.
+
+        Each training image counts once: some are the nearest to very many, without being like them.
+        """
+        order = np.argsort(self.distances, kind="stable")
+        _, firsts = np.unique(self.neighbours[order], return_index=True)
+        return order[np.sort(firsts)][:count]
+
 
 def memorisation(
     train: np.ndarray, held_out: np.ndarray, generated: np.ndarray, *, confidence: float, seed: int

@@ -18,8 +18,8 @@ PAIRS = 2000  # that are measured at a time
 GROUPS = 128  # of columns, in the search for a row's smallest distances
 CROWDED = 50  # pairs per row left open by their bounds; more call for closer bounds
 # How wrong |a|^2 + |b|^2 - 2ab may be, in units of |a|^2 + |b|^2. bfloat16 rounds each factor and the product by up to
-# 2^-9, and |ab| is at most half the unit; float32's sums of some thousand terms stay well below the second figure.
-COARSE, FINE = 3.1 * 2**-9, 1e-5
+# 2^-8, and |ab| is at most half the unit; float32's sums of some thousand terms stay well below the second figure.
+COARSE, FINE = 3.1 * 2**-8, 1e-5
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class _Block:
             if finer := self.refined():
                 return finer.smallest(rank)
             count = min(rank + CROWDED, self.lower.shape[1])
-            columns = self.lower.topk(count, dim=1, largest=False).indices.numpy().ravel()
+            middle = self.lower + self.doubt * (self.squares + self.second.squares)
+            columns = middle.topk(count, dim=1, largest=False).indices.numpy().ravel()
             rows = np.repeat(np.arange(len(self.lower)), count)
         lower, upper = self._bounds(rows, columns)
         every_row = np.arange(len(self.lower))

@@ -240,3 +240,17 @@ def signed(points: float, digits: int = 2) -> str:
     if not float(text):
         return text
     return ("−" if math.copysign(1, points) < 0 else "+") + text
+
+
+def decimals(values: Iterable[float | None], figures: int) -> int:
+    """Digits after the point that give the smallest of the values so many significant ones; up to 6, 2 if all are 0."""
+    sizes = [abs(value) for value in values if value]
+    return min(6, max(0, figures - 1 - math.floor(math.log10(min(sizes))))) if sizes else 2
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """-1234.56 -> "−1,234.56" with a true minus; "—" for None."""
+    if value is None:
+        return "—"
+    text = f"{abs(value):,.{digits}f}"
+    return f"−{text}" if value < 0 and text.strip("0.,") else text

@@ -28,9 +28,10 @@ RESAMPLES = 10_000  # of the permutation test; up to 7 generators every permutat
 
 @dataclass(frozen=True)
 class Trial:
-    """One generator in one run: what it is called, the gain of its arm, and its scores (None where not computed)."""
+    """One generator in one run: what it is called, its arm and the gain of that, its scores (None: not computed)."""
 
     name: str
+    arm: str
     gain: float
     scores: Mapping[str, float | None]
 
@@ -52,7 +53,12 @@ def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
     corrected = holm(p_values)
     for name, entry in found.items():
         entry["p_holm"] = corrected.get(name)
-    return {"warning": _warning(len(trials), max(1, len(p_values)), 1 - confidence), "scores": found}
+    return {
+        "gains": {trial.name: trial.gain for trial in trials},
+        "arms": {trial.name: trial.arm for trial in trials},
+        "warning": _warning(len(trials), max(1, len(p_values)), 1 - confidence),
+        "scores": found,
+    }
 
 
 def _rank_correlation(scores: np.ndarray, gains: np.ndarray) -> tuple[float | None, float | None]:

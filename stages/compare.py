@@ -116,7 +116,7 @@ def trials_of(comparison: dict[str, Any], arms: dict[str, Arm]) -> list[Trial]:
             (generator,) = recipe.synthetic
             scores = read_json(Path("data/scores") / f"{generator}.json")
             gain = comparison["arms"][arm]["over"][reference]["gain"]
-            trials.setdefault(generator, Trial(generator, gain, {name: scores[name] for name in DIRECTIONS}))
+            trials.setdefault(generator, Trial(generator, arm, gain, {name: scores[name] for name in DIRECTIONS}))
     return list(trials.values())
 
 
@@ -124,10 +124,7 @@ def main(params: Params) -> None:
     results = read_results(list(params.classify.arms), params.classify.seeds)
     comparison = summarise(results, params.compare, params.seed)
     trials = trials_of(comparison, params.classify.arms)
-    comparison["predictors"] = {
-        "gains": {trial.name: trial.gain for trial in trials},
-        **predictors(trials, params.compare.confidence),
-    }
+    comparison["predictors"] = predictors(trials, params.compare.confidence)
     write_json(Path("data/comparison.json"), comparison)
     # The few numbers of each arm and generator that `dvc metrics show` and `dvc exp show` are for.
     metrics = {

@@ -11,10 +11,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from augury.errors import UserError
-from augury.findings import harmed_classes, headline, reference_of
+from augury.findings import (
+    absent_extractors,
+    by_gain,
+    harmed_classes,
+    headline,
+    predictor_answer,
+    predictor_rows,
+    reference_of,
+    scores_by_extractor,
+    worst_classes,
+)
 from augury.outputs import read_json, whole_directory
 from augury.params import Params
-from augury.plots import PairedGain, data_uri, dot_plot, forest_plot, loss_curves, signed
+from augury.plots import PairedGain, data_uri, decimals, dot_plot, forest_plot, loss_curves, number, signed
 from augury.stage import run
 
 DATA = Path("data")
@@ -32,6 +42,8 @@ def main(params: Params) -> None:
     synthetic = [arm for arm, results in runs.items() if any(result["n_synthetic"] for result in results)]
     percent = {arm: [100 * value for value in entry["accuracies"]] for arm, entry in comparison["arms"].items()}
     generators = list(params.sample.generators)
+    scores = [read_json(_found(DATA / "scores" / f"{generator}.json")) for generator in generators]
+    ranked = predictor_rows(comparison["predictors"], scores)
     page = _environment().get_template(TEMPLATE.name).render(
         params=params,
         params_text=params.model_dump_json(indent=2),
@@ -52,7 +64,17 @@ def main(params: Params) -> None:
             name: data_uri(_found(DATA / "previews" / f"{name}.png"), WIDEST_GRID)
             for name in ["real", "classic", *generators, *(["reconstructions"] if "vae" in generators else [])]
         },
-        scores=[read_json(_found(DATA / "scores" / f"{generator}.json")) for generator in generators],
+        scores=scores,
+        sampled=lambda count: min(count, params.score.most_images),
+        by_extractor=scores_by_extractor(scores),
+        absent_extractors=absent_extractors(scores),
+        nearest={
+            generator: data_uri(_found(DATA / "previews" / f"{generator}_neighbours.png"), WIDEST_GRID)
+            for generator in generators
+        },
+        predictors=ranked,
+        by_gain=by_gain(comparison["predictors"]),
+        predictor_answer=predictor_answer(ranked, 1 - comparison["confidence"]),
         selections=[read_json(_found(DATA / "selection" / f"{generator}.json")) for generator in generators],
         trainings={name: read_json(_found(DATA / "generators" / name / "training.json")) for name in generators},
         curves={
@@ -101,9 +123,10 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["signed"] = lambda fraction: signed(100 * fraction)
+    environment.filters["signed"] = lambda fraction, digits=2: signed(100 * fraction, digits)
     environment.filters["percent"] = lambda fraction, digits=2: f"{100 * fraction:.{digits}f}"
     environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes}
     environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
     return environment
 

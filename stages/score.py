@@ -39,7 +39,7 @@ def distances(params: Params, name: str, train: Gathered, validation: Gathered, 
     real = np.concatenate([train.features[name], validation.features[name]])
     labels = np.concatenate([train.labels, validation.labels])
     halvings = halve(labels, generated.labels, score.halvings, seed)
-    fewest = min(min(len(halving.one), len(halving.generated)) for halving in halvings)
+    fewest = len(halvings[0].one)
     if fewest < 2:
         raise UserError(
             f"score: found {generated.count} generated and {len(real)} real images, which leave {fewest} a side; "
@@ -74,9 +74,8 @@ def main(params: Params, generator: str) -> None:
     train = collect(SPLITS / "train", copies.learn)
     validation = collect(SPLITS / "validation", partial(count, "validation"))
     generated = collect(SYNTHETIC / generator, partial(count, "generated"))
-    missing_classes = [
-        name for label, name in enumerate(train.class_names) if label in train.labels and label not in generated.labels
-    ]
+    counts = zip(train.class_names, train.counts, generated.counts, strict=True)
+    missing_classes = [name for name, count_real, count_generated in counts if count_real and not count_generated]
     if missing_classes:
         listed = ", ".join(missing_classes)
         logging.warning("score@%s: no image of %s; the scores are over the other classes", generator, listed)
@@ -89,7 +88,7 @@ def main(params: Params, generator: str) -> None:
         train.features[first.name], validation.features[first.name], generated.features[first.name],
         confidence=params.compare.confidence, seed=params.seed,
     )  # fmt: skip
-    worst = np.argsort(memorised.distances, kind="stable")[:WORST_PAIRS]
+    worst = memorised.closest(WORST_PAIRS)
     neighbours = memorised.neighbours[worst]
     on_levels = [Labelled(images.features[levels.name], images.labels) for images in (train, generated, validation)]
     accuracy = classification_accuracy_score(

@@ -15,8 +15,6 @@ from augury.training_run import TrainingRun
 from augury.weights import load_generator
 from models.diffusion import Diffusion, DiffusionConfig
 
-CHUNK = 250  # images at once where no gradient is taken: memory stays flat in their number
-
 
 def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tuple[Diffusion, Any]:
     """The network, and a function from (rows of training images, generator) to what it is trained on.
@@ -30,8 +28,7 @@ def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tu
     vae: Any
     vae, _ = load_generator(Path("data/generators/vae"), device)
     network = Diffusion.from_vae(config, vae, *shape).to(device)
-    starts = range(0, len(images), CHUNK)
-    parts = [network.posterior(*images.batch(slice(start, start + CHUNK), device)) for start in starts]
+    parts = [network.posterior(*images.batch(rows, device)) for rows in images.slices()]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
     network.fit_latents(mean, log_variance)
     return network, lambda rows, generator: network.draw(mean[rows], log_variance[rows], generator)
@@ -72,9 +69,9 @@ def train(images: ImageSet, validation: ImageSet, budget: Training, seed: int, a
 def evaluate(network: Any, images: ImageSet, seed: int, device: torch.device) -> float:
     """The loss on unseen images, with the same noise every time: it rises once training images are learned by heart."""
     total = 0.0
-    for start in range(0, len(images), CHUNK):
-        randomness = seeded(seed, "diffusion", "evaluate", start)
-        batch, labels = images.batch(slice(start, start + CHUNK), device)
+    for rows in images.slices():
+        randomness = seeded(seed, "diffusion", "evaluate", rows.start)
+        batch, labels = images.batch(rows, device)
         total += len(batch) * float(network.loss(network.encode(batch, labels, randomness), labels, randomness))
     return total / len(images)
 

@@ -1,6 +1,5 @@
 """Train the variational autoencoder on the real training images: `python -m stages.train_vae`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -71,7 +70,7 @@ def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, a
 def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) -> float:
     """The negative evidence lower bound per image, in nats up to a constant, with the same noise every time."""
     total = 0.0
-    for rows in _chunks(len(images)):
+    for rows in images.slices():
         batch, labels = images.batch(rows, device)
         reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", "evaluate", rows.start))
         loss = calibrated_reconstruction_loss(reconstruction, batch) + gaussian_kl(mean, log_variance).mean()
@@ -82,7 +81,7 @@ def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) ->
 @torch.no_grad()
 def posteriors(network: VAE, images: ImageSet, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean and log variance of every image's posterior, (N, L) each, and the labels (N,)."""
-    parts = [network.encode(*images.batch(rows, device)) for rows in _chunks(len(images))]
+    parts = [network.encode(*images.batch(rows, device)) for rows in images.slices()]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
     return mean, log_variance, torch.from_numpy(images.labels).to(device)
 
@@ -95,11 +94,6 @@ def reconstructions(network: VAE, images: ImageSet, device: torch.device) -> Ima
     mean, _ = network.encode(batch, labels)
     pairs = np.stack([images.pixels[rows], from_network(network.decode(mean, labels))], axis=1)  # (N, 2, H, W, C)
     return ImageSet(pairs.reshape(-1, *pairs.shape[2:]), images.labels[rows].repeat(2), images.class_names)
-
-
-def _chunks(count: int, size: int = 250) -> Iterator[slice]:
-    """Slices that cover 0..count: memory stays flat in the number of images."""
-    return (slice(start, start + size) for start in range(0, count, size))
 
 
 def main(params: Params) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from augury.figures import GAP, class_grid, write_png
+from augury.figures import GAP, class_grid, pairs_grid, write_png
 from augury.images import ImageSet
 
 
@@ -29,6 +30,23 @@ def test_one_class_a_row_and_white_where_images_are_missing() -> None:
 def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     grid = class_grid(images_of([0, 1, 2], size=8, channels=3), per_class=1)
     assert grid.shape == (3 * (56 + GAP) - GAP, 56, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pairs_stand_one_above_the_other_whatever_their_classes(channels: int) -> None:
+    first = images_of([2, 0, 1], size=64, channels=channels)
+    second = ImageSet(first.pixels + 100, first.labels[::-1].copy(), first.class_names)
+    grid = pairs_grid(first, second)
+    step = 64 + GAP
+    assert grid.shape == (2 * step - GAP, 3 * step - GAP, channels)
+    assert grid[::step, ::step, 0].tolist() == [[0, 1, 2], [100, 101, 102]]
+    assert (grid[64:step] == 255).all()
+    assert (grid[:, 64:step] == 255).all()
+
+
+def test_a_single_small_pair_is_enlarged() -> None:
+    pair = images_of([0], size=8)
+    assert pairs_grid(pair, pair).shape == (2 * 56 + GAP, 56, 1)
 
 
 def test_write_png_keeps_every_pixel(tmp_path: Path) -> None:

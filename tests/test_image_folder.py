@@ -289,3 +289,37 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         save(tmp_path / name / "x.png", plain(RED))
     os.mkfifo(tmp_path / "b" / "y.png")
     assert len(read(tmp_path).pool) == 2
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 7), (5, 64)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_whole_image_keeps_its_size_and_every_pixel(tmp_path: Path, size: tuple[int, int], channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    save(tmp_path / "x.png", pixels.squeeze(axis=2) if channels == 1 else pixels)
+    np.testing.assert_array_equal(image_folder.read_whole_image(tmp_path / "x.png"), pixels)
+
+
+def test_a_whole_photograph_is_decoded_in_full(tmp_path: Path) -> None:
+    """Not at a reduced scale, as one that is to be shrunk is."""
+    save(tmp_path / "x.jpg", plain(RED, (640, 480)), quality=95)
+    assert image_folder.read_whole_image(tmp_path / "x.jpg").shape == (480, 640, 3)
+
+
+def test_a_whole_image_is_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((32, 16), np.uint8)
+    pixels[:16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the picture is on the right of the stored pixels' frame
+    save(tmp_path / "x.png", pixels, exif=exif)
+    whole = image_folder.read_whole_image(tmp_path / "x.png")
+    assert whole.shape == (16, 32, 1)
+    assert (whole[:, 16:] == 255).all()
+    assert (whole[:, :16] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["truncated.png", "zero_bytes.png", "text.jpg", "another_format.png"])
+def test_a_whole_image_that_is_unreadable_says_why(tmp_path: Path, name: str) -> None:
+    DAMAGES[name](tmp_path / name)
+    with pytest.raises(UnreadableError) as raised:
+        image_folder.read_whole_image(tmp_path / name)
+    assert len(str(raised.value).splitlines()) == 1

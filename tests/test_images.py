@@ -8,11 +8,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from augury import images
 from augury.errors import UserError
-from augury.images import ImageSet, concatenate, decode_image, encode_png, from_network, to_network
+from augury.images import (
+    ImageSet,
+    concatenate,
+    count_images,
+    decode_image,
+    encode_png,
+    from_network,
+    places_of,
+    to_network,
+)
 
 NAMES = ("cat", "dog", "Ankle boot/ü")
 
@@ -211,6 +222,75 @@ def test_concatenation_keeps_the_columns_all_have() -> None:
     other = ImageSet(first.pixels, first.labels, ("x", "y", "z"))
     with pytest.raises(ValueError, match="different class names"):
         concatenate([first, other])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 20])
+def test_a_stream_is_the_set_a_few_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 5)
+    written = image_set(12, channels=3)
+    written.write(tmp_path / "set")
+    batches = list(ImageSet.stream(tmp_path / "set", rows))
+    assert max(map(len, batches)) == min(rows, 5)
+    check_equal(concatenate(batches), written)
+
+
+def test_a_stream_of_an_empty_set_has_no_image(tmp_path: Path) -> None:
+    image_set().select(np.zeros(7, bool)).write(tmp_path / "set")
+    assert sum(map(len, ImageSet.stream(tmp_path / "set", 4))) == 0
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, drop_metadata, damage_png])
+def test_a_stream_names_damaged_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Any) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 4)
+    image_set().write(tmp_path / "set")
+    damage(tmp_path / "set" / "00001-of-00002.parquet")
+    stream = ImageSet.stream(tmp_path / "set", 4)
+    assert len(next(stream)) == 4
+    with pytest.raises(UserError, match="set: not a readable image set"):
+        next(stream)
+    with pytest.raises(UserError, match="no Parquet shard found"):
+        next(ImageSet.stream(tmp_path, 4))
+
+
+@pytest.mark.parametrize("rows", [[0], [11], [4, 5], [11, 0, 7, 3], [6, 6, 2, 6], list(range(12))])
+def test_rows_are_read_in_the_order_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[int]) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 5)
+    written = image_set(12)
+    written.write(tmp_path / "set")
+    check_equal(ImageSet.read_rows(tmp_path / "set", np.array(rows)), written.select(np.array(rows)))
+
+
+def test_reading_rows_decodes_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_set(12).write(tmp_path / "set")
+    decoded = []
+
+    def counted(data: bytes) -> np.ndarray:
+        decoded.append(data)
+        return decode_image(data)
+
+    monkeypatch.setattr(images, "decode_image", counted)
+    ImageSet.read_rows(tmp_path / "set", np.array([3, 9]))
+    assert len(decoded) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 12])
+def test_images_are_counted_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(images, "ROWS_PER_SHARD", 5)
+    image_set(12).select(np.arange(count)).write(tmp_path / "set")
+    monkeypatch.setattr(images, "decode_image", None)
+    assert count_images(tmp_path / "set") == count
+
+
+def test_places_count_the_images_of_each_class() -> None:
+    assert places_of(np.array([2, 0, 2, 2, 0, 1])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert places_of(np.zeros(0, np.int64)).tolist() == []
+
+
+@given(st.lists(st.integers(0, 4), max_size=30))
+def test_places_are_those_of_a_count_by_hand(labels: list[int]) -> None:
+    assert places_of(np.array(labels, np.int64)).tolist() == [
+        labels[:row].count(label) for row, label in enumerate(labels)
+    ]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

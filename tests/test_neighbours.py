@@ -42,7 +42,7 @@ def clustered(count: int, dimensions: int, seed: int) -> np.ndarray:
 
 
 def far_off(count: int, dimensions: int, seed: int) -> np.ndarray:
-    return gaussian(count, dimensions, seed) + np.float32(300)
+    return gaussian(count, dimensions, seed) + np.float32(3000)
 
 
 def skewed(count: int, dimensions: int, seed: int) -> np.ndarray:
@@ -276,6 +276,19 @@ def test_where_float32_chooses_in_a_crowd_it_is_off_by_no_more_than_it_rounds() 
     about_the_mean = np.square(references - references.mean(axis=0)).sum(axis=1)
     lengths = np.square(references.mean(axis=0)).sum() + about_the_mean[:1500].max()
     assert distances[0] ** 2 - squared.min() < 4 * np.finfo(np.float32).eps * lengths
+
+
+def test_few_that_float32_cannot_tell_apart_are_told_apart_in_a_crowd() -> None:
+    """Thirty references are nearer than a crowd, and differ among themselves by less than float32 rounds."""
+    random = np.random.default_rng(13)
+    directions = random.normal(size=(1500, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    expected = 100**2 + 0.02 + 0.05 * random.random(1500)
+    expected[random.choice(1500, size=30, replace=False)] = 100**2 - 1e-5 * np.arange(30)
+    references = directions * np.sqrt(expected)[:, None]
+    distances, columns = nearest(np.zeros((1, 3)), references)
+    assert columns[0] == expected.argmin()
+    assert distances[0] ** 2 == pytest.approx(100**2 - 29e-5, rel=1e-12)
 
 
 @pytest.mark.parametrize("crowded", [1, 13])

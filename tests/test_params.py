@@ -78,6 +78,8 @@ UNKNOWN_KEYS = {
     "train_diffusion.kl_weight": ["network", "total_kimg", "batch_size", "snapshot_every_kimg"],
     "sample.filter.min_confidance": ["min_confidence", "near_copy_quantile", "max_draws"],
     "sample.min_confidence": ["generators", "per_class", "batch_size", "filter"],
+    "score.inception_weights": ["extractors", "halvings", "resamples", "neighbours", "most_images"],
+    "score.extractors.inception.path": ["weights", "resolution"],
     "sample.generators.vae.truncation": ["spread", "strategy"],
     "classify.arms.none.clasic": ["real", "classic", "synthetic"],
 }
@@ -140,6 +142,9 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("train_gan.dcgan.r1_every", 1.5, "valid integer"),
         ("train_gan.stylegan.ada_target", "0.6", "valid number"),
         ("train_gan.stylegan.diffaugment", None, "valid list"),
+        ("score.extractors.inception.weights", False, "valid string"),  # `off` is a string in YAML 1.2
+        ("score.extractors.inception", "auto", "valid dictionary"),
+        ("score.extractors", ["inception"], "valid dictionary"),
         ("classify.arms.none.real", "no", "valid boolean"),
         ("classify.arms.none.real", None, "valid boolean"),
         # Outside its range
@@ -174,7 +179,12 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("sample.filter.max_draws", 0.9, "greater than or equal to 1"),
         ("sample.filter.max_draws", float("inf"), "finite"),
         ("sample.per_class", 0, "greater than 0"),
-        ("score.resolution", 31, "greater than or equal to 32"),
+        ("score.extractors", {}, "at least 1 item"),
+        ("score.extractors.efficientnet_lite0.resolution", 27, "greater than or equal to 28"),
+        ("score.halvings", 0, "greater than 0"),
+        ("score.resamples", 19, "greater than or equal to 20"),
+        ("score.neighbours", 0, "greater than 0"),
+        ("score.most_images", 99, "greater than or equal to 100"),
         ("classify.seeds", [0], "at least 2 items"),
         ("classify.seeds.3", -1, "greater than or equal to 0"),
         ("classify.head.l2_penalties.0", 0.0, "greater than 0"),

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from augury.figures import write_png
-from augury.plots import VERDICTS, PairedGain, data_uri, dot_plot, forest_plot, loss_curves, signed
+from augury.plots import (
+    VERDICTS,
+    PairedGain,
+    data_uri,
+    decimals,
+    dot_plot,
+    forest_plot,
+    loss_curves,
+    number,
+    signed,
+)
 
 GAINS = {
     "none": [PairedGain("classic", 1.5, 1.0, 2.0, 0.4, "helps"), PairedGain("vae", -0.5, -0.9, -0.1, None, "hurts")],
@@ -84,3 +94,26 @@ def test_wide_pictures_are_scaled_down(tmp_path: Path) -> None:
 )
 def test_signed(points: float, text: str) -> None:
     assert signed(points) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "figures", "digits"),
+    [([516.5], 4, 1), ([12.25, 516.5], 4, 2), ([-0.107, None, 0.0], 2, 2), ([5e-9], 2, 6), ([12345], 2, 0), ([], 4, 2)],
+)
+def test_decimals(values: list[float | None], figures: int, digits: int) -> None:
+    assert decimals(values, figures) == digits
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1234.56, 1, "1,234.6"),
+        (-0.046, 2, "−0.05"),
+        (-0.004, 2, "0.00"),
+        (-3, 0, "−3"),
+        (0.0, 2, "0.00"),
+        (None, 2, "—"),
+    ],
+)
+def test_number(value: float | None, digits: int, text: str) -> None:
+    assert number(value, digits) == text

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,19 @@ import pytest
 from augury import params as parameters
 from augury.errors import UserError
 from augury.figures import write_png
-from augury.findings import harmed_classes, headline
+from augury.findings import (
+    SCORES,
+    absent_extractors,
+    distance_title,
+    harmed_classes,
+    headline,
+    predictor_answer,
+    predictor_rows,
+    scores_by_extractor,
+    worst_classes,
+)
 from augury.outputs import write_json
+from augury.predictors import DIRECTIONS
 from stages.report import main
 
 PARAMS = parameters.load(Path(__file__).parents[1] / "params.yaml")
@@ -56,17 +68,56 @@ def verdict_of(gain: float) -> str:
     return "can't tell" if abs(gain) < 0.003 else "helps" if gain > 0 else "hurts"
 
 
+def distances(class_names: tuple[str, ...], **different: Any) -> dict[str, Any]:
+    """Every score in one extractor's features, as `augury.fidelity` writes them."""
+    return {
+        "n_per_side": 201, "dimensions": 100, "fd": 31.415, "fd_ci": [29.011, 33.022], "fd_floor": 12.25,
+        "fd_floor_ci": [11.033, 13.044], "fd_over_floor": 2.5645, "fd_over_floor_ci": [2.3055, 2.8066],
+        "fd_biased": False, "fd_infinity": 25.077, "fd_infinity_floor": -1.088, "kid": 0.6099, "kid_se": 0.1069,
+        "kid_floor": -0.0461, "precision": 0.911, "precision_floor": 0.922, "recall": 0.544, "recall_floor": 0.933,
+        "density": 1.066, "density_floor": 0.977, "coverage": 0.888, "coverage_floor": 0.966, "fd_all": 21.099,
+        "per_class": [
+            {"class": name, "n_per_side": 21 + label, "fd": 40.0 + label, "fd_floor": 20.0, "kid": 2.0 - label,
+             "kid_se": 0.25, "kid_floor": -0.11}
+            for label, name in enumerate(class_names)
+        ],
+        **different,
+    }  # fmt: skip
+
+
+def scores_of(generator: str, class_names: tuple[str, ...] = CLASS_NAMES, **different: Any) -> dict[str, Any]:
+    """The content of data/scores/<generator>.json; `different` replaces what it names."""
+    return {
+        "generator": generator, "extractor": "efficientnet_lite0", "resolution": 64, "n_real": 403,
+        "n_generated": 2507, "classes_missing": [], **distances(class_names),
+        "fid": None, "fid_ci": None, "fid_floor": None, "fid_all": None, "fid_status": "its weights <are> not at hand",
+        "n_train": 323, "n_validation": 80, "memorised_fraction": 0.0058, "memorised_ci": [0.0002, 0.0178],
+        "memorised_floor": 0.0181, "memorised_floor_ci": [0.0, 0.0711], "copies_exact": 61, "copies_flipped": 62,
+        "copies_exact_validation": 63, "copies_flipped_validation": 64,
+        "nearest_pairs": [{"generated": 70 + i, "train": 90 + i, "distance": 0.321 + i / 10} for i in range(3)],
+        "cas": 0.765, "cas_real": 0.837, "cas_gap": 0.072, "cas_gap_ci": [0.021, 0.123],
+        "other_extractors": {}, "extractors_missing": {}, **different,
+    }  # fmt: skip
+
+
+def predictors_of(gains: dict[str, float], warning: str | None = None, **different: Any) -> dict[str, Any]:
+    entry = {"trials": len(gains), "agreement": -0.4, "p_value": 0.751, "p_holm": 0.9}
+    return {"gains": gains, "warning": warning, "scores": {name: entry for name in DIRECTIONS} | different}
+
+
 def build_data(
     arms: dict[str, tuple[int, float]] = ARMS,
     class_names: tuple[str, ...] = CLASS_NAMES,
     generators: tuple[str, ...] = ("vae",),
-    fid: float | None = None,
+    scores: dict[str, Any] | None = None,
+    predictors: dict[str, Any] | None = None,
     warning: str | None = None,
     kept: tuple[int, ...] = (),
     training: dict[str, Any] | None = None,
 ) -> None:
     """Invent, under data/ of the working directory, everything that the stages before `report` write.
 
+    scores: what is to be different in the generators' scores. predictors: those of the comparison.
     kept: images of the first classes that passed the filter, of 500; the other classes have all. training: what is to
     be different in the generators' training.json.
     """
@@ -125,20 +176,14 @@ def build_data(
             "n_test": images_per_class * count, "warning": warning, "arms": entries,
             "rule": "An arm helps if its interval lies above zero & Holm's p is small.",
             "interval_covers": "It covers seeds, not the choice of test images.",
+            "predictors": predictors or predictors_of({generator: 0.02 for generator in generators}),
         },
     )  # fmt: skip
     for name in ("real", "classic", "reconstructions", *generators):
         write_png(data / "previews" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
     for generator in generators:
-        write_json(
-            data / "scores" / f"{generator}.json",
-            {
-                "generator": generator, "resolution": 64, "extractor": "efficientnet_lite0", "n_real": 400,
-                "n_generated": 2500, "n_per_side": 200, "classes_missing": [],
-                "fd": 31.415, "fd_floor": 12.25, "fd_over_floor": 2.5645,
-                "fid": fid, "fid_floor": fid and 11.5, "fid_status": "its weights <are> not at hand",
-            },
-        )  # fmt: skip
+        write_png(data / "previews" / f"{generator}_neighbours.png", random.integers(0, 256, (114, 172, 1), np.uint8))
+        write_json(data / "scores" / f"{generator}.json", scores_of(generator, class_names, **(scores or {})))
         passed = [*kept, *[500] * (count - len(kept))]
         write_json(
             data / "selection" / f"{generator}.json",
@@ -394,17 +439,234 @@ def test_reconstructions_are_shown_where_there_is_a_vae() -> None:
     assert "what the VAE makes of them" not in page(generators=("dcgan",))
 
 
+def text_of(html: str) -> str:
+    """What a reader sees of it, words set apart by single spaces."""
+    spaced = " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+    return re.sub(r"(?<=\() | (?=[),])", "", spaced)
+
+
+def figures_of(html: str, caption: str) -> list[list[str]]:
+    """The rows of the table with that hidden caption (its beginning), each cell's text as it is read."""
+    found = re.search(rf'<caption class="hidden">{re.escape(caption)}.*?<tbody>(.*?)</tbody>', html, re.DOTALL)
+    assert found, caption
+    rows = re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)
+    return [[text_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows]
+
+
+def test_every_distance_stands_beside_its_floor_and_n() -> None:
+    html = section(page(), "fidelity")
+    assert figures_of(html, "FD[efficientnet_lite0] of each generator") == [
+        ["vae n = 201", "2.56 2.31 to 2.81", "31.41 29.01 to 33.02", "12.25 11.03 to 13.04"]
+    ]
+    assert figures_of(html, "KID of each generator") == [["vae n = 201", "0.61 ± 0.11", "−0.05", "25.08", "−1.09"]]
+    assert figures_of(html, "Fréchet distance of all generated images") == [["vae", "403 × 2,507", "21.10"]]
+    assert "do not hold these against the floor" in html
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_biased_distance_is_called_so(biased: bool) -> None:
+    html = text_of(section(page(scores={"fd_biased": biased}), "fidelity"))
+    warning = (
+        "FD[efficientnet_lite0] is biased upward here. 201 images a side are fewer than twice the 100 dimensions of "
+        "the features"
+    )
+    assert (warning in html) == biased
+    assert ("look at KID, which has no such bias" in html) == biased
+
+
+def test_overlap_stands_above_what_real_images_get() -> None:
+    html = section(page(), "fidelity")
+    assert figures_of(html, "Precision, recall") == [
+        ["vae n = 201", "0.91 real 0.92", "0.54 real 0.93", "1.07 real 0.98", "0.89 real 0.97"]
+    ]
+    tints = re.findall(r'--share:([\d.]+)">[\d.]+<span class="under">real', html)
+    assert [float(tint) for tint in tints] == pytest.approx([1 - 911 / 922, 1 - 544 / 933, 0, 1 - 888 / 966], abs=6e-4)
+    assert "variety is missing" in html
+
+
+def test_accuracy_after_synthetic_images_alone_stands_beside_that_after_real_ones() -> None:
+    html = section(page(), "fidelity")
+    row = ["vae n = 80", "76.5 2,507 images", "83.7 323 images", "+7.2 +2.1 to +12.3"]
+    assert figures_of(html, "Accuracy on validation images") == [row]
+
+
+def test_n_is_that_of_the_sample_where_only_a_sample_was_looked_at() -> None:
+    html = page(scores={"n_generated": 60_000, "n_train": 50_000, "n_validation": 12_000})
+    row = ["vae n = 10,000", "76.5 10,000 images", "83.7 10,000 images", "+7.2 +2.1 to +12.3"]
+    assert figures_of(html, "Accuracy on validation images") == [row]
+    assert figures_of(html, "Images whose pixels")[0] == ["vae", "60,000", "61", "62", "12,000", "63", "64"]
+    assert "rests on 10,000 validation images; intervals: 95%" in text_of(html)
+    assert "lie below it. So few make it uncertain" not in html
+
+
+def test_memorisation_stands_beside_its_floor_and_says_what_it_rests_on() -> None:
+    html = section(page(), "memorisation")
+    assert figures_of(html, "Share of images suspiciously close") == [
+        ["vae n = 2,507", "0.58 0.02 to 1.78", "1.81 0.00 to 7.11, n = 80"]
+    ]
+    assert figures_of(html, "Images whose pixels") == [["vae", "2,507", "61", "62", "80", "63", "64"]]
+    assert "rests on 80 validation images, of which only about 1 lie below it. So few make it uncertain" in html
+    assert "above the floor:" not in html
+
+
+def test_images_that_are_given_back_are_marked() -> None:
+    html = section(page(scores={"memorised_fraction": 0.2, "memorised_ci": [0.08, 0.3]}), "memorisation")
+    assert figures_of(html, "Share of images")[0][1] == "▲ above the floor: 20.00 8.00 to 30.00"
+
+
+def test_the_closest_pairs_are_shown_with_their_distances() -> None:
+    html = section(page(generators=("dcgan", "vae")), "memorisation")
+    for generator in ("dcgan", "vae"):
+        assert f"The 3 synthetic images of {generator} that come closest to a training image" in html
+    assert html.count("Distances from left to right: 0.32, 0.42, 0.52.") == 2
+    assert html.count('<li title="synthetic image 71, training image 91">0.42</li>') == 2
+    assert "Look for the same picture twice" in html
+
+
+def test_classes_have_their_distances_and_the_worst_are_named() -> None:
+    html = section(page(class_names=("cat", "dog", "emu")), "fidelity")
+    assert figures_of(html, "The classes furthest") == [
+        [
+            "vae", "emu 2.10 (n = 23), dog 2.05 (n = 22)",
+            "cat 2.00 ± 0.25 (floor −0.11, n = 21), dog 1.00 ± 0.25 (floor −0.11, n = 22)",
+        ]
+    ]  # fmt: skip
+    ratios = [["cat n = 21", "2.00"], ["dog n = 22", "2.05"], ["emu n = 23", "2.10"]]
+    assert figures_of(html, "FD[efficientnet_lite0] over its floor") == ratios
+    rows = figures_of(html, "FD[efficientnet_lite0] and KID of vae")
+    assert rows[1] == ["dog n = 22", "41.00", "20.00", "1.00 ± 0.25", "−0.11"]
+
+
+def test_what_too_few_images_leave_unknown_is_a_dash() -> None:
+    unknown = dict.fromkeys(("fd_over_floor", "fd_over_floor_ci", "fd_infinity", "fd_infinity_floor", "fd_ci"))
+    unknown |= dict.fromkeys(("kid", "kid_se", "kid_floor", "precision", "precision_floor", "recall", "recall_floor"))
+    unknown |= dict.fromkeys(("density", "density_floor", "coverage", "coverage_floor"))
+    nothing = dict.fromkeys(("fd", "fd_floor", "kid", "kid_se", "kid_floor"))
+    per_class = [{"class": name, "n_per_side": 1, **nothing} for name in CLASS_NAMES]
+    html = page(scores={**unknown, "per_class": per_class})
+    assert "None" not in text_of(section(html, "fidelity"))
+    row = ["vae n = 201", "—", "31.41 no interval", "12.25 11.03 to 13.04"]
+    assert figures_of(html, "FD[efficientnet_lite0] of each generator") == [row]
+    assert figures_of(html, "KID of each generator") == [["vae n = 201", "—", "—", "—", "—"]]
+    assert figures_of(html, "Precision, recall") == [["vae n = 201", "—", "—", "—", "—"]]
+    assert figures_of(html, "The classes furthest") == [["vae", "—", "—"]]
+    assert figures_of(html, "FD[efficientnet_lite0] over its floor")[0] == ["<b> n = 1", "—"]
+
+
 def test_a_missing_fid_is_shown_with_its_reason() -> None:
-    html = page()
-    assert "not computed" in html
+    html = page(scores={"extractors_missing": {"dinov2_small": "not computed: off", "inception": "no"}})
     assert "FID: its weights &lt;are&gt; not at hand" in html
+    assert "FD[dinov2_small]: not computed: off" in html
+    assert "FID: no" not in html
 
 
-def test_a_computed_fid_is_shown_with_its_floor() -> None:
-    html = page(fid=45.678)
-    assert "not computed" not in html
-    assert "45.68" in html
-    assert "11.50" in html
+def test_other_extractors_are_shown_in_the_same_way() -> None:
+    others = {
+        "inception": distances(CLASS_NAMES, fd=45.678, fd_floor=11.5, fd_all=44.4, dimensions=2048, fd_biased=True),
+        "dinov2_small": distances(CLASS_NAMES, fd=0.5678, fd_floor=0.2345, fd_all=0.4444),
+    }
+    html = page(scores={"other_extractors": others, "fid": 45.678}, generators=("dcgan", "vae"))
+    parsed = outline(html)
+    assert parsed.open == []
+    assert all(after - before <= 1 for before, after in itertools.pairwise(parsed.headings))
+    for caption, expected in (
+        ("FID of each generator", ["45.68 29.01 to 33.02", "11.50 11.03 to 13.04"]),
+        ("FD[dinov2_small] of each generator", ["0.5678 29.0110 to 33.0220", "0.2345 11.0330 to 13.0440"]),
+    ):
+        rows = figures_of(html, caption)
+        assert [row[0] for row in rows] == ["dcgan n = 201", "vae n = 201"]
+        assert rows[1][2:] == expected
+    assert figures_of(html, "Fréchet distance of all")[0] == ["dcgan", "403 × 2,507", "21.10", "44.40", "0.4444"]
+    assert "FID is biased upward here." in html
+    assert "FD[dinov2_small] is biased" not in html
+    assert "FID: its weights" not in html
+    assert "FID: precision, recall, density, coverage, and class by class" in html
+    assert figures_of(html, "FD[dinov2_small] and KID of vae")[0][0] == "<b> n = 21"
+
+
+def test_an_extractor_that_only_some_generators_have_leaves_the_others_out() -> None:
+    scores = [scores_of("dcgan"), scores_of("vae", other_extractors={"inception": distances(("cat",))}, fid=31.4)]
+    assert [row["generator"] for row in scores_by_extractor(scores)["FID"]] == ["vae"]
+    assert absent_extractors(scores) == ["FID: its weights <are> not at hand"]
+    build_data(generators=("dcgan", "vae"))
+    write_json(Path("data/scores/vae.json"), {**scores[1], "other_extractors": {"inception": distances(CLASS_NAMES)}})
+    main(params_for(["dcgan", "vae"]))
+    html = Path("data/report/index.html").read_text(encoding="utf-8")
+    assert [row[3] for row in figures_of(html, "Fréchet distance of all")] == ["—", "21.10"]
+
+
+def test_inception_alone_is_titled_fid() -> None:
+    html = page(scores={"extractor": "inception", "resolution": None, "fid": 31.415, "fid_floor": 12.25})
+    assert figures_of(html, "FID of each generator")[0][2] == "31.41 29.01 to 33.02"
+    assert "FD[" not in text_of(html)
+    assert "None" not in text_of(section(html, "fidelity"))
+
+
+def test_titles_are_those_that_scoring_uses() -> None:
+    from augury.extractors import EXTRACTORS, title  # loads networks' libraries, which the report does without
+
+    assert {name: distance_title(name) for name in EXTRACTORS} == {name: title(name) for name in EXTRACTORS}
+
+
+def test_every_score_that_is_compared_has_a_name_and_its_direction() -> None:
+    assert {name: direction for name, (_, direction) in SCORES.items()} == DIRECTIONS
+
+
+def test_worst_classes_come_first_and_unknown_ones_not_at_all() -> None:
+    entries = [{"class": name, "kid": value} for name, value in zip("abcd", (1.0, None, 3.0, 2.0), strict=True)]
+    assert [entry["class"] for entry in worst_classes(entries, "kid")] == ["c", "d"]
+
+
+def test_scores_rank_the_generators_in_the_order_of_their_gains() -> None:
+    predictors = predictors_of(
+        {"dcgan": -0.01, "vae": 0.02},
+        recall={"trials": 2, "agreement": 1.0, "p_value": 0.012, "p_holm": 0.034},
+        fid={"trials": 0, "agreement": None, "p_value": None, "p_holm": None},
+    )
+    scores = [scores_of("dcgan", recall=0.3, kid=0.2), scores_of("vae", recall=0.8, kid=0.4)]
+    rows = predictor_rows(predictors, scores)
+    assert (rows[0]["name"], rows[0]["better"], rows[0]["ranks"]) == ("Recall", "higher", [1, 2])
+    assert next(row["ranks"] for row in rows if row["name"] == "KID") == [2, 1]
+    assert next(row["ranks"] for row in rows if row["name"] == "CAS") == [1, 1]
+    assert (rows[-1]["name"], rows[-1]["ranks"]) == ("FID", [None, None])
+
+    html = section(page(generators=("dcgan", "vae"), predictors=predictors), "predictors")
+    table = figures_of(html, "Agreement of each score")
+    assert table[0] == ["Recall higher is better", "+1.00 n = 2", "0.012", "0.034", "1", "1"]
+    assert table[1][1:4] == ["−0.40 n = 2", "0.751", "0.900"]
+    assert table[-1] == ["FID lower is better", "— n = 0", "—", "—", "—", "—"]
+    assert re.findall(r'class="rank">(\w+)<span class="under">(.*?)<', html) == [("vae", "+2.00"), ("dcgan", "−1.00")]
+    assert "Recall told the gain (corrected p up to 0.05)." in html
+    assert "Caution" not in html
+
+
+def test_too_few_generators_to_say_are_warned_of() -> None:
+    warned = predictors_of({"vae": 0.02}, warning="1 <generator> is too few to say.")
+    html = section(page(predictors=warned), "predictors")
+    assert "<strong>Caution.</strong> 1 &lt;generator&gt; is too few to say." in html
+    assert "told the gain beyond chance" not in html
+
+
+def test_without_an_arm_for_a_generator_no_score_is_judged() -> None:
+    html = section(page(predictors=predictors_of({}, warning="0 generators are too few.")), "predictors")
+    assert "0 generators are too few." in html
+    assert "no gain can be set against a score" in html
+    assert "<table" not in html
+
+
+@pytest.mark.parametrize(
+    ("agreements", "expected"),
+    [
+        ({}, "No score told the gain beyond chance"),
+        ({"KID": 1.0, "Recall": 0.9}, "KID and Recall told the gain (corrected p up to 0.05)"),
+        ({"KID": -1.0}, "KID told it the wrong way round (corrected p up to 0.05)"),
+        ({"CAS": 1.0, "KID": -1.0}, "CAS told the gain, KID told it the wrong way round (corrected p up to 0.05)"),
+    ],
+)
+def test_scores_that_told_the_gain_are_named(agreements: dict[str, float], expected: str) -> None:
+    rows = [{"name": name, "agreement": value, "p_holm": 0.05} for name, value in agreements.items()]
+    rows += [{"name": "FID", "agreement": None, "p_holm": None}, {"name": "x", "agreement": 0.9, "p_holm": 0.051}]
+    assert predictor_answer(rows, 1 - 0.95) == expected
 
 
 @pytest.mark.parametrize(
@@ -418,6 +680,7 @@ def test_a_computed_fid_is_shown_with_its_floor() -> None:
         "data/selection/vae.json",
         "data/generators/vae/training.json",
         "data/previews/reconstructions.png",
+        "data/previews/vae_neighbours.png",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:

@@ -1,4 +1,4 @@
-"""The scores of a generator: same n on both sides, the floor beside them, FID or the reason why not."""
+"""The stage that scores a generator: what its file holds, copies, classes and images that are missing, and reruns."""
 
 import json
 from pathlib import Path
@@ -6,197 +6,346 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from PIL import Image
 
-from augury import features
+from augury import extractors, features
 from augury.errors import UserError
+from augury.extractors import WeightsUnavailableError
 from augury.features import Extractor
-from augury.images import ImageSet
-from augury.params import Params, load
+from augury.figures import GAP
+from augury.frechet import frechet_distance
+from augury.images import ImageSet, concatenate
+from augury.params import FeatureExtractor, load
+from augury.predictors import DIRECTIONS
 from stages import score
 from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params
 
-
-def gaussian(count: int, dimensions: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(shift, 1, size=(count, dimensions)).astype(np.float32)
-
-
-def test_halves_are_stratified_and_halve() -> None:
-    labels = np.random.default_rng(1).permutation(np.repeat([0, 1, 3], [10, 20, 7]))
-    firsts = []
-    for seed in range(20):
-        halves = score.halves_by_class(labels, np.random.default_rng(seed))
-        assert list(halves) == [0, 1, 3]
-        for label, (one, other) in halves.items():
-            assert sorted([*one, *other]) == np.flatnonzero(labels == label).tolist()
-        assert [len(half) for label in (0, 1) for half in halves[label]] == [5, 5, 10, 10]
-        firsts.append(len(halves[3][0]))
-    assert set(firsts) == {3, 4}  # the odd one goes to either half
+NAMES = ("a", "b")
+KEYS = {
+    "generator", "extractor", "resolution", "n_real", "n_generated", "n_per_side", "n_train", "n_validation",
+    "classes_missing", "dimensions",
+    "fd", "fd_ci", "fd_floor", "fd_floor_ci", "fd_over_floor", "fd_over_floor_ci", "fd_biased", "fd_all",
+    "fd_infinity", "fd_infinity_floor", "kid", "kid_se", "kid_floor", "precision", "precision_floor", "recall",
+    "recall_floor", "density", "density_floor", "coverage", "coverage_floor", "per_class",
+    "fid", "fid_ci", "fid_floor", "fid_all", "fid_status",
+    "memorised_fraction", "memorised_ci", "memorised_floor", "memorised_floor_ci",
+    "copies_exact", "copies_flipped", "copies_exact_validation", "copies_flipped_validation", "nearest_pairs",
+    "cas", "cas_real", "cas_gap", "cas_gap_ci", "other_extractors", "extractors_missing",
+}  # fmt: skip
 
 
-def test_images_from_the_same_distribution_are_at_the_floor() -> None:
-    labels = np.repeat([0, 1], 200)
-    real, generated = gaussian(400, 20, seed=0), gaussian(400, 20, seed=1)
-    distance, floor, count = score.distance_and_floor(real, labels, generated, labels, halvings=10, seed=0)
-    assert distance == pytest.approx(floor, rel=0.15)
-    assert count == 200
-    shifted, *_ = score.distance_and_floor(real, labels, generated + 1, labels, halvings=10, seed=0)
-    assert shifted == pytest.approx(20 + floor, rel=0.2)
+def stripes(per_class: int | list[int], seed: int, channels: int = 1, size: int = 8) -> ImageSet:
+    """Noisy images: class a has a bright left half, class b a bright upper half."""
+    counts = per_class if isinstance(per_class, list) else [per_class, per_class]
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.repeat([0, 1], counts))
+    pixels = random.integers(0, 100, (len(labels), size, size, channels), dtype=np.uint8)
+    pixels[labels == 0, :, : size // 2] += 150
+    pixels[labels == 1, : size // 2] += 150
+    return ImageSet(pixels, labels, NAMES)
 
 
-def test_the_classes_of_the_generated_images_are_those_of_the_real_half() -> None:
-    """Class 1 is far from class 0 and rare: a draw that ignored the labels would be far from the real images."""
-    real_labels, generated_labels = np.repeat([0, 1], [180, 20]), np.repeat([0, 1], [200, 200])
-    real = gaussian(200, 5, seed=2) + 10 * real_labels[:, None]
-    generated = gaussian(400, 5, seed=3) + 10 * generated_labels[:, None]
-    distance, floor, _ = score.distance_and_floor(real, real_labels, generated, generated_labels, halvings=5, seed=0)
-    assert distance < floor + 1
+def write(images: ImageSet, folder: str) -> None:
+    rows = np.arange(len(images))
+    provenance = {"origin": np.full(len(rows), folder), "seed": rows, "index": rows}
+    ImageSet(images.pixels, images.labels, images.class_names, provenance).write(Path("data") / folder)
 
 
-@pytest.mark.parametrize("generated_per_class", [[9, 3, 4], [100, 0, 1], [0, 0, 2], [2, 100, 100]])
-def test_a_class_with_fewer_generated_images_counts_with_so_many_on_every_side(
-    monkeypatch: pytest.MonkeyPatch, generated_per_class: list[int]
-) -> None:
-    """Features here say which class and which image they are of, so that the sides can be looked into."""
-    real_labels, generated_labels = np.repeat([0, 1, 2], [12, 7, 10]), np.repeat([0, 1, 2], generated_per_class)
-    real, generated = (
-        np.stack([labels, np.arange(len(labels)) + offset], axis=1).astype(np.float32)
-        for labels, offset in ((real_labels, 0), (generated_labels, 1000))
-    )
-    compared: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def compare(first: np.ndarray, second: np.ndarray) -> float:
-        compared.append((first, second))
-        return float(len(compared))
-
-    monkeypatch.setattr(score, "frechet_distance", compare)
-    result = score.distance_and_floor(real, real_labels, generated, generated_labels, halvings=4, seed=0)
-    # Floor and distance by turns.
-    assert (result[1], result[0]) == (np.mean([1, 3, 5, 7]), np.mean([2, 4, 6, 8]))
-    sizes = []
-    for floor, distance in zip(compared[::2], compared[1::2], strict=True):
-        (other, one), (fake, against) = floor, distance
-        assert against is one or np.array_equal(against, one)
-        for side in (one, other, fake):
-            assert len(set(side[:, 1].tolist())) == len(side)  # no image twice
-        assert not set(one[:, 1].tolist()) & set(other[:, 1].tolist())
-        assert (fake[:, 1] >= 1000).all()
-        assert max(one[:, 1].max(), other[:, 1].max()) < 1000
-        for label, available in enumerate(generated_per_class):
-            ones, others, fakes = ((side[:, 0] == label).sum() for side in (one, other, fake))
-            half = [12, 7, 10][label] // 2
-            assert fakes == others
-            assert others in {min(available, half), min(available, half + [12, 7, 10][label] % 2)}
-            assert ones in {others, others - 1} or (label == 1 and ones == others + 1)
-            if available <= half:
-                assert ones == others == fakes == available
-        sizes.append(len(fake))
-    assert result[2] == round(np.mean(sizes))
+def write_splits(channels: int = 1) -> tuple[ImageSet, ImageSet]:
+    train, validation = stripes(12, 0, channels), stripes(5, 1, channels)
+    write(train, "splits/train")
+    write(validation, "splits/validation")
+    return train, validation
 
 
-def test_a_missing_class_is_left_out_on_every_side() -> None:
-    """It is far from the other: on one side alone it would make a distance of about 100 a dimension."""
-    real_labels = np.repeat([0, 1], [100, 100])
-    real = gaussian(200, 5, seed=2) + 20 * real_labels[:, None]
-    generated, generated_labels = gaussian(60, 5, seed=3), np.zeros(60, np.int64)
-    distance, floor, count = score.distance_and_floor(
-        real, real_labels, generated, generated_labels, halvings=5, seed=0
-    )
-    assert count == 50
-    assert floor < 1
-    assert distance < floor + 1
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_generated_images_is_an_error_with_the_counts(count: int) -> None:
-    labels = np.zeros(20, np.int64)
-    with pytest.raises(UserError) as caught:
-        score.distance_and_floor(gaussian(20, 3, 0), labels, gaussian(count, 3, 1), labels[:count], 1, seed=0)
-    message = f"score: found {count} generated and {count} real images, expected at least 2 of each"
-    assert str(caught.value) == message
-
-
-def test_two_generated_images_are_enough() -> None:
-    labels = np.zeros(20, np.int64)
-    *distances, count = score.distance_and_floor(gaussian(20, 3, 0), labels, gaussian(2, 3, 1), labels[:2], 3, seed=0)
-    assert count == 2
-    assert np.isfinite(distances).all()
+def pixel_extractor(folder: Path, name: str) -> Extractor:
+    """An extractor of that name whose features are pixels: 192 of them, where real ones make for slow distances."""
+    weights = folder / f"{name}.pth"
+    weights.write_bytes(b"any")
+    return Extractor(name, None, weights, lambda *_: lambda images: images.flatten(1), False)
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with real splits, a synthetic set and the tiny params of the smoke run."""
+def checkout_with_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the tiny params of the smoke run, and no features stored."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     change_params(tmp_path, SMOKE_PARAMS)
-    for folder, per_class in (("splits/train", 6), ("splits/validation", 2), ("synthetic/vae", 8)):
-        write_set(folder, np.tile(np.arange(2), per_class))
     return tmp_path
 
 
-def write_set(folder: str, labels: np.ndarray) -> None:
-    pixels = np.random.default_rng(len(folder)).integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8)
-    rows = np.arange(len(labels))
-    provenance = {"origin": np.full(len(rows), folder), "seed": rows, "index": rows}
-    ImageSet(pixels, labels, ("a", "b"), provenance).write(Path("data") / folder)
+@pytest.fixture
+def checkout(checkout_with_networks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, but that images are compared by their pixels. CAS is on the real backbone."""
+    pixels = pixel_extractor(checkout_with_networks, "efficientnet_lite0")
+    monkeypatch.setitem(extractors.EXTRACTORS, "efficientnet_lite0", lambda settings: pixels)
+    return checkout_with_networks
 
 
-def scored(params: Params) -> dict[str, Any]:
-    score.main(params, "vae")
+def scored() -> dict[str, Any]:
+    score.main(load(), "vae")
     return json.loads(Path("data/scores/vae.json").read_text())
 
 
-def test_without_inception_weights_fid_is_null_with_the_reason(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert scored(load())["fid_status"] == "not computed: score.inception_weights is off"
-
-    def unavailable(setting: str) -> Path:
-        raise UserError("weights not in torch's cache, and their download failed (offline)")
-
-    monkeypatch.setattr(score, "find_inception_weights", unavailable)
-    change_params(checkout, {"score": {"inception_weights": "auto"}})
-    result = scored(load())
-    assert result["fid"] is None
-    assert result["fid_floor"] is None
-    assert result["fid_status"].endswith("download failed (offline)")
-    assert (result["n_real"], result["n_generated"], result["n_per_side"]) == (16, 16, 8)
-    assert result["fd_over_floor"] == result["fd"] / result["fd_floor"]
+def numbers(content: Any, key: str = "") -> dict[str, float]:
+    """The dotted key of every number in nested `content`."""
+    if isinstance(content, dict | list):
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        return {inner: value for part, each in parts for inner, value in numbers(each, f"{key}.{part}").items()}
+    return {key: content} if isinstance(content, int | float) else {}
 
 
-@pytest.mark.parametrize(("per_class", "n_per_side"), [([3, 8], 7), ([2, 0], 2), ([0, 30], 4)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_file_holds_every_score_with_its_floor_and_its_n(checkout_with_networks: Path, channels: int) -> None:
+    write_splits(channels)
+    write(stripes(15, 2, channels), "synthetic/vae")
+    result = scored()
+    assert set(result) == KEYS
+    assert set(DIRECTIONS) <= KEYS
+    assert all(np.isfinite(value) for value in numbers(result).values())
+    assert (result["generator"], result["extractor"], result["resolution"]) == ("vae", "efficientnet_lite0", 32)
+    assert (result["n_train"], result["n_validation"], result["n_real"]) == (24, 10, 34)
+    assert (result["n_generated"], result["dimensions"], result["fd_biased"]) == (30, 1280, True)
+    assert result["n_per_side"] in {16, 17, 18}
+    assert result["classes_missing"] == []
+    low, high = result["fd_over_floor_ci"]
+    assert 0 < low < result["fd_over_floor"] < high
+    assert [each["class"] for each in result["per_class"]] == list(NAMES)
+    assert all(each["fd"] > 0 and each["fd_floor"] > 0 for each in result["per_class"])
+    assert (result["copies_exact"], result["copies_flipped"]) == (0, 0)
+    assert result["cas"] > 0.8  # the stripes are easily told apart
+    assert result["cas_gap"] == pytest.approx(result["cas_real"] - result["cas"])
+    assert (result["other_extractors"], list(result["extractors_missing"])) == ({}, ["inception"])
+    assert not list(Path("data").rglob(".partial-*"))
+
+
+def test_the_distance_of_whole_sets_is_that_of_all_features(checkout: Path) -> None:
+    train, validation = write_splits()
+    generated = stripes(15, 2)
+    write(generated, "synthetic/vae")
+    [extractor], _ = extractors.available_extractors({"efficientnet_lite0": FeatureExtractor()})
+    device = score.choose_device("cpu")
+    expected = frechet_distance(
+        extractor.compute(generated, device), extractor.compute(concatenate([train, validation]), device)
+    )
+    assert scored()["fd_all"] == pytest.approx(expected, rel=1e-3)
+
+
+def check_pairs(pairs: list[dict[str, Any]], generated: ImageSet, train: ImageSet) -> None:
+    """The picture shows the images that the pairs name, generated ones above, enlarged seven times."""
+    with Image.open("data/previews/vae_neighbours.png") as picture:
+        grid = np.asarray(picture)
+    tile = 56
+    assert grid.shape == (2 * tile + GAP, len(pairs) * (tile + GAP) - GAP)
+    for column, pair in enumerate(pairs):
+        left = column * (tile + GAP)
+        for top, shown in ((0, generated.pixels[pair["generated"]]), (tile + GAP, train.pixels[pair["train"]])):
+            assert np.array_equal(grid[top : top + tile : 7, left : left + tile : 7], shown[..., 0])
+
+
+def test_the_nearest_pairs_are_shown_and_named(checkout: Path) -> None:
+    train, _ = write_splits()
+    new = stripes(10, 2)
+    generated = concatenate([new, train.select(np.array([5]))])
+    write(generated, "synthetic/vae")
+    pairs = scored()["nearest_pairs"]
+    assert 2 <= len(pairs) <= score.WORST_PAIRS
+    assert len({pair["train"] for pair in pairs}) == len(pairs)  # each training image once
+    assert pairs[0] == {"generated": 20, "train": 5, "distance": 0}
+    distances = [pair["distance"] for pair in pairs]
+    assert distances == sorted(distances)
+    check_pairs(pairs, generated, train)
+
+
+def test_a_generator_that_gives_the_training_images_back_is_shown_as_doing_so(checkout: Path) -> None:
+    train, _ = write_splits(channels=3)
+    write(train, "synthetic/vae")
+    result = scored()
+    assert result["copies_exact"] == result["n_generated"] == 24
+    assert result["copies_flipped"] == 0
+    assert result["memorised_fraction"] == 1
+    assert result["memorised_fraction"] > result["memorised_floor_ci"][1]
+    assert result["fd"] < result["fd_floor"]
+    assert [pair["distance"] for pair in result["nearest_pairs"]] == [0] * score.WORST_PAIRS
+    with Image.open("data/previews/vae_neighbours.png") as picture:
+        grid = np.asarray(picture)
+    assert np.array_equal(grid[:56], grid[56 + GAP :])
+
+
+def test_flipped_copies_and_those_in_the_validation_images_are_counted_too(checkout: Path) -> None:
+    train, validation = write_splits()
+    flipped = ImageSet(train.pixels[:4, :, ::-1].copy(), train.labels[:4], NAMES)
+    write(concatenate([stripes(10, 2), train.select(np.arange(3)), flipped]), "synthetic/vae")
+    write(concatenate([validation, train.select(np.arange(2))]), "splits/validation")
+    result = scored()
+    assert (result["copies_exact"], result["copies_flipped"]) == (3, 4)
+    assert (result["copies_exact_validation"], result["copies_flipped_validation"]) == (2, 0)
+
+
+@pytest.mark.parametrize("per_class", [[3, 8], [2, 0], [0, 30]])
 def test_a_set_that_fell_short_is_scored_by_what_there_is(
-    checkout: Path, per_class: list[int], n_per_side: int
+    checkout: Path, caplog: pytest.LogCaptureFixture, per_class: list[int]
 ) -> None:
-    write_set("synthetic/vae", np.repeat([0, 1], per_class))
-    result = scored(load())
-    assert (result["n_real"], result["n_generated"]) == (16, sum(per_class))
-    assert result["n_per_side"] == n_per_side
-    assert result["classes_missing"] == [name for name, count in zip("ab", per_class, strict=True) if not count]
-    assert np.isfinite([result["fd"], result["fd_floor"]]).all()
+    write_splits()
+    write(stripes(per_class, 2), "synthetic/vae")
+    result = scored()
+    missing = [name for name, count in zip(NAMES, per_class, strict=True) if not count]
+    assert result["classes_missing"] == missing
+    assert ("score@vae: no image of" in caplog.text) == bool(missing)
+    assert result["n_generated"] == sum(per_class)
+    assert result["n_per_side"] == sum(min(count, 8) for count in per_class) or max(per_class) == 30
+    for of_class, count in zip(result["per_class"], per_class, strict=True):
+        assert (of_class["fd"] is None) == (count < 2)
+    assert all(np.isfinite(value) for value in numbers(result).values())
+    assert 1 <= len(result["nearest_pairs"]) <= min(score.WORST_PAIRS, sum(per_class))
 
 
 def test_a_set_of_one_image_is_an_error_and_leaves_no_score(checkout: Path) -> None:
-    write_set("synthetic/vae", np.array([1]))
-    with pytest.raises(UserError, match="found 1 generated and 1 real images, expected at least 2"):
-        scored(load())
+    write_splits()
+    write(stripes([0, 1], 2), "synthetic/vae")
+    with pytest.raises(
+        UserError, match=r"score: found 1 generated and 34 real images, which leave 1 a side; expected at least 2$"
+    ):
+        scored()
     assert not Path("data/scores").exists()
+    assert not Path("data/previews").exists()
 
 
-def test_a_named_weights_file_that_is_missing_stops_the_stage(checkout: Path) -> None:
-    change_params(checkout, {"score": {"inception_weights": "absent.pth"}})
-    with pytest.raises(UserError, match=r"score.inception_weights: absent.pth: no such file"):
-        score.main(load(), "vae")
+def test_an_empty_set_is_an_error(checkout: Path) -> None:
+    write_splits()
+    write(stripes([0, 0], 2), "synthetic/vae")
+    with pytest.raises(UserError, match="data/synthetic/vae: no image in it"):
+        scored()
+
+
+def test_a_rerun_computes_no_features_and_gives_the_same_bytes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_splits()
+    write(stripes(15, 2), "synthetic/vae")
+    scored()
+    outputs = [Path("data/scores/vae.json"), Path("data/previews/vae_neighbours.png")]
+    before = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+
+    def computed(self: Extractor, *_: object) -> None:
+        raise AssertionError(f"{self.name} was computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Extractor, "compute", computed)
+        scored()
+    assert [path.read_bytes() for path in outputs] == before
+    for path in features.STORE.iterdir():
+        path.unlink()
+    scored()
+    assert [path.read_bytes() for path in outputs] == before
+
+
+def test_another_generator_does_not_compute_the_real_images_features_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_splits()
+    write(stripes(15, 2), "synthetic/vae")
+    write(stripes(11, 3), "synthetic/dcgan")
+    scored()
+    counts: dict[str, int] = {}
+    original = Extractor.compute
+
+    def counted(self: Extractor, images: ImageSet, device: Any) -> np.ndarray:
+        counts[self.name] = counts.get(self.name, 0) + len(images)
+        return original(self, images, device)
+
+    monkeypatch.setattr(Extractor, "compute", counted)
+    score.main(load(), "dcgan")
+    assert set(counts.values()) == {22}
+
+
+def test_of_large_sets_a_sample_is_compared_and_pairs_are_named_by_their_place_in_the_whole(checkout: Path) -> None:
+    change_params(checkout, {"score": {"most_images": 100}})
+    write_splits()
+    train = stripes(65, 4)
+    write(train, "splits/train")
+    generated = concatenate([stripes(20, 2), train])
+    write(generated, "synthetic/vae")
+    result = scored()
+    assert (result["n_generated"], result["n_train"]) == (170, 130)
+    assert result["copies_exact"] == 130
+    check_pairs(result["nearest_pairs"], generated, train)
+    assert [pair["distance"] for pair in result["nearest_pairs"]] == [0] * score.WORST_PAIRS
+    for pair in result["nearest_pairs"]:
+        assert np.array_equal(generated.pixels[pair["generated"]], train.pixels[pair["train"]])
+
+
+# Inception, which gives FID
 
 
 def test_with_inception_weights_fid_is_computed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network is replaced by flattened pixels; its parity with pytorch-fid is tested with the extractors."""
-    weights = checkout / "inception.pth"
-    weights.write_bytes(b"any")
-    monkeypatch.setattr(features, "STORE", checkout / "store")
-    pixels = Extractor("inception", None, weights, lambda path, device: lambda images: images.flatten(1), False)
-    monkeypatch.setattr(score, "inception", lambda path: pixels)
-    change_params(checkout, {"score": {"inception_weights": str(weights)}})
-    result = scored(load())
+    pixels = pixel_extractor(checkout, "inception")
+    monkeypatch.setitem(extractors.EXTRACTORS, "inception", lambda settings: pixels)
+    change_params(checkout, {"score": {"extractors": {"inception": {"weights": str(pixels.weights)}}}})
+    train, validation = write_splits()
+    generated = stripes(15, 2)
+    write(generated, "synthetic/vae")
+    result = scored()
     assert result["fid_status"] == "computed"
-    assert result["fid"] > 0
-    assert result["fid_floor"] > 0
-    assert torch.tensor([result["fid"], result["fid_floor"]]).isfinite().all()
+    assert result["extractors_missing"] == {}
+    assert list(result["other_extractors"]) == ["inception"]
+    of_inception = result["other_extractors"]["inception"]
+    for key in ("fid", "fid_ci", "fid_floor", "fid_all"):
+        assert result[key] == of_inception[key.replace("fid", "fd")]
+    device = score.choose_device("cpu")
+    expected = frechet_distance(
+        pixels.compute(generated, device), pixels.compute(concatenate([train, validation]), device)
+    )
+    assert result["fid_all"] == pytest.approx(expected, rel=1e-3)
+    assert set(of_inception) < KEYS
+    assert of_inception["dimensions"] == 3 * 8 * 8
+
+
+def test_inception_may_be_the_only_extractor(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = pixel_extractor(checkout, "inception")
+    monkeypatch.setitem(extractors.EXTRACTORS, "inception", lambda settings: pixels)
+    change_params(checkout, {"score": {"extractors": {"efficientnet_lite0": {"weights": "off"}}}})
+    change_params(checkout, {"score": {"extractors": {"inception": {"weights": str(pixels.weights)}}}})
+    write_splits()
+    write(stripes(15, 2), "synthetic/vae")
+    result = scored()
+    assert (result["extractor"], result["resolution"]) == ("inception", None)
+    assert result["fid"] == result["fd"]
+    assert result["fid_status"] == "computed"
+    assert result["other_extractors"] == {}
+
+
+@pytest.mark.parametrize("weights", ["off", "auto"])
+def test_without_inception_weights_fid_is_null_with_the_reason(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    def unavailable() -> Path:
+        raise WeightsUnavailableError("weights not in torch's cache, and their download failed (offline)")
+
+    monkeypatch.setattr(extractors, "find_inception_weights", unavailable)
+    change_params(checkout, {"score": {"extractors": {"inception": {"weights": weights}}}})
+    write_splits()
+    write(stripes(15, 2), "synthetic/vae")
+    result = scored()
+    assert [result[key] for key in ("fid", "fid_ci", "fid_floor", "fid_all")] == [None] * 4
+    assert result["fid_status"] == result["extractors_missing"]["inception"]
+    reason = {"off": "score.extractors.inception.weights is off", "auto": "download failed (offline)"}[weights]
+    assert reason in result["fid_status"]
+
+
+def test_where_inception_is_not_asked_for_that_is_the_reason(checkout: Path) -> None:
+    text = Path("params.yaml").read_text()
+    [line] = [line for line in text.splitlines() if line.strip().startswith("inception:")]
+    Path("params.yaml").write_text(text.replace(line + "\n", ""))
+    write_splits()
+    write(stripes(15, 2), "synthetic/vae")
+    result = scored()
+    assert result["fid_status"] == "not computed: not asked for"
+    assert result["extractors_missing"] == {}
+
+
+def test_a_named_weights_file_that_is_missing_stops_the_stage(checkout: Path) -> None:
+    change_params(checkout, {"score": {"extractors": {"inception": {"weights": "absent.pth"}}}})
+    with pytest.raises(UserError, match=r"score.extractors.inception.weights: absent.pth: no such file"):
+        score.main(load(), "vae")

@@ -1,0 +1,1 @@
+"""The commands of `python -m augury`, one file each."""

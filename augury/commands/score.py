@@ -1,0 +1,110 @@
+"""`python -m augury score REAL GENERATED`: any two sets of images, by the rules of the pipeline's `score`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury.errors import UserError
+from augury.extractors import build_extractor, title
+from augury.fidelity import fidelity_scores, halve, per_class_scores
+from augury.frechet import frechet_distance_of_moments
+from augury.gathering import Gathered, gather
+from augury.image_streams import ImageStream, stream_of
+from augury.outputs import write_json
+from augury.params import FeatureExtractor
+from augury.seeding import derive_seed
+from augury.training import choose_device
+
+CONFIDENCE = 0.95
+
+
+def main(asked: argparse.Namespace) -> None:
+    streams = [stream_of(Path(asked.real)), stream_of(Path(asked.generated))]
+    name, _, weights = asked.extractor.partition("=")
+    extractor = build_extractor(name, FeatureExtractor(weights=weights or "auto"), key="--extractor")
+    device = choose_device(asked.device)
+
+    def collect(stream: ImageStream) -> Gathered:
+        most = 0 if asked.whole else asked.most_images
+        return gather(stream, [extractor], device, most=most, seed=derive_seed(asked.seed, stream.name))
+
+    real, generated = (collect(stream) for stream in streams)
+    for gathered in (real, generated):
+        if gathered.count < 2:
+            raise UserError(
+                f"found {real.count} real and {generated.count} generated images, expected at least 2 of each"
+            )
+    scores: dict[str, Any] = {
+        "extractor": name,
+        "dimensions": len(real.moments[name].mean),
+        "n_real": real.count,
+        "n_generated": generated.count,
+        "fd_all": frechet_distance_of_moments(generated.moments[name], real.moments[name]),
+    }
+    if not asked.whole:
+        scores |= matched_scores(asked, name, real, generated)
+    print("\n".join(table(asked, title(name), scores)))
+    if asked.json:
+        write_json(Path(asked.json), scores)
+
+
+def matched_scores(asked: argparse.Namespace, name: str, real: Gathered, generated: Gathered) -> dict[str, Any]:
+    """The scores that compare n with n; by class too, where both sets have the same classes."""
+    same_classes = real.class_names == generated.class_names
+    labels, generated_labels = (
+        gathered.labels if same_classes else np.zeros_like(gathered.labels) for gathered in (real, generated)
+    )
+    halvings = halve(labels, generated_labels, asked.halvings, asked.seed)
+    fewest = len(halvings[0].one)
+    if fewest < 2:
+        raise UserError(
+            f"found {real.count} real and {generated.count} generated images, which leave {fewest} for a half; "
+            "expected at least 2, or choose --whole"
+        )
+    features = real.features[name], generated.features[name]
+    scores = fidelity_scores(
+        *features, halvings, neighbours=asked.neighbours, resamples=asked.resamples, confidence=CONFIDENCE,
+        seed=asked.seed,
+    )  # fmt: skip
+    if same_classes and len(real.class_names) > 1:
+        scores["per_class"] = per_class_scores(features[0], labels, features[1], halvings, real.class_names)
+    return scores
+
+
+def table(asked: argparse.Namespace, name: str, scores: dict[str, Any]) -> list[str]:
+    """The scores as lines of text."""
+    n_real, n_generated, dimensions = scores["n_real"], scores["n_generated"], scores["dimensions"]
+    lines = [
+        f"real       {asked.real}: {n_real:,} images",
+        f"generated  {asked.generated}: {n_generated:,} images",
+        "",
+        f"{name} of the whole sets: {scores['fd_all']:.6g}",
+    ]
+    if min(n_real, n_generated) < 2 * dimensions:
+        lines.append(f"  biased upwards below {2 * dimensions:,} images a side; look at KID, which is not")
+    if "fd" not in scores:
+        return lines
+
+    width = len(name) + len(" / that of real")
+
+    def row(label: str, value: float | None, floor: float | None, note: str = "") -> str:
+        numbers = ["-" if number is None else f"{number:.4g}" for number in (value, floor)]
+        return f"{label:<{width}}{numbers[0]:>12}{numbers[1]:>12}  {note}".rstrip()
+
+    def between(key: str) -> str:
+        interval = scores[key]
+        return "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+
+    return [
+        *lines,
+        "",
+        f"{scores['n_per_side']:,} against {scores['n_per_side']:,} images, mean of {asked.halvings} halvings",
+        f"{'':<{width}}{'generated':>12}{'real':>12}  {CONFIDENCE:.0%} interval",
+        row(name, scores["fd"], scores["fd_floor"], between("fd_ci")),
+        row(f"{name} / that of real", scores["fd_over_floor"], 1.0, between("fd_over_floor_ci")),
+        row(f"{name} at infinity", scores["fd_infinity"], scores["fd_infinity_floor"]),
+        row("KID", scores["kid"], scores["kid_floor"], "" if scores["kid"] is None else f"+- {scores['kid_se']:.2g}"),
+        *(row(key, scores[key], scores[f"{key}_floor"]) for key in ("precision", "recall", "density", "coverage")),
+    ]
