@@ -36,6 +36,7 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.pipeline
 	python -m benchmarks.training
 	python -m benchmarks.generators
+	python -m benchmarks.scores
 
 # A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
 # constraints.txt everything that they bring in.

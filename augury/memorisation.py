@@ -81,20 +81,36 @@ def _limits(values: list[float], tails: list[float]) -> tuple[float, float]:
 
 
 class CopyCounter:
-    """Counts images whose pixels are exactly those of a training image, or of one flipped left to right."""
+    """Counts images whose pixels are exactly those of a training image, or of one flipped left to right.
+
+    Keeps eight bytes of each training image's hash, twice.
+    """
 
     def __init__(self) -> None:
-        self._exact: set[bytes] = set()
-        self._flipped: set[bytes] = set()
+        self._exact, self._flipped = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+        self._learned: list[tuple[np.ndarray, np.ndarray]] = []
 
     def learn(self, images: ImageSet) -> None:
-        self._exact.update(images.content_hashes())
         flipped = ImageSet(np.ascontiguousarray(images.pixels[:, :, ::-1]), images.labels, images.class_names)
-        self._flipped.update(flipped.content_hashes())
+        self._learned.append((_codes(images), _codes(flipped)))
 
     def count(self, images: ImageSet) -> tuple[int, int]:
         """How many of the images are exact copies, and how many are flipped ones (and not exact ones too)."""
-        hashes = images.content_hashes()
-        exact = [value in self._exact for value in hashes]
-        flipped = [value in self._flipped and not same for value, same in zip(hashes, exact, strict=True)]
-        return sum(exact), sum(flipped)
+        if self._learned:
+            exact, flipped = zip(*self._learned, strict=True)
+            self._exact = np.sort(np.concatenate([self._exact, *exact]))
+            self._flipped = np.sort(np.concatenate([self._flipped, *flipped]))
+            self._learned = []
+        codes = _codes(images)
+        same, mirrored = _among(codes, self._exact), _among(codes, self._flipped)
+        return int(same.sum()), int((mirrored & ~same).sum())
+
+
+def _codes(images: ImageSet) -> np.ndarray:
+    """(N,) uint64: equal for images of equal pixels, and for others hardly ever."""
+    return np.frombuffer(b"".join(digest[:8] for digest in images.content_hashes()), np.uint64)
+
+
+def _among(codes: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether each code is one of those."""
+    return np.searchsorted(ascending, codes, side="right") > np.searchsorted(ascending, codes, side="left")
