@@ -25,7 +25,7 @@ smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a t
 	python -m tests.smoke
 
 test: .venv/installed-dev lint ## Run the tests, lint and types included (set-up included)
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/installed-dev ## Check style and types
 	ruff check

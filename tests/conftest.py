@@ -1,14 +1,12 @@
 """What all tests share."""
 
-import pytest
-import torch
+import os
+
+# Before torch and NumPy are loaded, and for every process that a test starts: tiny tensors gain nothing from threads,
+# and lose much to them beside another test.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # a busy machine is not a bug
 settings.load_profile("patient")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Tiny tensors gain nothing from threads, and lose much to them on a busy machine."""
-    torch.set_num_threads(1)
