@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from augury.plots import signed
+from augury.predictors import DIRECTIONS
 
 OPENINGS = {
     "helps": "Synthetic images helped",
@@ -14,16 +15,19 @@ OPENINGS = {
 }
 # Key of data/scores/<generator>.json -> what the page calls the score, and 1 where higher is better, -1 where lower is.
 SCORES = {
-    "fd_over_floor": ("FD ÷ floor", -1),
-    "fd_infinity": ("FD at infinity", -1),
-    "kid": ("KID", -1),
-    "precision": ("Precision", 1),
-    "recall": ("Recall", 1),
-    "density": ("Density", 1),
-    "coverage": ("Coverage", 1),
-    "memorised_fraction": ("Memorised", -1),
-    "cas": ("CAS", 1),
-    "fid": ("FID", -1),
+    key: (name, DIRECTIONS[key])
+    for key, name in {
+        "fd_over_floor": "FD ÷ floor",
+        "fd_infinity": "FD at infinity",
+        "kid": "KID",
+        "precision": "Precision",
+        "recall": "Recall",
+        "density": "Density",
+        "coverage": "Coverage",
+        "memorised_fraction": "Memorised",
+        "cas": "CAS",
+        "fid": "FID",
+    }.items()
 }
 WORST = 2  # classes named for each generator
 
