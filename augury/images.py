@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from augury.errors import UserError
 from augury.outputs import whole_directory
@@ -83,6 +84,13 @@ class ImageSet:
     def content_hashes(self) -> list[bytes]:
         """A digest of each image's pixels, equal for exact duplicates whatever file they came from."""
         return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in self.pixels]
+
+    def digest(self) -> str:
+        """A hash of all pixels and labels, by which two runs can tell that they had the same images."""
+        whole = hashlib.blake2b(f"{self.pixels.shape}".encode(), digest_size=16)
+        whole.update(self.pixels.tobytes())
+        whole.update(self.labels.tobytes())
+        return whole.hexdigest()
 
     def write(self, directory: Path) -> None:
         """Write Parquet shards 00000-of-00002.parquet, 00001-of-00002.parquet, ... with the images as PNG."""
@@ -218,6 +226,17 @@ def decode_image(data: bytes) -> np.ndarray:
 def to_network(pixels: np.ndarray) -> torch.Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_backbone(pixels: np.ndarray, resolution: int | None, device: torch.device) -> torch.Tensor:
+    """What a classifier's backbone takes: (N, H, W, C) uint8 -> (N, 3, R, R) float32 in [-1, 1], channels last.
+
+    Resized bilinearly with antialiasing (resolution None: left as they are); gray is repeated over three channels.
+    """
+    batch = to_network(pixels).to(device)
+    if resolution is not None:
+        batch = F.interpolate(batch, size=(resolution, resolution), mode="bilinear", antialias=True)
+    return batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def from_network(images: torch.Tensor) -> np.ndarray:

@@ -1,16 +1,15 @@
 """params.yaml as frozen, typed sections. An unknown, missing or mistyped key is an error that says what is allowed."""
 
-import dataclasses
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from augury.errors import UserError
+from augury.explanations import explain, unknown
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -36,6 +35,7 @@ class Prepare(Section):
     validation_fraction: Fraction
     test_fraction: Fraction
     imbalance_ratio: Annotated[float, Field(ge=1)] | None
+    held_back: Annotated[float, Field(ge=0)]
     unreadable: Literal["stop", "skip"]
 
     @model_validator(mode="after")
@@ -54,12 +54,12 @@ class Prepare(Section):
 
 class Transform(Section):
     name: str
-    kwargs: dict[str, Any]
+    kwargs: dict[str, Any] = {}
 
 
 class Augment(Section):
     copies: PositiveInt
-    transforms: Annotated[list[Transform], Field(min_length=1)]
+    policies: Annotated[dict[Name, Annotated[list[Transform], Field(min_length=1)]], Field(min_length=1)]
 
 
 class Training(Section):
@@ -143,21 +143,58 @@ class Head(Section):
     l2_penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
 
 
+class FineTune(Section):
+    """Training of the backbone's own weights, for the modes partial, full and scratch.
+
+    weight_decays: the one with the best validation likelihood is used. layer_decay: learning rate of a stage, as a
+    share of that of the stage after it. warmup, unfreezing: shares of the steps in which the learning rate rises, and
+    in which stages begin to learn one after the other, the last first. trained_stages: those that `partial` trains.
+    evaluations: how often the network is tried on validation; the best of these is used.
+    """
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decays: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    unfreezing: Annotated[float, Field(ge=0, lt=1)]
+    trained_stages: PositiveInt
+    evaluations: PositiveInt
+
+
+class Mix(Section):
+    """MixUp and CutMix: mixing weights from Beta(alpha, alpha), mixed images per image of the arm's training set."""
+
+    alpha: PositiveFloat
+    copies: PositiveInt
+
+
 class Arm(Section):
     """How an arm builds its training set.
 
-    synthetic: generator -> synthetic images per real training image, also where the real ones are left out.
+    more_real: images held back by `prepare`, per real training image. augment: policies of `augment` whose copies are
+    added. synthetic: generator -> synthetic images per real training image, also where the real ones are left out.
+    mix: images mixed of all these are added. balance: against unequal classes, draw rare ones more often or weigh
+    their loss more.
     """
 
     real: bool = True
-    classic: bool = False
+    more_real: Annotated[float, Field(ge=0)] = 0.0
+    augment: list[Name] = []
     synthetic: dict[Name, PositiveFloat] = {}
+    mix: Literal["mixup", "cutmix"] | None = None
+    balance: Literal["oversample", "class_weights"] | None = None
 
 
 class Classify(Section):
+    mode: Literal["head", "partial", "full", "scratch"]
     backbone: str
-    resolution: Annotated[int, Field(ge=32)]
+    pretrained: bool
+    resolution: Annotated[int, Field(ge=28)]
     head: Head
+    finetune: FineTune
+    mix: Mix
     seeds: Annotated[list[Seed], Field(min_length=2)]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
 
@@ -170,12 +207,16 @@ class Compare(Section):
 
 class Report(Section):
     progress_grids: PositiveInt
+    price_per_second: PositiveFloat | None
+    price_per_label: PositiveFloat | None
+    currency: Annotated[str, Field(min_length=1, max_length=8)]
 
 
 class Params(Section):
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
+    log: Literal["none", "tensorboard"]
     prepare: Prepare
     augment: Augment
     train_gan: dict[Name, GanTraining]
@@ -190,36 +231,42 @@ class Params(Section):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         trained = [*self.train_gan, "vae", "diffusion"]
-        for generator in self.sample.generators:
-            if generator not in trained:
-                raise ValueError(_unknown("sample.generators", generator, trained))
         for generator, drawing in self.sample.generators.items():
+            if generator not in trained:
+                raise ValueError(unknown("sample.generators", generator, trained))
             if drawing.strategy is not None and generator != "vae":
                 raise ValueError(f"sample.generators.{generator}.strategy: for vae alone")
-        for arm, recipe in self.classify.arms.items():
-            if not (recipe.real or recipe.classic or recipe.synthetic):
-                raise ValueError(f"classify.arms.{arm}: nothing to train on; choose from real, classic, synthetic")
-            for generator in recipe.synthetic:
-                if generator not in self.sample.generators:
-                    raise ValueError(_unknown(f"classify.arms.{arm}.synthetic", generator, self.sample.generators))
-                self._enough_is_sampled(f"classify.arms.{arm}.synthetic.{generator}", recipe.synthetic[generator])
+        for policy in self.augment.policies:
+            if policy in (*trained, "real", "more_real", "mixed", "reconstructions"):
+                raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
+        for name, arm in self.classify.arms.items():
+            self._check_arm(f"classify.arms.{name}", arm)
         if self.compare.baseline not in self.classify.arms:
-            raise ValueError(_unknown("compare.baseline", self.compare.baseline, self.classify.arms))
+            raise ValueError(unknown("compare.baseline", self.compare.baseline, self.classify.arms))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self
 
-    def _enough_is_sampled(self, key: str, ratio: float) -> None:
-        """Say before hours of training, rather than after, that an arm asks for more than `sample` draws."""
+    def _check_arm(self, key: str, arm: Arm) -> None:
+        """Say before hours of training, rather than after, what an arm cannot have."""
+        if not (arm.real or arm.more_real or arm.augment or arm.synthetic):
+            raise ValueError(f"{key}: nothing to train on; choose from real, more_real, augment, synthetic")
+        policies, generators = self.augment.policies, self.sample.generators
+        for part, names, there in (("augment", arm.augment, policies), ("synthetic", arm.synthetic, generators)):
+            if strangers := [name for name in names if name not in there]:
+                raise ValueError(unknown(f"{key}.{part}", strangers[0], there))
+        if arm.more_real > self.prepare.held_back:
+            raise ValueError(
+                f"{key}.more_real: {arm.more_real:g} asked for, prepare.held_back is {self.prepare.held_back:g}"
+            )
         labels = self.prepare.labels_per_class
         if labels is None or self.prepare.imbalance_ratio is not None:
             return  # how many training images a class has is known only to `prepare`
-        needed = round(ratio * labels * (1 - self.prepare.validation_fraction))
-        if needed > self.sample.per_class:
-            raise ValueError(
-                f"{key}: {ratio:g} per training image are {needed} a class, but sample.per_class is "
-                f"{self.sample.per_class}"
-            )
+        for generator, ratio in arm.synthetic.items():
+            needed = round(ratio * labels * (1 - self.prepare.validation_fraction))
+            if needed > (most := self.sample.per_class):
+                asked = f"{ratio:g} per training image are {needed} a class"
+                raise ValueError(f"{key}.synthetic.{generator}: {asked}, but sample.per_class is {most}")
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
@@ -238,7 +285,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(_explain(error, Params)) from error
+        raise UserError(explain(error, Params)) from error
 
 
 def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Config:
@@ -250,43 +297,4 @@ def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Co
         # By way of JSON: in strict mode pydantic takes a dataclass from JSON, but not from a Python mapping.
         return TypeAdapter(config).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
     except ValidationError as error:
-        raise UserError(_explain(error, config, prefix=key)) from error
-
-
-def _explain(error: ValidationError, model: type, prefix: str = "") -> str:
-    """One line per problem: the key's path, what it holds, what is allowed."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        key = ".".join(map(str, [*filter(None, [prefix]), *problem["loc"]]))
-        message = problem["msg"][0].lower() + problem["msg"][1:]
-        match problem["type"]:
-            case "extra_forbidden" | "unexpected_keyword_argument":
-                lines.append(f"{key}: unknown key; choose from {', '.join(_keys_at(model, problem['loc'][:-1]))}")
-            case "missing":
-                lines.append(f"{key}: missing")
-            case "literal_error":
-                allowed = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-                lines.append(f"{key}: unknown {problem['input']!r}; choose from {allowed}")
-            case "value_error":  # raised by a validator of this file, which words it in full
-                section = f"{key}." if key else ""
-                lines.append(f"{section}{problem['ctx']['error']}")
-            case _:
-                lines.append(f"{key}: {problem['input']!r}: {message}")
-    return "\n".join(lines)
-
-
-def _keys_at(model: type, location: tuple[int | str, ...]) -> list[str]:
-    """The keys that `model` allows at `location`."""
-    annotation: Any = model
-    for part in location:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            annotation = annotation.model_fields[str(part)].annotation
-        else:  # a list or a mapping: the type of its values
-            annotation = get_args(annotation)[-1]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(annotation.model_fields)
-    return [field.name for field in dataclasses.fields(annotation)]
-
-
-def _unknown(key: str, value: object, allowed: Iterable[str]) -> str:
-    return f"{key}: unknown {value!r}; choose from {', '.join(allowed)}"
+        raise UserError(explain(error, config, prefix=key)) from error

@@ -15,14 +15,17 @@ LISTED_CLASSES = 20  # at most, in an error message
 
 @dataclass(frozen=True)
 class Splits:
-    """Three sets without an image in common, not even an exact copy under another name.
+    """Sets without an image in common between them and validation or test, not even an exact copy under another name.
 
+    held_back: more images of the pool, for those who ask what more labels would have been worth. Empty where the
+    budget takes the whole pool.
     duplicates_removed: for "test" and "validation", the images left out because that split has the same pixels.
     """
 
     train: ImageSet
     validation: ImageSet
     test: ImageSet
+    held_back: ImageSet
     duplicates_removed: dict[str, int]
 
 
@@ -31,7 +34,8 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
 
     The pool is shuffled once per seed, and every class is taken from the front. Whether a place in that order is
     for validation depends on the place alone. So a larger budget keeps the images of a smaller one, each on its
-    side, and adds to them (but a train image leaves when its exact copy joins the validation split).
+    side, and adds to them (but a train image leaves when its exact copy joins the validation split). The images held
+    back are the next ones in that order.
 
     pool: images to draw from. test, validation: the source's own splits, or None. All have an `index` column.
     Each result is in the order of `index`. Raises UserError where a class has too few images.
@@ -64,18 +68,21 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
     pool, removed_for_validation = _without_copies(pool, validation)
     if not budgeted:
         _require(np.ones_like(held), pool.counts(), pool.class_names, prepare, "left to train on")
-        train = pool
+        counts = np.array(pool.counts())
     elif own_validation:
         _require(budgets - held, pool.counts(), pool.class_names, prepare, "left to train on")
-        train = _front(pool, budgets - held)
+        counts = budgets - held
     else:
         available = np.add(pool.counts(), validation.counts())
         _require(budgets, available, pool.class_names, prepare, "left after the test split")
-        train = _front(pool, budgets - held)
+        counts = budgets - held
+    train, rest = _cut(pool, places_of(pool.labels) < counts[pool.labels])
+    held_back = _front(rest, np.rint(prepare.held_back * counts).astype(np.int64))
     return Splits(
         _in_order(train),
         _in_order(validation),
         _in_order(test),
+        _in_order(held_back),
         {"test": removed_for_test, "validation": removed_for_validation},
     )
 

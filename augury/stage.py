@@ -15,22 +15,28 @@ from augury.outputs import write_json
 COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked outputs must not
 
 
-def run(name: str, main: Callable[[params.Params], None]) -> None:
+def run(name: str, main: Callable[[params.Params], int | None]) -> None:
     """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
 
-    name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan".
+    name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan". main: returns how many images it went through, for
+    the cost ledger, or None where that means nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.perf_counter()
     try:
-        main(params.load())
+        images = main(params.load())
         if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
             return
         seconds = time.perf_counter() - started
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         write_json(
             COSTS / f"{name}.json",
-            {"stage": name, "seconds": round(seconds, 2), "peak_memory_mib": round(peak_kib / 1024)},
+            {
+                "stage": name,
+                "seconds": round(seconds, 2),
+                "images": images,
+                "peak_memory_mib": round(peak_kib / 1024),
+            },
         )
     except (UserError, OSError) as error:
         for line in str(error).splitlines():

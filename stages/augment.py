@@ -1,9 +1,12 @@
-"""Augmented copies of the real training images by an albumentations pipeline: `python -m stages.augment`."""
+"""Augmented copies of the real training images by one policy: `python -m stages.augment classic`."""
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from augury.errors import UserError
 from augury.figures import class_grid, write_png
 from augury.images import ImageSet
 from augury.params import Params
@@ -11,14 +14,20 @@ from augury.stage import run
 from augury.transforms import augment, compose
 
 
-def main(params: Params) -> None:
-    pipeline = compose([(transform.name, transform.kwargs) for transform in params.augment.transforms])
-    images = augment(ImageSet.read(Path("data/splits/train")), pipeline, params.augment.copies, params.seed)
-    images.write(Path("data/classic"))
-    # The copies of one image side by side show what the pipeline does to it.
+def main(params: Params, policy: str) -> int:
+    """The number of copies made."""
+    policies = params.augment.policies
+    if policy not in policies:
+        raise UserError(f"augment.policies: unknown {policy!r}; choose from {', '.join(policies)}")
+    transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
+    pipeline = compose(transforms, f"augment.policies.{policy}")
+    images = augment(ImageSet.read(Path("data/splits/train")), pipeline, params.augment.copies, params.seed, policy)
+    images.write(Path("data/augmented") / policy)
+    # The copies of one image side by side show what the policy does to it.
     neighbours = np.lexsort((images.provenance["copy"], images.provenance["index"]))
-    write_png(Path("data/previews/classic.png"), class_grid(images.select(neighbours)))
+    write_png(Path("data/previews") / f"{policy}.png", class_grid(images.select(neighbours)))
+    return len(images)
 
 
 if __name__ == "__main__":
-    run("augment", main)
+    run(f"augment@{sys.argv[1]}", partial(main, policy=sys.argv[1]))

@@ -1,7 +1,7 @@
 """Read the labelled images, split them, and write the splits.
 
 Reads: the source that params.yaml names.
-Writes: data/splits/{train,validation,test}/ (Parquet), data/splits/summary.json, data/previews/real.png.
+Writes: data/splits/{train,validation,test,held_back}/ (Parquet), data/splits/summary.json, data/previews/real.png.
 """
 
 import dataclasses
@@ -24,17 +24,25 @@ PREVIEW = Path("data/previews/real.png")
 log = logging.getLogger(__name__)
 
 
-def main(params: Params) -> None:
-    """Raises UserError where the source cannot be had or has too few images."""
+def main(params: Params) -> int:
+    """The number of images of the source. Raises UserError where the source cannot be had or has too few images."""
     prepare = params.prepare
     raw = SOURCES[prepare.source](prepare)
     log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
 
     splits = split(raw.pool, raw.test, raw.validation, prepare=prepare, seed=params.seed)
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    parts = {
+        "train": splits.train,
+        "validation": splits.validation,
+        "test": splits.test,
+        "held_back": splits.held_back,
+    }
     for name, images in parts.items():
         with_provenance(images, name, params.seed).write(SPLITS / name)
         log.info("%s: %d images, %s per class", name, len(images), _span(images.counts()))
+    wanted = int(np.rint(prepare.held_back * np.array(splits.train.counts())).sum())
+    if len(splits.held_back) < wanted:
+        log.warning("prepare.held_back: %d images asked for, %d are left", wanted, len(splits.held_back))
     for name, count in splits.duplicates_removed.items():
         log.info("left out as exact copies of %s images: %d", name, count)
 
@@ -46,11 +54,13 @@ def main(params: Params) -> None:
             "channels": splits.train.channels,
             "class_names": list(splits.train.class_names),
             **{name: images.counts() for name, images in parts.items()},
+            "digests": {name: images.digest() for name, images in parts.items()},
             "duplicates_removed": splits.duplicates_removed,
             "unreadable_skipped": list(raw.unreadable),
         },
     )
     write_png(PREVIEW, class_grid(splits.train))
+    return len(raw.pool) + sum(len(images) for images in (raw.test, raw.validation) if images is not None)
 
 
 def with_provenance(images: ImageSet, origin: str, seed: int) -> ImageSet:

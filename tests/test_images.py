@@ -313,3 +313,26 @@ def test_values_outside_the_range_are_clamped() -> None:
     tensor = torch.tensor([-9.0, -1.001, 1.001, 9.0]).reshape(1, 1, 2, 2)
     assert from_network(tensor).ravel().tolist() == [0, 0, 255, 255]
     assert from_network(tensor.bfloat16().requires_grad_()).dtype == np.uint8
+
+
+def test_a_backbone_sees_three_channels_of_the_size_asked_for() -> None:
+    pixels = image_set(4).pixels
+    batch = images.to_backbone(pixels, 9, torch.device("cpu"))
+    assert (tuple(batch.shape), batch.dtype) == ((4, 3, 9, 9), torch.float32)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch[:, 0], batch[:, 2])
+    as_it_is = images.to_backbone(pixels, None, torch.device("cpu"))
+    assert torch.equal(as_it_is[:, :1], to_network(pixels))
+    assert torch.equal(as_it_is, images.to_backbone(pixels, 6, torch.device("cpu")))
+
+
+def test_a_digest_tells_pixels_labels_and_order_and_nothing_else() -> None:
+    given = image_set()
+    assert given.digest() == ImageSet(given.pixels.copy(), given.labels, NAMES).digest()
+    others = [
+        given.select(np.arange(7)[::-1]),
+        given.select(np.arange(6)),
+        ImageSet(given.pixels, given.labels[::-1].copy(), NAMES),
+        ImageSet(given.pixels ^ 1, given.labels, NAMES),
+    ]
+    assert len({given.digest(), *(other.digest() for other in others)}) == 5

@@ -18,7 +18,7 @@ from models.vae import VAE
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 ABSENT = object()
-SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device", "launch")]
+SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device", "launch", "log")]
 
 
 def shipped() -> dict[str, Any]:
@@ -71,7 +71,7 @@ UNKNOWN_KEYS = {
     "prepear": SECTIONS,
     "prepare.images_size": ["source", "image_size", "unreadable"],
     "classify.head.step": ["steps", "batch_size", "learning_rate", "l2_penalties"],
-    "augment.transforms.0.args": ["name", "kwargs"],
+    "augment.policies.classic.0.args": ["name", "kwargs"],
     "train_gan.dcgan.kl_weight": ["network", "total_kimg", "adam_betas", "diffaugment"],
     "train_gan.stylegan.r1_weight": ["r1_gamma", "r1_every", "path_length_weight", "ada_target", "objective"],
     "train_gan.dcgan.grid_every_kimg": ["snapshot_every_kimg"],
@@ -81,7 +81,7 @@ UNKNOWN_KEYS = {
     "score.inception_weights": ["extractors", "halvings", "resamples", "neighbours", "most_images"],
     "score.extractors.inception.path": ["weights", "resolution"],
     "sample.generators.vae.truncation": ["spread", "strategy"],
-    "classify.arms.none.clasic": ["real", "classic", "synthetic"],
+    "classify.arms.none.augmnet": ["real", "more_real", "augment", "synthetic", "mix", "balance"],
 }
 
 
@@ -101,7 +101,7 @@ def test_an_unknown_key_is_named_with_those_allowed_beside_it(tmp_path: Path, ke
         "report",
         "prepare.source",
         "classify.head.steps",
-        "augment.transforms.1.kwargs",
+        "augment.policies.classic.1.name",
         "train_vae.kl_weight",
         "train_diffusion.total_kimg",
         "train_gan.dcgan.objective",
@@ -126,9 +126,9 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("train_vae.learning_rate", "0.001", "valid number"),
         ("train_vae.kl_weight", True, "valid number"),
         ("prepare.folder", 3, "valid string"),
-        ("classify.arms.classic.classic", 1, "valid boolean"),
+        ("classify.arms.classic.augment", True, "valid list"),
         ("classify.arms.classic+vae.synthetic.vae", "1.0", "valid number"),
-        ("augment.transforms", {"name": "HorizontalFlip"}, "valid list"),
+        ("augment.policies.classic", {"name": "HorizontalFlip"}, "valid list"),
         ("train_vae.network", [32], "valid dictionary"),
         ("prepare", None, "valid dictionary"),
         ("launch", 4, "valid string"),
@@ -155,7 +155,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("prepare.test_fraction", 1.0, "less than 1"),
         ("prepare.imbalance_ratio", 0.5, "greater than or equal to 1"),
         ("augment.copies", 0, "greater than 0"),
-        ("augment.transforms", [], "at least 1 item"),
+        ("augment.policies.classic", [], "at least 1 item"),
         ("train_gan.dcgan.adam_betas", [0.5], "at least 2 items"),
         ("train_gan.dcgan.adam_betas.1", 1.0, "less than 1"),
         ("train_vae.warmup_kimg", -0.1, "greater than or equal to 0"),
@@ -263,8 +263,11 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
             "unknown 'stylgan'; choose from dcgan, stylegan, vae",
         ),
         (
-            {"sample.generators": {"dcgan": {}, "stylegan": {}, "diffusion": {}}},
-            "classify.arms.classic+vae.synthetic",
+            {
+                "sample.generators": {"dcgan": {}, "stylegan": {}, "diffusion": {}},
+                "classify.arms.classic+vae": {},
+            },
+            "classify.arms.classic+all.synthetic",
             "unknown 'vae'; choose from dcgan, diffusion, stylegan",
         ),
         (
@@ -279,8 +282,19 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         (
             {"classify.arms.nil": {"real": False}},
             "classify.arms.nil",
-            "nothing to train on; choose from real, classic, synthetic",
+            "nothing to train on; choose from real, more_real, augment, synthetic",
         ),
+        (
+            {"prepare.held_back": 0.5},
+            "classify.arms.classic+more_real.more_real",
+            "1 asked for, prepare.held_back is 0.5",
+        ),
+        (
+            {"classify.arms.nil": {"augment": ["clasic"]}},
+            "classify.arms.nil.augment",
+            "unknown 'clasic'; choose from classic",
+        ),
+        ({"augment.policies.mixed": [{"name": "HorizontalFlip"}]}, "augment.policies.mixed", "taken"),
         ({"classify.arms.nil": {"real": False, "synthetic": {}}}, "classify.arms.nil", "nothing to train on"),
     ],
 )
@@ -351,13 +365,18 @@ def test_a_filter_can_be_switched_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", [{"classic": True}, {"synthetic": {"vae": 1.0}}, {"classic": True, "synthetic": {"dcgan": 0.5, "vae": 1}}]
+    "recipe",
+    [
+        {"augment": ["classic"]},
+        {"synthetic": {"vae": 1.0}},
+        {"augment": ["classic"], "synthetic": {"dcgan": 0.5, "vae": 1}},
+    ],
 )
 def test_an_arm_may_leave_the_real_images_out(tmp_path: Path, recipe: dict[str, object]) -> None:
     loaded = load_changed(tmp_path, {"classify.arms.apart": {"real": False, **recipe}}).classify.arms
     assert not loaded["apart"].real
     assert loaded["apart"].model_dump(exclude_unset=True) == {"real": False, **recipe}
-    assert loaded["none"] == Arm(real=True, classic=False, synthetic={})
+    assert loaded["none"] == Arm(real=True, more_real=0, augment=[], synthetic={}, mix=None, balance=None)
     much: dict[str, object] = {"classify.arms.apart": {"real": False, "synthetic": {"vae": 9.0}}}
     [line] = faults(tmp_path, much)
     assert line.startswith("classify.arms.apart.synthetic.vae: 9 per training image are 720 a class")
@@ -406,7 +425,7 @@ def test_faults_of_different_kinds_are_all_told_at_once(tmp_path: Path) -> None:
         "device": "gpu",
         "prepare.image_size": 30,
         "prepare.test_fraction": ABSENT,
-        "augment.transforms.2.name": 7,
+        "augment.policies.classic.2.name": 7,
         "train_vae.kl_wieght": 1.0,
         "compare.confidence": 95,
     }
@@ -433,9 +452,9 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (b"seed: 0\n---\nseed: 1\n", "not valid YAML"),
         (b"seed: !!python/object:os.system {}", "not valid YAML"),
         ("folder: Stylé".encode("latin-1"), "not valid YAML"),
-        (b"", "expected the keys seed, device, launch, prepare"),
-        (b"- seed\n- device\n", "expected the keys seed, device, launch, prepare"),
-        (b"seed", "expected the keys seed, device, launch, prepare"),
+        (b"", "expected the keys seed, device, launch, log, prepare"),
+        (b"- seed\n- device\n", "expected the keys seed, device, launch, log, prepare"),
+        (b"seed", "expected the keys seed, device, launch, log, prepare"),
     ],
 )
 def test_a_file_that_is_no_mapping_of_keys_is_named_in_one_line(tmp_path: Path, text: bytes, told: str) -> None:

@@ -15,13 +15,16 @@ from augury.params import Params
 from stages import prepare
 
 PARAMS = params.load(Path(__file__).parent.parent / "params.yaml")
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "held_back")
 
 
 def settings(seed: int = 5, **changes: Any) -> Params:
     content = PARAMS.model_dump()
-    section = {**content["prepare"], "source": "imagefolder", "image_size": 8, "labels_per_class": 10, **changes}
-    return Params.model_validate({**content, "seed": seed, "prepare": section})
+    section = {**content["prepare"], "source": "imagefolder", "image_size": 8, "labels_per_class": 10}
+    section |= {"held_back": 0.5, **changes}
+    arms: dict[str, Any] = {"none": {}}  # whatever is held back
+    classify = {**content["classify"], "arms": arms}
+    return Params.model_validate({**content, "seed": seed, "prepare": section, "classify": classify})
 
 
 @pytest.fixture
@@ -54,6 +57,8 @@ def test_files_and_summary(folder: Path) -> None:
         "train": [8, 8],
         "validation": [2, 2],
         "test": [4, 6],
+        "held_back": [4, 4],
+        "digests": {name: images.digest() for name, images in splits.items()},
         "duplicates_removed": {"test": 0, "validation": 0},
         "unreadable_skipped": [],
     }
@@ -67,7 +72,7 @@ def test_files_and_summary(folder: Path) -> None:
         for pixels, row in zip(images.pixels, images.provenance["index"], strict=True):
             path = folder / ("cat" if row < 20 else "dog") / f"{row if row < 20 else row - 20:02d}.png"
             np.testing.assert_array_equal(pixels[..., 0], np.asarray(Image.open(path)))
-    assert len(set(rows)) == len(rows) == 30
+    assert len(set(rows)) == len(rows) == 38
     with Image.open("data/previews/real.png") as preview:
         assert preview.mode == "L"
         assert preview.width > preview.height  # ten places a row, two rows
@@ -81,7 +86,7 @@ def test_a_second_run_writes_the_same_bytes(folder: Path) -> None:
     first = content()
     prepare.main(settings())
     assert content() == first
-    assert len(first) == 5
+    assert len(first) == 6
     prepare.main(settings(seed=6))
     assert content() != first
 
@@ -148,3 +153,16 @@ def test_digits_with_a_long_tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     labels = [train + held for train, held in zip(summary["train"], summary["validation"], strict=True)]
     assert labels == [100, 65, 42, 27, 18, 11, 7, 5, 3, 2]
     assert sum(summary["test"]) == 359
+
+
+@pytest.mark.parametrize("changes", [{"held_back": 0.0}, {"labels_per_class": None}])
+def test_nothing_held_back_is_an_empty_set(
+    folder: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    prepare.main(settings(**changes))
+    splits, summary = read()
+    assert splits["held_back"].counts() == summary["held_back"] == [0, 0]
+    assert splits["held_back"].class_names == ("cat", "dog")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    expected = ["prepare.held_back: 16 images asked for, 0 are left"] if "labels_per_class" in changes else []
+    assert warnings == expected

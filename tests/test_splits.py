@@ -267,3 +267,23 @@ def test_sides_never_meet_and_counts_are_as_asked(
         assert splits.test.counts() == [max(1, round(n * test_fraction)) for n in pool.counts()]
     else:
         assert len(splits.test) == len(test)
+
+
+def test_held_back_images_are_more_of_the_pool_in_the_proportions_of_train() -> None:
+    pool = image_set([260, 120, 80])
+    budget: dict[str, Any] = {"labels_per_class": 100, "imbalance_ratio": 100.0}
+    none, half, all_ = (draw(pool, **budget, held_back=share) for share in (0.0, 0.5, 1.0))
+    assert half.train.counts() == [80, 8, 1]
+    assert (half.held_back.counts(), all_.held_back.counts()) == ([40, 4, 0], [80, 8, 1])
+    assert numbers(half.held_back) < numbers(all_.held_back)
+    for splits in (none, half):
+        for name in ("train", "validation", "test"):
+            assert numbers(getattr(splits, name)) == numbers(getattr(all_, name))
+    sides = [numbers(getattr(all_, name)) for name in ("train", "validation", "test", "held_back")]
+    assert len(set.union(*sides)) == sum(map(len, sides))
+
+
+@pytest.mark.parametrize("changes", [{"held_back": 0.0}, {"labels_per_class": None}])
+def test_where_nothing_is_held_back_the_set_is_empty(changes: dict[str, Any]) -> None:
+    splits = draw(image_set([100, 50]), **({"labels_per_class": 20} | changes))
+    assert splits.held_back.counts() == [0, 0]

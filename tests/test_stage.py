@@ -39,7 +39,7 @@ def test_a_stage_that_ends_well_enters_its_costs_in_the_ledger(folder: Path) -> 
     done = run_process(folder, "block = bytearray(200 * 2**20)", "assert params.prepare.image_size > 0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     costs = json.loads((folder / "data/costs/demo@one.json").read_text())
-    assert list(costs) == ["stage", "seconds", "peak_memory_mib"]
+    assert list(costs) == ["stage", "seconds", "images", "peak_memory_mib"]
     assert costs["stage"] == "demo@one"
     assert 0 <= costs["seconds"] < 60
     # A process starts with the peak of the one that started it, so the limit only tells MiB from KiB.
