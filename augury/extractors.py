@@ -17,10 +17,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torchvision.models.inception import BasicConv2d
 
+from augury.backbones import cached_download
 from augury.downloads import socket_timeout
 from augury.errors import UserError
 from augury.features import Extractor, Forward, efficientnet_lite0
-from augury.outputs import whole_file
 from augury.params import FeatureExtractor
 
 log = logging.getLogger(__name__)
@@ -89,18 +89,10 @@ def _inception(settings: FeatureExtractor) -> Extractor:
 
 def find_inception_weights() -> Path:
     """pytorch-fid's weights file, from torch's cache or downloaded into it. Raises WeightsUnavailableError."""
-    url = pytorch_fid.inception.FID_WEIGHTS_URL
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if cached.is_file():
-        return cached
     try:
-        with socket_timeout(PATIENCE), whole_file(cached) as partial_file:
-            # The published file name ends in the first digits of the file's SHA-256.
-            torch.hub.download_url_to_file(url, str(partial_file), hash_prefix=cached.stem.rpartition("-")[2])
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", error)  # urllib wraps the cause
-        raise WeightsUnavailableError(f"weights not in torch's cache, and their download failed ({reason})") from error
-    return cached
+        return cached_download(pytorch_fid.inception.FID_WEIGHTS_URL)
+    except OSError as error:
+        raise WeightsUnavailableError(str(error)) from error
 
 
 def _load_inception(weights: Path, device: torch.device) -> Forward:

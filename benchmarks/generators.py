@@ -50,7 +50,8 @@ def main() -> None:
     pool = SOURCES["fashion_mnist"](settings.prepare).pool
     near, far = fresh_halves(pool, [train, validation])
     distances = efficientnet_lite0(settings.score.extractors["efficientnet_lite0"].resolution or 64)
-    levels = backbone_levels(settings.classify.backbone, settings.classify.resolution)
+    classify = settings.classify
+    levels = backbone_levels(classify.backbone, classify.resolution, classify.pretrained)
     real = distances(near, device)
     floor = frechet_distance(distances(far, device), real)
     train_levels = levels(train, device)

@@ -47,7 +47,7 @@ def main() -> None:
         print(f"dvc repro --force: {seconds / 60:.1f} min, dvc.lock {'byte-identical' if same else 'DIFFERS'}")
 
         results = json.loads((checkout / "data/metrics.json").read_text())
-        for arm, metrics in results.items():
+        for arm, metrics in results["arms"].items():
             print(f"  accuracy {arm:16} {100 * metrics['accuracy']:.2f}%")
 
 

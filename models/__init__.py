@@ -1,10 +1,13 @@
 """Networks and objectives, by the names that params.yaml uses."""
 
+from functools import partial
 from typing import Any
 
-from models.classifiers import EfficientNetLite0
+from models.backbone import Architecture, Backbone
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
+from models.imagenet import IMAGENET
+from models.small import lenet5, small_cnn
 from models.stylegan import StyleGAN
 from models.vae import VAE
 
@@ -18,4 +21,8 @@ GENERATORS: dict[str, type[Any]] = {
     "diffusion": Diffusion,
 }
 
-CLASSIFIERS: dict[str, type[Any]] = {"efficientnet_lite0": EfficientNetLite0}
+CLASSIFIERS: dict[str, Architecture] = {
+    **IMAGENET,  # efficientnet_lite0, alexnet, vgg16, resnet18 to 152, efficientnet_b0 to b7, convnext_tiny to large
+    "lenet5": Architecture(lenet5, partial(Backbone, width=84, smallest=32)),
+    "small_cnn": Architecture(small_cnn, partial(Backbone, width=256, smallest=8)),
+}

@@ -1,123 +1,134 @@
 """Train and test the classifier on one arm's training set, on every seed: `python -m stages.classify classic+dcgan`.
 
-This is the only stage that opens the test split, once per arm and seed, after everything has been chosen on validation.
+This is the only stage that opens the test split. Everything is chosen on validation; each seed's classifier is then
+tried on the test images once.
 All arms take the same optimiser steps at the same batch size; a seed gives each arm the same initialisation.
 """
 
-import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
+from augury.backbones import check_resolution, load_backbone
 from augury.errors import UserError
 from augury.features import backbone_levels
+from augury.finetuning import fine_tune, predict
 from augury.heads import fit_head
-from augury.images import ImageSet, places_of
+from augury.images import ImageSet
 from augury.outputs import whole_directory, write_json
-from augury.params import Arm, Head, Params
+from augury.params import Params
 from augury.seeding import seeded
+from augury.side_by_side import in_processes, in_threads
 from augury.stage import run
 from augury.statistics import classification_metrics
 from augury.training import choose_device
+from augury.training_set import TrainingSet, training_set
+
+SPLITS = Path("data/splits")
+
+# (probabilities (N, K) of the test images, what was chosen on validation) per seed
+Outcome = tuple[np.ndarray, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Features:
-    """One image set as the head sees it: values (N, D) float32, labels (N,) int64, both on the device."""
-
-    values: torch.Tensor
-    labels: torch.Tensor
-
-
-def choose_synthetic(images: ImageSet, count: int, generator: str) -> ImageSet:
-    """The first images of each class, `count` in all, balanced over the classes; fewer where the filter left fewer."""
-    classes = len(images.class_names)
-    # Whole rounds of all classes, then the first classes of one more.
-    quota = count // classes + (np.arange(classes) < count % classes)
-    chosen = images.select(places_of(images.labels) < quota[images.labels])
-    if len(chosen) < count:
-        logging.warning("classify: %d images of %s asked for, %d there", count, generator, len(chosen))
-    return chosen
-
-
-def training_sets(recipe: Arm, real: ImageSet) -> Mapping[str, ImageSet]:
-    """The image sets that an arm trains on, by where they come from."""
-    sets = {"real": real} if recipe.real else {}
-    if recipe.classic:
-        sets["classic"] = ImageSet.read(Path("data/classic"))
-    for generator, ratio in recipe.synthetic.items():
-        synthetic = ImageSet.read(Path("data/synthetic") / generator)
-        sets[generator] = choose_synthetic(synthetic, round(ratio * len(real)), generator)
-    return sets
-
-
-def train_and_test(train: Features, validation: Features, test: Features, classes: int, head: Head, seed: int) -> dict:
-    """One seed of one arm: heads over the L2 penalties, the best validation likelihood, then the test split once."""
-    chosen = fit_head(
-        train.values,
-        train.labels,
-        validation.values,
-        validation.labels,
-        classes,
-        l2_penalties=head.l2_penalties,
-        steps=head.steps,
-        batch_size=head.batch_size,
-        learning_rate=head.learning_rate,
-        generator=seeded(seed, "head"),
-    )
-    probabilities = chosen(test.values).softmax(dim=1)
-    return {
-        **classification_metrics(probabilities.cpu().numpy(), test.labels.cpu().numpy()),
-        "l2_penalty": chosen.l2_penalty,
-        "validation_accuracy": chosen.validation_accuracy,
-        "validation_nll": chosen.validation_nll,
-    }
-
-
-def main(params: Params, arm: str) -> None:
+def main(params: Params, arm: str) -> int:
+    """The number of images that the arm learned from and was tried on."""
     classify = params.classify
     if arm not in classify.arms:
         raise UserError(f"classify.arms: unknown {arm!r}; choose from {', '.join(classify.arms)}")
-    device = choose_device(params.device)
-    extractor = backbone_levels(classify.backbone, classify.resolution)
-    real = ImageSet.read(Path("data/splits/train"))
-    sets = training_sets(classify.arms[arm], real)
-    if not any(len(images) for images in sets.values()):
-        raise UserError(f"classify.arms.{arm}: no training image; ask for more synthetic ones per real one")
-
-    # The head sees features standardised by the real training images, the same scale for every arm.
-    real_features = extractor(real, device)
-    mean, deviation = real_features.mean(axis=0), real_features.std(axis=0) + 1e-3
-
-    def standardised(*image_sets: ImageSet) -> Features:
-        values = np.concatenate([(extractor(images, device) - mean) / deviation for images in image_sets])
-        labels = np.concatenate([images.labels for images in image_sets])
-        return Features(torch.from_numpy(values).to(device), torch.from_numpy(labels).to(device))
-
-    train = standardised(*(images for images in sets.values() if len(images)))
-    validation = standardised(ImageSet.read(Path("data/splits/validation")))
-    test = standardised(ImageSet.read(Path("data/splits/test")))
-
+    train = training_set(arm, classify.arms[arm], classify.mix, params.seed)
+    test = ImageSet.read(SPLITS / "test")
+    budget = classify.head if classify.mode == "head" else classify.finetune
+    train_and_test = heads if classify.mode == "head" else fine_tuned
+    predictions: dict[str, np.ndarray] = {"label": test.labels}
     with whole_directory(Path("data/results") / arm) as folder:
-        for seed in classify.seeds:
-            counts = {name: len(images) for name, images in sets.items()}
-            metrics = train_and_test(train, validation, test, len(real.class_names), classify.head, seed)
+        for seed, (probabilities, chosen) in zip(classify.seeds, train_and_test(params, train, test), strict=True):
+            predictions[f"seed_{seed}"] = probabilities.argmax(axis=1)
             result = {
                 "arm": arm,
                 "seed": seed,
-                **metrics,
-                "steps": classify.head.steps,
-                "n_real": counts.pop("real", 0),
-                "n_classic": counts.pop("classic", 0),
-                "n_synthetic": sum(counts.values()),
-                "n_test": len(test.labels),
+                "mode": classify.mode,
+                "backbone": classify.backbone,
+                **classification_metrics(probabilities, test.labels),
+                **chosen,
+                "steps": budget.steps,
+                "n_real": train.count("real"),
+                "n_more_real": train.count("more_real"),
+                "n_classic": train.count(*params.augment.policies),
+                "n_mixed": train.count("mixed"),
+                "n_synthetic": train.count(*params.sample.generators),
+                "n_test": len(test),
             }
             write_json(folder / f"{seed}.json", result)
+        columns = {name: pa.array(classes.astype(np.int16)) for name, classes in predictions.items()}
+        pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
+    return len(train) + len(test)
+
+
+def heads(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
+    """Linear heads on frozen features of all levels, which are computed once for all seeds."""
+    classify, device = params.classify, choose_device(params.device)
+    extractor = backbone_levels(classify.backbone, classify.resolution, classify.pretrained)
+    validation = ImageSet.read(SPLITS / "validation")
+    # The head sees features standardised by the real training images, the same scale for every arm.
+    real = extractor(ImageSet.read(SPLITS / "train"), device)
+    mean, deviation = real.mean(axis=0), real.std(axis=0) + 1e-3
+
+    def standardised(*image_sets: ImageSet) -> torch.Tensor:
+        features = np.concatenate([extractor(images, device) for images in image_sets])
+        return torch.from_numpy((features - mean) / deviation).to(device)
+
+    features, held_out, unseen = standardised(*train.parts.values()), standardised(validation), standardised(test)
+    targets, labels = (torch.from_numpy(values).to(device) for values in (train.targets, validation.labels))
+    weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
+    sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
+    head = classify.head
+
+    def one_seed(seed: int) -> Outcome:
+        chosen = fit_head(
+            features, targets, held_out, labels, train.targets.shape[1], l2_penalties=head.l2_penalties,
+            steps=head.steps, batch_size=head.batch_size, learning_rate=head.learning_rate,
+            generator=seeded(seed, "head"), sampling=sampling, example_weights=weights,
+        )  # fmt: skip
+        return chosen(unseen).softmax(dim=1).cpu().numpy(), {
+            "regularisation": chosen.l2_penalty,
+            "best_step": None,
+            "validation_accuracy": chosen.validation_accuracy,
+            "validation_nll": chosen.validation_nll,
+        }
+
+    return in_threads(one_seed, classify.seeds, device)
+
+
+def fine_tuned(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
+    """Backbones trained themselves, a process per seed on a CPU with several cores."""
+    classify = params.classify
+    check_resolution(classify.backbone, classify.resolution)
+    pretrained = classify.pretrained and classify.mode != "scratch"
+    load_backbone(classify.backbone, pretrained)  # a download, or a failure, comes once and before all else
+    work = partial(fine_tune_one, params, pretrained, train, test)
+    return in_processes(work, classify.seeds, choose_device(params.device))
+
+
+def fine_tune_one(params: Params, pretrained: bool, train: TrainingSet, test: ImageSet, seed: int) -> Outcome:
+    classify, device = params.classify, choose_device(params.device)
+    backbone = load_backbone(classify.backbone, pretrained, seed)
+    tuned = fine_tune(
+        backbone, train, ImageSet.read(SPLITS / "validation"), mode=classify.mode, settings=classify.finetune,
+        resolution=classify.resolution, seed=seed, device=device,
+    )  # fmt: skip
+    return predict(tuned.network, test, classify.resolution, device), {
+        "regularisation": tuned.weight_decay,
+        "best_step": tuned.best_step,
+        "validation_accuracy": tuned.validation_accuracy,
+        "validation_nll": tuned.validation_nll,
+    }
 
 
 if __name__ == "__main__":

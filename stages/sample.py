@@ -4,6 +4,7 @@ Images that do not pass the filter are drawn again, with the next index of their
 or the limit of draws is reached. What became of the draws is written beside the images.
 """
 
+import dataclasses
 import logging
 import sys
 from functools import partial
@@ -23,7 +24,8 @@ from augury.training import choose_device
 from augury.weights import load_generator
 
 
-def main(params: Params, generator: str) -> None:
+def main(params: Params, generator: str) -> int:
+    """The number of images drawn."""
     if generator not in params.sample.generators:
         raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(params.sample.generators)}")
     device = choose_device(params.device)
@@ -54,6 +56,10 @@ def main(params: Params, generator: str) -> None:
         {"generator": generator, "near_copy_below": select.near_copy_below, "classes": classes},
     )
     write_png(Path("data/previews") / f"{generator}.png", class_grid(images))
+    # The same grid with the nearest training image in place of each synthetic one.
+    nearest = dataclasses.replace(real.select(images.provenance["neighbour"]), labels=images.labels)
+    write_png(Path("data/previews") / f"{generator}_nearest.png", class_grid(nearest))
+    return sum(counts["drawn"] for counts in classes.values())
 
 
 if __name__ == "__main__":

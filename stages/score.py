@@ -55,10 +55,11 @@ def distances(params: Params, name: str, train: Gathered, validation: Gathered, 
     return scores
 
 
-def main(params: Params, generator: str) -> None:
+def main(params: Params, generator: str) -> int:
+    """The number of images looked at."""
     device, score = choose_device(params.device), params.score
     extractors, missing_weights = available_extractors(score.extractors)
-    levels = backbone_levels(params.classify.backbone, params.classify.resolution)
+    levels = backbone_levels(params.classify.backbone, params.classify.resolution, params.classify.pretrained)
     copies = CopyCounter()
     counted = {"validation": np.zeros(2, int), "generated": np.zeros(2, int)}
 
@@ -140,6 +141,7 @@ def main(params: Params, generator: str) -> None:
         ImageSet.read_rows(SPLITS / "train", train.rows[neighbours]),
     )
     write_png(Path("data/previews") / f"{generator}_neighbours.png", pairs_grid(*pairs))
+    return train.count + validation.count + generated.count
 
 
 if __name__ == "__main__":

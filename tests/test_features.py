@@ -1,4 +1,4 @@
-"""Features of the backbone whose weights come with a package, and the store of what was computed."""
+"""Features of backbones, of the one whose weights come with a package above all, and the store of what was computed."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from augury import features
+from augury.backbones import load_backbone
 from augury.errors import UserError
-from augury.features import Extractor, backbone_levels, efficientnet_lite0
+from augury.features import Extractor, LoadBackbone, backbone_levels, efficientnet_lite0
 from augury.images import ImageSet
 
 CPU = torch.device("cpu")
@@ -45,9 +46,11 @@ def test_imagenet_weights_are_loaded() -> None:
     gradient = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (4, 64, 1))[..., None]
     smooth = ImageSet(gradient, np.zeros(4, np.int64), ("only",))
     extractor = efficientnet_lite0(64)
-    network = features.backbone(extractor.weights, CPU)
+    assert extractor.weights is not None
     tensors = list(torch.load(extractor.weights, weights_only=True).values())
-    assert all(torch.equal(a, b) for a, b in zip(network.network.state_dict().values(), tensors, strict=True))
+    network = load_backbone("efficientnet_lite0", pretrained=True).state_dict().values()
+    assert len(network) == len(tensors) - 2  # the last layer is left out
+    assert all(torch.equal(a, b) for a, b in zip(network, tensors, strict=False))
     assert np.ptp(extractor(smooth, CPU), axis=0).max() < 1e-4  # the same image four times
 
 
@@ -55,6 +58,58 @@ def test_gray_is_repeated_over_three_channels() -> None:
     gray = noise_images(4)
     rgb = ImageSet(gray.pixels.repeat(3, axis=3), gray.labels, gray.class_names)
     assert np.allclose(efficientnet_lite0(32)(gray, CPU), efficientnet_lite0(32)(rgb, CPU), atol=1e-5)
+
+
+def test_any_backbone_can_be_asked_with_random_weights() -> None:
+    gray = noise_images(4)
+    rgb = ImageSet(gray.pixels.repeat(3, axis=3), gray.labels, gray.class_names)
+    extractor = backbone_levels("lenet5", 32, pretrained=False)
+    assert extractor.weights is None
+    of_gray = extractor(gray, CPU)
+    assert of_gray.shape == (4, 6 + 16 + 120 + 84)
+    assert np.array_equal(of_gray, backbone_levels("lenet5", 32, pretrained=False)(rgb, CPU))
+    assert len(list(features.STORE.iterdir())) == 2
+
+
+def test_random_and_pretrained_weights_are_kept_apart_in_the_store() -> None:
+    images = noise_images(2)
+    pretrained, random = (backbone_levels("efficientnet_lite0", 32, choice)(images, CPU) for choice in (True, False))
+    assert not np.allclose(pretrained, random)
+    assert len(list(features.STORE.iterdir())) == 2
+
+
+def test_a_network_that_is_asked_for_twice_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, original = [], LoadBackbone.__call__
+
+    def counted(self: LoadBackbone, weights: Path | None, device: torch.device) -> features.Forward:
+        loaded.append(self.backbone)
+        return original(self, weights, device)
+
+    monkeypatch.setattr(LoadBackbone, "__call__", counted)
+    for seed in range(3):
+        backbone_levels("small_cnn", 16, pretrained=False)(noise_images(2, seed=seed), CPU)
+    assert loaded == ["small_cnn"]
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution", "pretrained", "problem"),
+    [
+        ("resnet", 32, True, r"classify.backbone: unknown 'resnet'; choose from efficientnet_lite0, "),
+        ("lenet5", 28, False, "classify.resolution: 28 is below 32, the least that lenet5 takes"),
+        ("lenet5", 32, True, "classify.pretrained: lenet5 has no pretrained weights; set it to false"),
+    ],
+)
+def test_a_backbone_that_cannot_be_is_an_error(name: str, resolution: int, pretrained: bool, problem: str) -> None:
+    with pytest.raises(UserError, match=f"^{problem}"):
+        backbone_levels(name, resolution, pretrained)
+
+
+def test_a_damaged_weights_file_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"no weights")
+    extractor = Extractor("damaged", 32, path, LoadBackbone("efficientnet_lite0", levels=True), False)
+    with pytest.raises(UserError, match=r"^.*weights.pth: not the weights of efficientnet_lite0 \(.+\)$"):
+        extractor(noise_images(2), CPU)
 
 
 def test_features_are_computed_once_per_content(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,11 +147,6 @@ def test_features_do_not_depend_on_which_images_share_a_batch(count: int) -> Non
     assert together.shape == (count, 1280)
     for row in {0, count - 1}:
         assert np.allclose(extractor.compute(images.select(np.array([row])), CPU)[0], together[row], atol=1e-4)
-
-
-def test_an_unknown_backbone_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"classify.backbone: unknown 'resnet'; choose from efficientnet_lite0"):
-        backbone_levels("resnet", 32)
 
 
 def test_other_weights_are_other_features(tmp_path: Path) -> None:

@@ -226,7 +226,8 @@ def test_the_stage_writes_parquet_and_a_preview(folder: Path, channels: int) -> 
         stage.main(settings(per_class=5, batch_size=4), "vae")
         written.append(outputs())
     assert written[0] == written[1]
-    assert set(written[0]) == {"synthetic/vae/00000-of-00001.parquet", "previews/vae.png", "selection/vae.json"}
+    previews = {"previews/vae.png", "previews/vae_nearest.png"}
+    assert set(written[0]) == {"synthetic/vae/00000-of-00001.parquet", "selection/vae.json"} | previews
 
     images = ImageSet.read(Path("data/synthetic/vae"))
     assert images.counts() == [5, 5, 5]

@@ -1,0 +1,168 @@
+"""What training classifiers costs: `python -m benchmarks.classifiers SCENARIO`, on a checkout after `dvc repro`.
+
+recipe: throughput of full fine-tuning against torchvision's reference recipe for classification, on the same images,
+network and batch size (3 minutes). The recipe is that of torchvision's references/classification at its defaults:
+image files through PIL, random resized crop and flip, a DataLoader, float32 in the default memory format, SGD with
+momentum. It is timed without and with loader processes, and the faster counts.
+arms: all arms of params.yaml on 8 seeds, features included, one after the other and two at once (6 minutes).
+baseline: the real images alone, over resolutions and modes; the best by validation likelihood (10 minutes).
+"""
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import models as torchvision_models
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from augury import params
+from augury.backbones import load_backbone
+from augury.finetuning import fine_tune
+from augury.images import ImageSet
+from augury.training import choose_device
+from augury.training_set import TrainingSet, training_set
+from benchmarks.training import forever, write_files
+from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
+
+REPETITIONS, STEPS, WARMUP = 5, 30, 5
+NETWORK, RESOLUTION, BATCH_SIZE = "resnet18", 96, 64
+BASELINES = {
+    "head, 96 px": {"resolution": 96},
+    "head, 128 px": {"resolution": 128},
+    "head, 160 px": {"resolution": 160},
+    "head, 224 px": {"resolution": 224},
+    "full, 96 px": {"mode": "full", "resolution": 96},
+}
+
+
+def reference_recipe(folder: Path, classes: int, workers: int) -> float:
+    """Images per second."""
+    preset = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(RESOLUTION, antialias=True),
+            transforms.RandomHorizontalFlip(),
+            transforms.PILToTensor(),
+            transforms.ConvertImageDtype(torch.float),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    loader = DataLoader(
+        ImageFolder(str(folder), preset), BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers,
+        persistent_workers=workers > 0,
+    )  # fmt: skip
+    network = getattr(torchvision_models, NETWORK)(num_classes=classes).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    criterion, started = nn.CrossEntropyLoss(), 0.0
+    for step, (images, labels) in enumerate(forever(loader)):
+        if step == WARMUP:
+            started = time.perf_counter()
+        if step == WARMUP + STEPS:
+            break
+        loss = criterion(network(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return STEPS * BATCH_SIZE / (time.perf_counter() - started)
+
+
+def pipeline(train: TrainingSet, validation: ImageSet, settings: params.FineTune) -> float:
+    """Images per second of the pipeline's own full fine-tuning, all stages learning from the first step."""
+    seconds = []
+    for steps in (WARMUP, WARMUP + STEPS):
+        budget = {"steps": steps, "batch_size": BATCH_SIZE, "unfreezing": 0.0, "evaluations": 1}
+        started = time.perf_counter()
+        fine_tune(
+            load_backbone(NETWORK, pretrained=False), train, validation, mode="full",
+            settings=settings.model_copy(update=budget), resolution=RESOLUTION, seed=0, device=choose_device("cpu"),
+        )  # fmt: skip
+        seconds.append(time.perf_counter() - started)
+    return STEPS * BATCH_SIZE / (seconds[1] - seconds[0])
+
+
+def recipe() -> None:
+    settings = params.load()
+    train = training_set("none", settings.classify.arms["none"], settings.classify.mix, settings.seed)
+    validation = ImageSet.read(Path("data/splits/validation"))
+    measured: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(train.images, Path(folder))
+        for _ in range(REPETITIONS):  # by turns, so that a busy moment hits all alike
+            for workers in (0, 2):
+                speed = reference_recipe(Path(folder), train.targets.shape[1], workers)
+                measured.setdefault(f"reference recipe, {workers} loader processes", []).append(speed)
+            measured.setdefault("pipeline", []).append(pipeline(train, validation, settings.classify.finetune))
+    for name, speeds in measured.items():
+        print(f"{name}: median {statistics.median(speeds):,.0f} img/s ({min(speeds):,.0f} to {max(speeds):,.0f})")
+    best = max(statistics.median(speeds) for name, speeds in measured.items() if name != "pipeline")
+    print(f"ratio of medians, against the faster recipe: {statistics.median(measured['pipeline']) / best:.2f}")
+
+
+def linked_checkout(folder: Path) -> None:
+    """A copy of this checkout whose stages up to `classify` come out of this checkout's DVC cache."""
+    copy_checkout(folder, {})
+    (folder / "dvc.lock").write_bytes((CHECKOUT / "dvc.lock").read_bytes())
+    dvc(folder, "config", "--local", "cache.dir", str(CHECKOUT / ".dvc/cache"))
+    (folder / ".cache").mkdir()
+    (folder / ".cache/fashion_mnist").symlink_to(CHECKOUT / ".cache/fashion_mnist")
+    dvc(folder, "repro", "augment", "sample")
+
+
+def results_of(checkout: Path) -> dict[str, bytes]:
+    files = sorted((checkout / "data/results").rglob("*.*"))
+    return {str(path.relative_to(checkout)): path.read_bytes() for path in files}
+
+
+def arms() -> None:
+    with tempfile.TemporaryDirectory(prefix="augury-arms-") as folder:
+        checkout = Path(folder)
+        linked_checkout(checkout)
+        change_params(checkout, {"classify": {"seeds": list(range(8))}})
+        count = len(params.load(checkout / "params.yaml").classify.arms)
+        found = {}
+        for name, command in {
+            "dvc repro classify": ["dvc", "repro", "classify"],
+            "augury arms --jobs 2": ["augury", "arms", "--jobs", "2"],
+        }.items():
+            shutil.rmtree(checkout / ".cache/features", ignore_errors=True)
+            shutil.rmtree(checkout / "data/results", ignore_errors=True)
+            shutil.copy(CHECKOUT / "dvc.lock", checkout / "dvc.lock")
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-m", *command], cwd=checkout, check=True, capture_output=True)
+            print(f"{name}: {count} arms x 8 seeds in {time.perf_counter() - started:.0f} s")
+            found[name] = results_of(checkout)
+        first, second = found.values()
+        print("results", "byte for byte the same" if first == second else "DIFFER")
+
+
+def baseline() -> None:
+    with tempfile.TemporaryDirectory(prefix="augury-baseline-") as folder:
+        checkout = Path(folder)
+        linked_checkout(checkout)
+        for name, settings in BASELINES.items():
+            change_params(checkout, {"classify": {"seeds": [0, 1, 2, 3], **settings}})
+            started = time.perf_counter()
+            dvc(checkout, "repro", "--single-item", "classify@none")
+            seconds = time.perf_counter() - started
+            results = [json.loads(path.read_text()) for path in sorted((checkout / "data/results/none").glob("*.json"))]
+            nll = statistics.mean(result["validation_nll"] for result in results)
+            accuracies = [100 * result["accuracy"] for result in results]
+            print(
+                f"{name}: validation likelihood loss {nll:.3f}, test accuracy {statistics.mean(accuracies):.2f}% "
+                f"(sd {statistics.stdev(accuracies):.2f}, {len(accuracies)} seeds), {seconds:.0f} s"
+            )
+
+
+if __name__ == "__main__":
+    SCENARIOS = {"recipe": recipe, "arms": arms, "baseline": baseline}
+    if sys.argv[1:] not in [[name] for name in SCENARIOS]:
+        sys.exit(f"usage: python -m benchmarks.classifiers SCENARIO; choose from {', '.join(SCENARIOS)}")
+    SCENARIOS[sys.argv[1]]()
