@@ -27,22 +27,31 @@ class MomentsAccumulator:
         self.scatter = np.zeros((dimensions, dimensions))
 
     def add(self, features: np.ndarray) -> None:
-        """Take in features (N, D), N at least 1. Scatters add up, but for the distance of means (Chan et al. 1983).
-
-        Raises ValueError on features that are not finite.
-        """
+        """Take in features (N, D), N at least 1. Raises ValueError on features that are not finite."""
         mean = features.mean(axis=0, dtype=np.float64)
         if not np.isfinite(mean).all():
             raise ValueError("features hold NaN or infinity")
-        difference, total = mean - self.mean, self.count + len(features)
         buffer = np.empty((min(ROWS, len(features)), features.shape[1]))
         for start in range(0, len(features), ROWS):
             rows = features[start : start + ROWS]
             centred = np.subtract(rows, mean, out=buffer[: len(rows)])
             self.scatter += centred.T @ centred  # a product of a matrix with itself costs half
+        self._move_mean(len(features), mean)
+
+    def add_moments(self, moments: Moments) -> None:
+        """As `add`, for features of which only the moments are left."""
+        self.scatter += (moments.count - 1) * moments.covariance
+        self._move_mean(moments.count, moments.mean)
+
+    def _move_mean(self, count: int, mean: np.ndarray) -> None:
+        """Take in the mean of `count` features whose scatter about it is in already.
+
+        Scatters add up, but for the distance of the means (Chan et al. 1983).
+        """
+        difference, total = mean - self.mean, self.count + count
         if self.count:
-            self.scatter += np.outer(difference, difference * (self.count * len(features) / total))
-        self.mean += difference * (len(features) / total)
+            self.scatter += np.outer(difference, difference * (self.count * count / total))
+        self.mean += difference * (count / total)
         self.count = total
 
     def moments(self) -> Moments:
@@ -54,11 +63,10 @@ class MomentsAccumulator:
 
 def pooled(first: Moments, second: Moments) -> Moments:
     """The moments of both sets taken together."""
-    count = first.count + second.count
-    difference = second.mean - first.mean
-    scatter = (first.count - 1) * first.covariance + (second.count - 1) * second.covariance
-    scatter += np.outer(difference, difference * (first.count * second.count / count))
-    return Moments(count, first.mean + difference * (second.count / count), scatter / (count - 1))
+    accumulator = MomentsAccumulator(len(first.mean))
+    accumulator.add_moments(first)
+    accumulator.add_moments(second)
+    return accumulator.moments()
 
 
 def moments_of(batches: Iterable[np.ndarray]) -> Moments:

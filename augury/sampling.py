@@ -66,4 +66,9 @@ def write_progress(
     per_class = 8
     labels = balanced_labels(len(class_names), per_class)
     images = sample_images(network, labels, class_names, origin=origin, seed=seed, device=device)
-    write_png(folder / "progress" / f"kimg_{kimg:09.3f}.png", class_grid(images, per_class))
+    write_png(progress_file(folder, kimg), class_grid(images, per_class))
+
+
+def progress_file(folder: Path, kimg: float) -> Path:
+    """Where `write_progress` writes the grid after `kimg` thousand images."""
+    return folder / "progress" / f"kimg_{kimg:09.3f}.png"

@@ -1,6 +1,7 @@
 """What every training and inference loop shares: device, precision, processes, moving averages, history."""
 
 import csv
+import importlib.util
 import math
 import os
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from augury.errors import UserError
 from augury.outputs import whole_file
+
+LOGS = Path(".cache/tensorboard")  # untracked: one folder of events per generator
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,12 +36,19 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def start_processes(device: str, batch_size: int, key: str) -> Accelerator:
+def start_processes(device: str, batch_size: int, key: str, log: str = "none") -> Accelerator:
     """Join the processes that torchrun started, or be the only one; `accelerator.device` is this process's own.
 
-    device: as for `choose_device`. Raises UserError where batches cannot be dealt out evenly; `key` names the section.
+    device: as for `choose_device`. log: none, or tensorboard to have `accelerator.log_with` name it. Raises UserError
+    where batches cannot be dealt out evenly (`key` names the section), or TensorBoard is not installed.
     """
-    accelerator = Accelerator(cpu=choose_device(device).type == "cpu")
+    if log == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "log: tensorboard asked for, but the package tensorboard is not installed; pip install tensorboard"
+        )
+    accelerator = Accelerator(
+        cpu=choose_device(device).type == "cpu", log_with=None if log == "none" else log, project_dir=LOGS
+    )
     if batch_size % accelerator.num_processes:
         raise UserError(
             f"{key}.batch_size: {batch_size} images cannot be dealt out to {accelerator.num_processes} processes; "

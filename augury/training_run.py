@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
@@ -25,10 +26,10 @@ from augury.errors import UserError
 from augury.images import ImageSet
 from augury.outputs import whole_directory, whole_file, write_json
 from augury.params import Training
-from augury.sampling import write_progress
+from augury.sampling import progress_file, write_progress
 from augury.seeding import batch_rows
 from augury.snapshots import CRITERION, Judge, Snapshot, problems_of
-from augury.training import DivergenceError, History, check_finite, schedule
+from augury.training import LOGS, DivergenceError, History, check_finite, schedule
 from augury.weights import save_generator
 
 STORE = Path(".cache/checkpoints")  # untracked: what is in it is lost at no cost but time
@@ -49,6 +50,7 @@ class TrainingRun:
     state: all that training changes, `snapshot` included.
     at_snapshot: called before a snapshot is judged; what it returns goes into the history. May raise DivergenceError.
     chance: the discriminator's loss where it cannot tell real from generated images, None without a discriminator.
+    Where the accelerator has a tracker (`start_processes`), it gets every row of the history and every sample grid.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class TrainingRun:
     def steps(self) -> Iterator[int]:
         """The steps that are left to do. Ends early where training has diverged or collapsed."""
         self._resume()
+        self._start_log()
         bar = tqdm(
             total=self.steps_total * self.budget.batch_size, initial=(self.step + 1) * self.budget.batch_size,
             unit="img", unit_scale=True, desc=self.origin, disable=None if self.accelerator.is_main_process else True,
@@ -102,6 +105,13 @@ class TrainingRun:
                 self._save()
                 saved = time.monotonic()
         bar.close()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    @property
+    def images_seen(self) -> int:
+        """Training images that have been shown, those before a kill included."""
+        return (self.step + 1) * self.budget.batch_size
 
     def rows(self, step: int) -> np.ndarray:
         """This process's share of the training images of a step, (B,) int64."""
@@ -121,9 +131,13 @@ class TrainingRun:
         except DivergenceError as error:
             self._stop(str(error))
 
+    @property
+    def kept(self) -> Snapshot:
+        """Of the snapshots without problems so far (there must be one) the nearest, and of equals the first."""
+        return min((each for each in self.snapshots if not each.problems), key=lambda each: each.distance)
+
     def keep_best(self) -> None:
         """Load the best snapshot into `snapshot`. Raises UserError where none is fit for use."""
-        good = [each for each in self.snapshots if not each.problems]
         if self.best is None:
             problem = self.stopped or "; ".join(self.snapshots[-1].problems)
             raise UserError(
@@ -131,7 +145,6 @@ class TrainingRun:
                 f"{self.name}.total_kimg"
             )
         self.snapshot.load_state_dict(self.best)
-        self.kept = min(good, key=lambda each: each.distance)
         if self.accelerator.is_main_process:
             logging.info("%s: keeping the snapshot at %g kimg", self.name, self.kept.kimg)
 
@@ -176,15 +189,17 @@ class TrainingRun:
         row = self.history.close_row(kimg, **more, distance=distance, variance=variance)
         problems = problems_of(variance, row["loss_discriminator"] / self.chance if self.chance else None)
         self._report(row, problems, steps_per_second)
-        if not problems and all(distance < each.distance for each in self.snapshots if not each.problems):
+        taken = Snapshot(row["kimg"], distance, variance, problems)
+        self.snapshots.append(taken)
+        if not problems and self.kept is taken:
             self.best = {key: tensor.clone() for key, tensor in self.snapshot.state_dict().items()}
-        self.snapshots.append(Snapshot(row["kimg"], distance, variance, problems))
         # Early on, when no snapshot has been good yet, images are still forming.
         if self.best is not None and all(each.problems for each in self.snapshots[-BAD_SNAPSHOTS_TO_STOP:]):
             self._stop(f"{problems[0]} at {kimg:g} kimg, and the snapshot before was no better")
         if self.accelerator.is_main_process:
             names, device = self.images.class_names, self.accelerator.device
             write_progress(self.folder, kimg, self.snapshot, names, self.origin, self.seed, device)
+        self._log(row)
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
@@ -200,6 +215,27 @@ class TrainingRun:
         logging.info("%s: %s  (%s)", self.name, figures, speed)
         for problem in problems:
             logging.warning("%s: %g kimg: %s", self.name, row["kimg"], problem)
+
+    def _start_log(self) -> None:
+        """Log the history from its beginning, in place of what a run before, or this one before a kill, has logged.
+
+        What came after the last checkpoint comes again, and would stand there twice.
+        """
+        if not (self.accelerator.log_with and self.accelerator.is_main_process):
+            return  # without a tracker, which `_log` goes by
+        shutil.rmtree(LOGS / self.origin, ignore_errors=True)
+        self.accelerator.init_trackers(self.origin)
+        for row in self.history.rows:
+            self._log(row)
+
+    def _log(self, row: dict[str, float]) -> None:
+        """Log a row of the history and its sample grid, by the number of images seen."""
+        images_seen = round(row["kimg"] * 1000)
+        for tracker in self.accelerator.trackers:
+            with Image.open(progress_file(self.folder, row["kimg"])) as file:
+                grid = np.asarray(file).reshape(1, file.height, file.width, -1)
+            tracker.log_images({"samples": grid}, step=images_seen, dataformats="NHWC")
+            tracker.log({key: value for key, value in row.items() if key != "kimg"}, step=images_seen)
 
     def _key(self, validation: ImageSet) -> str:
         """A digest of all that the result depends on, so that state never crosses over to another run."""

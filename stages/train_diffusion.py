@@ -76,11 +76,13 @@ def evaluate(network: Any, images: ImageSet, seed: int, device: torch.device) ->
     return total / len(images)
 
 
-def main(params: Params) -> None:
+def main(params: Params) -> int:
+    """The number of images that the network was shown."""
     images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
-    accelerator = start_processes(params.device, params.train_diffusion.batch_size, "train_diffusion")
+    accelerator = start_processes(params.device, params.train_diffusion.batch_size, "train_diffusion", params.log)
     training = train(images, validation, params.train_diffusion, params.seed, accelerator)
     training.publish(Path("data/generators/diffusion"), Path("data/curves/diffusion.csv"))
+    return training.images_seen
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def train(
     return training
 
 
-def main(params: Params, architecture: str) -> None:
+def main(params: Params, architecture: str) -> int:
+    """The number of images that the discriminator was shown."""
     if architecture not in params.train_gan:
         raise UserError(f"train_gan: unknown architecture {architecture!r}; choose from {', '.join(params.train_gan)}")
     if not hasattr(GENERATORS.get(architecture), "Discriminator"):
@@ -138,11 +139,11 @@ def main(params: Params, architecture: str) -> None:
         raise UserError(
             f"train_gan.{architecture}.path_length_weight: only a generator with a mapping network has paths"
         )
-    images = ImageSet.read(Path("data/splits/train"))
-    validation = ImageSet.read(Path("data/splits/validation"))
-    accelerator = start_processes(params.device, budget.batch_size, f"train_gan.{architecture}")
+    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    accelerator = start_processes(params.device, budget.batch_size, f"train_gan.{architecture}", params.log)
     training = train(architecture, images, validation, budget, params.seed, accelerator)
     training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
+    return training.images_seen
 
 
 if __name__ == "__main__":

@@ -96,15 +96,17 @@ def reconstructions(network: VAE, images: ImageSet, device: torch.device) -> Ima
     return ImageSet(pairs.reshape(-1, *pairs.shape[2:]), images.labels[rows].repeat(2), images.class_names)
 
 
-def main(params: Params) -> None:
+def main(params: Params) -> int:
+    """The number of images that the network was shown."""
     images = ImageSet.read(Path("data/splits/train"))
     validation = ImageSet.read(Path("data/splits/validation"))
-    accelerator = start_processes(params.device, params.train_vae.batch_size, "train_vae")
+    accelerator = start_processes(params.device, params.train_vae.batch_size, "train_vae", params.log)
     training = train(images, validation, params.train_vae, params.seed, accelerator)
     training.publish(Path("data/generators/vae"), Path("data/curves/vae.csv"))
     if accelerator.is_main_process:
         pairs = reconstructions(cast(VAE, training.snapshot), validation, accelerator.device)
         write_png(Path("data/previews/reconstructions.png"), class_grid(pairs))
+    return training.images_seen
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from augury.frechet import (
     frechet_infinity,
     frechet_joint_distance,
     moments_of,
+    pooled,
     variance_ratio,
 )
 
@@ -154,6 +155,32 @@ def test_moments_can_be_asked_for_in_between() -> None:
     close_to(np.cov(features[:10].astype(np.float64), rowvar=False), of=first.covariance)
     close_to(features[:10].mean(axis=0, dtype=np.float64), of=first.mean)
     close_to(np.cov(features.astype(np.float64), rowvar=False), of=accumulator.moments().covariance)
+
+
+@given(
+    counts=st.tuples(st.integers(2, 12), st.integers(2, 12), st.integers(1, 12)),
+    offset=st.sampled_from([0.0, 1.0, -50.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_two_sets_taken_together_have_the_moments_of_all_features(
+    counts: tuple[int, int, int], offset: float, seed: int
+) -> None:
+    """From their moments alone, which are left as they were, and with more features after them."""
+    first, second, more = (
+        gaussian(count, 3, seed + place) + np.float32(place * offset) for place, count in enumerate(counts)
+    )
+    moments = moments_of([first]), moments_of([second])
+    both = pooled(*moments)
+    features = np.concatenate([first, second]).astype(np.float64)
+    assert both.count == len(features)
+    close_to(features.mean(axis=0), of=both.mean)
+    close_to(np.cov(features, rowvar=False), of=both.covariance)
+    close_to(np.cov(first.astype(np.float64), rowvar=False), of=moments[0].covariance)
+
+    accumulator = MomentsAccumulator(3)
+    accumulator.add_moments(both)
+    accumulator.add(more)
+    close_to(np.cov(np.concatenate([features, more]), rowvar=False), of=accumulator.moments().covariance)
 
 
 def test_what_has_no_moments_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +76,21 @@ def test_a_batch_that_cannot_be_dealt_out_is_one_line_with_its_key(
         start_processes("cpu", batch_size, "train_gan.dcgan")
     assert str(caught.value) == (
         f"train_gan.dcgan.batch_size: {batch_size} images cannot be dealt out to 3 processes; choose a multiple"
+    )
+
+
+def test_training_is_logged_where_that_is_asked_for() -> None:
+    assert [str(each) for each in start_processes("cpu", 8, "train_vae", "tensorboard").log_with] == ["tensorboard"]
+    assert start_processes("cpu", 8, "train_vae", "none").log_with == []
+
+
+def test_tensorboard_not_installed_is_one_line_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    start_processes("cpu", 8, "train_vae")
+    with pytest.raises(UserError) as caught:
+        start_processes("cpu", 8, "train_vae", "tensorboard")
+    assert str(caught.value) == (
+        "log: tensorboard asked for, but the package tensorboard is not installed; pip install tensorboard"
     )
 
 

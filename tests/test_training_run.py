@@ -1,6 +1,7 @@
 """A training run on a network of one weight: its steps, the snapshot that it keeps, what stops it, and going on."""
 
 import dataclasses
+import io
 import json
 import logging
 import math
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import nn
 
 from augury import snapshots, training_run
@@ -24,7 +27,7 @@ from augury.images import ImageSet
 from augury.params import Training
 from augury.seeding import Seeds, batch_rows, randn_per_image
 from augury.snapshots import CRITERION, Judge
-from augury.training import DivergenceError
+from augury.training import LOGS, DivergenceError
 from augury.training_run import STORE, TrainingRun
 from models.dcgan import DCGANConfig
 
@@ -551,6 +554,104 @@ def test_a_deletion_of_the_checkpoint_cut_off_halfway_leaves_none_to_go_on_from(
         with pytest.raises(KeyboardInterrupt):
             run.publish(GENERATOR, CURVE)
     assert finish(start()) == expected
+
+
+# What is logged to TensorBoard.
+
+
+def logging_accelerator() -> Accelerator:
+    return Accelerator(cpu=True, log_with="tensorboard", project_dir=LOGS)
+
+
+def logged(origin: str = "demo") -> tuple[dict[str, list[tuple[int, float]]], list[tuple[int, bytes]]]:
+    """Scalars by name and images, each with the number of images seen."""
+    events = EventAccumulator(str(LOGS / origin), size_guidance={"images": 0, "scalars": 0}).Reload()
+    tags = events.Tags()
+    assert tags["images"] == ["samples"]
+    images = [(event.step, event.encoded_image_string) for event in events.Images("samples")]
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags["scalars"]}, images
+
+
+def test_rows_and_sample_grids_are_logged_by_the_number_of_images_seen(start: Callable[..., TrainingRun]) -> None:
+    run = start({2: (8.0, 0.5), 4: (7.0, 0.6)}, total_kimg=0.07, accelerator=logging_accelerator())
+    finish(run, {0: 1.0, 1: 3.0})
+    scalars, images = logged()
+    assert scalars == {
+        "loss_discriminator": [(20, 2.0), (40, 1.0), (50, 1.0), (70, 1.0)],
+        "distance": [(20, 8.0), (40, 7.0), (50, 1.0), (70, 1.0)],
+        "variance": [(20, 0.5), (40, pytest.approx(0.6)), (50, 1.0), (70, 1.0)],
+    }
+    assert [step for step, _ in images] == [20, 40, 50, 70]
+    for step, encoded in images:
+        with Image.open(GENERATOR / "progress" / f"kimg_00000.{step:03d}.png") as file:
+            grid = np.asarray(file.convert("RGB"))
+        with Image.open(io.BytesIO(encoded)) as file:
+            np.testing.assert_array_equal(np.asarray(file.convert("RGB")), grid)
+
+
+def test_what_is_published_does_not_depend_on_the_log(start: Callable[..., TrainingRun]) -> None:
+    losses = {step: 1 / (1 + step) for step in range(STEPS)}
+    without = start()
+    expected = finish(without, losses)
+    assert not LOGS.exists()
+    shutil.rmtree("data")
+    run = start(accelerator=logging_accelerator())
+    assert run.folder == without.folder
+    published = finish(run, losses)
+    assert {path: content for path, content in published.items() if str(LOGS) not in path} == expected
+    assert any(str(LOGS) in path for path in published)
+
+
+@pytest.mark.parametrize("killed_in", [1, 2, 5, 11])
+@pytest.mark.parametrize("moment", ["in a step", "before the checkpoint"])
+def test_a_run_cut_off_and_gone_on_with_is_logged_as_one_that_was_not(
+    killed_in: int, moment: str, start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where more was logged than the checkpoint holds."""
+    figures: Figures = {2 * snapshot: (float(snapshot), 1.0) for snapshot in range(1, 7)}
+    finish(start(figures, accelerator=logging_accelerator()))
+    expected = logged()
+    assert len(expected[1]) == 6
+    shutil.rmtree(LOGS)
+
+    class KilledError(BaseException):
+        pass
+
+    def die(self: TrainingRun) -> None:
+        if self.step >= killed_in:
+            raise KilledError
+        save(self)
+
+    save = TrainingRun._save
+    run = start(figures, accelerator=logging_accelerator())
+    if moment == "in a step":
+        follow(run, stop_in=killed_in)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingRun, "_save", die)
+            with pytest.raises(KilledError):
+                follow(run)
+    [tracker] = run.accelerator.trackers
+    tracker.finish()
+    finish(start(figures, accelerator=logging_accelerator()))
+    assert logged() == expected
+
+
+def test_a_new_run_takes_the_place_of_the_one_before_in_the_log(start: Callable[..., TrainingRun]) -> None:
+    LOGS.joinpath("other").mkdir(parents=True)
+    finish(start({2: (9.0, 1.0)}, accelerator=logging_accelerator()))
+    finish(start({2: (8.0, 1.0)}, learning_rate=0.2, total_kimg=0.04, accelerator=logging_accelerator()))
+    assert logged()[0]["distance"] == [(20, 8.0), (40, 1.0)]
+    finish(start({2: (7.0, 1.0)}))  # logged to nothing, and nothing to what is there
+    assert logged()[0]["distance"] == [(20, 8.0), (40, 1.0)]
+    assert {path.name for path in LOGS.iterdir()} == {"demo", "other"}
+
+
+def test_only_the_main_process_logs(start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    LOGS.joinpath("demo").mkdir(parents=True)
+    monkeypatch.setattr(PartialState, "is_main_process", property(lambda self: False))
+    follow(start(accelerator=logging_accelerator()))
+    assert list(LOGS.rglob("*")) == [LOGS / "demo"]
 
 
 # Whose checkpoint is picked up.

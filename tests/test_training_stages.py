@@ -47,7 +47,7 @@ class Case:
     """section: where it stands in params.yaml. budget: what stands there. columns: of its curve, kimg apart."""
 
     section: str
-    main: Callable[[Params], None]
+    main: Callable[[Params], int]
     budget: dict[str, Any]
     columns: tuple[str, ...]
 

@@ -20,7 +20,7 @@ from augury.training import average_gradients, start_processes
 from augury.training_run import TrainingRun
 from stages import train_diffusion, train_gan, train_vae
 
-STAGES: dict[str, Callable[[params.Params], None]] = {
+STAGES: dict[str, Callable[[params.Params], int]] = {
     "vae": train_vae.main,  # first: the diffusion model starts from it
     "dcgan": partial(train_gan.main, architecture="dcgan"),
     "stylegan": partial(train_gan.main, architecture="stylegan"),
