@@ -1,90 +1,25 @@
-"""The comparison of arms: numbers that follow from the results, both references, warnings, and generators' scores."""
+"""The stage: what it reads and writes, which arms tell of a generator, one clear line where a file is amiss."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
+from augury.comparison import Runs, summarise
 from augury.errors import UserError
 from augury.outputs import write_json
 from augury.params import Arm, Compare, load
 from augury.predictors import DIRECTIONS, Trial
 from stages import compare
 from tests.smoke import CHECKOUT, change_params
+from tests.test_comparison import arms, runs_of
 
-SETTINGS = Compare(baseline="none", confidence=0.95, resamples=1000)
-
-
-def results(accuracies: dict[str, list[float]]) -> compare.Results:
-    return {
-        arm: [
-            {
-                "arm": arm, "seed": seed, "accuracy": accuracy, "macro_f1": accuracy, "ece": 0.1, "nll": 0.5,
-                "per_class_accuracy": [accuracy - 0.1, accuracy + 0.1], "n_test": 1000,
-            }
-            for seed, accuracy in enumerate(of_arm)
-        ]
-        for arm, of_arm in accuracies.items()
-    }  # fmt: skip
-
-
-def arms(offsets: dict[str, float], seeds: int = 8) -> compare.Results:
-    random = np.random.default_rng(0)
-    base = 0.8 + random.normal(0, 0.01, seeds)
-    return results({arm: list(base + offset + random.normal(0, 0.001, seeds)) for arm, offset in offsets.items()})
-
-
-def test_gains_are_over_the_baseline_and_over_classic() -> None:
-    summary = compare.summarise(arms({"none": 0, "classic": 0.02, "classic+vae": -0.03}), SETTINGS, seed=0)
-    assert summary["references"] == ["none", "classic"]
-    assert set(summary["arms"]["none"]["over"]) == {"classic"}
-    assert set(summary["arms"]["classic"]["over"]) == {"none"}
-    vae = summary["arms"]["classic+vae"]
-    assert set(vae["over"]) == {"none", "classic"}
-    assert vae["over"]["none"]["verdict"] == "hurts"
-    assert summary["arms"]["classic"]["over"]["none"]["verdict"] == "helps"
-    assert vae["over"]["classic"]["gain"] == pytest.approx(-0.05, abs=0.002)
-    low, high = vae["over"]["classic"]["gain_ci"]
-    assert low < vae["over"]["classic"]["gain"] < high < 0
-    assert vae["over"]["none"]["per_class_gain"] == pytest.approx([vae["over"]["none"]["gain"]] * 2)
-    assert summary["warning"] is None
-    json.dumps(summary, allow_nan=False)
-
-
-def test_pairing_removes_what_the_seeds_have_in_common() -> None:
-    over = compare.summarise(arms({"none": 0, "classic": 0.005}), SETTINGS, seed=0)["arms"]["classic"]["over"]["none"]
-    assert over["verdict"] == "helps"  # the spread over seeds is twice the gain
-
-
-def test_an_identical_arm_can_not_be_told() -> None:
-    over = compare.summarise(results({"none": [0.8] * 8, "same": [0.8] * 8}), SETTINGS, seed=0)["arms"]["same"]["over"]
-    assert over["none"]["verdict"] == "can't tell"
-    assert over["none"]["gain_ci"] == [0.0, 0.0]
-
-
-def test_too_few_seeds_is_said() -> None:
-    summary = compare.summarise(arms({"none": 0, "classic": 0.1}, seeds=3), SETTINGS, seed=0)
-    assert summary["arms"]["classic"]["over"]["none"]["verdict"] == "can't tell"
-    assert "3 seeds" in summary["warning"]
-    assert "0.25" in summary["warning"]
-
-
-def test_p_values_are_corrected_for_the_number_of_arms() -> None:
-    over = compare.summarise(arms({"none": 0, "a": 0.1, "b": 0.1, "c": 0.1}), SETTINGS, seed=0)["arms"]["a"]["over"]
-    assert over["none"]["p_holm"] == pytest.approx(3 * over["none"]["p_value"])
-
-
-def test_a_class_without_test_images_has_no_gain() -> None:
-    both = arms({"none": 0, "classic": 0.01})
-    for of_arm in both.values():
-        for result in of_arm:
-            result["per_class_accuracy"][1] = None
-    over: dict[str, Any] = compare.summarise(both, SETTINGS, seed=0)["arms"]["classic"]["over"]
-    assert over["none"]["per_class_gain"][1] is None
-    assert over["none"]["per_class_gain"][0] is not None
+CLASSIC: dict[str, Any] = {"augment": ["classic"]}
 
 
 def scores_of(number: int) -> dict[str, Any]:
@@ -98,13 +33,25 @@ def write_scores(names: list[str]) -> None:
         write_json(Path("data/scores") / f"{name}.json", scores_of(number))
 
 
+def write_runs(runs: dict[str, Runs]) -> None:
+    """As `classify` leaves them."""
+    for arm, of_arm in runs.items():
+        folder = Path("data/results") / arm
+        for result in of_arm.results:
+            write_json(folder / f"{result['seed']}.json", result)
+        columns = {f"seed_{result['seed']}": of_arm.predicted[:, row] for row, result in enumerate(of_arm.results)}
+        table = {name: pa.array(np.asarray(column, np.int16)) for name, column in columns.items()}
+        pq.write_table(pa.table({"label": pa.array(of_arm.labels.astype(np.int16)), **table}), predictions(arm))
+
+
+def predictions(arm: str) -> Path:
+    return Path("data/results") / arm / "predictions.parquet"
+
+
 def trials(offsets: dict[str, float], recipes: dict[str, dict[str, Any]], baseline: str = "none") -> list[Trial]:
     settings = Compare(baseline=baseline, confidence=0.95, resamples=1000)
-    summary = compare.summarise(arms(offsets), settings, seed=0)
-    return compare.trials_of(summary, {arm: Arm.model_validate(recipe) for arm, recipe in recipes.items()})
-
-
-CLASSIC: dict[str, Any] = {"classic": True}
+    of_arms = {arm: Arm.model_validate(recipe) for arm, recipe in recipes.items()}
+    return compare.trials_of(summarise(runs_of(arms(offsets)), of_arms, settings, seed=0), of_arms)
 
 
 def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,28 +70,33 @@ def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monk
     assert dcgan.gain == pytest.approx(0.03, abs=0.002)  # over the baseline
     assert vae.scores == {name: scores_of(0)[name] for name in DIRECTIONS}
     del offsets["classic"], recipes["classic"]
-    vae, dcgan = trials(offsets, recipes)
-    assert vae.gain == pytest.approx(0.12, abs=0.002)  # where there is no classic arm
+    [dcgan] = trials(offsets, recipes)  # without its reference, what the VAE adds is not known
+    assert dcgan.name == "dcgan"
 
 
 def test_the_first_arm_that_adds_a_generator_alone_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one without the real images, with two generators, or the baseline itself."""
+    """Not one without the real images, with two generators, or with anything else that its reference lacks."""
     monkeypatch.chdir(tmp_path)
     write_scores(["vae", "dcgan"])
+    vae = {"synthetic": {"vae": 1.0}}
     recipes: dict[str, dict[str, Any]] = {
         "none": {},
-        "only_vae": {"real": False, "synthetic": {"vae": 1.0}},
+        "classic": CLASSIC,
+        "only_vae": {"real": False, **vae},
         "both": {"synthetic": {"vae": 1.0, "dcgan": 1.0}},
-        "vae": {"synthetic": {"vae": 1.0}},
-        "more_vae": {"synthetic": {"vae": 2.0}},
+        "trivial+vae": {"augment": ["trivial_augment"], **vae},
+        "two_policies+vae": {"augment": ["classic", "trivial_augment"], **vae},
+        "mixup+vae": {"mix": "mixup", **vae},
+        "oversample+vae": {"balance": "oversample", **vae},
+        "more_real+vae": {"more_real": 1.0, **vae},
     }
-    offsets = {"none": 0, "only_vae": -0.5, "both": 0.2, "vae": 0.03, "more_vae": 0.07}
+    offsets = dict.fromkeys(recipes, 0.2) | {"none": 0.0}
+    assert trials(offsets, recipes) == []
+    recipes |= {"vae": vae, "more_vae": {"synthetic": {"vae": 2.0}}}
+    offsets |= {"vae": 0.03, "more_vae": 0.07}
     [trial] = trials(offsets, recipes)
     assert (trial.name, trial.arm, trial.gain) == ("vae", "vae", pytest.approx(0.03, abs=0.002))
-    [trial] = trials(offsets, recipes, baseline="vae")
-    assert (trial.name, trial.arm) == ("vae", "more_vae")
-    assert trial.gain == pytest.approx(0.04, abs=0.002)
-    assert trials({"none": 0, "classic": 0.1}, {"none": {}, "classic": CLASSIC}) == []
+    assert trials(offsets, recipes, baseline="both") == []
 
 
 @pytest.fixture
@@ -155,26 +107,23 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_results(of_arms: compare.Results) -> None:
-    for arm, of_arm in of_arms.items():
-        for result in of_arm:
-            write_json(Path("data/results") / arm / f"{result['seed']}.json", result)
-
-
 def test_the_stage_writes_what_dvc_shows(checkout: Path) -> None:
     params = load()
-    with pytest.raises(UserError, match=r"data/results/none/0.json: result not found"):
-        compare.main(params)
-    write_results(arms(dict.fromkeys(params.classify.arms, 0.0), seeds=2))
+    write_runs(runs_of(arms(dict.fromkeys(params.classify.arms, 0.0), seeds=2)))
     write_scores(list(params.sample.generators))
     compare.main(params)
     comparison = json.loads(Path("data/comparison.json").read_text())
     metrics = json.loads(Path("data/metrics.json").read_text())
     assert set(metrics) == {"arms", "generators"}
+    of_page = comparison["arms"]["classic"]
     assert metrics["arms"]["classic"] == {
-        "accuracy": comparison["arms"]["classic"]["accuracy_mean"],
-        "gain_over_none": comparison["arms"]["classic"]["over"]["none"]["gain"],
+        "accuracy": of_page["accuracy_mean"],
+        "macro_f1": of_page["macro_f1_mean"],
+        "ece": of_page["ece_mean"],
+        "nll": of_page["nll_mean"],
+        "gain_over_none": of_page["over"]["none"]["gain"],
     }
+    assert list(metrics["arms"]["none"]) == ["accuracy", "macro_f1", "ece", "nll", "gain_over_classic"]
     assert set(metrics["generators"]) == set(params.sample.generators)
     assert metrics["generators"]["vae"] == {
         "gain": comparison["arms"]["classic+vae"]["over"]["classic"]["gain"],
@@ -185,12 +134,40 @@ def test_the_stage_writes_what_dvc_shows(checkout: Path) -> None:
     assert len(lines) == 1 + 2 * len(params.classify.arms)
 
 
+def test_a_file_that_is_amiss_gets_one_clear_line(checkout: Path) -> None:
+    params = load()
+
+    def complaint() -> str:
+        with pytest.raises(UserError) as caught:
+            compare.main(params)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    names = list(params.classify.arms)
+    assert complaint() == "data/results/none/0.json: result not found (2 of arm none are missing)"
+    runs = runs_of(arms(dict.fromkeys(names, 0.0), seeds=2), images=200)
+    write_runs(runs)
+    predictions("classic").unlink()
+    assert (
+        complaint() == "data/results/classic/predictions.parquet: predictions not found; run `dvc repro` to make them"
+    )
+    predictions("classic").write_bytes(b"PAR1 and no more")
+    assert complaint().startswith("data/results/classic/predictions.parquet: not a readable Parquet file (")
+    write_runs(runs)
+    kept = pq.read_table(predictions("classic"))
+    pq.write_table(kept.drop_columns("seed_1"), predictions("classic"))
+    assert complaint() == "data/results/classic/predictions.parquet: no column seed_1; run `dvc repro` to make it"
+    pq.write_table(kept.slice(1), predictions("classic"))
+    assert complaint() == ("data/results/classic/predictions.parquet: not the test images of arm none; run `dvc repro`")
+
+
 def test_the_stage_says_how_scores_went_with_gains(checkout: Path) -> None:
     """The generators' gains rise as their scores do, and four generators are too few to tell that from chance."""
     params = load()
     generators = list(params.sample.generators)
-    gains = {f"classic+{generator}": 0.1 * number for number, generator in enumerate(generators)}
-    write_results(arms({"none": 0, "classic": 0.05, **gains}, seeds=2))
+    gains = {f"classic+{generator}": 0.04 * number for number, generator in enumerate(generators)}
+    offsets = dict.fromkeys(params.classify.arms, 0.05) | {"none": 0} | gains
+    write_runs(runs_of(arms(offsets, seeds=2)))
     write_scores(generators)
     compare.main(params)
     found = json.loads(Path("data/comparison.json").read_text())["predictors"]
@@ -210,9 +187,9 @@ def test_the_stage_says_how_scores_went_with_gains(checkout: Path) -> None:
 
 def test_arms_without_generators_leave_no_predictor(checkout: Path) -> None:
     content = YAML(typ="safe").load(Path("params.yaml"))
-    content["classify"]["arms"] = {"none": {}, "classic": {"classic": True}}
+    content["classify"]["arms"] = {"none": {}, "classic": CLASSIC}
     YAML(typ="safe").dump(content, Path("params.yaml"))
-    write_results(arms({"none": 0, "classic": 0.05}, seeds=2))
+    write_runs(runs_of(arms({"none": 0, "classic": 0.05}, seeds=2)))
     compare.main(load())
     assert json.loads(Path("data/comparison.json").read_text())["predictors"]["gains"] == {}
     assert json.loads(Path("data/metrics.json").read_text())["generators"] == {}

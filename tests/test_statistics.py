@@ -5,11 +5,17 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
 
 from augury.statistics import (
     classification_metrics,
+    detectable_effect,
     expected_calibration_error,
+    fewest_seeds,
     holm,
+    interval_over_images,
+    majority_vote,
+    mcnemar_test,
     paired_gain,
     smallest_p_value,
     verdict,
@@ -53,12 +59,43 @@ def test_the_test_is_the_exact_sign_flip_test() -> None:
     assert result.gain_ci[0] < result.gain < result.gain_ci[1]
 
 
-def test_minimum_detectable_effect_is_what_the_noncentral_t_says() -> None:
+def test_the_spread_is_that_of_the_gains() -> None:
     gains = np.array([0.01, 0.02, 0.0, 0.03, 0.01, 0.02, 0.02, 0.01])
-    effect = paired_gain(gains, np.zeros(8), 0.95, 1000, seed=0).minimum_detectable_effect / gains.std(ddof=1)
-    critical = stats.t.ppf(0.975, 7)
-    noncentral = stats.nct(7, effect * np.sqrt(8))
-    assert 1 - noncentral.cdf(critical) + noncentral.cdf(-critical) == pytest.approx(0.8, abs=1e-6)
+    assert paired_gain(gains + 0.8, np.full(8, 0.8), 0.95, 1000, seed=0).spread == pytest.approx(gains.std(ddof=1))
+
+
+@pytest.mark.parametrize(("seeds", "alpha", "rejected"), [(8, 0.05, 6), (8, 0.05 / 2, 3), (10, 0.05 / 5, 5)])
+def test_detectable_effect_is_what_the_noncentral_t_says_at_the_level_that_sign_flips_reach(
+    seeds: int, alpha: float, rejected: int
+) -> None:
+    effect = detectable_effect(seeds, alpha)
+    assert effect is not None
+    level = rejected * 2 / 2**seeds
+    assert level <= alpha < level + 2 / 2**seeds
+    critical = stats.t.ppf(1 - level / 2, seeds - 1)
+    noncentral = stats.nct(seeds - 1, effect * np.sqrt(seeds))
+    assert 1 - noncentral.cdf(critical) + noncentral.cdf(-critical) == pytest.approx(0.8, abs=1e-5)
+
+
+def test_detectable_effect_where_all_gains_must_have_one_sign() -> None:
+    effect = detectable_effect(8, 0.05 / 5)  # 2 / 2^8 = 0.0078 is the only level below
+    assert effect is not None
+    assert stats.norm.cdf(effect) ** 8 == pytest.approx(0.8)
+    assert detectable_effect(8, 2 / 2**8) == effect
+    assert detectable_effect(8, 0.0078) is None
+    assert detectable_effect(3, 0.05) is None
+
+
+@pytest.mark.parametrize(("seeds", "alpha"), [(8, 0.05), (8, 0.01), (10, 0.01), (12, 0.01)])
+def test_a_gain_of_the_detectable_effect_is_shown_about_four_times_in_five(seeds: int, alpha: float) -> None:
+    random = np.random.default_rng(0)
+    effect = detectable_effect(seeds, alpha)
+    assert effect is not None
+    shown = [
+        paired_gain(random.normal(effect, 1.0, seeds), np.zeros(seeds), 0.95, 1000, seed=0).p_value <= alpha
+        for _ in range(300)
+    ]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.08)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.02, -0.02])
@@ -85,22 +122,64 @@ def test_verdicts() -> None:
 
 
 def test_few_seeds_can_never_be_significant() -> None:
-    assert smallest_p_value(3, 1) == 0.25
-    assert smallest_p_value(6, 1) == 0.03125
-    assert smallest_p_value(8, 3) == pytest.approx(0.0234375)
-    assert smallest_p_value(2, 10) == 1.0
+    assert smallest_p_value(3, 1, 10_000) == 0.25
+    assert smallest_p_value(6, 1, 10_000) == 0.03125
+    assert smallest_p_value(8, 3, 10_000) == pytest.approx(0.0234375)
+    assert smallest_p_value(2, 10, 10_000) == 1.0
+    assert smallest_p_value(8, 0, 10_000) == 1.0
 
 
-def test_a_copy_of_the_reference_seldom_gets_a_verdict_and_a_large_gain_mostly_does() -> None:
+def test_many_seeds_draw_their_sign_flips() -> None:
+    """The smallest p-value is then that of the draws, not 2 / 2^n."""
+    gains = np.linspace(0.01, 0.02, 17)
+    assert paired_gain(gains, np.zeros(17), 0.95, 1000, seed=0).p_value == pytest.approx(2 / 1001)
+    assert smallest_p_value(17, 3, 1000) == pytest.approx(6 / 1001)
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 5, 6, 7, 9])
+def test_the_fewest_seeds_reach_alpha_and_one_fewer_does_not(comparisons: int) -> None:
+    seeds = fewest_seeds(comparisons, 0.05)
+    assert smallest_p_value(seeds, comparisons, 1000) <= 0.05 < smallest_p_value(seeds - 1, comparisons, 1000)
+
+
+def test_the_majority_of_seeds_decides_and_ties_go_to_the_lowest_class() -> None:
+    predicted = np.array([[2, 2, 1, 0], [3, 1, 3, 1], [3, 2, 1, 0], [2, 2, 2, 2], [0, 3, 3, 3]], np.int16)
+    assert majority_vote(predicted).tolist() == [2, 1, 0, 2, 3]
     random = np.random.default_rng(0)
+    many = random.integers(0, 10, (500, 10))
+    assert majority_vote(many).tolist() == stats.mode(many, axis=1).mode.tolist()  # scipy breaks ties alike
 
-    def share_of_verdicts(effect: float, comparisons: int = 200, seeds: int = 8) -> float:
-        decided = 0
-        for _ in range(comparisons):
-            gains = random.normal(effect, 1.0, seeds)
-            result = paired_gain(gains, np.zeros(seeds), 0.95, 1000, seed=0)
-            decided += verdict(result.gain, result.p_value, 0.95) != "can't tell"
-        return decided / comparisons
 
-    assert share_of_verdicts(effect=0.0) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)  # two standard errors of 200 draws
-    assert share_of_verdicts(effect=1.5) >= 0.8
+@pytest.mark.parametrize(
+    ("gained", "lost", "both", "neither"), [(12, 3, 80, 5), (4, 4, 2, 0), (0, 0, 7, 3), (0, 6, 0, 0)]
+)
+def test_mcnemar_on_counted_tables(gained: int, lost: int, both: int, neither: int) -> None:
+    counts = [gained, lost, both, neither]
+    right = np.repeat([True, False, True, False], counts)
+    reference = np.repeat([False, True, True, False], counts)
+    found = mcnemar_test(right, reference)
+    assert (found["gained"], found["lost"]) == (gained, lost)
+    assert found["p_value"] == mcnemar([[both, gained], [lost, neither]], exact=True).pvalue
+    if gained + lost:
+        assert found["p_value"] == pytest.approx(stats.binomtest(gained, gained + lost).pvalue)
+    else:
+        assert found["p_value"] == 1
+
+
+def test_the_interval_over_images_is_the_normal_one() -> None:
+    random = np.random.default_rng(0)
+    share, reference = random.integers(0, 9, 400) / 8, random.integers(0, 9, 400) / 8
+    gains = share - reference
+    expected = stats.norm.interval(0.9, gains.mean(), gains.std(ddof=1) / 20)
+    assert interval_over_images(share, reference, 0.9) == pytest.approx(expected)
+    assert interval_over_images(share, share, 0.9) == (0, 0)
+
+
+def test_the_interval_over_images_covers_the_true_gain() -> None:
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        own, other = random.random(1000) < 0.86, random.random(1000) < 0.85
+        low, high = interval_over_images(own.astype(float), other.astype(float), 0.95)
+        covered += low <= 0.01 <= high
+    assert covered / 400 == pytest.approx(0.95, abs=0.022)  # two standard errors
