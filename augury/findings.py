@@ -1,11 +1,12 @@
-"""What comparison and scores say: the answer in one sentence, classes harmed or far off, scores that told the gain."""
+"""What comparison and scores say: the answer and its yardstick, rules, classes harmed or far off, scores that told."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from augury.plots import signed
+from augury.params import Classify
+from augury.plots import PairedGain, signed
 from augury.predictors import DIRECTIONS
 
 OPENINGS = {
@@ -29,12 +30,24 @@ SCORES = {
         "fid": "FID",
     }.items()
 }
+FAMILIES = {"synthetic": "Arms with synthetic images", "control": "Controls, without synthetic images"}
+MODES = {
+    "head": "a linear head on its frozen features",
+    "partial": "its last stages trained too",
+    "full": "all of it trained",
+    "scratch": "all of it trained from random weights",
+}
 WORST = 2  # classes named for each generator
 
 
 def reference_of(comparison: dict[str, Any]) -> str:
     """The arm that synthetic images have to beat: classic augmentation, which costs nothing, where it was run."""
     return "classic" if "classic" in comparison["references"] else comparison["baseline"]
+
+
+def references_of(comparison: dict[str, Any]) -> list[str]:
+    """All references, the one that synthetic images have to beat first."""
+    return sorted(comparison["references"], key=lambda name: name != reference_of(comparison))
 
 
 def headline(comparison: dict[str, Any], synthetic: Collection[str]) -> str:
@@ -57,11 +70,89 @@ def headline(comparison: dict[str, Any], synthetic: Collection[str]) -> str:
         which = "even the best arm with them" if verdict == "hurts" else "the best arm with them"
     else:
         which = "one arm with them"
-    gain = signed(100 * over[arm]["gain"])
-    distance = f"{gain[1:]} points {'above' if gain[0] == '+' else 'below'}" if gain[0] in "+−" else "level with"
-    low, high = (signed(100 * limit) for limit in over[arm]["gain_ci"])
-    interval = f"{100 * comparison['confidence']:g}% interval {low} to {high}"
-    return f"{OPENINGS[verdict]}: {which}, {arm}, scored {distance} {reference} ({interval})"
+    interval = _interval(over[arm], comparison)
+    return f"{OPENINGS[verdict]}: {which}, {arm}, scored {_distance(over[arm])} {reference} ({interval})"
+
+
+def _distance(row: dict[str, Any]) -> str:
+    gain = signed(100 * row["gain"])
+    return f"{gain[1:]} points {'above' if gain[0] == '+' else 'below'}" if gain[0] in "+−" else "level with"
+
+
+def _interval(row: dict[str, Any], comparison: dict[str, Any]) -> str:
+    low, high = (signed(100 * limit) for limit in row["gain_ci"])
+    return f"{100 * comparison['confidence']:g}% interval {low} to {high}"
+
+
+def yardsticks(
+    comparison: dict[str, Any], more_real: Mapping[str, int], synthetic: Collection[str], n: int
+) -> list[str]:
+    """What more labels would have gained, a sentence for each arm that has them and no synthetic images.
+
+    more_real: arm -> real images that were held back from the others. n: real training images of the others.
+    """
+    reference = reference_of(comparison)
+    sentences = []
+    for arm, more in more_real.items():
+        row = comparison["arms"][arm]["over"].get(reference)
+        if row is None or not more or arm in synthetic:
+            continue
+        start = f"The yardstick: with {more:,} more real labels beside the {n:,}, {arm} scored {_distance(row)}"
+        sentence = f"{start} {reference} ({_interval(row, comparison)}; {row['verdict']})"
+        over = {name: comparison["arms"][name]["over"][reference] for name in synthetic if name != reference}
+        sure = {name: other["gain"] for name, other in over.items() if other["verdict"] == "helps"}
+        if sure and row["verdict"] == "helps":
+            best = max(sure, key=lambda name: sure[name])
+            sentence += f"; {best} reached {100 * sure[best] / row['gain']:.0f}% of that gain without a new label"
+        sentences.append(f"{sentence}.")
+    return sentences
+
+
+def families(comparison: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """Reference -> family -> the arms of that family that were compared with it; families without any are left out."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for reference in references_of(comparison):
+        arms = {arm: entry["over"] for arm, entry in comparison["arms"].items() if reference in entry["over"]}
+        members = {
+            family: [arm for arm, over in arms.items() if over[reference]["family"] == family] for family in FAMILIES
+        }
+        found[reference] = {family: names for family, names in members.items() if names}
+    return found
+
+
+def family_rules(comparison: dict[str, Any]) -> list[str]:
+    """For every reference and family, what its number of comparisons and the seeds allow, in a sentence."""
+    alpha, seeds = 1 - comparison["confidence"], len(comparison["seeds"])
+    sentences = []
+    for reference, of_reference in families(comparison).items():
+        for family in of_reference:
+            entry = comparison["families"][reference][family]
+            count, smallest = entry["comparisons"], entry["smallest_p"]
+            allowed = f"the smallest corrected p that {seeds} seeds allow is {smallest:.2g}"
+            if smallest > alpha:
+                allowed += f", over {alpha:.3g}: no gain, however large, could be significant here"
+            comparisons = "1 comparison" if count == 1 else f"{count} comparisons"
+            sentences.append(f"{FAMILIES[family]}, over {reference}: {comparisons}; {allowed}.")
+    return sentences
+
+
+def classifier(classify: Classify) -> str:
+    """What classified the images, in a line."""
+    start = "pretrained" if classify.pretrained and classify.mode != "scratch" else "random weights"
+    size = f"{classify.resolution} × {classify.resolution} pixels"
+    return f"{classify.backbone} ({start}) at {size}, mode {classify.mode}: {MODES[classify.mode]}"
+
+
+def paired_gains(comparison: dict[str, Any]) -> dict[str, list[PairedGain]]:
+    """Reference -> what the arms gained over it, in percentage points."""
+    panels: dict[str, list[PairedGain]] = {reference: [] for reference in references_of(comparison)}
+    for arm, entry in comparison["arms"].items():
+        for reference, row in entry["over"].items():
+            low, high = (100 * limit for limit in row["gain_ci"])
+            effect = row["minimum_detectable_effect"]
+            undetectable = None if effect is None else 100 * effect
+            panels[reference].append(PairedGain(arm, 100 * row["gain"], low, high, undetectable, row["verdict"]))
+    return panels
 
 
 def harmed_classes(results: list[dict[str, Any]], references: list[dict[str, Any]]) -> list[bool]:

@@ -1,4 +1,7 @@
-"""report: every result as one page that can be read offline; its first sentence answers the question."""
+"""report: every result as one page that can be read offline; its first sentence answers the question.
+
+Beside it, and shown in it, stands the cost ledger: a page of its own, because times differ from run to run.
+"""
 
 import importlib.metadata
 import platform
@@ -7,28 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from augury import findings
 from augury.errors import UserError
-from augury.findings import (
-    absent_extractors,
-    by_gain,
-    harmed_classes,
-    headline,
-    predictor_answer,
-    predictor_rows,
-    reference_of,
-    scores_by_extractor,
-    worst_classes,
-)
+from augury.ledger import arm_costs, cheapest, stage_costs
 from augury.outputs import read_json, whole_directory
+from augury.pages import SECTIONS, render
 from augury.params import Params
-from augury.plots import PairedGain, data_uri, decimals, dot_plot, forest_plot, loss_curves, number, signed
-from augury.stage import run
+from augury.plots import data_uri, dot_plot, forest_plot, loss_curves
+from augury.stage import COSTS, run
 
 DATA = Path("data")
-TEMPLATE = Path(__file__).parents[1] / "augury" / "report.html.jinja"
 PACKAGES = ("torch", "torchvision", "albumentations", "timm", "numpy", "scipy")
 WIDEST_GRID, WIDEST_PROGRESS = 1200, 480  # pixels; keeps the page a few megabytes with large images too
 
@@ -39,42 +32,53 @@ def main(params: Params) -> None:
         arm: [read_json(_found(DATA / "results" / arm / f"{seed}.json")) for seed in comparison["seeds"]]
         for arm in comparison["arms"]
     }
-    synthetic = [arm for arm, results in runs.items() if any(result["n_synthetic"] for result in results)]
+    more_real = {arm: max(result["n_more_real"] for result in results) for arm, results in runs.items()}
+    synthetic = [arm for arm in runs if params.classify.arms[arm].synthetic]
+    splits = read_json(_found(DATA / "splits" / "summary.json"))
     percent = {arm: [100 * value for value in entry["accuracies"]] for arm, entry in comparison["arms"].items()}
     generators = list(params.sample.generators)
     scores = [read_json(_found(DATA / "scores" / f"{generator}.json")) for generator in generators]
-    ranked = predictor_rows(comparison["predictors"], scores)
-    page = _environment().get_template(TEMPLATE.name).render(
+    ranked = findings.predictor_rows(comparison["predictors"], scores)
+    page = render(
+        "index.html.jinja",
+        sections=SECTIONS,
         params=params,
         params_text=params.model_dump_json(indent=2),
-        splits=read_json(_found(DATA / "splits" / "summary.json")),
+        splits=splits,
+        class_names=splits["class_names"],
         comparison=comparison,
+        arms=comparison["arms"],
+        references=findings.references_of(comparison),
+        reference=findings.reference_of(comparison),
+        confidence=f"{100 * comparison['confidence']:g}%",
         runs=runs,
-        headline=headline(comparison, synthetic),
-        reference=reference_of(comparison),
         synthetic=synthetic,
+        headline=findings.headline(comparison, synthetic),
+        yardsticks=findings.yardsticks(comparison, more_real, synthetic, sum(splits["train"])),
+        families=findings.families(comparison),
+        family_titles=findings.FAMILIES,
+        family_rules=findings.family_rules(comparison),
+        classifier=findings.classifier(params.classify),
+        fine_tuned=params.classify.mode != "head",
         harmed={
-            arm: {reference: harmed_classes(results, runs[reference]) for reference in comparison["references"]}
+            arm: {name: findings.harmed_classes(results, runs[name]) for name in comparison["references"]}
             for arm, results in runs.items()
         },
         confusions={arm: np.sum([result["confusion"] for result in results], axis=0) for arm, results in runs.items()},
-        forest=Markup(forest_plot(_paired_gains(comparison), "forest")),
+        forest=Markup(forest_plot(findings.paired_gains(comparison), "forest")),
         dots=Markup(dot_plot(percent, "dots")),
-        grids={
-            name: data_uri(_found(DATA / "previews" / f"{name}.png"), WIDEST_GRID)
-            for name in ["real", "classic", *generators, *(["reconstructions"] if "vae" in generators else [])]
-        },
+        grids={name: data_uri(_found(DATA / "previews" / f"{name}.png"), WIDEST_GRID) for name in _previews(params)},
         scores=scores,
         sampled=lambda count: min(count, params.score.most_images),
-        by_extractor=scores_by_extractor(scores),
-        absent_extractors=absent_extractors(scores),
+        by_extractor=findings.scores_by_extractor(scores),
+        absent_extractors=findings.absent_extractors(scores),
         nearest={
             generator: data_uri(_found(DATA / "previews" / f"{generator}_neighbours.png"), WIDEST_GRID)
             for generator in generators
         },
         predictors=ranked,
-        by_gain=by_gain(comparison["predictors"]),
-        predictor_answer=predictor_answer(ranked, 1 - comparison["confidence"]),
+        by_gain=findings.by_gain(comparison["predictors"]),
+        predictor_answer=findings.predictor_answer(ranked, 1 - comparison["confidence"]),
         selections=[read_json(_found(DATA / "selection" / f"{generator}.json")) for generator in generators],
         trainings={name: read_json(_found(DATA / "generators" / name / "training.json")) for name in generators},
         curves={
@@ -88,20 +92,33 @@ def main(params: Params) -> None:
         versions={"Python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
     )  # fmt: skip
+    ledger = _ledger(params, comparison, more_real, splits)
     with whole_directory(DATA / "report") as partial:
         (partial / "index.html").write_text(page, encoding="utf-8", newline="\n")
+        (partial / "costs.html").write_text(ledger, encoding="utf-8", newline="\n")  # .dvcignore names it
 
 
-def _paired_gains(comparison: dict[str, Any]) -> dict[str, list[PairedGain]]:
-    """Reference -> what the arms gained over it, in percentage points."""
-    panels: dict[str, list[PairedGain]] = {reference: [] for reference in comparison["references"]}
-    for arm, entry in comparison["arms"].items():
-        for reference, row in entry["over"].items():
-            low, high = (100 * limit for limit in row["gain_ci"])
-            effect = row["minimum_detectable_effect"]
-            undetectable = None if effect is None else 100 * effect
-            panels[reference].append(PairedGain(arm, 100 * row["gain"], low, high, undetectable, row["verdict"]))
-    return panels
+def _ledger(params: Params, comparison: dict[str, Any], more_real: dict[str, int], splits: dict[str, Any]) -> str:
+    """The page of what the run cost, as far as it was run here."""
+    costs = {cost["stage"]: cost for cost in map(read_json, sorted(COSTS.glob("*.json")))}
+    rows = arm_costs(costs, params, comparison, more_real)
+    return render(
+        "ledger.html.jinja",
+        stages=stage_costs(costs, params),
+        arms=rows,
+        cheapest=cheapest(rows),
+        prices=params.report,
+        label_count=sum(splits["train"]) + sum(splits["validation"]),
+        generators=list(params.sample.generators),
+    )
+
+
+def _previews(params: Params) -> list[str]:
+    """The pictures of data/previews that show one class a row."""
+    generators = params.sample.generators
+    nearest = [f"{generator}_nearest" for generator in generators]
+    reconstructions = ["reconstructions"] if "vae" in generators else []
+    return ["real", *params.augment.policies, *generators, *nearest, *reconstructions]
 
 
 def _progress(directory: Path, most: int) -> list[tuple[int, str]]:
@@ -116,19 +133,6 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     """A CSV file of numbers as column -> (rows,) float64; an empty cell is NaN."""
     table = np.genfromtxt(_found(path), delimiter=",", names=True)
     return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["signed"] = lambda fraction, digits=2: signed(100 * fraction, digits)
-    environment.filters["percent"] = lambda fraction, digits=2: f"{100 * fraction:.{digits}f}"
-    environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes}
-    environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
-    return environment
 
 
 def _found(path: Path) -> Path:

@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
+from collections.abc import Iterable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -45,15 +45,36 @@ ARMS = {  # arm -> synthetic images, accuracy
     "classic+vae": (100, 0.85),
 }
 SEEDS = list(range(8))
+SPLITS = ("train", "validation", "test", "held_back")
 
 
-def params_for(generators: list[str]) -> parameters.Params:
+def recipe_of(arm: str) -> parameters.Arm:
+    """What the parts of an arm's name say: "classic+vae" has classic copies and images of the VAE."""
+    parts = arm.split("+")
+    return parameters.Arm(
+        augment=["classic"] if "classic" in parts else [],
+        synthetic={name: 1.0 for name in parts if name in PARAMS.sample.generators},
+        more_real=1.0 if "more_real" in parts else 0.0,
+    )
+
+
+def params_for(generators: Iterable[str], arms: Iterable[str] = ARMS, **report: Any) -> parameters.Params:
+    """The default parameters with these generators and arms; `report` replaces what it names in that section."""
     drawings = {name: PARAMS.sample.generators[name] for name in generators}
-    return PARAMS.model_copy(update={"sample": PARAMS.sample.model_copy(update={"generators": drawings})})
+    return PARAMS.model_copy(
+        update={
+            "sample": PARAMS.sample.model_copy(update={"generators": drawings}),
+            "classify": PARAMS.classify.model_copy(update={"arms": {arm: recipe_of(arm) for arm in arms}}),
+            "report": PARAMS.report.model_copy(update=report),
+        }
+    )
 
 
-def over(gain: float, verdict: str, per_class_gain: np.ndarray) -> dict[str, Any]:
+def over(arm: str, gain: float, verdict: str, per_class_gain: np.ndarray) -> dict[str, Any]:
     return {
+        "family": "synthetic" if recipe_of(arm).synthetic else "control",
+        "gain_ci_images": [gain - 0.0061, gain + 0.0062],
+        "mcnemar": {"gained": 1051, "lost": 49, "p_value": 0.0123},
         "gain": gain,
         "gain_ci": [gain - 0.0031, gain + 0.0042],
         "p_value": 0.0078125,
@@ -114,12 +135,13 @@ def build_data(
     warning: str | None = None,
     kept: tuple[int, ...] = (),
     training: dict[str, Any] | None = None,
+    smallest_p: float = 0.0078125,
 ) -> None:
     """Invent, under data/ of the working directory, everything that the stages before `report` write.
 
     scores: what is to be different in the generators' scores. predictors: those of the comparison.
     kept: images of the first classes that passed the filter, of 500; the other classes have all. training: what is to
-    be different in the generators' training.json.
+    be different in the generators' training.json. smallest_p: that a family of arms can reach.
     """
     random = np.random.default_rng(0)
     data, count, images_per_class = Path("data"), len(class_names), 200
@@ -129,6 +151,7 @@ def build_data(
         {
             "source": "imagefolder", "image_size": 28, "channels": 1, "class_names": class_names,
             "train": [80] * count, "validation": [20] * count, "test": [images_per_class] * count,
+            "held_back": [70] * count, "digests": {name: f"{name[:2]}5e" * 8 for name in SPLITS},
             "duplicates_removed": {"test": 7, "validation": 3}, "unreadable_skipped": ["broken & <torn>.png"],
         },
     )  # fmt: skip
@@ -152,8 +175,10 @@ def build_data(
                 {
                     "arm": arm, "seed": seed, "accuracy": accuracies[-1], "macro_f1": accuracies[-1], "ece": 0.04,
                     "nll": 0.5, "per_class_accuracy": (right / images_per_class).tolist(),
-                    "confusion": confusion.tolist(), "steps": 1000, "n_real": 80 * count, "n_classic": 0,
-                    "n_synthetic": synthetic, "n_test": images_per_class * count, "l2_penalty": 0.01,
+                    "confusion": confusion.tolist(), "steps": 1000, "mode": "head",
+                    "backbone": "efficientnet_lite0", "n_real": 80 * count, "n_classic": 0, "n_mixed": 0,
+                    "n_more_real": 70 * count * ("more_real" in arm), "n_synthetic": synthetic,
+                    "n_test": images_per_class * count, "regularisation": 0.01, "best_step": None,
                     "validation_accuracy": 0.8, "validation_nll": 0.5,
                 },
             )  # fmt: skip
@@ -168,18 +193,27 @@ def build_data(
             if reference != arm:
                 gain = arms[arm][1] - arms[reference][1]
                 per_class = [np.array(entries[name]["per_class_accuracy"]) for name in (arm, reference)]
-                entry["over"][reference] = over(gain, verdict_of(gain), per_class[0] - per_class[1])
+                entry["over"][reference] = over(arm, gain, verdict_of(gain), per_class[0] - per_class[1])
     write_json(
         data / "comparison.json",
         {
             "baseline": "none", "references": references, "confidence": 0.95, "seeds": SEEDS,
             "n_test": images_per_class * count, "warning": warning, "arms": entries,
+            "families": {
+                name: {
+                    family: {"comparisons": [row["family"] for row in compared].count(family), "smallest_p": smallest_p}
+                    for family in ("synthetic", "control")
+                }
+                for name in references
+                for compared in [[entry["over"][name] for entry in entries.values() if name in entry["over"]]]
+            },
             "rule": "An arm helps if its interval lies above zero & Holm's p is small.",
             "interval_covers": "It covers seeds, not the choice of test images.",
             "predictors": predictors or predictors_of({generator: 0.02 for generator in generators}),
         },
     )  # fmt: skip
-    for name in ("real", "classic", "reconstructions", *generators):
+    nearest = [f"{generator}_nearest" for generator in generators]
+    for name in ("real", *PARAMS.augment.policies, "reconstructions", *generators, *nearest):
         write_png(data / "previews" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
     for generator in generators:
         write_png(data / "previews" / f"{generator}_neighbours.png", random.integers(0, 256, (114, 172, 1), np.uint8))
@@ -223,7 +257,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def page(**kwargs: Any) -> str:
     """Build the data, run the stage -> the page's text."""
     build_data(**kwargs)
-    main(params_for(list(kwargs.get("generators", ("vae",)))))
+    main(params_for(kwargs.get("generators", ("vae",)), kwargs.get("arms", ARMS)))
     return Path("data/report/index.html").read_text(encoding="utf-8")
 
 
@@ -275,7 +309,7 @@ def outline(html: str) -> Outline:
 def test_the_page_needs_nothing_but_itself() -> None:
     html = page()
     parsed = outline(html)
-    assert all(reference.startswith(("#", "data:")) for reference in parsed.references)
+    assert {reference for reference in parsed.references if not reference.startswith(("#", "data:"))} == {"costs.html"}
     assert not re.search(r"url\((?!#)|@import|https?:", html)
     assert parsed.open == []
     assert parsed.images_without_text == 0
@@ -295,7 +329,7 @@ def test_a_second_run_gives_the_same_bytes() -> None:
     first = page()
     main(params_for(["vae"]))
     assert Path("data/report/index.html").read_text(encoding="utf-8") == first
-    assert [path.name for path in Path("data/report").iterdir()] == ["index.html"]
+    assert {path.name for path in Path("data/report").iterdir()} == {"index.html", "costs.html"}
 
 
 def test_numbers_and_sentences_of_the_results_are_shown() -> None:
@@ -303,7 +337,7 @@ def test_numbers_and_sentences_of_the_results_are_shown() -> None:
     comparison = json.loads(Path("data/comparison.json").read_text())
     for entry in comparison["arms"].values():
         assert f">{100 * entry['accuracy_mean']:.2f}<" in html
-        assert f">{100 * entry['accuracy_std']:.2f}<" in html
+        assert f">± {100 * entry['accuracy_std']:.2f}<" in html
     for expected in (
         "+5.00", "+4.69 to +5.42", "+2.00", "0.023", "31.41", "12.25", "2.56", "4.12", "1,000",
         "7 images left out as exact copies of test images", "3 of validation images",
@@ -378,6 +412,161 @@ def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
     assert sentence.startswith("Synthetic images helped: one arm with them, vae, scored 1.00 points above none (90%")
 
 
+YARDSTICK_ARMS = {**ARMS, "classic+more_real": (0, 0.87)}
+
+
+def test_more_real_labels_are_the_yardstick() -> None:
+    html = page(arms=YARDSTICK_ARMS)
+    assert (
+        '<p class="yardstick">The yardstick: with 350 more real labels beside the 400, classic+more_real scored 4.00 '
+        "points above classic (95% interval +3.69 to +4.42; helps); classic+vae reached 50% of that gain without a new "
+        "label.</p>"
+    ) in html
+    assert html.index("</h1>") < html.index('class="yardstick"') < html.index('class="answers"')
+
+
+def test_a_yardstick_that_is_not_sure_is_not_set_beside_others() -> None:
+    html = page(arms={**ARMS, "classic+more_real": (0, 0.832)})
+    assert "scored 0.20 points above classic (95% interval −0.11 to +0.62; can&#39;t tell).</p>" in html
+    assert 'yardstick"' not in page()
+    # More labels and synthetic images at once measure neither.
+    assert 'yardstick"' not in page(arms={**ARMS, "classic+vae+more_real": (100, 0.87)})
+
+
+def test_the_main_table_has_a_row_per_arm_and_its_family() -> None:
+    html = page()
+    comparison = json.loads(Path("data/comparison.json").read_text())["arms"]
+    accuracy = {
+        arm: f"{100 * entry['accuracy_mean']:.2f} ± {100 * entry['accuracy_std']:.2f}"
+        for arm, entry in comparison.items()
+    }
+    rows = figures_of(html, "Arms with their accuracy")
+    assert rows[0] == [
+        "none control", accuracy["none"], "−3.00 −3.31 to −2.58", "0.023", "hurts", "reference", "—", "—",
+        "80.00", "4.12", "0.510",
+    ]  # fmt: skip
+    assert rows[2][:6] == [
+        "classic+ vae synthetic",
+        accuracy["classic+vae"],
+        "+2.00 +1.69 to +2.42",
+        "0.023",
+        "helps",
+        "+5.00 +4.69 to +5.42",
+    ]
+    header = html[html.index("Arms with their accuracy") :]
+    assert header.index("Over classic") < header.index("Over none")  # what synthetic images have to beat comes first
+
+
+def test_the_evidence_is_by_reference_and_family() -> None:
+    html = page(arms=YARDSTICK_ARMS)
+    rows = figures_of(html, "Gains over classic")
+    tests = ["0.008", "0.023", "1,051", "49", "0.012", "0.37"]
+    assert rows == [
+        ["Arms with synthetic images"],
+        ["classic+ vae", "+2.00", "+1.69 to +2.42", "+1.39 to +2.62", *tests, "helps"],
+        ["Controls, without synthetic images"],
+        ["none", "−3.00", "−3.31 to −2.58", "−3.61 to −2.38", *tests, "hurts"],
+        ["classic+ more_ real", "+4.00", "+3.69 to +4.42", "+3.39 to +4.62", *tests, "helps"],
+    ]
+    assert [row[0] for row in figures_of(html, "Gains over none")][3:] == ["classic", "classic+ more_ real"]
+
+
+def test_every_family_has_its_rule_and_is_told_where_nothing_could_be_sure() -> None:
+    text = text_of(section(page(arms=YARDSTICK_ARMS), "arms"))
+    for expected in (
+        "Arms with synthetic images, over classic: 1 comparison; the smallest corrected p that 8 seeds allow is 0.0078",
+        "Controls, without synthetic images, over classic: 2 comparisons;",
+    ):
+        assert expected in text
+    assert "no gain, however large" not in text
+    text = text_of(section(page(smallest_p=0.25), "arms"))
+    assert "is 0.25, over 0.05: no gain, however large, could be significant here." in text
+
+
+def test_an_effect_that_cannot_be_told_is_a_dash() -> None:
+    build_data()
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    for entry in comparison["arms"].values():
+        for row in entry["over"].values():
+            row["minimum_detectable_effect"] = None
+    write_json(Path("data/comparison.json"), comparison)
+    main(params_for(["vae"]))
+    html = Path("data/report/index.html").read_text(encoding="utf-8")
+    assert {row[9] for row in figures_of(html, "Gains over none") if len(row) > 1} == {"—"}
+
+
+def test_a_class_without_test_images_is_a_dash() -> None:
+    build_data()
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    for entry in comparison["arms"].values():
+        entry["per_class_accuracy"][1] = None
+        for row in entry["over"].values():
+            row["per_class_gain"][1] = None
+    write_json(Path("data/comparison.json"), comparison)
+    for path in Path("data/results").glob("*/*.json"):
+        result = json.loads(path.read_text())
+        result["per_class_accuracy"][1] = None
+        write_json(path, result)
+    main(params_for(["vae"]))
+    html = Path("data/report/index.html").read_text(encoding="utf-8")
+    assert figures_of(html, "Gain of each arm over none")[1] == ["a&b", "—", "—", "—"]
+
+
+def test_the_nearest_real_images_stand_beside_the_synthetic_ones() -> None:
+    html = section(page(generators=("dcgan", "vae")), "samples")
+    for generator in ("dcgan", "vae"):
+        pair = html[html.index(f"<h3>{generator}</h3>") :]
+        alternatives = re.findall(r'alt="(.*?): one row per class', pair)[:2]
+        assert alternatives == [f"Synthetic images of {generator}", f"The real image nearest to each of {generator}"]
+    assert html.count("Look for the same picture in both grids (a copy)") == 2
+    for policy in PARAMS.augment.policies:
+        assert f"Augmented copies: {policy}" in html
+    assert "transformed by HorizontalFlip, Affine, RandomBrightnessContrast." in html
+
+
+def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:
+    html = section(page(arms=YARDSTICK_ARMS), "protocol")
+    for split in SPLITS:
+        assert f"<code>{f'{split[:2]}5e' * 8}</code>" in html
+    assert "efficientnet_lite0 (pretrained) at 96 × 96 pixels, mode head: a linear head on its frozen features" in html
+    assert figures_of(html, "Images per class and split")[-1] == ["All", "400", "100", "1,000", "350"]
+    assert figures_of(html, "Images in the training set")[-1] == [
+        "classic+ more_ real", "400", "350", "0", "0", "0", "1,000", "0.01",
+    ]  # fmt: skip
+
+
+def test_fine_tuning_shows_the_best_steps() -> None:
+    build_data()
+    for seed, step in enumerate((120, 80)):
+        path = Path(f"data/results/none/{seed}.json")
+        write_json(path, {**json.loads(path.read_text()), "best_step": step, "regularisation": 0.05})
+    params = params_for(["vae"])
+    classify = params.classify.model_copy(update={"mode": "scratch"})
+    main(params.model_copy(update={"classify": classify}))
+    html = section(Path("data/report/index.html").read_text(encoding="utf-8"), "protocol")
+    rows = figures_of(html, "Images in the training set")
+    assert rows[0][-2:] == ["80 to 120", "0.01, 0.05"]
+    assert rows[1][-2] == "—"
+    assert "(random weights) at 96 × 96 pixels, mode scratch" in html
+    assert "Weight decays chosen" in html
+
+
+def test_only_the_cost_ledger_may_be_framed() -> None:
+    html = page()
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', html)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; ")
+    assert policy[1].endswith("; frame-src 'self' file:")
+    assert re.findall(r"<iframe[^>]*>", html) == [
+        '<iframe class="ledger" src="costs.html" title="The cost ledger" sandbox="allow-scripts">'
+    ]
+    assert "It stays on the machine where the run took place" in html
+    ledger = outline(Path("data/report/costs.html").read_text(encoding="utf-8"))
+    assert set(ledger.references) == {"data:,", "#ledger", "index.html"}
+    assert ledger.open == []
+    assert ledger.headings == [1, 2, 2]
+
+
 def test_a_class_is_harmed_if_it_fell_by_more_than_two_standard_errors() -> None:
     before = [{"per_class_accuracy": [0.5, 0.5, 0.5, 0.5]}] * 4
     after = [{"per_class_accuracy": [0.5, 0.4, 0.4 + wobble, 0.6]} for wobble in (-0.3, 0.3, -0.3, 0.3)]
@@ -447,9 +636,9 @@ def text_of(html: str) -> str:
 
 def figures_of(html: str, caption: str) -> list[list[str]]:
     """The rows of the table with that hidden caption (its beginning), each cell's text as it is read."""
-    found = re.search(rf'<caption class="hidden">{re.escape(caption)}.*?<tbody>(.*?)</tbody>', html, re.DOTALL)
+    found = re.search(rf'<caption class="hidden">{re.escape(caption)}.*?<tbody>(.*?)</table>', html, re.DOTALL)
     assert found, caption
-    rows = re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", found[1], re.DOTALL)
     return [[text_of(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows]
 
 
@@ -681,6 +870,8 @@ def test_scores_that_told_the_gain_are_named(agreements: dict[str, float], expec
         "data/generators/vae/training.json",
         "data/previews/reconstructions.png",
         "data/previews/vae_neighbours.png",
+        "data/previews/vae_nearest.png",
+        "data/previews/trivial_augment.png",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:
@@ -703,25 +894,3 @@ def test_a_generator_without_progress_pictures_has_no_strip() -> None:
     shutil.rmtree("data/generators/vae/progress")
     main(params_for(["vae"]))
     assert "<li><img" not in Path("data/report/index.html").read_text(encoding="utf-8")
-
-
-def test_the_script_makes_the_table_sortable_in_a_browser(tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not on PATH")
-    html = page()
-    # A click as a reader would do it: by accuracy, largest first.
-    Path("clicked.html").write_text(
-        html.replace("</body>", '<script>document.querySelectorAll("th button")[1].click()</script></body>'),
-        encoding="utf-8",
-    )
-    command = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=2000", "--dump-dom", (tmp_path / "clicked.html").as_uri(),
-    ]  # fmt: skip
-    shown = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True).stdout
-    assert len(re.findall(r"<th[^>]*aria-sort=\"none\"[^>]*><button type=\"button\">", shown)) == 11
-    assert len(re.findall(r"<th[^>]*aria-sort=\"descending\"[^>]*><button type=\"button\">Accuracy", shown)) == 1
-    table = shown[shown.index('<table class="sortable">') : shown.index("</table>")]
-    assert re.findall(r'<th scope="row"[^>]*data-value="(.*?)"', table) == ["classic+vae", "classic", "none"]

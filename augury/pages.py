@@ -1,0 +1,38 @@
+"""The report's pages: the templates of augury/report with the filters that they write numbers with."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from augury.findings import worst_classes
+from augury.plots import decimals, number, signed
+
+TEMPLATES = Path(__file__).parent / "report"
+# The sections of the report in the order of the page: each is a template of that name, and its anchor.
+SECTIONS = (
+    "arms", "gains", "classes", "confusions", "costs", "samples", "fidelity", "memorisation", "predictors",
+    "selection", "training", "protocol",
+)  # fmt: skip
+
+
+def render(name: str, **content: Any) -> str:
+    """A template filled in. A name that it uses and `content` lacks is an error, and all text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["signed"] = lambda fraction, digits=2: signed(100 * fraction, digits)
+    environment.filters["percent"] = lambda fraction, digits=2: f"{100 * fraction:.{digits}f}"
+    environment.filters["count"] = lambda count: f"{count:,}"
+    environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
+    environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes, "duration": duration}
+    return environment.get_template(name).render(**content)
+
+
+def duration(seconds: float) -> str:
+    """7.24 -> "7.2 s", 83.4 -> "1 min 23 s", 5025.0 -> "1 h 24 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
