@@ -40,6 +40,16 @@ def parser() -> argparse.ArgumentParser:
         "every experiment of `dvc exp run`.",
     )
     gain.add_argument("--confidence", type=float, default=0.95)
+
+    arms = subparsers.add_parser(
+        "arms",
+        help="`dvc repro` with the arms side by side, on the cores or GPUs that there are",
+        description="Bring the pipeline up to date as `dvc repro` does, to the same dvc.lock, but train and test the "
+        "classifier on several arms at a time.",
+    )
+    arms.add_argument(
+        "--jobs", type=int, metavar="N", help="arms at a time (default: one per GPU, or per core where there is none)"
+    )
     return commands
 
 
@@ -52,11 +62,16 @@ def main(arguments: list[str]) -> None:
                 from augury.commands.score import main as command
             case "predictors":
                 from augury.commands.predictors import main as command
+            case "arms":
+                from augury.commands.arms import main as command
             case unknown:
                 raise ValueError(unknown)
         command(asked)
     except (UserError, OSError) as error:
         sys.exit(f"{asked.command}: {error}")
+    except KeyboardInterrupt:
+        logging.error("%s: interrupted", asked.command)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
