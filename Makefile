@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
+STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro report smoke test lint bench
+.PHONY: help repro report study smoke test browser lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +22,22 @@ report: .venv/installed ## Bring the report up to date and show the metrics
 	dvc metrics show
 	@echo "The report: $(CURDIR)/data/report/index.html"
 
+study: .venv/installed ## Run a study: NAME=exchange_rate or NAME=dose
+	@test -f "studies/$(NAME)/dvc.yaml" || { echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
+	cd "studies/$(NAME)" && PYTHONPATH="$(CURDIR)" dvc repro
+	@echo "The page: $(CURDIR)/studies/$(NAME)/page/index.html"
+
 smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy
 	python -m tests.smoke
 
-test: .venv/installed-dev lint ## Run the tests, lint and types included (set-up included)
+test: .venv/installed-dev lint browser ## Run the tests, lint and types included (set-up included)
 	python -m pytest --numprocesses 2 --dist loadfile
+
+# The report is tested in a real browser. Debian's is installed where this is allowed; without one, its tests are skipped.
+browser:
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+		apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-liberation > /dev/null; } || \
+		echo "No Chromium here: the report's browser tests will be skipped"
 
 lint: .venv/installed-dev ## Check style and types
 	ruff check
@@ -37,6 +49,8 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.training
 	python -m benchmarks.generators
 	python -m benchmarks.scores
+	python -m benchmarks.evidence
+	for scenario in recipe arms baseline; do python -m benchmarks.classifiers $$scenario; done
 
 # A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
 # constraints.txt everything that they bring in.

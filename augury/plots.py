@@ -27,7 +27,7 @@ ROW, LINE = 0.34, 0.16  # inches per arm, and per line of its name where that is
 LONGEST_LINE = 18  # characters of an arm's name before it is broken
 MARGIN = 0.68  # inches above and below a panel's rows: title, axis label, ticks
 
-# Matplotlib draws in these colours; `_inline_svg` replaces each by the page's variable of that name.
+# Matplotlib draws in these colours; `inline_svg` replaces each by the page's variable of that name.
 INK, MUTED, RULE = "#010101", "#010102", "#010103"
 HELPS, HURTS, UNSURE = "#010104", "#010105", "#010106"
 VARIABLES = {
@@ -96,8 +96,8 @@ def forest_plot(gains: Mapping[str, Sequence[PairedGain]], name: str) -> str:
     panels = {reference: rows for reference, rows in gains.items() if rows}
     if not panels:
         return ""
-    with _drawing_style(name):
-        row_height = _row_height(row.arm for rows in panels.values() for row in rows)
+    with drawing_style(name):
+        row_height = height_per_row(row.arm for rows in panels.values() for row in rows)
         heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -116,12 +116,12 @@ def forest_plot(gains: Mapping[str, Sequence[PairedGain]], name: str) -> str:
                     1.02, position, f"{signed(row.gain)}  {row.verdict}",
                     transform=axes.get_yaxis_transform(), verticalalignment="center",
                 )  # fmt: skip
-            _label_rows(axes, [row.arm for row in rows])
+            label_rows(axes, [row.arm for row in rows])
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
         all_axes[-1].set_xlabel("percentage points of accuracy")
-        return _inline_svg(figure, name)
+        return inline_svg(figure, name)
 
 
 def dot_plot(accuracies: Mapping[str, Sequence[float]], name: str) -> str:
@@ -130,18 +130,20 @@ def dot_plot(accuracies: Mapping[str, Sequence[float]], name: str) -> str:
     accuracies: arm -> percent, one value per seed in the same order for all arms.
     name: as in `forest_plot`.
     """
-    with _drawing_style(name):
-        figure = Figure(figsize=(WIDTH, 1.4 * _row_height(accuracies) * len(accuracies) + MARGIN), layout="constrained")
+    with drawing_style(name):
+        figure = Figure(
+            figsize=(WIDTH, 1.4 * height_per_row(accuracies) * len(accuracies) + MARGIN), layout="constrained"
+        )
         axes = figure.subplots()
         for one_seed in zip(*accuracies.values(), strict=True):
             axes.plot(one_seed, range(len(accuracies)), color=MUTED, linewidth=0.6, alpha=0.55)
         for position, values in enumerate(accuracies.values()):
             axes.plot(values, [position] * len(values), "o", color=HELPS, markersize=4, alpha=0.75)
             axes.plot(np.mean(values), position, "|", color=INK, markersize=15, markeredgewidth=1.6)
-        _label_rows(axes, list(accuracies))
+        label_rows(axes, list(accuracies))
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
         axes.set_xlabel("accuracy on the test split, percent")
-        return _inline_svg(figure, name)
+        return inline_svg(figure, name)
 
 
 def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
@@ -156,7 +158,7 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
             # loss_generator and loss_discriminator share a panel, as do reconstruction and validation_reconstruction.
             quantity = series.removeprefix("validation_")
             panels.setdefault("loss" if quantity.startswith("loss_") else quantity, []).append(series)
-    with _drawing_style(name, grid_axis="y"):
+    with drawing_style(name, grid_axis="y"):
         figure = Figure(figsize=(WIDTH, 1.55 * len(panels) + 0.2), layout="constrained")
         all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axes, (quantity, names) in zip(all_axes, panels.items(), strict=True):
@@ -171,15 +173,15 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
             if len(names) > 1:
                 axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), borderaxespad=0.1)
         all_axes[-1].set_xlabel("training images seen, thousands")
-        return _inline_svg(figure, name)
+        return inline_svg(figure, name)
 
 
-def _drawing_style(name: str, grid_axis: str = "x") -> AbstractContextManager[None]:
+def drawing_style(name: str, grid_axis: str = "x") -> AbstractContextManager[None]:
     """The style of every drawing, whatever matplotlibrc the user has; `name` makes its identifiers."""
     return style.context(["default", {**STYLE, "axes.grid.axis": grid_axis, "svg.hashsalt": name}])
 
 
-def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
+def label_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Name the rows 0, 1, ... of a horizontal plot, the first at the top."""
     axes.set_yticks(range(len(labels)), ["\n".join(_lines(label)) for label in labels])
     axes.set_ylim(len(labels) - 0.45, -0.55)
@@ -190,7 +192,7 @@ def _lines(name: str) -> list[str]:
     return re.findall(rf".{{1,{LONGEST_LINE}}}(?:(?<=[+_])|$)|.{{1,{LONGEST_LINE}}}", name)
 
 
-def _row_height(names: Iterable[str]) -> float:
+def height_per_row(names: Iterable[str]) -> float:
     """Inches a row needs for the name that takes the most lines."""
     return max(ROW, LINE * (1 + max(len(_lines(name)) for name in names)))
 
@@ -200,7 +202,7 @@ def _within_panel(series: str, quantity: str) -> str:
     return " ".join(series.replace(quantity, "").replace("_", " ").split()) or "training"
 
 
-def _inline_svg(figure: Figure, name: str) -> str:
+def inline_svg(figure: Figure, name: str) -> str:
     """A figure as an <svg> element that can stand in a page beside others; call it with the figure's style in force."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata block: it holds addresses and a date

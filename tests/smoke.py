@@ -29,7 +29,12 @@ SMOKE_PARAMS: dict[str, Any] = {
         "halvings": 2,
         "resamples": 20,
     },
-    "classify": {"resolution": 32, "head": {"steps": 100}},
+    "classify": {
+        "resolution": 32,
+        "head": {"steps": 100},
+        "finetune": {"steps": 6, "batch_size": 16, "evaluations": 2},
+        "mix": {"copies": 1},
+    },
     "compare": {"resamples": 1000},
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def resolved(text: str, stage: dict[str, Any]) -> set[str]:
 def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
     files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
     assert files == set(PIPELINE)
-    assert set(PARAMS) - {"seed", "device", "launch"} == set(PIPELINE)
+    assert set(PARAMS) - {"seed", "device", "launch", "log"} == set(PIPELINE)
     assert list(PARAMS) == list(params_module.Params.model_fields)
 
 
@@ -202,15 +203,22 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     validation = ImageSet.read(smoke / "data/splits/validation")
     assert train.counts() == [16] * 10
     assert validation.counts() == [4] * 10
-    assert ImageSet.read(smoke / "data/classic").counts() == [32] * 10
+    assert ImageSet.read(smoke / "data/splits/held_back").counts() == [16] * 10
+    for policy in PARAMS["augment"]["policies"]:
+        assert ImageSet.read(smoke / "data/augmented" / policy).counts() == [32] * 10
     comparison = json.loads((smoke / "data/comparison.json").read_text())
     assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
     for arm, content in comparison["arms"].items():
-        results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in range(8)]
+        seeds = PARAMS["classify"]["seeds"]
+        results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in seeds]
         assert content["accuracies"] == [result["accuracy"] for result in results]
         assert {result["steps"] for result in results} == {100}
         assert {result["n_real"] for result in results} == {160}
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
+        recipe = PARAMS["classify"]["arms"][arm]
+        assert {result["n_more_real"] for result in results} == {160 * ("more_real" in recipe)}
+        assert {result["n_classic"] for result in results} == {320 * len(recipe.get("augment", []))}
+        assert {result["n_mixed"] for result in results} == {160 * ("mix" in recipe)}
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
     for generator in GENERATORS:
         training = json.loads((smoke / f"data/generators/{generator}/training.json").read_text())
@@ -332,6 +340,37 @@ def test_a_forced_rerun_gives_the_same_bytes(smoke: Path) -> None:
     dvc(smoke, "repro", "--force")
     assert digests(smoke / "data") == before
     assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def test_arms_side_by_side_give_the_same_bytes(smoke: Path) -> None:
+    """Without their entries in dvc.lock and DVC's cache of runs, every arm has to run again."""
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    head, *entries = re.split(r"^(?=  \S.*:$)", lock.decode(), flags=re.MULTILINE)
+    names = [entry.partition(":")[0].strip() for entry in entries]
+    arms = [f"classify@{arm}" for arm in PARAMS["classify"]["arms"]]
+    again = [*arms, "compare", "report"]
+    # DVC keeps the entries of arms that other tests have tried.
+    known = [i for i, name in enumerate(names) if not name.startswith("classify@") or name in arms]
+    expected = head + "".join(entries[i] for i in known)
+    upstream = head + "".join(entries[i] for i in known if names[i] not in again)
+    runs, aside = smoke / ".dvc/cache/runs", smoke / ".cache/runs_aside"
+    runs.rename(aside)
+    try:
+        (smoke / "dvc.lock").write_text(upstream)
+        done = subprocess.run(
+            [sys.executable, "-m", "augury", "arms", "--jobs", "2"],
+            cwd=smoke, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert f"{len(arms)} of {len(arms)} arms are out of date" in done.stdout
+        assert entries_of(done.stdout) == {"compare", "report"}  # and what the arms said is not shown
+        assert digests(smoke / "data") == before
+        assert (smoke / "dvc.lock").read_text() == expected
+    finally:
+        shutil.rmtree(runs, ignore_errors=True)
+        aside.rename(runs)
+        (smoke / "dvc.lock").write_bytes(lock)
+        dvc(smoke, "repro")
 
 
 def stages_of(checkout: Path) -> Iterator[int]:

@@ -36,11 +36,11 @@ def run_process(folder: Path, *body: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_stage_that_ends_well_enters_its_costs_in_the_ledger(folder: Path) -> None:
-    done = run_process(folder, "block = bytearray(200 * 2**20)", "assert params.prepare.image_size > 0")
+    done = run_process(folder, "block = bytearray(200 * 2**20)", "assert params.prepare.image_size > 0", "return 12")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     costs = json.loads((folder / "data/costs/demo@one.json").read_text())
     assert list(costs) == ["stage", "seconds", "images", "peak_memory_mib"]
-    assert costs["stage"] == "demo@one"
+    assert (costs["stage"], costs["images"]) == ("demo@one", 12)
     assert 0 <= costs["seconds"] < 60
     # A process starts with the peak of the one that started it, so the limit only tells MiB from KiB.
     assert 200 <= costs["peak_memory_mib"] < 200 * 1024

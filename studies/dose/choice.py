@@ -1,0 +1,55 @@
+"""The best dose of a generator, chosen on validation, and from where on more of its images hurt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augury.seeding import derive_seed
+from augury.statistics import PairedGain, holm, paired_gain
+
+
+@dataclass(frozen=True)
+class Choice:
+    """best: the dose with the best mean validation likelihood; gain: its test accuracy over dose 0.
+
+    over_none: every dose's gain over dose 0, in the order of the doses.
+    falls_after: the smallest dose such that all larger ones are worse than the best, with the whole interval of the
+    paired difference below 0; None where not even the largest is.
+    """
+
+    best: float
+    gain: PairedGain
+    over_none: Sequence[PairedGain]
+    falls_after: float | None
+
+
+def choose(doses: Sequence[Mapping[str, Any]], confidence: float, resamples: int, seed: int) -> Choice:
+    """doses: one per ratio, ascending, the first without synthetic images; as `of_dose` of measure.py makes them.
+
+    Test accuracies have no part in the choice, so that the chosen dose's gain is not the luckiest of several.
+    """
+    ratios = [dose["ratio"] for dose in doses]
+    # Of doses that validation holds equal the smallest, which costs least.
+    chosen = int(np.argmin([np.mean(dose["validation_nll"]) for dose in doses]))
+
+    def gain_over(dose: int, reference: int) -> PairedGain:
+        return paired_gain(
+            doses[dose]["accuracy"], doses[reference]["accuracy"], confidence, resamples,
+            derive_seed(seed, "dose", f"{ratios[dose]:g}", f"{ratios[reference]:g}"),
+        )  # fmt: skip
+
+    falls_after = None
+    for dose in range(len(doses) - 1, chosen, -1):
+        difference = gain_over(dose, chosen)
+        if not (difference.gain < 0 and difference.gain_ci[1] < 0):
+            break
+        falls_after = ratios[dose - 1]
+    over_none = [gain_over(dose, 0) for dose in range(len(doses))]
+    return Choice(ratios[chosen], over_none[chosen], over_none, falls_after)
+
+
+def corrected(choices: Mapping[str, Choice]) -> dict[str, float]:
+    """Generator -> Holm's p-value of its chosen dose's gain; dose 0 counts as a comparison with p = 1."""
+    return holm({generator: choice.gain.p_value for generator, choice in choices.items()})

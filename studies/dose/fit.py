@@ -1,0 +1,193 @@
+"""Choose each generator's dose, test it, and write the page: `python -m studies.dose.fit`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury import params
+from augury.outputs import read_json, whole_file, write_json
+from augury.params import Params
+from augury.plots import signed
+from augury.seeding import derive_seed
+from augury.statistics import smallest_p_value, verdict
+from studies.dose.choice import Choice, choose, corrected
+from studies.dose.measure import Dose, of_dose
+from studies.drawings import DoseRow, dose_plot
+from studies.page import Page, Table, listed
+from studies.workspace import ROOT, read_results, reference_arm, run, settings
+
+
+def main(here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Dose, here), params.load(root / params.PARAMS_FILE)
+    reference_arm(top, study.reference)
+    none = of_dose(0.0, read_results(root / "data", study.reference, top.classify.seeds))
+    doses = {
+        generator: [none, *read_json(here / "points" / f"{generator}.json")["doses"]]
+        for generator in top.sample.generators
+    }
+    choices = {
+        generator: choose(
+            of_generator, top.compare.confidence, top.compare.resamples, derive_seed(top.seed, "dose", generator)
+        )
+        for generator, of_generator in doses.items()
+    }
+    p_holm = corrected(choices)
+    generators = {
+        generator: {
+            "best_dose": choice.best,
+            "gain": choice.gain.gain,
+            "gain_low": choice.gain.gain_ci[0],
+            "gain_high": choice.gain.gain_ci[1],
+            "p_value": choice.gain.p_value,
+            "p_holm": p_holm[generator],
+            "verdict": verdict(choice.gain.gain, p_holm[generator], top.compare.confidence),
+            "falls_after": choice.falls_after,
+        }
+        for generator, choice in choices.items()
+    }
+    content = {
+        "reference": study.reference,
+        "confidence": top.compare.confidence,
+        "seeds": len(none["seed"]),
+        "n_test": none["n_test"],
+        "chosen_by": "mean validation NLL",
+        "generators": generators,
+    }
+    write_json(here / "dose.json", content)
+    with whole_file(here / "dose.csv") as partial:
+        columns = ("seed", "accuracy", "validation_nll", "validation_accuracy")
+        rows = [
+            ",".join(map(str, (generator, dose["ratio"], dose["n_synthetic"], *values)))
+            for generator, of_generator in doses.items()
+            for dose in of_generator
+            for values in zip(*(dose[column] for column in columns), strict=True)
+        ]
+        header = ",".join(("generator", "ratio", "n_synthetic", *columns))
+        partial.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    drawing = dose_plot({name: row_of(doses[name], choice) for name, choice in choices.items()}, "dose")
+    page(content, doses, choices, top, drawing).write(here / "page")
+
+
+def row_of(doses: list[dict[str, Any]], choice: Choice) -> DoseRow:
+    gains = choice.over_none
+    return DoseRow(
+        [dose["ratio"] for dose in doses],
+        [100 * gain.gain for gain in gains],
+        [100 * gain.gain_ci[0] for gain in gains],
+        [100 * gain.gain_ci[1] for gain in gains],
+        choice.best,
+        choice.falls_after,
+    )
+
+
+def points(fraction: float) -> str:
+    return signed(100 * fraction)
+
+
+def answer_of(generators: dict[str, dict[str, Any]]) -> str:
+    """In a sentence, the generator whose chosen dose gained most, of those that validation wanted any images of."""
+    wanted = {name: row for name, row in generators.items() if row["best_dose"] > 0}
+    if not wanted:
+        return "Validation chose no synthetic images at all, of any generator"
+    best = max(wanted, key=lambda name: wanted[name]["gain"])
+    row = wanted[best]
+    said = {"helps": "which helps", "hurts": "which hurts", "can't tell": "which these seeds can't tell from none"}
+    return (
+        f"The best dose was {row['best_dose']:g} synthetic images per real one, of {best}: {points(row['gain'])} "
+        f"points over none of them ({points(row['gain_low'])} to {points(row['gain_high'])}), {said[row['verdict']]}"
+    )
+
+
+def turning_points(generators: dict[str, dict[str, Any]]) -> list[str]:
+    """In sentences, which generators' images validation refused, and after which doses more of them hurt."""
+    refused = [name for name, row in generators.items() if row["best_dose"] == 0]
+    falling = [
+        f"{name} after {row['falls_after']:g}" for name, row in generators.items() if row["falls_after"] is not None
+    ]
+    sentences = [f"Validation wanted no images of {listed(refused)}."] if refused else []
+    if falling:
+        return [*sentences, f"More images per real one made the classifier worse: {listed(falling)}."]
+    return [*sentences, "No generator's images made the classifier surely worse beyond their best dose."]
+
+
+def falls(row: dict[str, Any], largest: float) -> str:
+    return f"never, up to {largest:g}" if row["falls_after"] is None else f"after {row['falls_after']:g}"
+
+
+def page(
+    content: dict[str, Any], doses: dict[str, list[dict[str, Any]]], choices: dict[str, Choice], top: Params,
+    drawing: str,
+) -> Page:  # fmt: skip
+    confidence, generators = f"{100 * content['confidence']:g}% interval", content["generators"]
+    largest = {name: of_generator[-1]["ratio"] for name, of_generator in doses.items()}
+    alpha = 1 - content["confidence"]
+    smallest = smallest_p_value(content["seeds"], len(generators), top.compare.resamples)
+    cautions = []
+    if smallest > alpha:
+        cautions.append(
+            f"With {content['seeds']} seeds no gain, however large, can reach p <= {alpha:.3g} for {len(generators)} "
+            f"generators (smallest corrected p-value {smallest:.3g})."
+        )
+    short = [
+        name
+        for name, of_generator in doses.items()
+        if any(dose["n_synthetic"] < round(dose["ratio"] * dose["n_real"]) for dose in of_generator)
+    ]
+    if short:
+        cautions.append(f"The filter left fewer images than the largest dose asks for: {listed(short)}; see n below.")
+    return Page(
+        question="how many synthetic images per real one?",
+        answer=answer_of(generators),
+        sentences=turning_points(generators),
+        cautions=cautions,
+        drawing=drawing,
+        alternative="Gain in test accuracy over no synthetic images against their number per real one, a panel per "
+        "generator; the numbers are in the tables.",
+        caption=f"Mark and bar: mean gain over seeds and its {confidence}. Circled: the dose that validation chose. "
+        "Squares: doses after the point from which all are worse than the circled one, with the whole interval of the "
+        "difference below 0. Look for whether the line rises at all, and where it turns.",
+        tables=[
+            Table(
+                "Best dose of each generator",
+                ["Generator", "Best dose", "n seeds", "Gain", confidence, "p", "p (Holm)", "Verdict", "More hurts"],
+                [
+                    [name, f"{row['best_dose']:g}", str(content["seeds"]), points(row["gain"]),
+                     f"{points(row['gain_low'])} to {points(row['gain_high'])}", f"{row['p_value']:.3f}",
+                     f"{row['p_holm']:.3f}", row["verdict"], falls(row, largest[name])]
+                    for name, row in generators.items()
+                ],
+                "Dose: synthetic images per real training image, chosen by mean validation NLL over seeds. Gain: "
+                f"percentage points of test accuracy over {content['reference']}, dose 0.",
+            ),
+            Table(
+                "Every dose",
+                ["Generator, dose", "n synthetic", "n seeds", "Validation NLL", "Test accuracy", "Gain", confidence],
+                [
+                    [f"{name}, {dose['ratio']:g}", f"{dose['n_synthetic']:,}", str(len(dose["seed"])),
+                     f"{np.mean(dose['validation_nll']):.4f}", f"{100 * np.mean(dose['accuracy']):.2f}%",
+                     points(gain.gain), f"{points(gain.gain_ci[0])} to {points(gain.gain_ci[1])}"]
+                    for name, choice in choices.items()
+                    for dose, gain in zip(doses[name], choice.over_none, strict=True)
+                ],
+                "Gains of single doses are not corrected for their number: only the chosen dose is tested.",
+            ),
+        ],
+        protocol={
+            "Doses": f"The reference arm {content['reference']} with so many images of one generator per real training "
+            "image. A dose holds the images of the smaller ones. All doses get the same optimiser steps.",
+            "Choice": "The dose with the lowest mean validation NLL over seeds, dose 0 among them. Test accuracies "
+            "have no part in it, so the gain is not that of the luckiest dose.",
+            "Test": f"Exact two-sided sign-flip test of the paired gains over {content['seeds']} seeds, corrected by "
+            f"Holm's method over {len(generators)} generators. Intervals are bias-corrected and accelerated bootstraps "
+            f"over seeds, on {content['n_test']:,} test images.",
+            "More hurts": "After the smallest dose from which on every larger one has a lower mean test accuracy than "
+            "the best dose, with the interval of the paired difference below 0.",
+            "Interval": "Covers the randomness of training the classifier. Another draw of labels or another training "
+            "of the generators would add to it.",
+        },
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run("dose", main)

@@ -1,0 +1,79 @@
+"""Accuracy with more and more images of one generator: `python -m studies.dose.measure dcgan`."""
+
+import math
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from augury import params
+from augury.errors import UserError
+from augury.outputs import read_json, write_json
+from augury.params import Arm, PositiveFloat, Section
+from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+
+
+class Dose(Section):
+    """The study's params.yaml."""
+
+    reference: str
+    ratios: Annotated[list[PositiveFloat], Field(min_length=1)]
+
+
+def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Dose, here), params.load(root / params.PARAMS_FILE)
+    recipe = reference_arm(top, study.reference)
+    if generator not in top.sample.generators:
+        raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(top.sample.generators)}")
+    train = read_json(root / "data/splits/summary.json")["train"]
+    arms: dict[str, tuple[float, Arm]] = {
+        arm_name(study.reference, generator, ratio): (
+            ratio,
+            recipe.model_copy(update={"synthetic": {generator: ratio}}),
+        )
+        for ratio in sorted(study.ratios)
+    }
+    workspace = here / "runs" / generator
+    make_workspace(
+        workspace,
+        {name: arm for name, (_, arm) in arms.items()},
+        # Image i of a class is the same however many are drawn: each dose holds the smaller ones.
+        {"sample": {"per_class": per_class(max(study.ratios), train)}},
+        links=("data/splits", "data/augmented", "data/generators"),
+        root=root,
+    )
+    run_stage(workspace, "sample", generator)
+    for arm in arms:
+        run_stage(workspace, "classify", arm)
+    doses = [
+        of_dose(ratio, read_results(workspace / "data", arm, top.classify.seeds)) for arm, (ratio, _) in arms.items()
+    ]
+    write_json(here / "points" / f"{generator}.json", {"generator": generator, "doses": doses})
+
+
+def arm_name(reference: str, generator: str, ratio: float) -> str:
+    """("classic", "dcgan", 0.5) -> "classic+dcgan_0_5"."""
+    return f"{reference}+{generator}_{ratio:g}".replace(".", "_").replace("-", "m")
+
+
+def per_class(ratio: float, train: list[int]) -> int:
+    """Synthetic images of each class that an arm with so many per real training image takes. train: (K,) counts."""
+    return max(1, math.ceil(round(ratio * sum(train)) / len(train)))
+
+
+def of_dose(ratio: float, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of one arm: lists with a value per seed."""
+    keys = ("seed", "accuracy", "validation_nll", "validation_accuracy")
+    return {
+        "ratio": ratio,
+        "n_real": results[0]["n_real"],
+        "n_synthetic": results[0]["n_synthetic"],
+        "n_test": results[0]["n_test"],
+        **{key: [result[key] for result in results] for key in keys},
+    }
+
+
+if __name__ == "__main__":
+    run("dose", partial(main, sys.argv[1]))

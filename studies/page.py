@@ -1,0 +1,55 @@
+"""A study's page: self-contained, readable offline, in the style of the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from augury.outputs import whole_directory
+from augury.pages import TEMPLATES
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: cells in words, the first of each row its name. note: what the columns mean."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """answer: a sentence without its full stop. cautions: what limits it. drawing: an <svg> element.
+
+    alternative: what the drawing shows, for those who do not see it. protocol: term -> how it was done.
+    """
+
+    question: str
+    answer: str
+    sentences: Sequence[str]
+    cautions: Sequence[str]
+    drawing: str
+    alternative: str
+    caption: str
+    tables: Sequence[Table]
+    protocol: Mapping[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write index.html into `folder`; all text is escaped."""
+        environment = Environment(
+            loader=FileSystemLoader([Path(__file__).parent, TEMPLATES]), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        fields = self.__dict__ | {"drawing": Markup(self.drawing)}
+        text = environment.get_template("page.html.jinja").render(page=fields)
+        with whole_directory(folder) as partial:
+            (partial / "index.html").write_text(text, encoding="utf-8", newline="\n")
+
+
+def listed(items: Sequence[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

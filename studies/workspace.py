@@ -1,0 +1,94 @@
+"""Where a study runs the pipeline's stages: a folder with params of its own and links to what is shared.
+
+To a stage it is what the root is in the main pipeline: params.yaml and data/ in the working directory.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from augury import params
+from augury.errors import UserError
+from augury.explanations import explain
+from augury.outputs import read_json
+from augury.params import Arm, Params, Section
+from augury.profiles import lay_over
+
+ROOT = Path(__file__).resolve().parents[1]
+Settings = TypeVar("Settings", bound=Section)
+
+
+def run(study: str, main: Callable[[], None]) -> None:
+    """Run a study's step as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C)."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except (UserError, OSError) as error:
+        sys.exit("\n".join(f"{study}: {line}" for line in str(error).splitlines()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def settings(kind: type[Settings], folder: Path) -> Settings:
+    """A study's own params.yaml. Raises UserError with one line per faulty key."""
+    path = folder / params.PARAMS_FILE
+    try:
+        return kind.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UserError(explain(error, kind)) from error
+
+
+def reference_arm(main: Params, reference: str) -> Arm:
+    """The recipe of the arm that a study starts from. Raises UserError where it is not one of real images alone."""
+    arms = {name: arm for name, arm in main.classify.arms.items() if not arm.synthetic and not arm.more_real}
+    if reference not in arms:
+        raise UserError(
+            f"reference: {reference!r} is no arm of real images alone in params.yaml; choose from {', '.join(arms)}"
+        )
+    return arms[reference]
+
+
+def make_workspace(
+    folder: Path, arms: Mapping[str, Arm], overrides: dict[str, Any], links: Sequence[str] = (), root: Path = ROOT
+) -> None:
+    """Make `folder` anew: the params of `root` with these arms alone and `overrides` laid over, and links into `root`.
+
+    links: files or folders of the main pipeline that are used as they are. What stages keep in .cache is shared.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    own = folder / params.PARAMS_FILE
+    yaml = YAML()
+    content = yaml.load((root / params.PARAMS_FILE).read_text(encoding="utf-8"))
+    # Laying over adds arms and takes none away.
+    content["classify"]["arms"] = {name: arm.model_dump(exclude_defaults=True) for name, arm in arms.items()}
+    content["compare"]["baseline"] = next(iter(arms))
+    with own.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    lay_over(own, overrides)
+    (root / ".cache").mkdir(exist_ok=True)
+    images = params.load(own).prepare.folder  # an absolute path needs no link
+    for name in [".cache", *links, *([] if Path(images).is_absolute() or not (root / images).exists() else [images])]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(root / name)
+
+
+def run_stage(folder: Path, stage: str, *arguments: str) -> None:
+    """Run one stage in a workspace. Raises UserError where it fails; the stage has said why."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
+    if subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}).returncode != 0:
+        raise UserError(f"{folder.name}: stage {'@'.join([stage, *arguments])} failed, see above")
+
+
+def read_results(data: Path, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """What `classify` wrote for an arm, one per seed."""
+    return [read_json(data / "results" / arm / f"{seed}.json") for seed in seeds]
