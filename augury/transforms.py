@@ -57,7 +57,7 @@ def trivial_augment_wide(
     fill: Fill = 0,
     p: Chance = 1.0,
 ) -> AutomaticPolicy:
-    """One operation of any strength (Mueller & Hutter 2021, TrivialAugment)."""
+    """One operation of any strength, shifts of up to 32 pixels (Mueller & Hutter 2021, TrivialAugment)."""
     return AutomaticPolicy(autoaugment.TrivialAugmentWide(num_magnitude_bins, interpolation, fill), p)
 
 

@@ -176,7 +176,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     change_params(tmp_path, SMOKE_PARAMS)
     change_params(tmp_path, {"classify": {"seeds": [0, 1], "head": {"steps": 30}, "finetune": FINETUNE}})
     sizes = {"splits/train": 6, "splits/validation": 4, "splits/test": 20, "splits/held_back": 6}
-    sizes |= {"augmented/classic": 12, "augmented/trivial_augment": 12, "synthetic/vae": 10}
+    sizes |= {"augmented/classic": 12, "augmented/rand_augment": 12, "synthetic/vae": 10}
     for seed, (folder, per_class) in enumerate(sizes.items()):
         write_set(folder, per_class, seed)
     return tmp_path
@@ -278,7 +278,7 @@ def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Pat
     result = results_of("only_vae", {"real": False, "synthetic": {"vae": 1.0}}, checkout)
     assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 12)
     assert result["accuracy"] < 0.1
-    result = results_of("only_copies", {"real": False, "augment": ["classic", "trivial_augment"]}, checkout)
+    result = results_of("only_copies", {"real": False, "augment": ["classic", "rand_augment"]}, checkout)
     assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 48, 0)
     assert result["accuracy"] > 0.8
 

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -240,26 +239,6 @@ def test_the_test_images_tell_of_the_same_gain() -> None:
     assert over["gain_ci_images"] == pytest.approx(
         list(stats.norm.interval(0.95, per_image.mean(), per_image.std(ddof=1) / np.sqrt(6)))
     )
-
-
-def test_ten_arms_of_ten_seeds_on_ten_thousand_images_take_well_under_a_second() -> None:
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 10, 10_000)
-    names = ["none", "classic", *(f"classic+{letter}" for letter in "abcdefgh")]
-    predicted = np.where(random.random((10, 10_000, 10)) < 0.85, labels[:, None], random.integers(0, 10, (10_000, 10)))
-    runs = {}
-    for name, of_arm in zip(names, predicted, strict=True):
-        results = [
-            {
-                "seed": seed, "accuracy": float((of_arm[:, seed] == labels).mean()), "macro_f1": 0.8, "ece": 0.1,
-                "nll": 0.5, "validation_accuracy": 0.8, "validation_nll": 0.5, "per_class_accuracy": [0.8] * 10,
-            }
-            for seed in range(10)
-        ]  # fmt: skip
-        runs[name] = Runs(results, labels, of_arm)
-    started = time.process_time()
-    summarise(runs, recipes(names), SETTINGS, seed=0)
-    assert time.process_time() - started < 1
 
 
 def share_of_verdicts(effect: float, seeds: int = 8, arms_in_family: int = 1, families: int = 200) -> float:

@@ -20,14 +20,14 @@ PARAMS = parameters.load(CHECKOUT / "params.yaml")
 ARMS = {
     "none": Arm(),
     "classic": Arm(augment=["classic"]),
-    "trivial": Arm(augment=["trivial_augment"]),
+    "trivial": Arm(augment=["rand_augment"]),
     "vae": Arm(augment=["classic"], synthetic={"vae": 1.0}),
     "diffusion": Arm(augment=["classic"], synthetic={"diffusion": 1.0}),
     "all": Arm(augment=["classic"], synthetic={"dcgan": 0.5, "vae": 0.5, "diffusion": 1.0}),
     "more_real": Arm(augment=["classic"], more_real=1.0),
 }
 SECONDS = {
-    "augment@classic": 2.0, "augment@trivial_augment": 3.0, "train_gan@dcgan": 100.0, "train_vae": 50.0,
+    "augment@classic": 2.0, "augment@rand_augment": 3.0, "train_gan@dcgan": 100.0, "train_vae": 50.0,
     "train_diffusion": 20.0, "sample@dcgan": 10.0, "sample@vae": 5.0, "sample@diffusion": 7.0, "classify@none": 8.0,
     **{f"classify@{arm}": 9.0 for arm in ("classic", "trivial", "vae", "diffusion", "all", "more_real")},
 }  # fmt: skip

@@ -184,7 +184,9 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and "costs" not in path.parts and not any(".partial" in part for part in path.parts)
+        if path.is_file()
+        and not {"costs", "costs.html"} & {*path.parts}  # times
+        and not any(".partial" in part for part in path.parts)
     }
 
 

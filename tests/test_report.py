@@ -871,7 +871,7 @@ def test_scores_that_told_the_gain_are_named(agreements: dict[str, float], expec
         "data/previews/reconstructions.png",
         "data/previews/vae_neighbours.png",
         "data/previews/vae_nearest.png",
-        "data/previews/trivial_augment.png",
+        "data/previews/rand_augment.png",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:
