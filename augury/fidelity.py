@@ -181,3 +181,15 @@ def _manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]
         for name in names
         for key, of_pairs in ((name, scores), (f"{name}_floor", floors))
     }
+
+
+def significant(scores: Any) -> Any:
+    """JSON content with its floats cut to 10 significant digits.
+
+    The last of 16 depend on where arrays happen to lie in memory; the same run must leave the same bytes.
+    """
+    if isinstance(scores, dict):
+        return {key: significant(value) for key, value in scores.items()}
+    if isinstance(scores, (list, tuple)):
+        return [significant(value) for value in scores]
+    return float(f"{scores:.10g}") if isinstance(scores, float) else scores

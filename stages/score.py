@@ -16,7 +16,7 @@ from augury.accuracy_score import Labelled, classification_accuracy_score
 from augury.errors import UserError
 from augury.extractors import available_extractors
 from augury.features import backbone_levels
-from augury.fidelity import fidelity_scores, halve, per_class_scores
+from augury.fidelity import fidelity_scores, halve, per_class_scores, significant
 from augury.figures import pairs_grid, write_png
 from augury.frechet import frechet_distance_of_moments, pooled
 from augury.gathering import Gathered, gather
@@ -135,7 +135,7 @@ def main(params: Params, generator: str) -> int:
         "other_extractors": by_extractor,
         "extractors_missing": missing_weights,
     }
-    write_json(Path("data/scores") / f"{generator}.json", result)
+    write_json(Path("data/scores") / f"{generator}.json", significant(result))
     pairs = (
         ImageSet.read_rows(SYNTHETIC / generator, generated.rows[worst]),
         ImageSet.read_rows(SPLITS / "train", train.rows[neighbours]),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augury.fidelity import Halving, fidelity_scores, halve, per_class_scores
+from augury.fidelity import Halving, fidelity_scores, halve, per_class_scores, significant
 from augury.frechet import frechet_distance
 from augury.kernel_distance import kernel_distance
 from augury.neighbours import manifold_scores
@@ -326,3 +326,13 @@ def test_intervals_hold_the_expected_distance_at_that_n_as_often_as_they_say() -
             held[key] += low <= target <= high
     noise = 2.5 * np.sqrt(confidence * (1 - confidence) / repeats)
     assert {key: count for key, count in held.items() if count / repeats < confidence - noise} == {}
+
+
+def test_the_last_digits_of_scores_which_no_run_promises_are_cut() -> None:
+    one, other = 264.4243512972429, 264.42435129724294  # two runs of the same scores
+    assert significant({"fd": one, "per_class": [{"kid": (one, None)}], "n": 12, "name": "dcgan"}) == {
+        "fd": 264.4243513, "per_class": [{"kid": [264.4243513, None]}], "n": 12, "name": "dcgan",
+    }  # fmt: skip
+    assert significant(one) == significant(other)
+    assert significant(np.float64(-1.23456789012345e-7)) == -1.23456789e-7
+    assert significant(True) is True

@@ -181,8 +181,8 @@ def page(
     cautions = [
         f"The check fails: for {arm} the interval lies {'above' if limits.low > row['labels_added'] else 'below'} the "
         f"{row['n_more_real']:,} to {row['labels_added']:,} labels that were really added. The rates of the other arms "
-        "may be as far off. Note that an arm takes held-back images as they are, like synthetic ones, while the curve's "
-        "labels come with their augmented copies."
+        "may be as far off. An arm takes held-back images as they are, like synthetic ones, while the curve's labels "
+        "come with their augmented copies."
         for arm, row in yardsticks.items()
         if (limits := worth_row(arm, row)).high < row["n_more_real"] or limits.low > row["labels_added"]
     ]
