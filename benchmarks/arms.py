@@ -29,6 +29,16 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 }
 
 
+def linked_checkout(folder: Path, *caches: str) -> None:
+    """A copy of this checkout in which what is unchanged comes out of this one's DVC cache and these of its .cache."""
+    copy_checkout(folder, {})
+    (folder / "dvc.lock").write_bytes((CHECKOUT / "dvc.lock").read_bytes())
+    dvc(folder, "config", "--local", "cache.dir", str(CHECKOUT / ".dvc/cache"))
+    (folder / ".cache").mkdir(exist_ok=True)
+    for cached in caches:
+        (folder / ".cache" / cached).symlink_to(CHECKOUT / ".cache" / cached)
+
+
 def leave_out(generator: str, path: Path) -> None:
     yaml = YAML()
     content = yaml.load(path.read_text(encoding="utf-8"))
@@ -43,12 +53,7 @@ def leave_out(generator: str, path: Path) -> None:
 def main(scenario: str) -> None:
     with tempfile.TemporaryDirectory(prefix="augury-arms-") as folder:
         checkout = Path(folder)
-        copy_checkout(checkout, {})
-        (checkout / "dvc.lock").write_bytes((CHECKOUT / "dvc.lock").read_bytes())
-        dvc(checkout, "config", "--local", "cache.dir", str(CHECKOUT / ".dvc/cache"))
-        for cached in ("fashion_mnist", "features"):
-            (checkout / ".cache").mkdir(exist_ok=True)
-            (checkout / ".cache" / cached).symlink_to(CHECKOUT / ".cache" / cached)
+        linked_checkout(checkout, "fashion_mnist", "features")
         change_params(checkout, SCENARIOS[scenario])
         if scenario != "only":
             leave_out("stylegan", checkout / "params.yaml")

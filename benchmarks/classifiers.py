@@ -30,8 +30,9 @@ from augury.finetuning import fine_tune
 from augury.images import ImageSet
 from augury.training import choose_device
 from augury.training_set import TrainingSet, training_set
+from benchmarks.arms import linked_checkout
 from benchmarks.training import forever, write_files
-from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
+from tests.smoke import CHECKOUT, change_params, dvc
 
 REPETITIONS, STEPS, WARMUP = 5, 30, 5
 NETWORK, RESOLUTION, BATCH_SIZE = "resnet18", 96, 64
@@ -104,13 +105,9 @@ def recipe() -> None:
     print(f"ratio of medians, against the faster recipe: {statistics.median(measured['pipeline']) / best:.2f}")
 
 
-def linked_checkout(folder: Path) -> None:
-    """A copy of this checkout whose stages up to `classify` come out of this checkout's DVC cache."""
-    copy_checkout(folder, {})
-    (folder / "dvc.lock").write_bytes((CHECKOUT / "dvc.lock").read_bytes())
-    dvc(folder, "config", "--local", "cache.dir", str(CHECKOUT / ".dvc/cache"))
-    (folder / ".cache").mkdir()
-    (folder / ".cache/fashion_mnist").symlink_to(CHECKOUT / ".cache/fashion_mnist")
+def checkout_before_classify(folder: Path) -> None:
+    """A linked checkout, without kept features, in which everything before `classify` is there."""
+    linked_checkout(folder, "fashion_mnist")
     dvc(folder, "repro", "augment", "sample")
 
 
@@ -122,7 +119,7 @@ def results_of(checkout: Path) -> dict[str, bytes]:
 def arms() -> None:
     with tempfile.TemporaryDirectory(prefix="augury-arms-") as folder:
         checkout = Path(folder)
-        linked_checkout(checkout)
+        checkout_before_classify(checkout)
         change_params(checkout, {"classify": {"seeds": list(range(8))}})
         count = len(params.load(checkout / "params.yaml").classify.arms)
         found = {}
@@ -144,7 +141,7 @@ def arms() -> None:
 def baseline() -> None:
     with tempfile.TemporaryDirectory(prefix="augury-baseline-") as folder:
         checkout = Path(folder)
-        linked_checkout(checkout)
+        checkout_before_classify(checkout)
         for name, settings in BASELINES.items():
             change_params(checkout, {"classify": {"seeds": [0, 1, 2, 3], **settings}})
             started = time.perf_counter()
