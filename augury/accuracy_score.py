@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from augury.heads import fit_head
-from augury.params import Head
+from augury.sections import Head
 from augury.seeding import derive_seed, seeded
 
 SEEDS, RESAMPLES = 3, 1000  # heads that are averaged; resamples of the bootstrap

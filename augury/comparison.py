@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.params import Arm, Compare
+from augury.sections import Arm, Compare
 from augury.seeding import derive_seed
 from augury.statistics import (
     EXACT_SEEDS,

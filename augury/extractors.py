@@ -21,7 +21,7 @@ from augury.backbones import cached_download
 from augury.downloads import socket_timeout
 from augury.errors import UserError
 from augury.features import Extractor, Forward, efficientnet_lite0
-from augury.params import FeatureExtractor
+from augury.sections import FeatureExtractor
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ import numpy as np
 from augury.downloads import socket_timeout
 from augury.errors import UserError
 from augury.outputs import whole_file
-from augury.params import Prepare
 from augury.raw_images import RawImages, indexed_image_set, prepare_gray
+from augury.sections import Prepare
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from augury.params import Classify
 from augury.plots import PairedGain, signed
 from augury.predictors import DIRECTIONS
+from augury.sections import Classify
 
 OPENINGS = {
     "helps": "Synthetic images helped",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from augury.errors import UserError
 from augury.images import ImageSet, to_backbone
-from augury.params import FineTune
+from augury.sections import FineTune
 from augury.seeding import derive_seed, seeded
 from augury.training import autocast
 from augury.training_set import TrainingSet

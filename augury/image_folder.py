@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from augury.errors import UserError
-from augury.params import Prepare
 from augury.raw_images import RawImages, indexed_image_set
+from augury.sections import Prepare
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from augury.images import ImageSet
-from augury.params import Prepare
+from augury.sections import Prepare
 
 
 @dataclass(frozen=True)

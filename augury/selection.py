@@ -12,7 +12,7 @@ import torch
 from augury.features import backbone_levels
 from augury.heads import fit_head
 from augury.images import ImageSet, concatenate, places_of
-from augury.params import Filter, Sample
+from augury.sections import Filter, Sample
 from augury.seeding import seeded
 
 BACKBONE, RESOLUTION = "efficientnet_lite0", 96

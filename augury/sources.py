@@ -10,8 +10,8 @@ import numpy as np
 
 from augury.fashion_mnist import fashion_mnist
 from augury.image_folder import imagefolder
-from augury.params import Prepare
 from augury.raw_images import RawImages, indexed_image_set, prepare_gray
+from augury.sections import Prepare
 
 
 def digits(prepare: Prepare) -> RawImages:

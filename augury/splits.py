@@ -6,7 +6,7 @@ import numpy as np
 
 from augury.errors import UserError
 from augury.images import ImageSet, places_of
-from augury.params import Prepare
+from augury.sections import Prepare
 
 STREAM = 1797  # keeps these draws apart from others that start from the same seed
 POOL, VALIDATION = range(2)

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from augury.errors import UserError
 from augury.images import ImageSet
 from augury.outputs import whole_directory, whole_file, write_json
-from augury.params import Training
 from augury.sampling import progress_file, write_progress
+from augury.sections import Training
 from augury.seeding import batch_rows
 from augury.snapshots import CRITERION, Judge, Snapshot, problems_of
 from augury.training import LOGS, DivergenceError, History, check_finite, schedule

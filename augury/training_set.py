@@ -11,7 +11,7 @@ import numpy as np
 from augury.errors import UserError
 from augury.images import ImageSet, concatenate, places_of
 from augury.mixing import mixed
-from augury.params import Arm, Mix
+from augury.sections import Arm, Mix
 from augury.seeding import derive_seed
 
 DATA = Path("data")

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from augury.comparison import verdicts_over
 from augury.heads import fit_head
-from augury.params import Compare
+from augury.sections import Compare
 from augury.seeding import seeded
 from augury.statistics import classification_metrics, detectable_effect
 

@@ -33,7 +33,7 @@ from augury.gathering import gather
 from augury.image_streams import stream_of
 from augury.images import ImageSet
 from augury.neighbours import manifold_scores
-from augury.params import FeatureExtractor
+from augury.sections import FeatureExtractor
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from augury.comparison import Runs, summarise
 from augury.errors import UserError
 from augury.outputs import read_json, whole_file, write_json
-from augury.params import Arm, Params
+from augury.params import Params
 from augury.predictors import DIRECTIONS, Trial, predictors
+from augury.sections import Arm
 from augury.stage import run
 
 

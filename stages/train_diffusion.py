@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 
 from augury.images import ImageSet
-from augury.params import Params, Training, network_config
+from augury.params import Params, network_config
+from augury.sections import Training
 from augury.seeding import derive_seed, seeded
 from augury.stage import run
 from augury.training import autocast, average_gradients, moving_average, start_processes

@@ -11,7 +11,8 @@ from torch import nn
 
 from augury.errors import UserError
 from augury.images import ImageSet
-from augury.params import GanTraining, Params, network_config
+from augury.params import Params, network_config
+from augury.sections import GanTraining
 from augury.seeding import derive_seed, seeded
 from augury.stage import run
 from augury.training import autocast, average_gradients, moving_average, start_processes

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 
 from augury.figures import class_grid, write_png
 from augury.images import ImageSet, from_network
-from augury.params import Params, TrainVae, network_config
+from augury.params import Params, network_config
+from augury.sections import TrainVae
 from augury.seeding import derive_seed, seeded
 from augury.stage import run
 from augury.training import DivergenceError, autocast, average_gradients, moving_average, start_processes

@@ -19,8 +19,9 @@ from augury import params
 from augury.errors import UserError
 from augury.explanations import explain
 from augury.outputs import read_json
-from augury.params import Arm, Params, Section
+from augury.params import Params
 from augury.profiles import lay_over
+from augury.sections import Arm, Section
 
 ROOT = Path(__file__).resolve().parents[1]
 Settings = TypeVar("Settings", bound=Section)

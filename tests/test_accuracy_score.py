@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from augury.accuracy_score import AccuracyScore, Labelled, classification_accuracy_score
-from augury.params import Head
+from augury.sections import Head
 
 HEAD = Head(steps=150, batch_size=64, learning_rate=0.01, l2_penalties=[0.01, 0.1])
 CLASSES, DIMENSIONS = 4, 10

@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 from augury.comparison import Runs, summarise
 from augury.errors import UserError
 from augury.outputs import write_json
-from augury.params import Arm, Compare, load
+from augury.params import load
 from augury.predictors import DIRECTIONS, Trial
+from augury.sections import Arm, Compare
 from stages import compare
 from tests.smoke import CHECKOUT, change_params
 from tests.test_comparison import arms, runs_of

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from augury.comparison import Runs, summarise, verdicts_over
-from augury.params import Arm, Compare
+from augury.sections import Arm, Compare
 from augury.statistics import detectable_effect
 
 SETTINGS = Compare(baseline="none", confidence=0.95, resamples=1000)

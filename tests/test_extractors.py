@@ -23,7 +23,7 @@ from augury.frechet import frechet_distance_of_moments
 from augury.gathering import gather
 from augury.image_streams import stream_of
 from augury.images import ImageSet, to_network
-from augury.params import FeatureExtractor
+from augury.sections import FeatureExtractor
 
 CPU = torch.device("cpu")
 DINOV2 = "vit_small_patch14_dinov2.lvd142m"

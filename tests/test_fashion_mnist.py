@@ -16,8 +16,8 @@ import pytest
 from augury import fashion_mnist, params
 from augury.errors import UserError
 from augury.fashion_mnist import UnavailableError
-from augury.params import Prepare
 from augury.raw_images import RawImages
+from augury.sections import Prepare
 
 
 def prepare_section(**changes: Any) -> Prepare:

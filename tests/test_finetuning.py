@@ -13,7 +13,7 @@ from augury import finetuning
 from augury.errors import UserError
 from augury.finetuning import FineTuned, evaluate, fine_tune, groups_of, predict, rate_at
 from augury.images import ImageSet
-from augury.params import FineTune
+from augury.sections import FineTune
 from augury.seeding import seeded
 from augury.training_set import TrainingSet
 from models.backbone import Backbone

@@ -12,8 +12,8 @@ from PIL import Image
 from augury import image_folder, params
 from augury.errors import UserError
 from augury.image_folder import UnreadableError
-from augury.params import Prepare
 from augury.raw_images import RawImages
+from augury.sections import Prepare
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

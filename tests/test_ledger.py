@@ -11,7 +11,8 @@ from augury import params as parameters
 from augury.ledger import ArmCost, arm_costs, cheapest, stage_costs, stages_behind, stages_of
 from augury.outputs import write_json
 from augury.pages import duration
-from augury.params import Arm, Params
+from augury.params import Params
+from augury.sections import Arm
 from stages.report import main
 from tests.test_report import build_data, figures_of, params_for, text_of
 

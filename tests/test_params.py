@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from augury import params
 from augury.errors import UserError
-from augury.params import Arm, Drawing, GanTraining, Params, Section, network_config
+from augury.params import Params, network_config
+from augury.sections import Arm, Drawing, GanTraining, Section
 from models.vae import VAE
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"

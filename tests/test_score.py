@@ -15,8 +15,9 @@ from augury.features import Extractor
 from augury.figures import GAP
 from augury.frechet import frechet_distance
 from augury.images import ImageSet, concatenate
-from augury.params import FeatureExtractor, load
+from augury.params import load
 from augury.predictors import DIRECTIONS
+from augury.sections import FeatureExtractor
 from stages import score
 from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params
 

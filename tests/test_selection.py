@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from augury import features, selection
 from augury.images import ImageSet, concatenate
-from augury.params import Drawing, Filter, Sample
+from augury.sections import Drawing, Filter, Sample
 from augury.selection import Judgement, Selector, described, fill_quota
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from augury import params, sources
-from augury.params import Prepare
+from augury.sections import Prepare
 
 
 def prepare_section(**changes: Any) -> Prepare:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from augury import params
 from augury.errors import UserError
 from augury.images import ImageSet
-from augury.params import Prepare
+from augury.sections import Prepare
 from augury.splits import Splits, label_budgets, split, validation_count, validation_places
 
 SECTION = params.load(Path(__file__).parent.parent / "params.yaml").prepare

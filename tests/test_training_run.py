@@ -24,7 +24,7 @@ from torch import nn
 from augury import snapshots, training_run
 from augury.errors import UserError
 from augury.images import ImageSet
-from augury.params import Training
+from augury.sections import Training
 from augury.seeding import Seeds, batch_rows, randn_per_image
 from augury.snapshots import CRITERION, Judge
 from augury.training import LOGS, DivergenceError

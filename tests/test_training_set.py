@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from augury.errors import UserError
 from augury.images import ImageSet
 from augury.mixing import mixed
-from augury.params import Arm, Mix
+from augury.sections import Arm, Mix
 from augury.seeding import derive_seed
 from augury.training_set import TrainingSet, balanced, front, training_set
 

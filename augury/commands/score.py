@@ -13,7 +13,7 @@ from augury.frechet import frechet_distance_of_moments
 from augury.gathering import Gathered, gather
 from augury.image_streams import ImageStream, stream_of
 from augury.outputs import write_json
-from augury.params import FeatureExtractor
+from augury.sections import FeatureExtractor
 from augury.seeding import derive_seed
 from augury.training import choose_device
 

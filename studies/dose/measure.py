@@ -11,7 +11,7 @@ from pydantic import Field
 from augury import params
 from augury.errors import UserError
 from augury.outputs import read_json, write_json
-from augury.params import Arm, PositiveFloat, Section
+from augury.sections import Arm, PositiveFloat, Section
 from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
 
 
