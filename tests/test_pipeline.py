@@ -105,7 +105,7 @@ def test_a_stage_depends_on_its_own_section_and_on_the_seed_and_device_it_uses(n
     keys = PIPELINE[name]["params"]
     source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
     assert any(key == name or key.startswith(f"{name}.") for key in keys)
-    assert ("seed" in keys) == ("params.seed" in source) or name == "report"
+    assert ("seed" in keys) == ("params.seed" in source) or name in ("cards", "report")  # which print it
     assert ("device" in keys) == ("params.device" in source) or name == "report"
 
 
@@ -266,6 +266,7 @@ CHANGES: dict[str, Any] = {
     "score": {"halvings": 1},
     "classify": {"head": {"steps": 50}},
     "compare": {"resamples": 2000},
+    "cards": {"licence": "mit"},
     "report": {"progress_grids": 3},
 }
 
@@ -306,7 +307,7 @@ def test_what_belongs_to_one_generator_leaves_the_others_alone(
     budget = {"ema_halflife_kimg": 0.2}
     overrides = {section: {architecture: budget} if architecture else budget}
     output = dvc(changed(overrides | {"sample": {"generators": {generator: {"spread": 0.5}}}}), "repro", "--dry").stdout
-    assert entries_of(output) == {entry, f"sample@{generator}", "report"}
+    assert entries_of(output) == {entry, f"sample@{generator}", "cards", "report"}
 
 
 def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[dict[str, Any]], Path]) -> None:
@@ -321,10 +322,11 @@ def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[
 @pytest.mark.parametrize(
     ("overrides", "stages"),
     [
-        ({"compare": {"resamples": 2000}}, {"compare", "report"}),
-        ({"classify": {"head": {"steps": 50}}}, {"classify", "score", "compare", "report"}),
-        ({"classify": {"arms": {"vae_only": {"synthetic": {"vae": 0.5}}}}}, {"classify", "compare", "report"}),
-        ({"score": {"halvings": 1}}, {"score", "compare", "report"}),
+        ({"compare": {"resamples": 2000}}, {"compare", "cards", "report"}),
+        ({"classify": {"head": {"steps": 50}}}, {"classify", "score", "compare", "cards", "report"}),
+        ({"classify": {"arms": {"vae_only": {"synthetic": {"vae": 0.5}}}}}, {"classify", "compare", "cards", "report"}),
+        ({"score": {"halvings": 1}}, {"score", "compare", "cards", "report"}),
+        ({"cards": {"title": "Clothes"}}, {"cards", "report"}),
     ],
 )
 def test_what_depends_on_a_section_runs_and_nothing_else(

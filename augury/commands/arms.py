@@ -38,6 +38,16 @@ class Running:
     output: Path
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Bring the pipeline up to date as `dvc repro` does, to the same dvc.lock, but train and test the "
+        "classifier on several arms at a time."
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="arms at a time (default: one per GPU, or per core where there is none)"
+    )
+
+
 def main(asked: argparse.Namespace) -> None:
     """Bring everything up to date, the arms asked.jobs at a time; dvc.lock ends as `dvc repro` would have left it.
 

@@ -12,6 +12,14 @@ from augury.predictors import DIRECTIONS, Trial, predictors
 METRIC = re.compile(r"(?:^|[:/])generators\.([a-z0-9_+]+)\.(\w+)$")  # a column of data/metrics.json
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Rank correlation of each score with the accuracy gain, over the generators of this run and of every "
+        "experiment of `dvc exp run`."
+    )
+    parser.add_argument("--confidence", type=float, default=0.95)
+
+
 def main(asked: argparse.Namespace) -> None:
     trials = distinct_trials(dvc.api.exp_show())
     if not trials:

@@ -1,0 +1,41 @@
+"""cards: what has to be said about each generator and its synthetic set, ready to go along with them.
+
+Reads: what the stages before left about every generator.
+Writes: data/cards/models/<generator>.md, data/cards/datasets/<generator>.md.
+"""
+
+from pathlib import Path
+
+from augury.cards import dataset_card, model_card
+from augury.outputs import read_json, whole_directory
+from augury.params import Params
+from augury.stage import run
+
+DATA = Path("data")
+
+
+def main(params: Params) -> None:
+    splits = read_json(DATA / "splits/summary.json")
+    with whole_directory(DATA / "cards") as partial:
+        for generator in params.sample.generators:
+            classes = read_json(DATA / "selection" / f"{generator}.json")["classes"]
+            texts = {
+                "models": model_card(params, generator),
+                "datasets": dataset_card(
+                    params,
+                    origin=generator,
+                    class_names=splits["class_names"],
+                    counts=[classes[name]["kept"] for name in splits["class_names"]],
+                    image_size=splits["image_size"],
+                    channels=splits["channels"],
+                    layout="parquet",
+                    data_files="*.parquet",
+                ),
+            }
+            for kind, text in texts.items():
+                (partial / kind).mkdir(exist_ok=True)
+                (partial / kind / f"{generator}.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run("cards", main)
