@@ -22,7 +22,9 @@ GENERATORS: dict[str, type[Any]] = {
 }
 
 CLASSIFIERS: dict[str, Architecture] = {
-    **IMAGENET,  # efficientnet_lite0, alexnet, vgg16, resnet18 to 152, efficientnet_b0 to b7, convnext_tiny to large
+    # efficientnet_lite0, alexnet, alexnet_2012, vgg16, vgg19, resnet18 to 152, plain34, efficientnet_b0 to b7,
+    # convnext_tiny to large
+    **IMAGENET,
     "lenet5": Architecture(lenet5, partial(Backbone, width=84, smallest=32)),
     "small_cnn": Architecture(small_cnn, partial(Backbone, width=256, smallest=8)),
 }

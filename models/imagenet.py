@@ -1,4 +1,4 @@
-"""Classifiers of torchvision and timm with weights trained on ImageNet, their modules arranged as Backbones.
+"""Classifiers for ImageNet, most with weights that were trained on it, their modules arranged as Backbones.
 
 Only the last layer is left out, and dropout right before it: the head takes its place.
 """
@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from models.backbone import AdaptiveMean, Architecture, Backbone
+from models.milestones import AlexNet2012, plain34
 
 # Mean and standard deviation of ImageNet's red, green and blue in [0, 1], as torchvision's weights expect them,
 # for images in [-1, 1].
@@ -85,7 +86,7 @@ def _efficientnet_lite0(network: Any) -> Backbone:
 
 _ARRANGE: dict[str, Callable[[Any], Backbone]] = {
     "alexnet": partial(_plain, size=6, smallest=63),  # its poolings leave nothing of 62 pixels
-    "vgg16": partial(_plain, size=7, smallest=32),
+    **dict.fromkeys(("vgg16", "vgg19"), partial(_plain, size=7, smallest=32)),
     **dict.fromkeys((f"resnet{depth}" for depth in (18, 34, 50, 101, 152)), _resnet),
     **dict.fromkeys((f"efficientnet_b{scale}" for scale in range(8)), _efficientnet),
     **dict.fromkeys((f"convnext_{size}" for size in ("tiny", "small", "base", "large")), _convnext),
@@ -99,4 +100,6 @@ IMAGENET = {
         name: Architecture(partial(get_model, name), arrange, str(get_model_weights(name).IMAGENET1K_V1))
         for name, arrange in _ARRANGE.items()
     },
+    "alexnet_2012": Architecture(AlexNet2012, partial(_plain, size=6, smallest=67)),
+    "plain34": Architecture(plain34, _resnet),
 }

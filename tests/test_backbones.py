@@ -24,8 +24,8 @@ from models.backbone import AdaptiveMean, Backbone
 REAL = ["efficientnet_lite0", "lenet5", "small_cnn", "alexnet", "resnet18", "efficientnet_b0", "convnext_tiny"]
 OF_TORCHVISION = [name for name, each in CLASSIFIERS.items() if each.weights not in (None, "package")]
 STAGES = {
-    "efficientnet_lite0": 9, "lenet5": 4, "small_cnn": 4, "alexnet": 5, "vgg": 7, "resnet": 5, "efficientnet_b": 9,
-    "convnext": 5,
+    "efficientnet_lite0": 9, "lenet5": 4, "small_cnn": 4, "alexnet": 5, "vgg": 7, "plain34": 5, "resnet": 5,
+    "efficientnet_b": 9, "convnext": 5,
 }  # fmt: skip
 
 
@@ -76,9 +76,9 @@ def random_state() -> Iterator[None]:
 
 def test_the_backbones_are_those_that_the_documentation_promises() -> None:
     assert set(CLASSIFIERS) == {
-        "efficientnet_lite0", "lenet5", "small_cnn", "alexnet", "vgg16", "resnet18", "resnet34", "resnet50",
-        "resnet101", "resnet152", *(f"efficientnet_b{scale}" for scale in range(8)), "convnext_tiny",
-        "convnext_small", "convnext_base", "convnext_large",
+        "efficientnet_lite0", "lenet5", "small_cnn", "alexnet", "alexnet_2012", "vgg16", "vgg19", "plain34", "resnet18",
+        "resnet34", "resnet50", "resnet101", "resnet152", *(f"efficientnet_b{scale}" for scale in range(8)),
+        "convnext_tiny", "convnext_small", "convnext_base", "convnext_large",
     }  # fmt: skip
 
 
@@ -96,7 +96,8 @@ def test_every_parameter_belongs_to_one_stage(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_features_have_the_width_that_is_promised(name: str) -> None:
     backbone = without_memory(name)
-    images = torch.empty(2, backbone.channels, 64, 64, device="meta")
+    size = max(64, backbone.smallest)
+    images = torch.empty(2, backbone.channels, size, size, device="meta")
     assert backbone(images).shape == (2, backbone.width)
     count, dimensions = backbone.levels(images).shape
     assert count == 2
