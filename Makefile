@@ -7,13 +7,14 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro report study smoke test browser lint bench
+.PHONY: help repro report doctor study smoke test browser lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: .venv/installed ## Get the data and run the pipeline to the report (PROFILE=gpu: on a large GPU)
+repro: .venv/installed ## Run the pipeline to the report (IMAGES=FOLDER: on your own images; PROFILE=gpu: on a large GPU)
 	$(if $(PROFILE),python -m augury.profiles params.$(PROFILE).yaml)
+	$(if $(IMAGES),python -m augury init --images "$(IMAGES)")
 	dvc repro
 	@echo "The report: $(CURDIR)/data/report/index.html"
 
@@ -22,7 +23,10 @@ report: .venv/installed ## Bring the report up to date and show the metrics
 	dvc metrics show
 	@echo "The report: $(CURDIR)/data/report/index.html"
 
-study: .venv/installed ## Run a study: NAME=exchange_rate or NAME=dose
+doctor: .venv/installed ## Say what this machine has and lacks, and what a run will cost here
+	python -m augury doctor
+
+study: .venv/installed ## Run a study: NAME=exchange_rate, dose or latent
 	@test -f "studies/$(NAME)/dvc.yaml" || { echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
 	cd "studies/$(NAME)" && PYTHONPATH="$(CURDIR)" dvc repro
 	@echo "The page: $(CURDIR)/studies/$(NAME)/page/index.html"

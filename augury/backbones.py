@@ -69,7 +69,7 @@ def cached_download(url: str) -> Path:
     url: its last part is the file's name, which ends in a dash and the first digits of the file's SHA-256.
     Raises ConnectionError, in one line, if the file cannot be had or is not the one that its name promises.
     """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    cached = cached_file(url)
     if cached.is_file():
         return cached
     try:
@@ -79,6 +79,11 @@ def cached_download(url: str) -> Path:
         reason = " ".join(str(getattr(error, "reason", error)).split())  # urllib wraps the cause
         raise ConnectionError(f"weights not in torch's cache, and their download failed ({reason})") from error
     return cached
+
+
+def cached_file(url: str) -> Path:
+    """Where torch's cache has the weights file of that address, or would have it."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
 
 
 def check_resolution(name: str, resolution: int) -> None:

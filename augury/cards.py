@@ -34,6 +34,18 @@ KNOWN_SOURCES = {
     ),
 }
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+READING = {  # layout -> how the libraries open it
+    "parquet": """images = datasets.load_dataset("FOLDER")  # image, label as a class, provenance""",
+    "imagefolder": """\
+images = torchvision.datasets.ImageFolder("FOLDER")  # classes in order of their folders' names
+images = timm.data.create_dataset("", "FOLDER", class_map="classnames.txt")  # classes in the order above
+images = datasets.load_dataset("FOLDER")  # label as text, provenance""",
+    "webdataset": """\
+images = webdataset.WebDataset("FOLDER/....tar").decode("rgb").to_tuple("png", "cls", "json")
+images = datasets.load_dataset("FOLDER")""",
+    "csv": """\
+table = pandas.read_csv("FOLDER/labels.csv", keep_default_na=False)  # path (in the folder), label, provenance""",
+}
 SCORES = {  # key of data/scores/<generator>.json -> its title, and whether larger or smaller is better
     "fd": ("Fréchet distance", "smaller"),
     "kid": ("KID", "smaller"),
@@ -99,6 +111,7 @@ def dataset_card(
         image_size=image_size,
         color="gray" if channels == 1 else "RGB",
         layout=layout,
+        reading=READING[layout],
         generation=generation,
         **(_about_generator(params, origin, data) if synthetic else {}),
     )  # fmt: skip

@@ -26,6 +26,10 @@ from augury.sections import FeatureExtractor
 log = logging.getLogger(__name__)
 
 PATIENCE = 30  # seconds for which a download may stand still
+DINOV2 = {  # name -> what timm calls it
+    "dinov2_small": "vit_small_patch14_dinov2.lvd142m",
+    "dinov2_large": "vit_large_patch14_dinov2.lvd142m",
+}
 
 
 class WeightsUnavailableError(UserError):
@@ -150,6 +154,5 @@ def _load_dinov2(architecture: str, resolution: int, weights: Path, device: torc
 EXTRACTORS: dict[str, Callable[[FeatureExtractor], Extractor]] = {
     "efficientnet_lite0": _efficientnet_lite0,
     "inception": _inception,
-    "dinov2_small": partial(_dinov2, "vit_small_patch14_dinov2.lvd142m", "dinov2_small"),
-    "dinov2_large": partial(_dinov2, "vit_large_patch14_dinov2.lvd142m", "dinov2_large"),
+    **{name: partial(_dinov2, architecture, name) for name, architecture in DINOV2.items()},
 }

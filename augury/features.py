@@ -6,6 +6,7 @@ every time under one version of torch, whose name stands for them.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,7 +20,6 @@ from tqdm import tqdm
 from augury.backbones import check_resolution, read_backbone, weights_file
 from augury.errors import UserError
 from augury.images import ImageSet, to_backbone
-from augury.outputs import whole_file
 from augury.training import autocast
 
 STORE = Path(".cache/features")
@@ -58,18 +58,22 @@ class Extractor:
         if stored.exists():
             return np.load(stored)
         features = self.compute(images, device)
-        with whole_file(stored) as partial, partial.open("wb") as file:
-            np.save(file, features)
+        STORE.mkdir(parents=True, exist_ok=True)
+        # In a folder of its own, as other processes may be storing the same features.
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=STORE) as folder:
+            np.save(partial := Path(folder) / stored.name, features)
+            partial.replace(stored)
         return features
 
     @torch.inference_mode()
-    def compute(self, images: ImageSet, device: torch.device) -> np.ndarray:
-        """As a call, but past the store: for images that nobody will ask for again."""
+    def compute(self, images: ImageSet, device: torch.device, progress: bool = True) -> np.ndarray:
+        """As a call, but past the store: for images that nobody will ask for again. progress: show a bar."""
         forward = _loaded(self, device)
         size = self.batch_size if device.type == "cpu" else GPU_BATCH_SIZE
         batches = []
         with autocast(device, enabled=self.mixed_precision):
-            for start in tqdm(range(0, len(images), size), desc=f"{self.name} features", unit="batch", disable=None):
+            starts, bar = range(0, len(images), size), None if progress else True
+            for start in tqdm(starts, desc=f"{self.name} features", unit="batch", disable=bar):
                 batch = to_backbone(images.pixels[start : start + size], self.resolution, device)
                 batches.append(forward(batch).float().cpu().numpy())
         return np.concatenate(batches)

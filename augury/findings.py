@@ -7,7 +7,7 @@ import numpy as np
 
 from augury.plots import PairedGain, signed
 from augury.predictors import DIRECTIONS
-from augury.sections import Classify
+from augury.sections import Arm, Classify
 
 OPENINGS = {
     "helps": "Synthetic images helped",
@@ -85,26 +85,38 @@ def _interval(row: dict[str, Any], comparison: dict[str, Any]) -> str:
 
 
 def yardsticks(
-    comparison: dict[str, Any], more_real: Mapping[str, int], synthetic: Collection[str], n: int
+    comparison: dict[str, Any], arms: Mapping[str, Arm], more_real: Mapping[str, int], train: Sequence[int]
 ) -> list[str]:
     """What more labels would have gained, a sentence for each arm that has them and no synthetic images.
 
-    more_real: arm -> real images that were held back from the others. n: real training images of the others.
+    Arms that were to have more labels and got none, since the label budget took every image, measure nothing: they are
+    named instead. more_real: arm -> real images that were held back from the others. train: real training images of the
+    others, per class.
     """
     reference = reference_of(comparison)
+    synthetic = [arm for arm, recipe in arms.items() if recipe.synthetic]
     sentences = []
     for arm, more in more_real.items():
         row = comparison["arms"][arm]["over"].get(reference)
         if row is None or not more or arm in synthetic:
             continue
-        start = f"The yardstick: with {more:,} more real labels beside the {n:,}, {arm} scored {_distance(row)}"
-        sentence = f"{start} {reference} ({_interval(row, comparison)}; {row['verdict']})"
+        asked = sum(round(arms[arm].more_real * count) for count in train)
+        short = f" ({asked:,} asked for, no more were left to hold back)" if more < asked else ""
+        start = f"The yardstick: with {more:,} more real labels{short} beside the {sum(train):,}, {arm} scored"
+        sentence = f"{start} {_distance(row)} {reference} ({_interval(row, comparison)}; {row['verdict']})"
         over = {name: comparison["arms"][name]["over"][reference] for name in synthetic if name != reference}
         sure = {name: other["gain"] for name, other in over.items() if other["verdict"] == "helps"}
         if sure and row["verdict"] == "helps":
             best = max(sure, key=lambda name: sure[name])
             sentence += f"; {best} reached {100 * sure[best] / row['gain']:.0f}% of that gain without a new label"
         sentences.append(f"{sentence}.")
+    without = [arm for arm, more in more_real.items() if arms[arm].more_real and not more]
+    if without:
+        sentences.append(
+            f"What more real labels would have gained is not known: no image was left to hold back for "
+            f"{' and '.join(without)}, whose rows below say nothing about more labels. A lower "
+            "prepare.labels_per_class leaves some."
+        )
     return sentences
 
 

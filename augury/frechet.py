@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import torch
 
 ROWS = 2500  # of features that are turned into float64 at a time
@@ -201,5 +202,9 @@ def _mean_and_factor(features: np.ndarray, counts: np.ndarray | None) -> tuple[n
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:
     """R with R R^T = `covariance` (D, D), which may be singular."""
-    values, vectors = torch.linalg.eigh(covariance)
+    try:
+        values, vectors = torch.linalg.eigh(covariance)
+    except torch.linalg.LinAlgError:
+        # Divide and conquer may fail where nearly all eigenvalues are zero, as with ten images; QR iteration does not.
+        values, vectors = map(torch.from_numpy, scipy.linalg.eigh(covariance.numpy(), driver="ev"))
     return vectors * values.clamp(min=0).sqrt()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from augury.errors import UserError
-from augury.image_folder import IMAGE_SUFFIXES, UnreadableError, read_whole_image
+from augury.image_files import IMAGE_SUFFIXES, UnreadableError, printable, read_whole_image, walk_images
 from augury.images import ImageSet, count_images
+from augury.listed_images import class_name
 
 ROWS = 256  # images at a time
 
@@ -54,31 +55,27 @@ def _parquet(path: Path) -> ImageStream:
 def _files(folder: Path) -> ImageStream:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (path.is_file() or path.is_symlink())  # a dangling link is an unreadable image, not no image
-    )
+    files, _ = walk_images(folder)
     if not files:
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file and no Parquet shard in it")
-    classes = [path.relative_to(folder).parts[0] for path in files]
-    in_subfolders = all(len(path.relative_to(folder).parts) > 1 for path in files)
-    class_names = tuple(sorted(set(classes))) if in_subfolders else ("all",)
-    labels = np.array([class_names.index(name) if in_subfolders else 0 for name in classes])
-    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, labels, class_names))
+    in_subfolders = all(path.parent != folder for path in files)
+    classes = [class_name(path.relative_to(folder).parts[0], str(folder)) if in_subfolders else "all" for path in files]
+    class_names = tuple(sorted(set(classes)))
+    labels = np.array([class_names.index(name) for name in classes])
+    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
 
 
-def _read_files(files: list[Path], labels: np.ndarray, class_names: tuple[str, ...]) -> Iterator[ImageSet]:
+def _read_files(
+    files: list[Path], folder: Path, labels: np.ndarray, class_names: tuple[str, ...]
+) -> Iterator[ImageSet]:
     """The files in their order; a batch ends where the size or the number of channels changes."""
     pixels: list[np.ndarray] = []
     first = 0
     for row, path in enumerate(files):
         try:
-            image = read_whole_image(path)
+            image = read_whole_image(path, folder)
         except UnreadableError as reason:
-            raise UserError(f"{path}: unreadable ({reason})") from reason
+            raise UserError(f"{printable(path)}: unreadable ({printable(reason)})") from reason
         if pixels and (len(pixels) == ROWS or image.shape != pixels[0].shape):
             yield ImageSet(np.stack(pixels), labels[first:row], class_names)
             pixels, first = [], row

@@ -6,25 +6,27 @@ Image and ClassLabel columns.
 """
 
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from augury.errors import UserError
-from augury.outputs import whole_directory
+from augury.image_codec import UndecodableError, decode_images, encode_png
+from augury.image_codec import decode_image as decode_image  # offered here too, beside encode_png
+from augury.outputs import whole_directory, whole_file
 
 ROWS_PER_SHARD = 10_000
-PNG_COMPRESS_LEVEL = 1  # small images: level 9 is 5% smaller and several times slower
+SHARD_NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<shard>\d{5})-of-(?P<shards>\d{5})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,18 @@ class ImageSet:
             shards = max(1, -(-len(self) // ROWS_PER_SHARD))
             for shard in range(shards):
                 rows = self.select(np.arange(shard * ROWS_PER_SHARD, min((shard + 1) * ROWS_PER_SHARD, len(self))))
-                name = f"{shard:05d}-of-{shards:05d}.parquet"
-                pq.write_table(rows._table(), partial / name, compression="zstd")
+                rows._write_table(partial / shard_name(shard, shards))
 
-    def _table(self) -> pa.Table:
+    def write_shard(self, path: Path, notes: Mapping[str, Any]) -> None:
+        """Write all images as one Parquet file, whole or not at all; `read_notes` gives the notes (JSON) back."""
+        with whole_file(path) as partial:
+            self._write_table(partial, {"augury": json.dumps(notes)})
+
+    def _write_table(self, path: Path, notes: Mapping[str, str] | None = None) -> None:
+        encoded = pa.array([encode_png(image) for image in self.pixels], pa.binary())
         columns = {
-            "image": pa.array(
-                [{"bytes": encode_png(image), "path": None} for image in self.pixels],
-                type=pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-            ),
-            "label": pa.array(self.labels, type=pa.int64()),
+            "image": pa.StructArray.from_arrays([encoded, pa.nulls(len(self), pa.string())], names=["bytes", "path"]),
+            "label": pa.array(self.labels, pa.int64()),
             **{name: pa.array(column) for name, column in self.provenance.items()},
         }
         table = pa.table(columns)
@@ -118,7 +122,8 @@ class ImageSet:
         features["image"] = {"_type": "Image"}
         features["label"] = {"names": list(self.class_names), "_type": "ClassLabel"}
         metadata = {"info": {"features": {name: features[name] for name in columns}}}
-        return table.replace_schema_metadata({"huggingface": json.dumps(metadata)})
+        table = table.replace_schema_metadata({"huggingface": json.dumps(metadata), **(notes or {})})
+        pq.write_table(table, path, compression="zstd")
 
     @classmethod
     def read(cls, directory: Path) -> "ImageSet":
@@ -151,14 +156,13 @@ class ImageSet:
 
     @classmethod
     def _from_table(cls, table: pa.Table) -> "ImageSet":
-        features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-        class_names = tuple(features["label"]["names"])
-        images = [decode_image(row["bytes"]) for row in table["image"].to_pylist()]
-        pixels = np.stack(images) if images else np.zeros((0, 1, 1, 1), np.uint8)
+        pixels = decode_images(
+            [encoded.as_buffer() for chunk in table["image"].chunks for encoded in chunk.field("bytes")]
+        )
         columns = {
             name: table[name].to_numpy().copy() for name in table.column_names if name != "image"
         }  # writable copies
-        return cls(pixels, columns.pop("label"), class_names, columns)
+        return cls(pixels, columns.pop("label"), _class_names(table.schema), columns)
 
 
 @contextmanager
@@ -166,7 +170,7 @@ def _readable(directory: Path) -> Iterator[None]:
     """Turn what a damaged shard makes the libraries raise into a UserError."""
     try:
         yield
-    except (pa.ArrowInvalid, KeyError, TypeError, OSError) as error:
+    except (pa.ArrowInvalid, KeyError, TypeError, OSError, UndecodableError) as error:
         raise UserError(f"{directory}: not a readable image set ({error})") from error
 
 
@@ -176,14 +180,56 @@ def count_images(directory: Path) -> int:
         return sum(pq.read_metadata(path).num_rows for path in _shards(directory))
 
 
+def class_counts(directory: Path) -> dict[str, int]:
+    """Class -> how many images a set on disk has of it, without reading them."""
+    counts: dict[str, int] = {}
+    with _readable(directory):
+        for path in _shards(directory):
+            table = pq.read_table(path, columns=["label"])
+            names = _class_names(table.schema)
+            for name, count in zip(names, np.bincount(table["label"], minlength=len(names)), strict=True):
+                counts[name] = counts.get(name, 0) + int(count)
+    return counts
+
+
+def read_notes(path: Path) -> Any:
+    """The notes that went into a shard with `ImageSet.write_shard`."""
+    with _readable(path):
+        return json.loads(pq.read_schema(path).metadata[b"augury"])
+
+
+def shard_name(shard: int, shards: int, name: str = "") -> str:
+    """00000-of-00002.parquet, or with the name of its set before it: train-00000-of-00002.parquet."""
+    return f"{name}{'-' if name else ''}{shard:05d}-of-{shards:05d}.parquet"
+
+
 def _shards(directory: Path) -> list[Path]:
-    paths = sorted(directory.glob("*.parquet"))
+    """The files of a set in their order. Raises UserError where one is missing, or there is more than one set."""
+    paths = sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("."))
     if not paths:
         raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
-    expected = int(paths[0].stem.rpartition("-")[2])
-    if len(paths) != expected:
-        raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {expected}")
+    names = [(path, SHARD_NAME.fullmatch(path.name)) for path in paths]
+    if strangers := [path.name for path, match in names if not match]:
+        raise UserError(f"{directory}: {strangers[0]} is not named as a shard: {shard_name(0, 1)} or train-... so")
+    found = [match for _, match in names if match]
+    sets = sorted({match["set"] or "" for match in found})
+    if len(sets) > 1:
+        raise UserError(
+            f"{directory}: shards of {len(sets)} sets ({', '.join(name or 'one without a name' for name in sets)}); "
+            "keep each in a folder of its own"
+        )
+    sizes = sorted({int(match["shards"]) for match in found})
+    if len(sizes) > 1:
+        raise UserError(
+            f"{directory}: found {len(paths)} Parquet shards, of sets of {' and of '.join(map(str, sizes))}"
+        )
+    if [int(match["shard"]) for match in found] != list(range(sizes[0])):
+        raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {sizes[0]} numbered from 00000 on")
     return paths
+
+
+def _class_names(schema: pa.Schema) -> tuple[str, ...]:
+    return tuple(json.loads(schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"])
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
@@ -207,20 +253,9 @@ def places_of(labels: np.ndarray) -> np.ndarray:
     return places
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """(H, W, 1 or 3) uint8 -> PNG bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(
-        buffer, format="PNG", compress_level=PNG_COMPRESS_LEVEL
-    )
-    return buffer.getvalue()
-
-
-def decode_image(data: bytes) -> np.ndarray:
-    """Encoded bytes of a gray or RGB image -> (H, W, 1 or 3) uint8."""
-    with Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+def in_turn(labels: np.ndarray) -> np.ndarray:
+    """The order in which classes take turns, each image after those of its class before it: rows, (N,) int64."""
+    return np.lexsort([labels, places_of(labels)])
 
 
 def to_network(pixels: np.ndarray) -> torch.Tensor:

@@ -26,14 +26,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `path` when the block ends without an exception."""
+def whole_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder that replaces `path` when the block ends without an exception.
+
+    replace=False: raises OSError instead where `path` is by then anything but an empty folder.
+    """
     partial = path.with_name(f".partial-{path.name}")
     shutil.rmtree(partial, ignore_errors=True)  # left by a kill
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Labelled image sets out of a trained generator, every image seeded by what it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,20 @@ import torch
 from tqdm import tqdm
 
 from augury.figures import class_grid, write_png
-from augury.images import ImageSet, from_network, places_of
+from augury.images import ImageSet, from_network, in_turn, places_of
+from augury.sections import Filter
 from augury.seeding import derive_seed
 
 
 def balanced_labels(classes: int, per_class: int) -> np.ndarray:
     """0, 1, ..., classes - 1, 0, 1, ...: (classes * per_class,) int64; any prefix is balanced to within one."""
-    return np.tile(np.arange(classes), per_class)
+    return labels_in_turn(np.full(classes, per_class))
+
+
+def labels_in_turn(counts: np.ndarray) -> np.ndarray:
+    """So many labels of each class, (K,) int64, taking turns as long as a class has some left: (N,) int64."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return labels[in_turn(labels)]
 
 
 @torch.no_grad()
@@ -30,6 +37,7 @@ def sample_images(
     batch_size: int = 250,
     drawn: np.ndarray | None = None,
     options: Mapping[str, Any] | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> ImageSet:
     """Draw one image per label, (N,) int64.
 
@@ -37,20 +45,32 @@ def sample_images(
     are drawn. Its seed is recorded, with its index within the class. Sampled in float32, since it takes seconds.
     drawn: (K,) int64, images of each class that were drawn before; indices go on from there.
     options: what the network's `sample` takes beside labels and generator; recorded as columns.
+    advance: told the size of every batch, in place of a progress bar.
     """
     options = options or {}
     indices = places_of(labels) + (0 if drawn is None else drawn[labels])
     seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
 
-    pixels = []
-    for start in tqdm(range(0, len(labels), batch_size), desc=f"sample {origin}", unit="batch", disable=None):
+    starts = range(0, len(labels), batch_size)
+    bar = tqdm(starts, desc=f"sample {origin}", unit="batch", disable=None if advance is None else True)
+    for start in bar:
         stop = start + batch_size
         generators = [torch.Generator().manual_seed(image_seed) for image_seed in seeds[start:stop]]
         batch = torch.from_numpy(labels[start:stop]).to(device)
-        pixels.append(from_network(network.sample(batch, generator=generators, **options)))
+        drawing = from_network(network.sample(batch, generator=generators, **options))
+        if start == 0:
+            pixels = np.empty((len(labels), *drawing.shape[1:]), np.uint8)
+        pixels[start:stop] = drawing
+        if advance is not None:
+            advance(len(batch))
     columns = {"origin": np.full(len(labels), origin), "seed": np.array(seeds, np.int64), "index": indices}
     columns |= {name: np.full(len(labels), value) for name, value in options.items()}
-    return ImageSet(np.concatenate(pixels), labels, tuple(class_names), columns)
+    return ImageSet(pixels, labels, tuple(class_names), columns)
+
+
+def most_draws(quota: np.ndarray, rules: Filter) -> np.ndarray:
+    """How many images are drawn at most for so many that pass, (...) int64 of either."""
+    return np.round(rules.max_draws * quota).astype(np.int64)
 
 
 def write_progress(

@@ -11,8 +11,9 @@ import torch
 
 from augury.features import backbone_levels
 from augury.heads import fit_head
-from augury.images import ImageSet, concatenate, places_of
-from augury.sections import Filter, Sample
+from augury.images import ImageSet, concatenate, in_turn
+from augury.sampling import most_draws
+from augury.sections import Filter
 from augury.seeding import seeded
 
 BACKBONE, RESOLUTION = "efficientnet_lite0", 96
@@ -66,8 +67,9 @@ class Selector:
         if rules.near_copy_quantile > 0:
             self.near_copy_below = float(np.quantile(distances, rules.near_copy_quantile)) / self.scale
 
-    def __call__(self, images: ImageSet) -> Judgement:
-        features = self._standardised(self.extractor.compute(images, self.device))
+    def __call__(self, images: ImageSet, progress: bool = True) -> Judgement:
+        """Judge images; progress: whether to show a progress bar."""
+        features = self._standardised(self.extractor.compute(images, self.device, progress=progress))
         probabilities = self.head(features).softmax(dim=1).cpu().numpy()
         confidence = probabilities[np.arange(len(images)), images.labels]
         distances, neighbours = self._nearest(features)
@@ -91,26 +93,33 @@ class Selector:
 
 
 def fill_quota(
-    draw: Draw, select: Callable[[ImageSet], Judgement], rules: Sample, class_names: tuple[str, ...]
+    draw: Draw,
+    select: Callable[[ImageSet], Judgement],
+    quota: np.ndarray,
+    rules: Filter,
+    class_names: tuple[str, ...],
+    first: np.ndarray | None = None,
 ) -> tuple[ImageSet, dict[str, dict[str, int]]]:
-    """Draw until each class has `per_class` images that pass, or `max_draws` times as many have been drawn.
+    """Draw until each class has its quota of images that pass, or `most_draws` of them have been drawn.
 
+    quota: (K,) int64, of which at least one is not 0. first: (K,) int64, what of each class counts as drawn before.
     Returns the images, the classes taking turns, and the counts per class of what was drawn, kept and refused.
     """
-    classes = len(class_names)
+    classes, limit = len(class_names), most_draws(quota, rules)
+    before = np.zeros(classes, np.int64) if first is None else first
     drawn, kept, unsure, near_copy = (np.zeros(classes, np.int64) for _ in range(4))
     batches: list[ImageSet] = []
     # A tenth more than would be needed if as many passed as so far: a last round of few images costs as much.
-    margin = 1.1 if rules.filter.min_confidence > 0 or rules.filter.near_copy_quantile > 0 else 1.0
+    margin = 1.1 if rules.min_confidence > 0 or rules.near_copy_quantile > 0 else 1.0
     while True:
-        missing = rules.per_class - kept
+        missing = quota - kept
         passing = np.clip((kept + 1) / (drawn + 1), 0.1, 1.0)
         wanted = np.where(missing > 0, np.ceil(margin * missing / passing), 0).astype(np.int64)
-        wanted = np.minimum(wanted, round(rules.filter.max_draws * rules.per_class) - drawn)
+        wanted = np.minimum(wanted, limit - drawn)
         if not wanted.any():
             break
         labels = np.repeat(np.arange(classes), wanted)
-        candidates = draw(labels, drawn)
+        candidates = draw(labels, before + drawn)
         judgement = select(candidates)
         passed = ~judgement.unsure & ~judgement.near_copy
         drawn += wanted
@@ -122,7 +131,7 @@ def fill_quota(
             batches.append(described(candidates, judgement).select(rows))
     images = concatenate([batch for batch in batches if len(batch)] or batches[:1])
     counts = {"drawn": drawn, "kept": kept, "unsure": unsure, "near_copy": near_copy}
-    return images.select(np.lexsort([images.labels, places_of(images.labels)])), {
+    return images.select(in_turn(images.labels)), {
         class_names[label]: {name: int(values[label]) for name, values in counts.items()} for label in range(classes)
     }
 

@@ -6,6 +6,7 @@ Sums of floats depend on how they are split over threads. With one thread for ea
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -13,18 +14,39 @@ import torch
 Result = TypeVar("Result")
 
 
-def in_threads(work: Callable[[int], Result], seeds: Sequence[int], device: torch.device) -> Iterator[Result]:
-    """`work(seed)` for each seed, in their order, in threads that share memory; on a GPU one after the other.
+def in_threads(
+    work: Callable[[int], Result],
+    seeds: Sequence[int],
+    device: torch.device,
+    *,
+    at_once: int | None = None,
+    give_up: Callable[[], object] = lambda: None,
+) -> Iterator[Result]:
+    """`work(seed)` for each seed, in their order, in threads that share memory.
 
-    `work` may draw random numbers from generators of its own only. As many at once as torch has threads.
+    `work` may draw random numbers from generators of its own only. at_once: how many; None: as many as torch has
+    threads, and on a GPU one after the other. give_up: called when one has failed, or on Ctrl-C, to tell those that are
+    at work that nobody waits for their results; the others are not begun.
     """
-    if device.type != "cpu":
+    if at_once is None and device.type != "cpu":
         yield from map(work, seeds)
         return
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    threads = at_once or torch.get_num_threads()
+    with single_threaded(), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
             yield from pool.map(work, seeds)
+        except BaseException:
+            give_up()
+            raise
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """One thread for torch within the block: sums of floats in one order, however many cores there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -37,15 +59,11 @@ def in_processes(work: Callable[[int], Result], seeds: Sequence[int], device: to
     if device.type != "cpu":
         yield from map(work, seeds)
         return
-    threads = torch.get_num_threads()
-    workers = min(threads, len(seeds))
+    workers = min(torch.get_num_threads(), len(seeds))
     if workers > 1:
         context = multiprocessing.get_context("spawn")  # a fork would inherit locks of torch's threads
         with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(work, seeds)
         return
-    torch.set_num_threads(1)
-    try:
+    with single_threaded():
         yield from map(work, seeds)
-    finally:
-        torch.set_num_threads(threads)

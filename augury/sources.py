@@ -1,4 +1,4 @@
-"""Where raw data comes from: Fashion-MNIST, scikit-learn's digits, or a folder of images per class.
+"""Where raw data comes from: image files in folders or tables, Parquet files, or public image sets.
 
 A source turns whatever it finds into square uint8 image sets of one size. Which of them are learned from and
 which are held out is decided in splits.py.
@@ -8,10 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from augury.csv_images import csv_images, list_csv
+from augury.errors import UserError
 from augury.fashion_mnist import fashion_mnist
-from augury.image_folder import imagefolder
+from augury.image_folder import imagefolder, list_imagefolder
+from augury.listed_images import Listing
+from augury.parquet_images import list_parquet, parquet_images
 from augury.raw_images import RawImages, indexed_image_set, prepare_gray
 from augury.sections import Prepare
+from augury.torchvision_images import torchvision_images
 
 
 def digits(prepare: Prepare) -> RawImages:
@@ -24,8 +29,27 @@ def digits(prepare: Prepare) -> RawImages:
     return RawImages(indexed_image_set(prepare_gray(pixels, prepare), data.target, class_names))
 
 
+# By what stands before a colon in prepare.source.
 SOURCES: dict[str, Callable[[Prepare], RawImages]] = {
     "fashion_mnist": fashion_mnist,
     "digits": digits,
     "imagefolder": imagefolder,
+    "parquet": parquet_images,
+    "csv": csv_images,
+    "torchvision": torchvision_images,
 }
+# Of the sources with file names: what they hold, before any of it is read.
+LISTINGS: dict[str, Callable[[Prepare], Listing]] = {
+    "imagefolder": list_imagefolder,
+    "parquet": list_parquet,
+    "csv": list_csv,
+}
+
+
+def read_source(prepare: Prepare) -> RawImages:
+    """All images of the source that params.yaml names. Raises UserError where it cannot be had."""
+    kind = prepare.source.partition(":")[0]
+    if prepare.group_pattern is not None and kind not in LISTINGS:
+        allowed = ", ".join(LISTINGS)
+        raise UserError(f"prepare.group_pattern: {prepare.source} has no file names; it takes {allowed}")
+    return SOURCES[kind](prepare)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
@@ -80,7 +80,12 @@ class TrainingRun:
         self.snapshots: list[Snapshot] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
-        self.folder = STORE / f"{name}-{self._key(validation)}"
+        digest = self._digest(validation)
+        if len(set(gather_object([digest.digest()]))) > 1:
+            raise UserError(f"{name}: machines differ in params.yaml, images, code or torch; give all of them the same")
+        for tensor in snapshot.state_dict().values():  # untrained, or built on another generator's weights
+            digest.update(tensor.cpu().numpy().tobytes())
+        self.folder = STORE / f"{name}-{digest.hexdigest()}"
 
     def steps(self) -> Iterator[int]:
         """The steps that are left to do. Ends early where training has diverged or collapsed."""
@@ -185,7 +190,8 @@ class TrainingRun:
         except DivergenceError as error:
             self._stop(str(error))
             return
-        distance, variance = self.judge(self.snapshot)
+        # The first process's figures, so that all keep the same snapshot: other hardware may round otherwise.
+        distance, variance = broadcast_object_list([*self.judge(self.snapshot)])
         row = self.history.close_row(kimg, **more, distance=distance, variance=variance)
         problems = problems_of(variance, row["loss_discriminator"] / self.chance if self.chance else None)
         self._report(row, problems, steps_per_second)
@@ -237,8 +243,8 @@ class TrainingRun:
             tracker.log_images({"samples": grid}, step=images_seen, dataformats="NHWC")
             tracker.log({key: value for key, value in row.items() if key != "kimg"}, step=images_seen)
 
-    def _key(self, validation: ImageSet) -> str:
-        """A digest of all that the result depends on, so that state never crosses over to another run."""
+    def _digest(self, validation: ImageSet) -> "hashlib.blake2b":
+        """Of all that the result depends on but the first weights, so that state never crosses over to another run."""
         settings = {
             "budget": self.budget.model_dump(),
             "seed": self.seed,
@@ -246,17 +252,15 @@ class TrainingRun:
             "processes": self.accelerator.num_processes,
             "torch": torch.__version__,
         }
-        key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
+        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
         for images in (self.images, validation):
-            key.update(images.pixels.tobytes() + images.labels.tobytes())
-        for tensor in self.snapshot.state_dict().values():  # untrained, or built on another generator's weights
-            key.update(tensor.cpu().numpy().tobytes())
+            digest.update(images.pixels.tobytes() + images.labels.tobytes())
         checkout = Path(__file__).parents[1]
         for path in sorted(
             path for folder in ("augury", "models", "stages") for path in checkout.glob(f"{folder}/*.py")
         ):
-            key.update(path.read_bytes())
-        return key.hexdigest()
+            digest.update(path.read_bytes())
+        return digest
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -274,10 +278,13 @@ class TrainingRun:
             )
 
     def _resume(self) -> None:
-        path = self.folder / "state.pt"
-        if not path.exists():
+        """Go on from the checkpoint, if there is one; processes on other machines may not see the first one's disk."""
+        path, saved = self.folder / "state.pt", None
+        if self.accelerator.is_main_process and path.exists():
+            saved = torch.load(path, map_location="cpu", weights_only=True)  # each part copies it to where it is
+        [saved] = broadcast_object_list([saved])
+        if saved is None:
             return
-        saved = torch.load(path, map_location="cpu", weights_only=True)  # each part copies it to where it is
         for key, part in self.state.items():
             part.load_state_dict(saved["state"][key])
         self.step, self.best, self.stopped = saved["step"], saved["best"], saved["stopped"]

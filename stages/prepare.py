@@ -1,7 +1,8 @@
-"""Read the labelled images, split them, and write the splits.
+"""Read the labelled images, split them, look for near-duplicates between the splits, and write it all.
 
 Reads: the source that params.yaml names.
-Writes: data/splits/{train,validation,test,held_back}/ (Parquet), data/splits/summary.json, data/previews/real.png.
+Writes: data/splits/{train,validation,test,held_back}/ (Parquet), data/splits/summary.json, data/previews/real.png,
+data/near_duplicates/ (pairs.json, and closest.png where there are any).
 """
 
 import dataclasses
@@ -11,15 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from augury.figures import class_grid, write_png
+from augury.groups import group_count, keep_near_duplicates_together
 from augury.images import ImageSet
 from augury.outputs import write_json
 from augury.params import Params
-from augury.sources import SOURCES
+from augury.sources import read_source
 from augury.splits import split
 from augury.stage import run
+from augury.straddling import write_straddling
 
 SPLITS = Path("data/splits")
 PREVIEW = Path("data/previews/real.png")
+NEAR_DUPLICATES = Path("data/near_duplicates")
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +31,11 @@ log = logging.getLogger(__name__)
 def main(params: Params) -> int:
     """The number of images of the source. Raises UserError where the source cannot be had or has too few images."""
     prepare = params.prepare
-    raw = SOURCES[prepare.source](prepare)
+    raw = read_source(prepare)
     log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
+    if prepare.near_duplicates == "keep_together":
+        raw, kept = keep_near_duplicates_together(raw)
+        log.info("near-duplicates kept together: %d pairs", len(kept))
 
     splits = split(raw.pool, raw.test, raw.validation, prepare=prepare, seed=params.seed)
     parts = {
@@ -45,6 +52,10 @@ def main(params: Params) -> int:
         log.warning("prepare.held_back: %d images asked for, %d are left", wanted, len(splits.held_back))
     for name, count in splits.duplicates_removed.items():
         log.info("left out as exact copies of %s images: %d", name, count)
+    grouped = "group" in splits.train.provenance
+    if grouped:
+        for name, count in splits.groups_removed.items():
+            log.info("left out since others of their group are %s images: %d", name, count)
 
     write_json(
         SPLITS / "summary.json",
@@ -55,7 +66,11 @@ def main(params: Params) -> int:
             "class_names": list(splits.train.class_names),
             **{name: images.counts() for name, images in parts.items()},
             "digests": {name: images.digest() for name, images in parts.items()},
+            "proportions": prepare.proportions,
             "duplicates_removed": splits.duplicates_removed,
+            "groups": {name: group_count(images) for name, images in parts.items()} if grouped else None,
+            "groups_removed": splits.groups_removed,
+            "near_duplicates": write_straddling(NEAR_DUPLICATES, parts, prepare.near_duplicates),
             "unreadable_skipped": list(raw.unreadable),
         },
     )
@@ -64,14 +79,17 @@ def main(params: Params) -> int:
 
 
 def with_provenance(images: ImageSet, origin: str, seed: int) -> ImageSet:
-    """The images with the columns origin (the split), seed, and index (row in the source's order)."""
+    """The images with the columns origin (the split), seed, and index (row in the source's order).
+
+    And with the source's file and group of each, where it has them.
+    """
     count = len(images)
     return dataclasses.replace(
         images,
         provenance={
             "origin": np.full(count, origin),
             "seed": np.full(count, seed, np.int64),
-            "index": images.provenance["index"],
+            **{name: images.provenance[name] for name in ("index", "file", "group") if name in images.provenance},
         },
     )
 

@@ -39,6 +39,7 @@ def main(params: Params) -> None:
     generators = list(params.sample.generators)
     scores = [read_json(_found(DATA / "scores" / f"{generator}.json")) for generator in generators]
     ranked = findings.predictor_rows(comparison["predictors"], scores)
+    closest = DATA / "near_duplicates" / "closest.png"  # only where there are any
     page = render(
         "index.html.jinja",
         sections=SECTIONS,
@@ -50,11 +51,14 @@ def main(params: Params) -> None:
         arms=comparison["arms"],
         references=findings.references_of(comparison),
         reference=findings.reference_of(comparison),
+        grouping=params.prepare.group_column or params.prepare.group_pattern,
+        straddling=read_json(_found(DATA / "near_duplicates" / "pairs.json")),
+        closest=data_uri(closest, WIDEST_GRID) if closest.exists() else None,
         confidence=f"{100 * comparison['confidence']:g}%",
         runs=runs,
         synthetic=synthetic,
         headline=findings.headline(comparison, synthetic),
-        yardsticks=findings.yardsticks(comparison, more_real, synthetic, sum(splits["train"])),
+        yardsticks=findings.yardsticks(comparison, params.classify.arms, more_real, splits["train"]),
         families=findings.families(comparison),
         family_titles=findings.FAMILIES,
         family_rules=findings.family_rules(comparison),

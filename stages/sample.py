@@ -40,7 +40,8 @@ def main(params: Params, generator: str) -> int:
 
     real, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
     select = Selector(real, validation, params.sample.filter, params.seed, device)
-    images, classes = fill_quota(draw, select, params.sample, class_names)
+    quota = np.full(len(class_names), params.sample.per_class)
+    images, classes = fill_quota(draw, select, quota, params.sample.filter, class_names)
     for name, counts in classes.items():
         if counts["kept"] < params.sample.per_class:
             logging.warning(

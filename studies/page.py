@@ -22,10 +22,40 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """content: an <svg> element, or a picture as a data URI. alternative: what it shows, for those who do not see it.
+
+    caption: what to look for. rows: names of the rows of a picture, from top to bottom.
+    """
+
+    title: str
+    content: str
+    alternative: str
+    caption: str
+    rows: Sequence[str] = ()
+
+    @property
+    def drawing(self) -> Markup | None:
+        """The content, if it is an <svg> element."""
+        return Markup(self.content) if self.content.startswith("<svg") else None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page that has several. text: paragraphs. figures stand side by side where there is room."""
+
+    title: str
+    text: Sequence[str]
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+
+
+@dataclass(frozen=True)
 class Page:
     """answer: a sentence without its full stop. cautions: what limits it. drawing: an <svg> element.
 
     alternative: what the drawing shows, for those who do not see it. protocol: term -> how it was done.
+    sections: what a longer page has between its tables and the protocol; the page begins with links to them.
     """
 
     question: str
@@ -37,6 +67,7 @@ class Page:
     caption: str
     tables: Sequence[Table]
     protocol: Mapping[str, str]
+    sections: Sequence[Section] = ()
 
     def write(self, folder: Path) -> None:
         """Write index.html into `folder`; all text is escaped."""

@@ -138,6 +138,21 @@ def test_cards_of_what_no_generator_made(origin: str, needed: str, tag: str, par
     assert "generator" not in text
 
 
+@pytest.mark.parametrize(
+    ("layout", "reader"),
+    [
+        ("parquet", "load_dataset"),
+        ("imagefolder", "ImageFolder"),
+        ("webdataset", "WebDataset"),
+        ("csv", "keep_default_na=False"),
+    ],
+)
+def test_a_card_says_how_its_layout_is_read(layout: str, reader: str, params: Params, data: Path) -> None:
+    text = card(params, data, layout=layout, data_files=None)
+    assert f"layout: {layout}" in text
+    assert reader in text
+
+
 def test_the_split_that_the_hub_shows(params: Params, data: Path) -> None:
     for origin, split in (("test", "test"), ("validation", "validation"), ("held_back", "train"), ("dcgan", "train")):
         [config] = DatasetCard(card(params, data, origin)).data.to_dict()["configs"]

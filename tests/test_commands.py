@@ -35,7 +35,7 @@ def write_images(folder: Path, count: int, seed: int, shape: tuple[int, ...] = (
 
 
 def score(*arguments: str | Path) -> None:
-    main(["score", *map(str, arguments), "--extractor", "efficientnet_lite0"])
+    main(["score", *map(str, arguments), "--extractor", "efficientnet_lite0", "--device", "cpu"])
 
 
 def test_two_folders_get_every_score_with_its_floor_and_its_n(
@@ -104,7 +104,7 @@ def test_what_cannot_be_scored_is_one_line(tmp_path: Path, arguments: list[str],
     filled = [argument.format(tmp=tmp_path) for argument in arguments]
     extractor = [] if "--extractor" in filled else ["--extractor", "efficientnet_lite0"]
     with pytest.raises(SystemExit) as stopped:
-        main(["score", *filled, *extractor])
+        main(["score", *filled, *extractor, "--device", "cpu"])
     assert str(stopped.value).startswith(message.format(tmp=tmp_path))
     assert "\n" not in str(stopped.value)
 

@@ -1,6 +1,8 @@
 """Features of backbones, of the one whose weights come with a package above all, and the store of what was computed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -137,6 +139,26 @@ def test_features_computed_past_the_store_are_the_same_and_leave_nothing_in_it()
     assert not features.STORE.exists()
     assert np.array_equal(past, extractor(images, CPU))
     assert [path.name.partition("-")[0] for path in features.STORE.iterdir()] == ["efficientnet_lite0"]
+
+
+def test_the_same_features_may_be_stored_by_several_at_once(tmp_path: Path) -> None:
+    """As processes under torchrun do, each with the same images."""
+    (tmp_path / "weights").touch()
+    images, together = noise_images(200, channels=3, size=64), Barrier(4)
+
+    def load(weights: Path, device: torch.device) -> features.Forward:
+        def forward(batch: torch.Tensor) -> torch.Tensor:
+            together.wait(60)
+            return batch.flatten(1)
+
+        return forward
+
+    extractor = Extractor("pixels", None, tmp_path / "weights", load, False, batch_size=len(images))
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(lambda _: extractor(images, CPU), range(4))
+    assert all(np.array_equal(first, other) for other in others)
+    [stored] = features.STORE.iterdir()
+    assert np.array_equal(np.load(stored), first)
 
 
 @pytest.mark.parametrize("count", [1, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 3])

@@ -1,13 +1,16 @@
 """Gathering: a set's moments and a sample of its features, read once, whatever the size of a batch."""
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from augury import features, image_streams
+from augury import features, gathering, image_streams
 from augury.features import Extractor, Forward
 from augury.frechet import moments_of
 from augury.gathering import Gathered, gather
@@ -143,6 +146,53 @@ def test_features_are_not_computed_again(tmp_path: Path, written: ImageSet, monk
     second = gathered(tmp_path, 20)
     assert counts == {"pixels": 50}
     assert np.array_equal(first.features["pixels"], second.features["pixels"])
+
+
+class HandedInError(Exception):
+    """Stands for a process that waits for the others."""
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_several_processes_gather_what_one_does(
+    tmp_path: Path, written: ImageSet, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """50 images in 4 batches; the last of 5 processes has none."""
+    monkeypatch.setattr(image_streams, "ROWS", 16)
+    every, some = extractor(tmp_path), extractor(tmp_path, "some")
+    counts = computed_counts(monkeypatch)
+    shares: list[Any] = []
+
+    def hand_in(share: list[Any]) -> list[Any]:
+        shares.extend(share)
+        raise HandedInError
+
+    def run(rank: int) -> Gathered:
+        accelerator: Any = SimpleNamespace(process_index=rank, num_processes=processes)
+        monkeypatch.setattr(features, "STORE", tmp_path / f"store-{rank}")  # as on machines that share no disk
+        return gather(
+            stream_of(tmp_path / "set"), [every], CPU, most=20, seed=0, sample_only=[some], accelerator=accelerator
+        )
+
+    for rank in range(processes):
+        monkeypatch.setattr(gathering, "gather_object", hand_in)
+        with pytest.raises(HandedInError):
+            run(rank)
+    assert counts == {"pixels": 50, "some": 20}  # every image once
+    monkeypatch.setattr(gathering, "gather_object", lambda share: copy.deepcopy(shares))
+    expected = gather(stream_of(tmp_path / "set"), [every], CPU, most=20, seed=0, sample_only=[some])
+    for rank in range(processes):
+        found = run(rank)
+        assert found.rows.tolist() == expected.rows.tolist()
+        assert found.labels.tolist() == expected.labels.tolist()
+        assert found.counts.tolist() == expected.counts.tolist()
+        for name in ("pixels", "some"):
+            assert np.array_equal(found.features[name], expected.features[name])
+        assert set(found.moments) == {"pixels"}
+        assert found.moments["pixels"].count == 50
+        assert np.allclose(found.moments["pixels"].mean, expected.moments["pixels"].mean, rtol=0, atol=1e-14)
+        assert np.allclose(
+            found.moments["pixels"].covariance, expected.moments["pixels"].covariance, rtol=0, atol=1e-14
+        )
 
 
 def test_one_image_has_features_and_no_moments(tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from augury import images
+from augury import image_codec, images
 from augury.errors import UserError
 from augury.images import (
     ImageSet,
+    class_counts,
     concatenate,
     count_images,
-    decode_image,
-    encode_png,
     from_network,
+    in_turn,
     places_of,
+    read_notes,
+    shard_name,
     to_network,
 )
 
@@ -264,11 +266,11 @@ def test_reading_rows_decodes_no_others(tmp_path: Path, monkeypatch: pytest.Monk
     image_set(12).write(tmp_path / "set")
     decoded = []
 
-    def counted(data: bytes) -> np.ndarray:
-        decoded.append(data)
-        return decode_image(data)
+    def counted(encoded: list[Any]) -> np.ndarray:
+        decoded.extend(encoded)
+        return image_codec.decode_images(encoded)
 
-    monkeypatch.setattr(images, "decode_image", counted)
+    monkeypatch.setattr(images, "decode_images", counted)
     ImageSet.read_rows(tmp_path / "set", np.array([3, 9]))
     assert len(decoded) == 2
 
@@ -277,8 +279,10 @@ def test_reading_rows_decodes_no_others(tmp_path: Path, monkeypatch: pytest.Monk
 def test_images_are_counted_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(images, "ROWS_PER_SHARD", 5)
     image_set(12).select(np.arange(count)).write(tmp_path / "set")
-    monkeypatch.setattr(images, "decode_image", None)
+    monkeypatch.setattr(images, "decode_images", None)
     assert count_images(tmp_path / "set") == count
+    labels = np.arange(count) % len(NAMES)
+    assert class_counts(tmp_path / "set") == {name: int((labels == row).sum()) for row, name in enumerate(NAMES)}
 
 
 def test_places_count_the_images_of_each_class() -> None:
@@ -293,10 +297,59 @@ def test_places_are_those_of_a_count_by_hand(labels: list[int]) -> None:
     ]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_png_is_lossless(channels: int) -> None:
-    for image in image_set(3, channels).pixels:
-        np.testing.assert_array_equal(decode_image(encode_png(image)), image)
+def test_classes_take_turns_in_the_order_of_their_images() -> None:
+    assert in_turn(np.array([2, 0, 2, 2, 0, 1])).tolist() == [1, 5, 0, 4, 2, 3]
+
+
+def test_a_shard_of_its_own_has_notes_and_is_read_beside_the_others(tmp_path: Path) -> None:
+    written, folder = image_set(7), tmp_path / "set"
+    for shard, rows in enumerate((np.arange(4), np.arange(4, 7))):
+        written.select(rows).write_shard(folder / shard_name(shard, 2, "train"), {"drawn": {"cat": shard}})
+    assert sorted(path.name for path in folder.iterdir()) == [f"train-0000{shard}-of-00002.parquet" for shard in (0, 1)]
+    (folder / ".partial-train-00001-of-00002.parquet").write_bytes(b"left by a kill")
+    check_equal(ImageSet.read(folder), written)
+    check_equal(ImageSet.read_rows(folder, np.array([6, 1])), written.select(np.array([6, 1])))
+    assert count_images(folder) == 7
+    assert [read_notes(folder / shard_name(shard, 2, "train")) for shard in (0, 1)] == [
+        {"drawn": {"cat": shard}} for shard in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["train-00000-of-00001", "test-00000-of-00001"], r"shards of 2 sets \(test, train\); keep each in a folder"),
+        (["00000-of-00001", "train-00000-of-00001"], "shards of 2 sets \\(one without a name, train\\)"),
+        (
+            ["train-00000-of-00001", "photographs"],
+            "photographs.parquet is not named as a shard: 00000-of-00001.parquet",
+        ),
+        (["train-00000-of-00002", "train-00002-of-00002"], "found 2 Parquet shards, expected 2 numbered from 00000"),
+        (["train-00001-of-00002"], "found 1 Parquet shards, expected 2"),
+        (["a-00000-of-00002", "a-00001-of-00003"], "found 2 Parquet shards, of sets of 2 and of 3"),
+    ],
+)
+def test_shards_that_do_not_make_a_set_are_refused(tmp_path: Path, names: list[str], problem: str) -> None:
+    for name in names:
+        image_set().write_shard(tmp_path / f"{name}.parquet", {})
+    for read in (ImageSet.read, count_images, class_counts, lambda folder: next(ImageSet.stream(folder, 4))):
+        with pytest.raises(UserError, match=problem):
+            read(tmp_path)
+
+
+def write_encoded(path: Path, encoded: list[bytes | None]) -> None:
+    """A shard with these bytes in place of its images'."""
+    image_set(len(encoded)).write_shard(path, {})
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("image")
+    rows = [{"bytes": data, "path": None} for data in encoded]
+    pq.write_table(table.set_column(column, table.schema.field(column), pa.array(rows, table.field(column).type)), path)
+
+
+def test_an_image_without_bytes_is_an_error(tmp_path: Path) -> None:
+    write_encoded(tmp_path / "00000-of-00001.parquet", [image_codec.encode_png(image_set().pixels[0]), None])
+    with pytest.raises(UserError, match=r"not a readable image set .an image without bytes"):
+        ImageSet.read(tmp_path)
 
 
 def test_networks_see_minus_one_to_one_and_every_shade_comes_back() -> None:

@@ -21,6 +21,7 @@ from augury import params as params_module
 from augury.images import ImageSet
 from models import GENERATORS
 from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params, copy_checkout, dvc
+from tests.tiny_pipeline import commit, git
 
 # The architecture, read from the files.
 
@@ -240,6 +241,20 @@ def test_nothing_changed_nothing_runs(smoke: Path) -> None:
     done = dvc(smoke, "repro")
     assert "Running stage" not in done.stdout
     assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def test_a_clone_that_pulls_the_results_has_nothing_to_run(smoke: Path, tmp_path: Path) -> None:
+    """Though git also has the dvc.lock of studies that were never run here."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    shutil.copytree(smoke, origin)
+    dvc(origin, "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    commit(origin, "Run")
+    dvc(origin, "push")
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    dvc(clone, "pull", "--allow-missing")
+    assert digests(clone / "data") == digests(origin / "data")
+    assert "Running stage" not in dvc(clone, "repro").stdout
+    assert git(clone, "status", "--porcelain") == ""
 
 
 def test_metrics_and_plots_show(smoke: Path) -> None:

@@ -12,7 +12,11 @@ from augury import params
 from augury.errors import UserError
 from augury.images import ImageSet
 from augury.params import Params
+from augury.raw_images import RawImages
+from augury.sources import SOURCES
+from augury.straddling import COMPARED
 from stages import prepare
+from tests.test_near_duplicates import scenes
 
 PARAMS = params.load(Path(__file__).parent.parent / "params.yaml")
 SPLITS = ("train", "validation", "test", "held_back")
@@ -59,9 +63,21 @@ def test_files_and_summary(folder: Path) -> None:
         "test": [4, 6],
         "held_back": [4, 4],
         "digests": {name: images.digest() for name, images in splits.items()},
+        "proportions": "equal",
         "duplicates_removed": {"test": 0, "validation": 0},
+        "groups": None,
+        "groups_removed": {"test": 0, "validation": 0},
+        "near_duplicates": {
+            "setting": "report",
+            "rule": "perceptual hashes (phash) that differ in at most 10 of 64 bits, and pixels that correlate by at "
+            "least 0.995 at 8 × 8",
+            "between": {f"{one}/{other}": {"pairs": 0, "images": 0} for one, other in COMPARED},
+        },
         "unreadable_skipped": [],
     }
+    pairs = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    assert pairs == {**summary["near_duplicates"], "shown": 0, "pairs": []}
+    assert [path.name for path in Path("data/near_duplicates").iterdir()] == ["pairs.json"]
     rows = []
     for name, images in splits.items():
         assert images.counts() == summary[name]
@@ -86,7 +102,7 @@ def test_a_second_run_writes_the_same_bytes(folder: Path) -> None:
     first = content()
     prepare.main(settings())
     assert content() == first
-    assert len(first) == 6
+    assert len(first) == 7
     prepare.main(settings(seed=6))
     assert content() != first
 
@@ -166,3 +182,99 @@ def test_nothing_held_back_is_an_empty_set(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     expected = ["prepare.held_back: 16 images asked for, 0 are left"] if "labels_per_class" in changes else []
     assert warnings == expected
+
+
+@pytest.fixture
+def darkened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """A source of 60 pictures in two classes, and a darker copy of each; the copy's row is the picture's plus 60."""
+    monkeypatch.chdir(tmp_path)
+    pictures = scenes(60, 32)
+    pixels = np.concatenate([pictures, (0.7 * pictures).astype(np.uint8)])
+    files = np.array([f"{'cat' if row % 2 else 'dog'}/{row}.png" for row in range(120)])
+    pool = ImageSet(pixels, np.arange(120) % 2, ("dog", "cat"), {"index": np.arange(120), "file": files})
+    monkeypatch.setitem(SOURCES, "imagefolder", lambda prepare: RawImages(pool))
+    return pixels
+
+
+def straddling(splits: dict[str, ImageSet]) -> dict[str, set[tuple[int, int]]]:
+    """The rows of pictures and copies that lie in two splits: by what was made, not by what was found."""
+    found = {}
+    for one, other in COMPARED:
+        ours, theirs = (splits[name].provenance["index"].tolist() for name in (one, other))
+        found[f"{one}/{other}"] = {(row, near) for row in ours for near in theirs if abs(row - near) == 60}
+    return found
+
+
+def test_near_duplicates_in_two_splits_are_reported(darkened: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    prepare.main(settings(labels_per_class=None))
+    splits, summary = read()
+    expected = straddling(splits)
+    assert len(expected["train/test"]) > 5
+    between = summary["near_duplicates"]["between"]
+    assert {name: count["pairs"] for name, count in between.items()} == {
+        name: len(pairs) for name, pairs in expected.items()
+    }
+    assert {name: count["images"] for name, count in between.items()} == {
+        name: len({near for _, near in pairs}) for name, pairs in expected.items()
+    }
+    written = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    assert {(pair["index"], pair["other_index"]) for pair in written["pairs"]} == set.union(*expected.values())
+    assert [pair["correlation"] for pair in written["pairs"]] == sorted(
+        (pair["correlation"] for pair in written["pairs"]), reverse=True
+    )
+    for pair in written["pairs"]:
+        assert abs(int(Path(pair["file"]).stem) - int(Path(pair["other_file"]).stem)) == 60
+        assert pair["index"] in splits[pair["split"]].provenance["index"]
+        assert pair["other_index"] in splits[pair["other_split"]].provenance["index"]
+    with Image.open("data/near_duplicates/closest.png") as picture:
+        assert picture.size == (10 * 66 - 2, 2 * 66 - 2)  # ten pairs of images of 32 pixels, doubled
+    *_, warning = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"train/test {len(expected['train/test'])}" in warning
+    assert "prepare.near_duplicates: keep_together would" in warning
+
+
+def test_near_duplicates_kept_together_never_straddle(darkened: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    prepare.main(settings(labels_per_class=10, near_duplicates="keep_together"))
+    splits, summary = read()
+    assert not any(straddling(splits).values())
+    assert not any(count["pairs"] for count in summary["near_duplicates"]["between"].values())
+    assert (summary["train"], summary["validation"], summary["test"]) == ([8, 8], [2, 2], [12, 12])
+    for name, images in splits.items():
+        assert summary["groups"][name] == len(set(images.provenance["group"]))
+        assert set(images.provenance["group"]) == {f"pool-{row % 60}" for row in images.provenance["index"]}
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_near_duplicates_can_be_ignored(darkened: np.ndarray) -> None:
+    prepare.main(settings(near_duplicates="ignore"))
+    assert read()[1]["near_duplicates"]["between"] == {}
+    written = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    assert (written["setting"], written["pairs"]) == ("ignore", [])
+
+
+def test_the_sources_names_and_groups_are_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (80, 8, 8, 1), np.uint8)
+    files, groups = (np.array([f"{kind}{row // size}" for row in range(80)]) for kind, size in (("f", 1), ("p", 4)))
+    columns = {"index": np.arange(80), "file": files, "group": groups}
+    pool = ImageSet(pixels, np.arange(80) % 2, ("cat", "dog"), columns)
+    monkeypatch.setitem(SOURCES, "imagefolder", lambda prepare: RawImages(pool))
+    prepare.main(settings(group_pattern="(p.)"))
+    splits, summary = read()
+    sides = []
+    for name, images in splits.items():
+        assert list(images.provenance) == ["origin", "seed", "index", "file", "group"]
+        rows = images.provenance["index"]
+        assert images.provenance["file"].tolist() == files[rows].tolist()
+        assert images.provenance["group"].tolist() == groups[rows].tolist()
+        assert summary["groups"][name] == len(set(groups[rows]))
+        sides.append(set(groups[rows]))
+    assert not (sides[0] | sides[3]) & (sides[1] | sides[2])
+    assert not sides[1] & sides[2]
+
+
+def test_natural_proportions_are_in_the_summary(folder: Path) -> None:
+    prepare.main(settings(labels_per_class=24, proportions="natural"))
+    summary = read()[1]
+    assert np.add(summary["train"], summary["validation"]).tolist() == [16, 24]
+    assert summary["proportions"] == "natural"

@@ -29,6 +29,7 @@ from augury.findings import (
 )
 from augury.outputs import write_json
 from augury.predictors import DIRECTIONS
+from augury.straddling import COMPARED
 from stages.report import main
 
 PARAMS = parameters.load(Path(__file__).parents[1] / "params.yaml")
@@ -136,23 +137,44 @@ def build_data(
     kept: tuple[int, ...] = (),
     training: dict[str, Any] | None = None,
     smallest_p: float = 0.0078125,
+    held_back: int = 80,
+    groups: dict[str, int] | None = None,
+    near_duplicates: int = 0,
 ) -> None:
     """Invent, under data/ of the working directory, everything that the stages before `report` write.
 
     scores: what is to be different in the generators' scores. predictors: those of the comparison.
     kept: images of the first classes that passed the filter, of 500; the other classes have all. training: what is to
-    be different in the generators' training.json. smallest_p: that a family of arms can reach.
+    be different in the generators' training.json. smallest_p: that a family of arms can reach. held_back: images of
+    each class. groups: of each split. near_duplicates: pairs of a training and a test image.
     """
     random = np.random.default_rng(0)
     data, count, images_per_class = Path("data"), len(class_names), 200
     references = [arm for arm in ("none", "classic") if arm in arms]
+    straddling = {
+        "setting": "report", "rule": "pixels <alike>",
+        "between": {
+            f"{one}/{other}": {"pairs": straddle, "images": straddle}
+            for one, other in COMPARED
+            for straddle in [near_duplicates if (one, other) == ("train", "test") else 0]
+        },
+    }  # fmt: skip
+    pair = {"split": "train", "index": 5, "other_split": "test", "other_index": 7, "distance": 2, "correlation": 0.9876}
+    write_json(
+        data / "near_duplicates" / "pairs.json",
+        {**straddling, "shown": near_duplicates, "pairs": [pair] * near_duplicates},
+    )
+    if near_duplicates:
+        write_png(data / "near_duplicates" / "closest.png", np.zeros((114, 58 * near_duplicates, 1), np.uint8))
     write_json(
         data / "splits" / "summary.json",
         {
             "source": "imagefolder", "image_size": 28, "channels": 1, "class_names": class_names,
             "train": [80] * count, "validation": [20] * count, "test": [images_per_class] * count,
-            "held_back": [70] * count, "digests": {name: f"{name[:2]}5e" * 8 for name in SPLITS},
+            "held_back": [held_back] * count, "digests": {name: f"{name[:2]}5e" * 8 for name in SPLITS},
             "duplicates_removed": {"test": 7, "validation": 3}, "unreadable_skipped": ["broken & <torn>.png"],
+            "proportions": "equal", "groups": groups, "groups_removed": {"test": 17, "validation": 13},
+            "near_duplicates": straddling,
         },
     )  # fmt: skip
     entries: dict[str, Any] = {}
@@ -177,7 +199,7 @@ def build_data(
                     "nll": 0.5, "per_class_accuracy": (right / images_per_class).tolist(),
                     "confusion": confusion.tolist(), "steps": 1000, "mode": "head",
                     "backbone": "efficientnet_lite0", "n_real": 80 * count, "n_classic": 0, "n_mixed": 0,
-                    "n_more_real": 70 * count * ("more_real" in arm), "n_synthetic": synthetic,
+                    "n_more_real": held_back * count * ("more_real" in arm), "n_synthetic": synthetic,
                     "n_test": images_per_class * count, "regularisation": 0.01, "best_step": None,
                     "validation_accuracy": 0.8, "validation_nll": 0.5,
                 },
@@ -418,7 +440,7 @@ YARDSTICK_ARMS = {**ARMS, "classic+more_real": (0, 0.87)}
 def test_more_real_labels_are_the_yardstick() -> None:
     html = page(arms=YARDSTICK_ARMS)
     assert (
-        '<p class="yardstick">The yardstick: with 350 more real labels beside the 400, classic+more_real scored 4.00 '
+        '<p class="yardstick">The yardstick: with 400 more real labels beside the 400, classic+more_real scored 4.00 '
         "points above classic (95% interval +3.69 to +4.42; helps); classic+vae reached 50% of that gain without a new "
         "label.</p>"
     ) in html
@@ -431,6 +453,26 @@ def test_a_yardstick_that_is_not_sure_is_not_set_beside_others() -> None:
     assert 'yardstick"' not in page()
     # More labels and synthetic images at once measure neither.
     assert 'yardstick"' not in page(arms={**ARMS, "classic+vae+more_real": (100, 0.87)})
+
+
+def test_a_yardstick_says_that_fewer_images_were_left_than_it_asked_for() -> None:
+    html = page(arms=YARDSTICK_ARMS, held_back=70)
+    assert (
+        "The yardstick: with 350 more real labels (400 asked for, no more were left to hold back) beside the 400, "
+        "classic+more_real scored 4.00 points above classic"
+    ) in html
+
+
+def test_without_an_image_held_back_no_gain_of_more_labels_is_claimed() -> None:
+    both = {**ARMS, "classic+more_real": (0, 0.83), "classic+vae+more_real": (100, 0.85)}
+    html = page(arms=both, held_back=0)
+    assert "The yardstick: with" not in html
+    assert (
+        '<p class="yardstick">What more real labels would have gained is not known: no image was left to hold back for '
+        "classic+more_real and classic+vae+more_real, whose rows below say nothing about more labels. A lower "
+        "prepare.labels_per_class leaves some.</p>"
+    ) in html
+    assert "is not known: no image was left" not in page(arms=YARDSTICK_ARMS)
 
 
 def test_the_main_table_has_a_row_per_arm_and_its_family() -> None:
@@ -525,7 +567,7 @@ def test_the_nearest_real_images_stand_beside_the_synthetic_ones() -> None:
 
 
 def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:
-    html = section(page(arms=YARDSTICK_ARMS), "protocol")
+    html = section(page(arms=YARDSTICK_ARMS, held_back=70), "protocol")
     for split in SPLITS:
         assert f"<code>{f'{split[:2]}5e' * 8}</code>" in html
     assert "efficientnet_lite0 (pretrained) at 96 × 96 pixels, mode head: a linear head on its frozen features" in html
@@ -872,6 +914,7 @@ def test_scores_that_told_the_gain_are_named(agreements: dict[str, float], expec
         "data/previews/vae_neighbours.png",
         "data/previews/vae_nearest.png",
         "data/previews/rand_augment.png",
+        "data/near_duplicates/pairs.json",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:
@@ -894,3 +937,23 @@ def test_a_generator_without_progress_pictures_has_no_strip() -> None:
     shutil.rmtree("data/generators/vae/progress")
     main(params_for(["vae"]))
     assert "<li><img" not in Path("data/report/index.html").read_text(encoding="utf-8")
+
+
+def test_near_duplicates_in_two_splits_are_counted_and_shown() -> None:
+    assert "none found between the splits. Rule: pixels &lt;alike&gt;" in page()
+    html = page(near_duplicates=3)
+    assert "3 test images look like a training image, 0 like one held back, 0 like a validation image" in html
+    assert html.count("0.988</li>") == 3
+    assert "train and test; train and test; train and test. Look-alikes in the test split flatter every arm" in html
+    assert "train: 5; test: 7" in html
+    parsed = outline(html)
+    assert parsed.open == []
+    assert parsed.images_without_text == 0
+    assert "look-alikes" in parsed.identifiers
+
+
+def test_groups_are_counted_for_each_split() -> None:
+    assert "images were shared out one by one" in page()
+    html = page(groups={"train": 31, "validation": 12, "test": 11, "held_back": 30})
+    assert "31 groups in train, 12 groups in validation, 11 groups in test, 30 groups in held back" in html
+    assert "own test split has others of their group: 17 images; since its validation split has: 13" in unescape(html)

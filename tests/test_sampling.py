@@ -17,7 +17,8 @@ from augury.errors import UserError
 from augury.figures import GAP
 from augury.images import ImageSet, from_network
 from augury.params import Params
-from augury.sampling import balanced_labels, sample_images, write_progress
+from augury.sampling import balanced_labels, labels_in_turn, most_draws, sample_images, write_progress
+from augury.sections import Filter
 from augury.seeding import Seeds, derive_seed
 from augury.weights import load_generator, save_generator
 from models import GENERATORS
@@ -68,6 +69,24 @@ def test_labels_take_turns() -> None:
     for count in range(1, 31):
         counts = np.bincount(balanced_labels(3, 10)[:count], minlength=3)
         assert counts.max() - counts.min() <= 1
+
+
+def test_classes_with_fewer_labels_drop_out() -> None:
+    assert labels_in_turn(np.array([1, 0, 3, 2])).tolist() == [0, 2, 3, 2, 3, 2]
+    assert labels_in_turn(np.zeros(2, np.int64)).tolist() == []
+
+
+def test_draws_are_rounded_as_one_number_is() -> None:
+    rules = Filter(min_confidence=0.5, near_copy_quantile=0.0, max_draws=2.5)
+    assert most_draws(np.array([[0, 1], [3, 500]]), rules).tolist() == [[0, 2], [8, 1250]]
+    assert most_draws(np.array([0, 1, 3, 500]), rules).tolist() == [round(2.5 * quota) for quota in (0, 1, 3, 500)]
+
+
+def test_every_batch_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[int] = []
+    draw(trained(), balanced_labels(3, 4), batch_size=5, advance=told.append)
+    assert told == [5, 5, 2]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", GENERATORS)

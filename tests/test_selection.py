@@ -14,17 +14,14 @@ from sklearn.datasets import load_digits
 
 from augury import features, selection
 from augury.images import ImageSet, concatenate
-from augury.sections import Drawing, Filter, Sample
+from augury.sampling import most_draws
+from augury.sections import Filter
 from augury.selection import Judgement, Selector, described, fill_quota
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "eel")
 OFF = Filter(min_confidence=0.0, near_copy_quantile=0.0, max_draws=4.0)
 ON = Filter(min_confidence=0.5, near_copy_quantile=0.05, max_draws=4.0)
-
-
-def sampling(per_class: int, rules: Filter = ON) -> Sample:
-    return Sample(generators={"vae": Drawing()}, per_class=per_class, batch_size=250, filter=rules)
 
 
 Verdict = Callable[[int, int], str]  # (class, index) -> "kept", "unsure", "near_copy" or "both"
@@ -66,7 +63,7 @@ def filled(
     per_class: int, verdict: Verdict, rules: Filter = ON
 ) -> tuple[ImageSet, dict[str, dict[str, int]], FakeGenerator]:
     draw = FakeGenerator()
-    images, counts = fill_quota(draw, judged_by(verdict), sampling(per_class, rules), NAMES)
+    images, counts = fill_quota(draw, judged_by(verdict), np.full(3, per_class), rules, NAMES)
     for row, (label, index) in enumerate(zip(images.labels, images.provenance["index"], strict=True)):
         assert images.pixels[row].flat[:3].tolist() == [label, *divmod(index, 256)]  # columns stay with their image
     assert list(counts) == list(NAMES)
@@ -98,6 +95,27 @@ def test_draws_go_on_where_they_stopped_and_no_image_is_drawn_twice() -> None:
     for wanted, before in draw.calls:
         assert before == drawn.tolist()
         drawn += wanted
+
+
+def test_every_class_has_a_quota_and_a_first_draw_of_its_own() -> None:
+    draw, first, quota = FakeGenerator(), np.array([100, 7, 0]), np.array([3, 0, 5])
+    verdict: Verdict = lambda label, index: "kept" if index % 2 else "unsure"  # noqa: E731
+    images, counts = fill_quota(draw, judged_by(verdict), quota, ON, NAMES, first)
+    assert images.labels.tolist() == [0, 2, 0, 2, 0, 2, 2, 2]
+    assert indices_of(images, 0) == [101, 103, 105]
+    assert indices_of(images, 2) == [1, 3, 5, 7, 9]
+    assert counts["dog"] == {"drawn": 0, "kept": 0, "unsure": 0, "near_copy": 0}
+    assert first.tolist() == [100, 7, 0]
+    assert counts["cat"]["drawn"] <= 12
+    assert next(before for _, before in draw.calls) == [100, 7, 0]
+
+
+def test_no_draw_is_beyond_what_a_quota_has_in_reserve() -> None:
+    draw, quota = FakeGenerator(), np.array([3, 0, 5])
+    rules = Filter(min_confidence=0.5, near_copy_quantile=0.05, max_draws=2.5)
+    images, counts = fill_quota(draw, judged_by(lambda *_: "near_copy"), quota, rules, NAMES, np.array([10, 20, 30]))
+    assert len(images) == 0
+    assert [counts[name]["drawn"] for name in NAMES] == [8, 0, 12] == most_draws(quota, rules).tolist()
 
 
 def test_classes_take_turns() -> None:

@@ -75,6 +75,34 @@ def test_sums_in_threads_do_not_depend_on_how_many_there_are() -> None:
     assert sums[0] == sums[1] == sums[2]
 
 
+@pytest.mark.parametrize("device", [CPU, torch.device("cuda")])
+def test_as_many_are_at_work_as_are_asked_for(device: torch.device, two_threads: None) -> None:
+    met = threading.Barrier(3, timeout=20)
+
+    def meet(seed: int) -> tuple[int, int]:
+        met.wait()
+        return seed, torch.get_num_threads()
+
+    assert list(in_threads(meet, [5, 6, 7], device, at_once=3)) == [(5, 1), (6, 1), (7, 1)]
+    assert torch.get_num_threads() == 2
+
+
+def test_those_at_work_are_told_when_one_has_failed_and_the_others_are_not_begun(two_threads: None) -> None:
+    given_up, begun = threading.Event(), []
+
+    def work(seed: int) -> bool:
+        begun.append(seed)
+        if seed == 0:
+            raise UserError("0 is not possible")
+        return given_up.wait(20)
+
+    with pytest.raises(UserError, match=r"^0 is not possible$"):
+        list(in_threads(work, range(50), CPU, give_up=given_up.set))
+    assert given_up.is_set()
+    assert len(begun) < 5
+    assert torch.get_num_threads() == 2
+
+
 def test_processes_keep_the_order_and_draw_what_one_process_draws(two_threads: None) -> None:
     expected_state = torch.get_rng_state()
     started = list(in_processes(work, [3, 1, 0], CPU))  # in two processes

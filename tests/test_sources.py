@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from augury import params, sources
+from augury.errors import UserError
 from augury.sections import Prepare
 
 
@@ -31,6 +32,22 @@ def test_raw_images_cannot_be_changed() -> None:
 
 
 def test_every_source_of_params_yaml_has_a_function() -> None:
-    from typing import get_args
+    pattern = params.Prepare.model_json_schema()["properties"]["source"]["pattern"]
+    named = pattern.removeprefix("^(").removesuffix(")$").replace(r":\w+", "").split("|")
+    assert sorted(sources.SOURCES) == sorted(named)
+    assert set(sources.LISTINGS) < set(named)
 
-    assert tuple(sources.SOURCES) == get_args(Prepare.model_fields["source"].annotation)
+
+@pytest.mark.parametrize("source", ["digits", "fashion_mnist", "torchvision:MNIST"])
+def test_sources_without_file_names_have_no_groups_in_them(source: str) -> None:
+    with pytest.raises(UserError, match=f"prepare.group_pattern: {source} has no file names; it takes imagefolder, "):
+        sources.read_source(prepare_section(source=source, group_pattern="x"))
+
+
+def test_the_source_is_read_that_is_named() -> None:
+    raw = sources.read_source(prepare_section(source="digits", image_size=8))
+    assert len(raw.pool) == 1797
+    with pytest.raises(UserError, match="unknown 'Imaginary'; choose from CIFAR10"):
+        sources.read_source(prepare_section(source="torchvision:Imaginary"))
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        sources.read_source(prepare_section(source="parquet", folder="nowhere"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augury import params
@@ -138,7 +138,10 @@ def test_copies_within_the_pool_end_on_one_side() -> None:
     ],
 )
 def test_long_tail(ratio: float | None, expected: list[int]) -> None:
-    assert label_budgets(prepare_section(labels_per_class=100, imbalance_ratio=ratio), 3).tolist() == expected
+    assert (
+        label_budgets(prepare_section(labels_per_class=100, imbalance_ratio=ratio), np.full(3, 130)).tolist()
+        == expected
+    )
 
 
 def test_a_long_tailed_draw() -> None:
@@ -287,3 +290,148 @@ def test_held_back_images_are_more_of_the_pool_in_the_proportions_of_train() -> 
 def test_where_nothing_is_held_back_the_set_is_empty(changes: dict[str, Any]) -> None:
     splits = draw(image_set([100, 50]), **({"labels_per_class": 20} | changes))
     assert splits.held_back.counts() == [0, 0]
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(100, [100, 50, 10]), (40, [40, 20, 4]), (3, [3, 2, 2])])
+def test_natural_proportions_follow_the_pool(budget: int, expected: list[int]) -> None:
+    prepare = prepare_section(labels_per_class=budget, proportions="natural")
+    assert label_budgets(prepare, np.array([200, 100, 20])).tolist() == expected
+
+
+def test_a_natural_draw_is_nested_and_takes_the_whole_pool_at_most() -> None:
+    pool = image_set([250, 100, 25])
+    draws = [draw(pool, labels_per_class=budget, proportions="natural") for budget in (10, 50, 200)]
+    assert [np.add(one.train.counts(), one.validation.counts()).tolist() for one in draws] == [
+        [10, 4, 2], [50, 20, 5], [200, 80, 20],
+    ]  # fmt: skip
+    for smaller, larger in pairwise(draws):
+        assert numbers(smaller.train) < numbers(larger.train)
+        assert numbers(smaller.validation) <= numbers(larger.validation)
+    with pytest.raises(UserError, match=r"201 asked, but class 'cat' has 200 left after the test split"):
+        draw(pool, labels_per_class=201, proportions="natural")
+
+
+def with_groups(images: ImageSet, groups: np.ndarray) -> ImageSet:
+    return ImageSet(images.pixels, images.labels, images.class_names, {**images.provenance, "group": groups})
+
+
+def groups_of(images: ImageSet) -> set[str]:
+    return set(images.provenance["group"])
+
+
+def test_groups_are_shared_out_whole() -> None:
+    pool = image_set([200, 200])
+    pool = with_groups(pool, np.array([f"p{row // 10}" for row in range(400)]))  # 40 groups of five and five
+    splits = draw(pool, labels_per_class=50, test_fraction=0.2, validation_fraction=0.25)
+    assert (splits.test.counts(), len(groups_of(splits.test))) == ([40, 40], 8)
+    assert (splits.validation.counts(), splits.train.counts()) == ([13, 13], [37, 37])
+    assert splits.held_back.counts() == [37, 37]
+    assert splits.groups_removed == {"test": 0, "validation": 0}
+    learned = groups_of(splits.train) | groups_of(splits.held_back)
+    assert not learned & groups_of(splits.validation)
+    assert not learned & groups_of(splits.test)
+    assert not groups_of(splits.validation) & groups_of(splits.test)
+    everything = draw(pool, labels_per_class=None, test_fraction=0.2, validation_fraction=0.25)
+    assert [len(groups_of(images)) for images in (everything.train, everything.validation)] == [24, 8]
+
+
+def test_groups_that_the_sources_own_splits_show_are_left_out_and_counted() -> None:
+    pool = with_groups(image_set([40, 40]), np.array([f"p{row // 8}" for row in range(80)]))
+    validation = with_groups(image_set([8, 8], first=1000), np.array([f"p{row // 8 + 1}" for row in range(16)]))
+    test = with_groups(image_set([4, 4], first=2000), np.array(["p0", "p1"] * 4))
+    splits = draw(pool, test, validation, labels_per_class=None)
+    # Test shows p0 and p1, what is left of validation p2 alone.
+    assert splits.groups_removed == {"test": 16 + 8, "validation": 8}
+    assert groups_of(splits.train) == {f"p{number}" for number in range(3, 10)}
+    assert groups_of(splits.validation) == {"p2"}
+    assert len(splits.test) == 8
+
+
+def test_copies_in_another_group_still_end_on_one_side() -> None:
+    pool = image_set([60, 60])
+    doubled = pool.select(np.arange(120).repeat(2))
+    groups = np.array([f"p{(row // 2 + 7 * (row % 2)) % 24}" for row in range(240)])
+    doubled = with_groups(
+        ImageSet(doubled.pixels, doubled.labels, doubled.class_names, {"index": np.arange(240)}), groups
+    )
+    splits = draw(doubled, labels_per_class=6)
+    sides = [numbers(images) for images in (splits.test, splits.validation)]
+    sides.append(numbers(splits.train) | numbers(splits.held_back))
+    assert len(set.union(*sides)) == sum(map(len, sides))
+    assert splits.duplicates_removed["test"] > 0
+    assert splits.duplicates_removed["validation"] > 0
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (1, "prepare.group_pattern: 1 group left to take test from, at least 2 are needed"),
+        (2, "prepare.group_pattern: 1 group left to take validation from, at least 2 are needed"),
+    ],
+)
+def test_too_few_groups(count: int, message: str) -> None:
+    pool = with_groups(image_set([30, 30]), np.array([f"p{row % (2 * count) // 2}" for row in range(60)]))
+    with pytest.raises(UserError) as raised:
+        draw(pool, labels_per_class=4, group_pattern="(p.)")
+    assert str(raised.value) == message
+
+
+def test_too_few_images_in_a_groups_side() -> None:
+    pool = with_groups(image_set([50, 50]), np.array([f"p{row // 10}" for row in range(100)]))
+    with pytest.raises(UserError, match=r"45 asked, but class 'cat' has 10 in the groups for validation, 18 needed"):
+        draw(pool, labels_per_class=45, validation_fraction=0.4, test_fraction=0.5)
+    with pytest.raises(UserError, match=r"45 asked, but class 'cat' has 3\d left to train on, 36 needed"):
+        draw(pool, labels_per_class=45)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(10, 40), min_size=2, max_size=3),
+    group_total=st.integers(3, 30),
+    budgets=st.tuples(st.integers(2, 8), st.integers(0, 8)),
+    fractions=st.tuples(st.floats(0.05, 0.6), st.floats(0.05, 0.6)),
+    proportions=st.sampled_from(["equal", "natural"]),
+    seed=st.integers(0, 2**32),
+    official=st.booleans(),
+)
+def test_no_group_straddles_and_budgets_are_nested(
+    counts: list[int],
+    group_total: int,
+    budgets: tuple[int, int],
+    fractions: tuple[float, float],
+    proportions: str,
+    seed: int,
+    official: bool,
+) -> None:
+    pool = image_set(counts)
+    random = np.random.default_rng(seed)
+    pool = with_groups(pool, np.array([f"g{code}" for code in random.integers(0, group_total, len(pool))]))
+    test = image_set([3] * len(counts), first=5000)
+    test = with_groups(test, np.array([f"g{row % (group_total + 3)}" for row in range(len(test))]))
+    draws = []
+    for budget in (budgets[0], sum(budgets)):
+        try:
+            splits = draw(
+                pool,
+                test if official else None,
+                labels_per_class=budget,
+                test_fraction=fractions[0],
+                validation_fraction=fractions[1],
+                proportions=proportions,
+                seed=seed,
+            )
+        except UserError:
+            continue  # too few images or groups for this draw; the tests above look at what it says
+        draws.append(splits)
+        learned = groups_of(splits.train) | groups_of(splits.held_back)
+        assert not learned & (groups_of(splits.validation) | groups_of(splits.test))
+        assert not groups_of(splits.validation) & groups_of(splits.test)
+        budgeted = np.add(splits.train.counts(), splits.validation.counts())
+        assert budgeted.max() == budget
+        assert min(splits.train.counts() + splits.validation.counts()) >= 1
+        if proportions == "equal":
+            assert budgeted.min() == budget
+    for smaller, larger in pairwise(draws):
+        for name in ("train", "validation"):
+            assert numbers(getattr(smaller, name)) <= numbers(getattr(larger, name))
+        assert numbers(smaller.test) == numbers(larger.test)

@@ -726,6 +726,14 @@ def test_another_run_starts_afresh(change: dict[str, Any], start: Callable[..., 
         assert next(start(**change).steps()) == 0
 
 
+def test_machines_that_were_not_given_the_same_are_told(
+    start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "gather_object", lambda own: [*own, b"another machine's"])
+    with pytest.raises(UserError, match=f"^{NAME}: machines differ in params.yaml, images, code or torch; "):
+        start()
+
+
 def test_another_torch_or_another_line_of_code_starts_afresh(
     start: Callable[..., TrainingRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

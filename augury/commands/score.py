@@ -1,10 +1,14 @@
-"""`python -m augury score REAL GENERATED`: any two sets of images, by the rules of the pipeline's `score`."""
+"""`python -m augury score REAL GENERATED`: any two sets of images, by the rules of the pipeline's `score`.
+
+Under torchrun the processes extract features side by side, and the first one scores them.
+"""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 
 from augury.errors import UserError
 from augury.extractors import build_extractor, title
@@ -20,17 +24,45 @@ from augury.training import choose_device
 CONFIDENCE = 0.95
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Score a set of images against real ones. A set is a folder of image files or of Parquet shards."
+    )
+    parser.add_argument("real", help="folder of real images")
+    parser.add_argument("generated", help="folder of generated images")
+    parser.add_argument(
+        "--extractor", default="inception", metavar="NAME[=WEIGHTS]",
+        help="network in whose features they are compared: inception (FID; the default), efficientnet_lite0, "
+        "dinov2_small, dinov2_large; WEIGHTS: a file, instead of a cache or a download",
+    )  # fmt: skip
+    parser.add_argument("--whole", action="store_true", help="only the Frechet distance of the whole sets")
+    parser.add_argument("--json", metavar="FILE", help="write the scores to this file too")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--halvings", type=int, default=5, help="random halvings of the real images (default: 5)")
+    parser.add_argument("--resamples", type=int, default=100, help="of the bootstrap intervals (default: 100)")
+    parser.add_argument("--neighbours", type=int, default=5, help="k of precision and recall (default: 5)")
+    parser.add_argument("--most-images", type=int, default=10_000, help="a side, for all but the whole sets' distance")
+    parser.add_argument("--seed", type=int, default=0)
+
+
 def main(asked: argparse.Namespace) -> None:
     streams = [stream_of(Path(asked.real)), stream_of(Path(asked.generated))]
     name, _, weights = asked.extractor.partition("=")
-    extractor = build_extractor(name, FeatureExtractor(weights=weights or "auto"), key="--extractor")
-    device = choose_device(asked.device)
+    accelerator = Accelerator(cpu=choose_device(asked.device).type == "cpu")
+    # One process downloads weights; then one on each machine, which may have a cache of its own; the others find them.
+    with accelerator.main_process_first(), accelerator.local_main_process_first():
+        extractor = build_extractor(name, FeatureExtractor(weights=weights or "auto"), key="--extractor")
 
     def collect(stream: ImageStream) -> Gathered:
-        most = 0 if asked.whole else asked.most_images
-        return gather(stream, [extractor], device, most=most, seed=derive_seed(asked.seed, stream.name))
+        return gather(
+            stream, [extractor], accelerator.device, most=0 if asked.whole else asked.most_images,
+            seed=derive_seed(asked.seed, stream.name), accelerator=accelerator,
+        )  # fmt: skip
 
     real, generated = (collect(stream) for stream in streams)
+    accelerator.end_training()
+    if not accelerator.is_main_process:
+        return
     for gathered in (real, generated):
         if gathered.count < 2:
             raise UserError(

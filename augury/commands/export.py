@@ -1,0 +1,58 @@
+"""`python -m augury export WHAT --to LAYOUT --out DIR`: a split or a synthetic set for other programs."""
+
+import argparse
+import logging
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+LAYOUTS = {  # as in augury.export, which takes a while to import
+    "imagefolder": "CLASS/NUMBER.png; metadata.jsonl: label and provenance of each image",
+    "webdataset": "tar shards of NUMBER.png, .cls (index of the class) and .json (label, provenance)",
+    "parquet": "shards of images, class labels and provenance, as the pipeline's own",
+    "csv": "images/NUMBER.png; labels.csv: path, label and provenance of each image",
+}
+DESCRIPTION = """\
+Write a set of labelled images for other programs, with a card (README.md). DIR appears as a whole at
+the end, and the same set gives the same bytes every time: images are copied as they are, and
+files bear no time of their own.
+
+"""
+EPILOG = """\
+examples:
+  python -m augury export train --to imagefolder --out exports/train
+  python -m augury export dcgan --to webdataset --out exports/dcgan
+  python -m augury export my-generated-set --to csv --out exports/mine
+
+Names of classes that no folder can have are changed (T-shirt/top to T-shirt_top). metadata.jsonl, the
+tars, Parquet and labels.csv keep them as they are. What begins with = + - or @ in labels.csv, a
+spreadsheet may take for a formula: a warning says so; import its columns as text.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = DESCRIPTION + "\n".join(f"  {name:<13}{text}" for name, text in LAYOUTS.items())
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "what", metavar="WHAT",
+        help="a split (train, validation, test, held_back), an augmentation policy, a generator, "
+        "or a folder of Parquet shards, such as `python -m augury generate` writes",
+    )  # fmt: skip
+    parser.add_argument("--to", required=True, choices=LAYOUTS, metavar="LAYOUT", help=", ".join(LAYOUTS))
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder, not in data/")
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Raises UserError where there is no such set, or something in the way of the new one."""
+    from augury import params
+    from augury.export import class_folders, export, find_set
+
+    folder = find_set(asked.what)
+    images = export(folder, asked.to, asked.out, params.load())
+    classes = sum(count > 0 for count in images.counts)
+    log.info("%s: %d images of %d classes, from %s", asked.out, len(images), classes, folder)
+    if asked.to == "imagefolder":
+        for name, safe in class_folders(images).items():
+            if name != safe:
+                log.info("class %r is in folder %s", name, safe)

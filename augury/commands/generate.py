@@ -1,0 +1,39 @@
+"""`python -m augury generate`: a labelled synthetic set of any size out of a trained generator."""
+
+import argparse
+from pathlib import Path
+
+from augury.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--generator", required=True, metavar="NAME", help="one of sample.generators in params.yaml")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--per-class", type=int, metavar="N", help="images of each class that pass the filter")
+    size.add_argument("--balance", action="store_true", help="fill each class of the training images up to the largest")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or one to go on with after a kill")
+    parser.add_argument("--no-filter", action="store_true", help="keep all that is drawn, past sample.filter")
+    parser.add_argument("--seed", type=int, metavar="N", help="in place of that of params.yaml")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="in place of that of params.yaml")
+    parser.add_argument(
+        "--images-per-shard", type=int, metavar="N", help="at most (default: 4096, or fewer of large images)"
+    )
+
+
+def main(asked: argparse.Namespace) -> None:
+    """Raises UserError on a generator that is unknown or not trained, numbers out of range, and a folder in use."""
+    for key, least in {"per_class": 1, "images_per_shard": 1, "seed": 0}.items():
+        if (value := getattr(asked, key)) is not None and not least <= value < 2**63:
+            raise UserError(f"--{key.replace('_', '-')}: {value} is not possible; choose {least} or more")
+    from augury import params
+    from augury.generation import generate
+
+    settings = params.load()
+    if asked.generator not in settings.sample.generators:
+        choices = ", ".join(settings.sample.generators)
+        raise UserError(f"--generator: unknown {asked.generator!r}; choose from {choices}")
+    changes = {key: getattr(asked, key) for key in ("seed", "device") if getattr(asked, key) is not None}
+    generate(
+        settings.model_copy(update=changes), asked.generator, Path(asked.out), per_class=asked.per_class,
+        filtered=not asked.no_filter, rows=asked.images_per_shard,
+    )  # fmt: skip

@@ -1,0 +1,164 @@
+"""`python -m augury init --images FOLDER`: look at a folder of images and write the params for it."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from augury.choices import Choice
+    from augury.params import Params
+    from augury.survey import Survey
+
+LISTED = 3  # names in a line, at most
+WIDEST = 34  # characters of a key and its value, before the reason
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Look at a folder of labelled images (sizes, colours, counts, damage, copies), which is only read, and write "
+        "the section prepare of params.yaml for it, saying what was chosen and why. `git diff params.yaml` shows what "
+        "changed, `git checkout params.yaml` undoes it."
+    )
+    parser.add_argument(
+        "--images", required=True, metavar="FOLDER",
+        help="a folder per class, also below train, val and test; or *.parquet; or labels.csv with path and label",
+    )  # fmt: skip
+    parser.add_argument("--label-column", metavar="NAME", help="of a table or of Parquet files, if not `label`")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+
+
+def main(asked: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from augury import params
+    from augury.choices import choose
+    from augury.layouts import find_layout
+    from augury.profiles import lay_over
+    from augury.survey import survey
+    from augury.training import choose_device
+
+    before = params.load()
+    found = survey(find_layout(seen_from_here(Path(asked.images)), asked.label_column), before.prepare)
+    print("\n".join(findings(found)))
+    choices = choose(found, before, choose_device(before.device).type)
+    print("\n" + "\n".join(explained(choices)))
+    if asked.dry_run:
+        print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
+        return
+    lay_over(params.PARAMS_FILE, nested(choices))
+    print(
+        f"\nWritten to {params.PARAMS_FILE}, as `git diff` shows. `python -m augury doctor` says what a run will cost "
+        "here, `dvc repro` runs it."
+    )
+    print("\n".join(advice(choices, before)))
+
+
+def advice(choices: "list[Choice]", before: "Params") -> list[str]:
+    """What only the user knows."""
+    lines = []
+    if all(choice.value is None for choice in choices if choice.key.startswith("prepare.group_")):
+        lines.append(
+            "Do several images show one person or thing? Then set group_pattern, or split by train and test folders: a "
+            "random split flatters every arm."
+        )
+    if mirrors(before):
+        lines.append(
+            "Is a mirror image of another class, as of letters? Then take HorizontalFlip out of augment.policies."
+        )
+    return lines
+
+
+def mirrors(settings: "Params") -> bool:
+    """Whether an augmentation policy turns images round."""
+    return any(each.name == "HorizontalFlip" for policy in settings.augment.policies.values() for each in policy)
+
+
+def seen_from_here(folder: "Path") -> "Path":
+    """The folder as params.yaml names it: relative where it lies in the checkout, so that others find it as well."""
+    real, here = folder.resolve(), folder.cwd()
+    return real.relative_to(here) if real.is_relative_to(here) else real
+
+
+def findings(found: "Survey") -> list[str]:
+    """What was found, in aligned lines."""
+    copies = found.copies
+    lines = {"layout": found.layout.words}
+    own = [split for split in found.counts if split != "train"]
+    lines["splits"] = f"{' and '.join(own)} of its own" if own else "none of its own: a test split will be carved out"
+    for split, counts in found.counts.items():
+        key = "per class" if split == "train" else f"  {split}"
+        lines[key] = _counts(found.class_names, counts)
+    lines["sizes"] = _sizes(found)
+    stored = "gray" if found.channels == 1 else "colour files without colour" if found.colourless else "colour"
+    lines["colour"] = stored
+    lines["damaged"] = f"{len(found.unreadable)}: {_some(found.unreadable)}" if found.unreadable else "none"
+    lines["copies"] = f"{copies.exact} exact; {copies.near:,} images look like another one"
+    if copies.examples:
+        lines["copies"] += f", such as {' and '.join(copies.examples[0])}"
+    if found.contradictory:
+        lines["labels"] = (
+            f"exact copies of an image with another label: {found.contradictory}, which confuse any classifier"
+        )
+    classes = len(found.class_names)
+    title = f"{found.layout.folder}: {found.total:,} images of {classes} classes"
+    if not found.whole:
+        title += f"; what follows on sizes, colours, damage and copies is of {found.looked_at:,} at random"
+    return [title, "", *aligned(lines)]
+
+
+def _counts(names: tuple[str, ...], counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    if low == high:
+        return f"{low:,} each"
+    span = f"{low:,} ({names[counts.index(low)]}) to {high:,} ({names[counts.index(high)]})"
+    return f"{span}, {high / low:.1f} to 1" if high > 1.5 * low else span
+
+
+def _sizes(found: "Survey") -> str:
+    import numpy as np
+
+    widths, heights = found.sizes.T
+    areas = widths * heights
+    median = f"{int(np.median(widths))} x {int(np.median(heights))}"
+    if (found.sizes == found.sizes[0]).all():
+        return f"{median}, all of them"
+    smallest, largest = (" x ".join(map(str, found.sizes[index])) for index in (areas.argmin(), areas.argmax()))
+    text = f"{median} (median), from {smallest} to {largest}"
+    wide, tall = int((widths > 1.1 * heights).sum()), int((heights > 1.1 * widths).sum())
+    return f"{text}; {wide:,} wide and {tall:,} tall ones lose their sides" if wide + tall else text
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def aligned(lines: dict[str, str]) -> list[str]:
+    width = max(map(len, lines)) + 2
+    return [f"  {name:<{width}}{text}" for name, text in lines.items()]
+
+
+def explained(choices: "list[Choice]") -> list[str]:
+    """The choices as they will stand in params.yaml, section by section, each with its reason."""
+    shown = [(*choice.key.split("."), _yaml(choice.value), choice.reason) for choice in choices]
+    width = min(WIDEST, max(len(f"{key}: {value}") for _, key, value, _ in shown)) + 2
+    lines: list[str] = []
+    for section, key, value, reason in shown:
+        if f"{section}:" not in lines:
+            lines.append(f"{section}:")
+        lines.append(f"  {f'{key}: {value}  ':<{width}}# {reason}")
+    return lines
+
+
+def _yaml(value: object) -> str:
+    return "null" if value is None else f"'{value}'" if isinstance(value, str) and "(" in value else str(value)
+
+
+def nested(choices: "list[Choice]") -> dict[str, Any]:
+    """{"prepare.source": ...} as {"prepare": {"source": ...}}."""
+    tree: dict[str, Any] = {}
+    for choice in choices:
+        section, key = choice.key.split(".")
+        tree.setdefault(section, {})[key] = choice.value
+    return tree

@@ -1,0 +1,118 @@
+"""What the page says of latent augmentation."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from augury.params import Params
+from augury.plots import PairedGain, forest_plot, signed
+from augury.statistics import smallest_p_value
+from studies.latent.gains import PLAIN, Comparison, comparisons
+from studies.latent.settings import Latent
+from studies.page import Figure, Section, Table, listed
+
+
+def augmentation_in_words(found: Sequence[Comparison], reference: str) -> str:
+    """The verdicts on latent augmentation in a sentence or two."""
+    said = []
+    for over, name in ((reference, reference), (PLAIN, "plain sampling")):
+        methods = [one for one in found if one.over == over and one.method != PLAIN]
+        sure = [
+            f"{one.method} in {one.generator} {one.verdict} ({signed(100 * one.gain.gain)} points)"
+            for one in methods
+            if one.verdict != "can't tell"
+        ]
+        said.append(
+            f"Over {name}, "
+            + (
+                listed(sure)
+                + (f"; the other {len(methods) - len(sure)} can't be told from it" if len(sure) < len(methods) else "")
+                if sure
+                else f"none of {len(methods)} latent augmentations can be told from it"
+            )
+        )
+    return ". ".join(said) + "."
+
+
+def augmentation_section(augmentation: Mapping[str, Mapping[str, Any]], top: Params, study: Latent) -> Section:
+    """augmentation: generator -> points/augmentation/<generator>.json."""
+    reference, confidence = study.augmentation.reference, f"{100 * top.compare.confidence:g}% interval"
+    found = comparisons(augmentation, top.compare, top.seed)
+    by_method = {(one.generator, one.method, one.over): one for one in found}
+    panels = {
+        f"{over} sampling" if over == PLAIN else over: [
+            PairedGain(
+                f"{one.generator}_{one.method}", 100 * one.gain.gain, 100 * one.gain.gain_ci[0],
+                100 * one.gain.gain_ci[1], None if one.undetectable is None else 100 * one.undetectable, one.verdict,
+            )
+            for one in of_kind
+        ]
+        for over, of_kind in groupby(found, key=lambda one: one.over)
+    }  # fmt: skip
+
+    def against(generator: str, method: str, over: str) -> list[str]:
+        one = by_method.get((generator, method, over))
+        if one is None:
+            return ["—"] * 4
+        low, high = one.gain.gain_ci
+        interval = f"{signed(100 * low)} to {signed(100 * high)}"
+        return [signed(100 * one.gain.gain), interval, f"{one.p_holm:.3f}", one.verdict]
+
+    first = next(iter(augmentation.values()))
+    seeds = len(first["reference_accuracy"])
+    counts = {over: sum(one.over == over for one in found) for over in (reference, PLAIN)}
+    cautions = []
+    for over, count in counts.items():
+        smallest = smallest_p_value(seeds, count, top.compare.resamples)
+        if smallest > 1 - top.compare.confidence:
+            cautions.append(
+                f"With {seeds} seeds none of the {count} comparisons over {over} can be significant, however large "
+                f"(smallest corrected p-value {smallest:.3g})."
+            )
+    for generator, content in augmentation.items():
+        wanted = round(study.augmentation.ratio * content["methods"][PLAIN]["n_real"])
+        there = content["methods"][PLAIN]["n_synthetic"]
+        if there < wanted:
+            cautions.append(
+                f"{generator}: the filter left {there:,} of {wanted:,} images to one method or another, and so many "
+                "are taken of each."
+            )
+    return Section(
+        "Latent augmentation as an arm",
+        [
+            f"Synthetic images are added to the arm {reference}, {study.augmentation.ratio:g} per real one and as many "
+            "by each method, past the filter of the stage sample: as the generator draws them (plain), from between "
+            "two latents of a class (interpolation), from up to half the way beyond the second (extrapolation), and "
+            "moved along the direction of every measured attribute by a normal random number of steps, of standard "
+            f"deviation {study.augmentation.jitter:g} (jitter). With an autoencoder these are latents of training "
+            "images; a GAN has only those that it draws.",
+            *cautions,
+        ],
+        figures=[
+            Figure(
+                "Gain in test accuracy", forest_plot(panels, "latent-augmentation"),
+                "Gains of latent augmentations over the reference arm and over plain sampling; the numbers are in the "
+                "table.",
+                f"Mean gain over {seeds} seeds and its {confidence}, in percentage points.",
+            )
+        ],
+        tables=[
+            Table(
+                "Gain of each method",
+                ["Generator, method", "n synthetic", "Kept of drawn", "Accuracy", f"Over {reference}", confidence,
+                 "p (Holm)", "Verdict", "Over plain", confidence, "p (Holm)", "Verdict"],
+                [
+                    [f"{generator}, {method}", f"{row['n_synthetic']:,}", f"{100 * row['kept'] / row['drawn']:.0f}%",
+                     f"{100 * np.mean(row['accuracy']):.2f}%", *against(generator, method, reference),
+                     *against(generator, method, PLAIN)]
+                    for generator, content in augmentation.items()
+                    for method, row in content["methods"].items()
+                ],
+                f"{seeds} seeds, {first['methods'][PLAIN]['n_test']:,} test images. Exact two-sided sign-flip tests of "
+                f"paired gains, corrected by Holm's method over the {counts[reference]} comparisons with {reference} "
+                f"and over the {counts[PLAIN]} with plain sampling.",
+            )
+        ],
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Put together the page and the numbers of the study: `python -m studies.latent.report`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from augury import params
+from augury.outputs import whole_file, write_json
+from studies.latent import edit_sections, truncation_section, walk_sections
+from studies.latent.settings import Latent
+from studies.page import Page
+from studies.workspace import ROOT, run, settings
+
+COLUMNS = ("spread", "n_per_side", "fd", "fd_floor", "precision", "precision_floor", "recall", "recall_floor")
+
+
+def main(here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Latent, here), params.load(root / params.PARAMS_FILE)
+    points, generators = here / "points", study.generators
+    walks = walk_sections.read_walks(points, generators)
+    truncation = truncation_section.read_truncation(points, generators)
+    spaces = {"extractor": truncation[generators[0]]["extractor"], "spaces": walk_sections.summary(walks, truncation)}
+    write_json(here / "latent.json", spaces | edit_sections.summary(points, generators, top, study))
+    write_truncation(here / "truncation.csv", truncation)
+    scored = truncation[generators[0]]
+    page = Page(
+        question="what do the latent spaces of the generators know?",
+        answer="; ".join(
+            [walk_sections.answer(walks, truncation), edit_sections.headline(points, generators, top, study)]
+        ),
+        sentences=[
+            *walk_sections.findings(walks, truncation),
+            *edit_sections.findings(points, generators, top, study),
+        ],
+        cautions=truncation_section.cautions(truncation),
+        drawing="",
+        alternative="",
+        caption="",
+        tables=walk_sections.overview(walks, truncation),
+        protocol={
+            "Latents": "As the generator draws them: z is standard normal with the DCGAN, from the prior of the class "
+            "with the VAE; w is what StyleGAN-lite's mapping network makes of such a z and the class. Every latent "
+            "has a seed of its own, of its class and place.",
+            "Pictures": "The first latents of each class, not hand-picked.",
+            "Real images": f"Those of the training and validation splits ({scored['extractor']} at "
+            f"{scored['resolution']} pixels). The test split has no part in scores, boundaries or edits; only the "
+            "classifier of the arms of latent augmentation is tested on it.",
+            "Halfway": "As real as what is drawn: of images halfway between two latents of a class, a precision of at "
+            f"least {100 * walk_sections.ENOUGH:.0f}% of that of the drawn ones.",
+            "Intervals": "Of distances: bootstrap over images. Another training of the generators would add to all.",
+        },
+        sections=[
+            *walk_sections.sections(points, walks),
+            truncation_section.section(truncation, top.compare.confidence),
+            *edit_sections.sections(points, generators, top, study),
+        ],
+    )
+    page.write(here / "page")
+
+
+def write_truncation(path: Path, truncation: Mapping[str, dict[str, Any]]) -> None:
+    """A row per generator and spread, for `dvc plots`."""
+    rows = [
+        ",".join([generator, *("" if row[column] is None else str(row[column]) for column in COLUMNS)])
+        for generator, content in truncation.items()
+        for row in content["spreads"]
+    ]
+    with whole_file(path) as partial:
+        partial.write_text("\n".join([",".join(("generator", *COLUMNS)), *rows]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run("latent", main)

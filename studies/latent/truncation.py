@@ -1,0 +1,101 @@
+"""What spread and ways between latents do to fidelity and variety: `python -m studies.latent.truncation dcgan`.
+
+Every image set is compared with real images of the training and validation splits as stages/score.py does: same n on
+every side, and beside every score its floor, what real images get against other real ones.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from augury import params
+from augury.extractors import build_extractor
+from augury.fidelity import fidelity_scores, halve, significant
+from augury.images import ImageSet, concatenate
+from augury.outputs import write_json
+from augury.params import Params
+from augury.sampling import sample_images
+from augury.sections import Drawing, FeatureExtractor
+from augury.seeding import derive_seed
+from augury.training import choose_device
+from models.latent import slerp
+from studies.latent.settings import Latent, Truncation
+from studies.latent.spaces import Space, open_space
+from studies.workspace import ROOT, run, settings
+
+EXTRACTOR = "efficientnet_lite0"  # its weights are always there
+KEPT = (
+    "n_per_side", "fd", "fd_ci", "fd_floor", "fd_floor_ci", "fd_over_floor", "fd_biased", "precision",
+    "precision_floor", "recall", "recall_floor", "density", "density_floor", "coverage", "coverage_floor",
+)  # fmt: skip
+
+
+class Judge:
+    """Scores of image sets of the same labels against the same halves of the same real images."""
+
+    def __init__(
+        self, real: ImageSet, labels: np.ndarray, study: Truncation, top: Params, device: torch.device
+    ) -> None:
+        self.extractor = build_extractor(EXTRACTOR, top.score.extractors.get(EXTRACTOR, FeatureExtractor()))
+        self.real, self.labels, self.device = self.extractor.compute(real, device), labels, device
+        self.class_names = real.class_names
+        self.halvings = halve(real.labels, labels, study.halvings, derive_seed(top.seed, "truncation"))
+        self.score = partial(
+            fidelity_scores, neighbours=top.score.neighbours, resamples=study.resamples,
+            confidence=top.compare.confidence, seed=top.seed,
+        )  # fmt: skip
+
+    def __call__(self, pixels: np.ndarray) -> dict[str, Any]:
+        """pixels: (N, H, W, C) uint8, in the order of the labels -> scores with their floors, the keys in KEPT."""
+        features = self.extractor.compute(ImageSet(pixels, self.labels, self.class_names), self.device)
+        scores = self.score(self.real, features, self.halvings)
+        return {key: scores[key] for key in KEPT}
+
+
+def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Latent, here).truncation, params.load(root / params.PARAMS_FILE)
+    device = choose_device(top.device)
+    space = open_space(root / "data/generators" / generator, device)
+    real = concatenate([ImageSet.read(root / "data/splits" / split) for split in ("train", "validation")])
+    labels = np.tile(np.flatnonzero(real.counts()), study.per_class)
+    judge = Judge(real, labels, study, top, device)
+    options = top.sample.generators.get(generator, Drawing()).model_dump(exclude_none=True)
+    content = {
+        "generator": generator,
+        "extractor": judge.extractor.name,
+        "resolution": judge.extractor.resolution,
+        "n_generated": len(labels),
+        "strategy": options.get("strategy"),
+        "spreads": [
+            {"spread": spread, **judge(at_spread(space, labels, top.seed, options | {"spread": spread}))}
+            for spread in sorted(study.spreads)
+        ],
+        "ways": {way: judge(pixels) for way, pixels in halfway(space, labels, top.seed).items()},
+    }
+    write_json(here / "points/truncation" / f"{generator}.json", significant(content))
+
+
+def at_spread(space: Space, labels: np.ndarray, seed: int, options: dict[str, Any]) -> np.ndarray:
+    """Images as the stage `sample` draws them, before its filter; at every spread those of the same seeds."""
+    images = sample_images(
+        space.network, labels, space.class_names, origin=space.name, seed=derive_seed(seed, "truncation"),
+        device=space.device, options=options,
+    )  # fmt: skip
+    return images.pixels
+
+
+def halfway(space: Space, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Images of drawn latents ("ends"), and of those halfway between two of one class, along the line and the arc."""
+    starts, ends = (space.draw(labels, seed, f"halfway {end}") for end in ("start", "end"))
+    half = torch.full((len(labels),), 0.5)
+    latents = {"ends": starts, "line": torch.lerp(starts, ends, half[:, None]), "arc": slerp(starts, ends, half)}
+    noise = [derive_seed(seed, "halfway noise", place) for place in range(len(labels))]
+    return {way: space.images(of_way, labels, noise) for way, of_way in latents.items()}
+
+
+if __name__ == "__main__":
+    run("latent", partial(main, sys.argv[1]))

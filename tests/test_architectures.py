@@ -1,0 +1,78 @@
+"""The study of architectures: its counts against closed forms and against the papers."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from models import CLASSIFIERS
+from studies.architectures.counts import Counts, count
+from studies.architectures.published import PUBLISHED, TOLERANCE
+
+LAYERS = {  # of the whole network: convolutions, dense layers
+    "lenet5": (3, 2), "alexnet_2012": (5, 3), "vgg16": (13, 3), "vgg19": (16, 3), "plain34": (33, 1),
+    "resnet18": (17, 1), "resnet34": (33, 1), "resnet50": (49, 1), "resnet101": (100, 1), "resnet152": (151, 1),
+}  # fmt: skip
+
+
+@cache
+def counted(name: str) -> Counts:
+    return count(CLASSIFIERS[name].network, PUBLISHED[name].size) if name != "lenet5" else count(lenet5_of_ten, 32)
+
+
+def lenet5_of_ten() -> nn.Module:
+    return nn.Sequential(CLASSIFIERS["lenet5"].network(), nn.Linear(84, 10))
+
+
+def test_a_convolution_counts_as_the_textbook_says() -> None:
+    counts = count(lambda: nn.Conv2d(3, 8, 5, stride=2, padding=2, groups=1), 32)
+    assert counts == Counts(8 * 3 * 25 + 8, 1, 0, 16 * 16 * 8 * 3 * 25, 8 * 16 * 16)
+    grouped = count(lambda: nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False), 10, channels=8)
+    assert grouped == Counts(8 * 9, 1, 0, 100 * 8 * 9, 800)
+    dense = count(lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 7)), 4)
+    assert dense == Counts(48 * 7 + 7, 0, 1, 48 * 7, 7)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_those_that_the_name_promises(name: str) -> None:
+    counts = counted(name)
+    assert (counts.convolutions, counts.dense) == LAYERS[name]
+
+
+def relative(found: float, published: float | None) -> float:
+    return 0.0 if published is None else found / published - 1
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_within_two_percent_of_the_paper_or_the_reason_is_stated(name: str) -> None:
+    counts, published = counted(name), PUBLISHED[name]
+    differences = [
+        relative(counts.parameters / 1e6, published.parameters),
+        relative(counts.multiply_adds / 1e9, published.multiply_adds),
+    ]
+    assert (max(map(abs, differences)) > TOLERANCE) == (published.reason is not None), differences
+
+
+def test_alexnet_in_one_tower_layer_by_layer() -> None:
+    layers = [(96, 3, 11), (256, 96, 5), (384, 256, 3), (384, 384, 3), (256, 384, 3)]
+    convolutions = sum(out * (into * kernel**2 + 1) for out, into, kernel in layers)
+    dense = sum(out * (into + 1) for into, out in [(9216, 4096), (4096, 4096), (4096, 1000)])
+    assert counted("alexnet_2012").parameters == convolutions + dense == 62_378_344
+    with torch.device("meta"):
+        network = CLASSIFIERS["alexnet_2012"].network()
+        assert network.features(torch.empty(1, 3, 227, 227)).shape == (1, 256, 6, 6)
+
+
+def test_lenet5_of_1998_layer_by_layer() -> None:
+    """The paper's 60,000: S2 and S4 train a factor and an offset a map, C3 sees 60 of the 96 pairs of maps."""
+    paper = 6 * 26 + 6 * 2 + (60 * 25 + 16) + 16 * 2 + 120 * (16 * 25 + 1) + 84 * 121
+    assert paper == 60_000
+    # Ours: C1 of three channels, C3 of all pairs, no trained pooling, and ten outputs that are learned.
+    ours = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 * 25 + 1) + 84 * 121 + 10 * 85
+    assert counted("lenet5").parameters == ours == 62_006
+
+
+def test_plain_and_residual_networks_differ_by_the_projections_alone() -> None:
+    projections = sum(into * out + 2 * out for into, out in [(64, 128), (128, 256), (256, 512)])
+    assert counted("resnet34").parameters - counted("plain34").parameters == projections
