@@ -60,7 +60,10 @@ def _per_point(cost: float | None, gain: float) -> float | None:
 
 
 def stages_of(params: Params) -> list[str]:
-    """The stages before `report` in the pipeline's order, with their matrix entries, as the files of data/costs."""
+    """The stages in the pipeline's order, with their matrix entries, as the files of data/costs.
+
+    Without those that write what was found, `cards` and `report`: they take seconds, and may come after the page.
+    """
     return [
         "prepare",
         *(f"augment@{policy}" for policy in params.augment.policies),

@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from augury.explanations import unknown
+
+SOURCE_NAMES = ("fashion_mnist", "digits", "imagefolder", "parquet", "csv", "torchvision:NAME")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -27,7 +30,7 @@ class Prepare(Section):
     as many labels the first class has as the last.
     """
 
-    source: Annotated[str, Field(pattern=r"^(fashion_mnist|digits|imagefolder|parquet|csv|torchvision:\w+)$")]
+    source: str
     folder: str
     label_column: str
     image_size: PositiveInt
@@ -56,6 +59,12 @@ class Prepare(Section):
             raise ValueError("imbalance_ratio needs labels_per_class, the budget of the largest class")
         if self.imbalance_ratio is not None and self.proportions == "natural":
             raise ValueError("imbalance_ratio: proportions natural says already how labels are shared out")
+        return self
+
+    @model_validator(mode="after")
+    def _known_source(self) -> Self:
+        if self.source not in SOURCE_NAMES[:-1] and not re.fullmatch(r"torchvision:\w+", self.source):
+            raise ValueError(unknown("source", self.source, SOURCE_NAMES))
         return self
 
     @model_validator(mode="after")

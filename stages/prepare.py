@@ -72,6 +72,7 @@ def main(params: Params) -> int:
             "groups_removed": splits.groups_removed,
             "near_duplicates": write_straddling(NEAR_DUPLICATES, parts, prepare.near_duplicates),
             "unreadable_skipped": list(raw.unreadable),
+            "contradictory_labels": raw.contradictory,
         },
     )
     write_png(PREVIEW, class_grid(splits.train))

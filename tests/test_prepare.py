@@ -74,6 +74,7 @@ def test_files_and_summary(folder: Path) -> None:
             "between": {f"{one}/{other}": {"pairs": 0, "images": 0} for one, other in COMPARED},
         },
         "unreadable_skipped": [],
+        "contradictory_labels": 0,
     }
     pairs = json.loads(Path("data/near_duplicates/pairs.json").read_text())
     assert pairs == {**summary["near_duplicates"], "shown": 0, "pairs": []}
@@ -124,6 +125,7 @@ def test_duplicates_and_skipped_files_are_in_the_summary(folder: Path) -> None:
     for path in sorted((folder / "dog").iterdir()):
         path.with_name(f"copy {path.name}").write_bytes(path.read_bytes())
     (folder / "cat" / "bad.png").write_bytes(b"")
+    (folder / "dog" / "is it a cat.png").write_bytes(next((folder / "cat").glob("*.png")).read_bytes())
     with pytest.raises(UserError, match=r"cat/bad.png: unreadable \(0 bytes\)"):
         prepare.main(settings())
     assert not Path("data").exists()
@@ -131,13 +133,14 @@ def test_duplicates_and_skipped_files_are_in_the_summary(folder: Path) -> None:
     prepare.main(settings(unreadable="skip", labels_per_class=None))
     splits, summary = read()
     assert summary["unreadable_skipped"] == ["cat/bad.png"]
+    assert summary["contradictory_labels"] == 1
     assert summary["duplicates_removed"]["test"] > 0
     assert summary["duplicates_removed"]["validation"] > 0
     hashes = [set(images.content_hashes()) for images in splits.values()]
     assert sum(map(len, hashes)) == len(set.union(*hashes)) == 50
     assert len(splits["test"]) == 16
     kept = sum(map(len, splits.values()))
-    assert kept + sum(summary["duplicates_removed"].values()) == 80
+    assert kept + sum(summary["duplicates_removed"].values()) == 81
 
 
 def test_official_splits(folder: Path) -> None:
