@@ -172,7 +172,8 @@ def build_data(
             "source": "imagefolder", "image_size": 28, "channels": 1, "class_names": class_names,
             "train": [80] * count, "validation": [20] * count, "test": [images_per_class] * count,
             "held_back": [held_back] * count, "digests": {name: f"{name[:2]}5e" * 8 for name in SPLITS},
-            "duplicates_removed": {"test": 7, "validation": 3}, "unreadable_skipped": ["broken & <torn>.png"], "contradictory_labels": 6,
+            "duplicates_removed": {"test": 7, "validation": 3},
+            "unreadable_skipped": ["broken & <torn>.png"], "contradictory_labels": 6,
             "proportions": "equal", "groups": groups, "groups_removed": {"test": 17, "validation": 13},
             "near_duplicates": straddling,
         },
@@ -365,7 +366,8 @@ def test_numbers_and_sentences_of_the_results_are_shown() -> None:
         "7 images left out as exact copies of test images", "3 of validation images",
         "An arm helps if its interval lies above zero &amp; Holm&#39;s p is small.",
         "It covers seeds, not the choice of test images.", "Two seeds can&#39;t be &lt;significant&gt;.",
-        "broken &amp; &lt;torn&gt;.png", "6 images of the source are exact copies of one with another label", "&#34;labels_per_class&#34;: 100", "albumentations 2",
+        "broken &amp; &lt;torn&gt;.png", "6 images of the source are exact copies of one with another label",
+        "&#34;labels_per_class&#34;: 100", "albumentations 2",
         "after 200,000 images of training",
     ):  # fmt: skip
         assert expected in html, expected
