@@ -54,6 +54,7 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.generators
 	python -m benchmarks.scores
 	python -m benchmarks.evidence
+	python -m benchmarks.generation
 	for scenario in recipe arms baseline; do python -m benchmarks.classifiers $$scenario; done
 
 # A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
