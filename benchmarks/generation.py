@@ -8,6 +8,7 @@ what PNG is slowest with.
 
 import hashlib
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -77,11 +78,19 @@ class Cost:
 
 def finished(process: subprocess.Popen[bytes], started: float) -> Cost:
     """Wait for a process that was started at `started`."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    status, peak = Path(f"/proc/{process.pid}/status"), 0.0
+    while True:
+        # Its own peak: what wait4 tells begins with the memory of this process, out of which it came.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        peak = max(peak, int(found[1]) / 1024 if found else 0.0)  # none once it has ended
+        ended, outcome, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.05)
+    process.returncode = os.waitstatus_to_exitcode(outcome)
     if process.returncode != 0:
         raise RuntimeError(f"generate ended with status {process.returncode}")
-    return Cost(usage.ru_maxrss / 1024, time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
+    return Cost(peak, time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
 
 
 def contents(folder: Path) -> dict[str, str]:
