@@ -125,7 +125,7 @@ def lecture_section(counts: dict[str, Any]) -> Section:
         "The networks of the lecture",
         [
             "What they cost at the size of image that their papers used, whether they were trained here or not. "
-            "Nothing is computed for this: torch's counter goes through each network with an image that is a shape alone.",
+            "Nothing is computed for this: torch's counter goes through each network with an image without values.",
             *ideas_of(names),
         ],
         [
