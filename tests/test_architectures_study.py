@@ -171,7 +171,7 @@ def test_an_interval_is_students() -> None:
 
 
 def test_intervals_cover_all_true_differences_together() -> None:
-    """Three differences that are truly 0, four seeds: without the correction about 88% of trials would."""
+    """Three differences that are truly 0, four seeds: without the correction 86% of trials would."""
     rng, covered, trials = np.random.default_rng(0), 0, 400
     for _ in range(trials):
         rows: list[dict[str, Any]] = [{"accuracy": rng.normal(size=4)} for _ in range(6)]
@@ -291,7 +291,7 @@ def test_the_page_and_the_numbers_say_what_the_trainings_did(whole: tuple[Path, 
     page = written["page/index.html"].decode()
     assert page.count("<svg") == page.count("<figcaption>") == 4
     assert page.count("Look ") == 4
-    for expected in ("equal steps", "equal time", "efficientnet_lite0, transfer", "138.4", "15.47", "+1.1%", "−",
+    for expected in ("equal steps", "equal time", "efficientnet_lite0, transfer", "138.4", "15.47", "+1.1%",
                      "saves two fifths", "Bonferroni", "pace.yaml", "6 test images"):  # fmt: skip
         assert expected in page, expected
     assert "<script" not in page

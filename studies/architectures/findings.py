@@ -69,9 +69,7 @@ def preferred(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return min(points, key=lambda point: float(np.mean(point["validation_nll"])))
 
 
-def compare(
-    pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], confidence: float
-) -> list[Comparison]:  # fmt: skip
+def compare(pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], confidence: float) -> list[Comparison]:
     """Of (budget, one, other), one minus other, seed by seed, with Bonferroni's correction for their number."""
     each = 1 - (1 - confidence) / max(1, len(pairs))
     return [
