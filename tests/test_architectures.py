@@ -9,6 +9,7 @@ from torch import nn
 from models import CLASSIFIERS
 from studies.architectures.counts import Counts, count
 from studies.architectures.published import PUBLISHED, TOLERANCE
+from studies.architectures.table import counts_of, row_of
 
 LAYERS = {  # of the whole network: convolutions, dense layers
     "lenet5": (3, 2), "alexnet_2012": (5, 3), "vgg16": (13, 3), "vgg19": (16, 3), "plain34": (33, 1),
@@ -16,13 +17,7 @@ LAYERS = {  # of the whole network: convolutions, dense layers
 }  # fmt: skip
 
 
-@cache
-def counted(name: str) -> Counts:
-    return count(CLASSIFIERS[name].network, PUBLISHED[name].size) if name != "lenet5" else count(lenet5_of_ten, 32)
-
-
-def lenet5_of_ten() -> nn.Module:
-    return nn.Sequential(CLASSIFIERS["lenet5"].network(), nn.Linear(84, 10))
+counted = cache(counts_of)
 
 
 def test_a_convolution_counts_as_the_textbook_says() -> None:
@@ -40,18 +35,19 @@ def test_layers_are_those_that_the_name_promises(name: str) -> None:
     assert (counts.convolutions, counts.dense) == LAYERS[name]
 
 
-def relative(found: float, published: float | None) -> float:
-    return 0.0 if published is None else found / published - 1
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_counts_are_within_two_percent_of_the_paper_or_the_reason_is_stated(name: str) -> None:
-    counts, published = counted(name), PUBLISHED[name]
-    differences = [
-        relative(counts.parameters / 1e6, published.parameters),
-        relative(counts.multiply_adds / 1e9, published.multiply_adds),
-    ]
-    assert (max(map(abs, differences)) > TOLERANCE) == (published.reason is not None), differences
+    row, counts = row_of(name), counted(name)
+    differences = [0.0]
+    for ours, unit in ((counts.parameters, 1e6), (counts.multiply_adds, 1e9)):
+        key = "parameters" if unit == 1e6 else "multiply_adds"
+        published = row[f"published_{key}"]
+        if published is None:
+            assert row[f"{key}_difference"] is None
+            continue
+        differences.append(abs(ours - unit * published) / (unit * published))
+        assert abs(row[f"{key}_difference"]) == pytest.approx(differences[-1])
+    assert (max(differences) > TOLERANCE) == (row["reason"] is not None), differences
 
 
 def test_alexnet_in_one_tower_layer_by_layer() -> None:
@@ -59,6 +55,7 @@ def test_alexnet_in_one_tower_layer_by_layer() -> None:
     convolutions = sum(out * (into * kernel**2 + 1) for out, into, kernel in layers)
     dense = sum(out * (into + 1) for into, out in [(9216, 4096), (4096, 4096), (4096, 1000)])
     assert counted("alexnet_2012").parameters == convolutions + dense == 62_378_344
+    assert round(100 * dense / (convolutions + dense)) == 94
     with torch.device("meta"):
         network = CLASSIFIERS["alexnet_2012"].network()
         assert network.features(torch.empty(1, 3, 227, 227)).shape == (1, 256, 6, 6)
@@ -71,6 +68,17 @@ def test_lenet5_of_1998_layer_by_layer() -> None:
     # Ours: C1 of three channels, C3 of all pairs, no trained pooling, and ten outputs that are learned.
     ours = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 * 25 + 1) + 84 * 121 + 10 * 85
     assert counted("lenet5").parameters == ours == 62_006
+
+
+def test_the_connections_of_lenet5_of_1998_are_the_multiply_adds_that_its_row_names() -> None:
+    pooled = 6 * 14 * 14 * 5 + 16 * 5 * 5 * 5
+    paper = 28 * 28 * 6 * 26 + 10 * 10 * (60 * 25 + 16) + 120 * 401 + 84 * 121 + 10 * 84 + pooled
+    published = PUBLISHED["lenet5"].multiply_adds
+    assert published is not None
+    assert paper == 340_908
+    assert 1e9 * published == pytest.approx(paper, rel=1e-3)
+    ours = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 120 * 400 + 84 * 120 + 10 * 84
+    assert counted("lenet5").multiply_adds == ours == 651_720
 
 
 def test_plain_and_residual_networks_differ_by_the_projections_alone() -> None:

@@ -8,7 +8,21 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models import CLASSIFIERS
+
 SHORTCUTS = "downsample"  # torchvision's name for the projections beside residual blocks, which papers do not count
+
+
+class Complete(nn.Module):
+    """A network that ends in features, with a last layer for `classes` after the average over positions."""
+
+    def __init__(self, name: str, classes: int) -> None:
+        super().__init__()
+        self.backbone = CLASSIFIERS[name].build()
+        self.head = nn.Linear(self.backbone.width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(images))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,126 @@
+"""Figures of the study: what networks reach against what they cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+
+from augury.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
+
+STARTS = {"scratch": (HELPS, "o"), "transfer": (HURTS, "s")}  # start -> colour, marker
+LABEL = 0.15  # inches between two names in the margin
+LEAST = 1.5  # inches of a panel's height
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A network's cost, in any unit, and its mean test accuracy with its interval, in percent. start: of STARTS."""
+
+    network: str
+    start: str
+    cost: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def accuracy_plot(panels: Mapping[str, Sequence[Reached]], unit: str, name: str) -> str:
+    """Accuracy against cost, a panel for each title, cost on a logarithmic axis -> inline SVG.
+
+    The names stand in the right margin, in the order of the accuracies, each with a line to its mark.
+    """
+    heights = [max(LEAST, LABEL * len(rows)) for rows in panels.values()]
+    with drawing_style(name, grid_axis="both"):
+        figure = Figure(figsize=(WIDTH, sum(heights) + 0.45 * len(panels) + 0.3), layout="constrained")
+        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (title, rows), height in zip(all_axes, panels.items(), heights, strict=True):
+            axes.set_title(title)
+            for row in rows:
+                color, marker = STARTS[row.start]
+                axes.plot([row.cost, row.cost], [row.low, row.high], color=color, linewidth=1.6)
+                axes.plot(row.cost, row.accuracy, marker, color=color, markersize=5)
+            axes.set_xscale("log")
+            axes.margins(x=0.08, y=0.12)
+            ordered = sorted(rows, key=lambda row: row.accuracy)
+            label_margin(
+                axes,
+                [f"{row.network}, transfer" if row.start == "transfer" else row.network for row in ordered],
+                [row.cost for row in ordered],
+                [row.accuracy for row in ordered],
+                height,
+            )
+            axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+            powers(axes)
+        all_axes[-1].set_xlabel(unit)
+        figure.supylabel("test accuracy, percent", fontsize=8)
+        return inline_svg(figure, name)
+
+
+def counts_plot(names: Sequence[str], parameters: Sequence[float], multiply_adds: Sequence[float], name: str) -> str:
+    """Multiply-adds against parameters of networks, both in their plain number, on logarithmic axes -> inline SVG."""
+    height = max(LEAST, LABEL * len(names))
+    with drawing_style(name, grid_axis="both"):
+        figure = Figure(figsize=(WIDTH, height + 0.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(parameters, multiply_adds, "o", color=HELPS, markersize=4)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        order = np.argsort(multiply_adds, kind="stable")
+        label_margin(
+            axes, [names[i] for i in order], [parameters[i] for i in order], [multiply_adds[i] for i in order], height
+        )
+        powers(axes)
+        axes.set_xlabel("parameters")
+        axes.set_ylabel("multiply-adds of one image")
+        return inline_svg(figure, name)
+
+
+def label_margin(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float], height: float) -> None:
+    """Names beside the right edge, from the lowest mark to the highest, each joined to its mark by a thin line."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    to_axes = axes.transData + axes.transAxes.inverted()
+    wanted = [float(to_axes.transform((a, b))[1]) for a, b in zip(x, y, strict=True)]
+    for name, a, b, place in zip(names, x, y, spread_out(wanted, LABEL / height), strict=True):
+        axes.annotate(
+            name, (a, b), xytext=(1.04, place), textcoords="axes fraction", fontsize=7, color=INK,
+            verticalalignment="center", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3},
+        )  # fmt: skip
+
+
+def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
+    """Places near those wanted, which ascend, at least `apart` from each other, within 0 and 1 where they fit."""
+    places = list(wanted)
+    for index in range(1, len(places)):
+        places[index] = max(places[index], places[index - 1] + apart)
+    limit = max(1.0, (len(places) - 1) * apart)
+    for index in range(len(places) - 1, -1, -1):
+        places[index] = min(places[index], limit)
+        limit = places[index] - apart
+    return places
+
+
+def powers(axes: Axes) -> None:
+    """Powers of ten in words that need no mathematics renderer, and no labels in between."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_locator(LogLocator(10, numticks=7))
+            axis.set_major_formatter(PlainPowers())
+            axis.set_minor_formatter(NullFormatter())
+
+
+class PlainPowers(LogFormatterSciNotation):
+    """1000 -> "1 thousand", 0.01 -> "0.01"."""
+
+    WORDS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        for size, word in self.WORDS:
+            if x >= size * 0.999:
+                factor = x / size
+                return word if factor < 1.01 else f"{factor:g} × {word}"
+        return f"{x:g}"

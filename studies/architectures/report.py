@@ -1,0 +1,120 @@
+"""Put together the page and the numbers of the study: `python -m studies.architectures.report`."""
+
+from pathlib import Path
+from typing import Any
+
+from augury.outputs import read_json, whole_file, write_json
+from studies.architectures.findings import Comparison, accuracy, label, leads, preferred, read_points, transfers
+from studies.architectures.sections import figure_of, results_table, sections
+from studies.architectures.settings import COMMAND, Architectures
+from studies.architectures.words import Points, answer, cautions, sentences
+from studies.page import Page
+from studies.workspace import run, settings
+
+COLUMNS = (
+    "budget", "start", "network", "seed", "accuracy", "validation_nll", "steps", "seconds",
+    "parameters", "multiply_adds",
+)  # fmt: skip
+
+
+def main(here: Path = Path()) -> None:
+    study = settings(Architectures, here)
+    points, counts = read_points(here / "points", study), read_json(here / "counts.json")
+    lead, transfer = leads(points, study.confidence), transfers(points, study.confidence)
+    write_json(here / "architectures.json", summary(points, lead, transfer, counts, study))
+    lines = [
+        ",".join(str(value) for value in [*(point[key] for key in ("budget", "start", "network")), seed, right, nll,
+                                          *(point[key] for key in COLUMNS[6:])])
+        for rows in points.values()
+        for point in rows
+        for seed, right, nll in zip(point["seed"], point["accuracy"], point["validation_nll"], strict=True)
+    ]  # fmt: skip
+    with whole_file(here / "accuracy.csv") as partial:
+        partial.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+    page(points, lead, transfer, counts, study).write(here / "page")
+
+
+def summary(
+    points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures
+) -> dict[str, Any]:
+    """The numbers of the page, for `dvc metrics show` and other programs."""
+
+    def compared(rows: list[Comparison]) -> list[dict[str, Any]]:
+        return [
+            {"budget": row.budget, "one": label(row.one), "other": label(row.other), "gain": row.difference.mean,
+             "gain_ci": [row.difference.low, row.difference.high], "verdict": row.difference.verdict}
+            for row in rows
+        ]  # fmt: skip
+
+    return {
+        "confidence": study.confidence,
+        "seeds": len(study.seeds),
+        "chosen_by": "mean validation NLL",
+        "preferred": {budget: label(preferred(rows)) for budget, rows in points.items()},
+        "accuracy": {
+            budget: {
+                label(row): {
+                    "mean": (found := accuracy(row, study.confidence)).mean,
+                    "ci": [found.low, found.high],
+                    "steps": row["steps"],
+                    "learning_rate": row["learning_rate"],
+                }
+                for row in rows
+            }
+            for budget, rows in points.items()
+        },
+        "leads": compared(lead),
+        "transfer": compared(transfer),
+        "largest_unexplained_difference": max(
+            abs(row[key] or 0.0)
+            for row in counts.values()
+            if row["reason"] is None
+            for key in ("parameters_difference", "multiply_adds_difference")
+        ),
+    }
+
+
+def page(
+    points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures
+) -> Page:
+    first = points["steps"][0]
+    interval = f"{100 * study.confidence:g}%"
+    return Page(
+        question="what do the networks of the lecture cost, and what does each make of these images?",
+        answer=answer(points, study),
+        sentences=sentences(points, lead, transfer, study),
+        cautions=cautions(points, study),
+        drawing=figure_of(points, "multiply_adds", study),
+        alternative="Test accuracy against the multiply-adds of one image, at equal steps and at equal time; the "
+        "numbers are in the table.",
+        caption=f"Mark and bar: mean test accuracy over {len(study.seeds)} seeds and its {interval} interval. Circles: "
+        "from a random start; squares: from ImageNet's weights. Further to the right, an image costs more. Look for "
+        "whether the marks rise to the right, and whether they still do below, where cheap networks take more steps.",
+        tables=[results_table(points, study)],
+        sections=sections(points, lead, transfer, counts, study),
+        protocol={
+            "Images": f"The arm {study.reference} of the main pipeline: {first['n_train']:,} training images, shown to "
+            f"every network at {study.resolution} pixels, {study.batch_size} at a step. Accuracies are on "
+            f"{first['n_test']:,} test images, which are opened for nothing else.",
+            "Equal steps": f"{study.steps:,} optimiser steps for every network: the same images as often, whatever "
+            "they cost.",
+            "Equal time": f"As many steps as the network takes in {study.seconds:g} seconds on one core, or on the "
+            "GPU, at the pace recorded in pace.yaml. Times differ from run to run, and this page must not: so the pace "
+            f"is measured once, by `{COMMAND}`, and the steps follow from it. Measure anew on another machine. "
+            "Validation and what surrounds a training are not part of the time. What trainings took when they ran is "
+            "in runs/*/*/data/costs.",
+            "Recipe": "AdamW, a warm-up, then a cosine to zero, as in classify.finetune of the main params.yaml, with "
+            f"a weight decay of {study.weight_decay:g}. Each network at each budget is trained at the learning rates "
+            f"{', '.join(f'{rate:g}' for rate in study.learning_rates)}, on all seeds; the one with the lowest mean "
+            "validation NLL is reported. Within a training, the best of several moments on validation is used.",
+            "From ImageNet's weights": "All stages are trained, the last ones first and fastest, as in mode full of "
+            "the main pipeline. While the first stages wait, a step costs less than the recorded pace says.",
+            "Intervals": f"Student's, of means over {len(study.seeds)} seeds, at {interval}; differences are paired by "
+            "seed, their intervals corrected by Bonferroni's method. They cover the randomness of training; "
+            "another draw of labels or of test images would add to it.",
+        },
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run("architectures", main)

@@ -1,0 +1,112 @@
+"""Train one network on the user's images: `python -m studies.architectures.train scratch resnet18 seconds`."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury import params
+from augury.backbones import check_resolution
+from augury.errors import UserError
+from augury.outputs import read_json, write_json
+from studies.architectures.counts import Complete, Counts, count
+from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
+from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+
+MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
+PASSES = 3  # of a training step, in forward passes: the backward one takes two products for each of the forward one
+KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll", "best_step")
+
+
+def main(start: str, network: str, budget: str, here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Architectures, here), params.load(root / params.PARAMS_FILE)
+    names = {"scratch": study.networks, "transfer": study.transfer}[start]
+    if network not in names:
+        raise UserError(f"networks: {network!r} is not among those of params.yaml: {', '.join(names)}")
+    try:
+        check_resolution(network, study.resolution)
+    except UserError as error:
+        raise UserError(str(error).removeprefix("classify.")) from error
+    pace = read_pace(here, study)
+    steps = steps_of(budget, network, study, pace)
+    trained = {}
+    for rate in study.learning_rates:
+        workspace = here / "runs" / f"{start}-{network}-{budget}" / f"{rate:g}"
+        finetune = {
+            "steps": steps,
+            "batch_size": study.batch_size,
+            "learning_rate": rate,
+            "weight_decays": [study.weight_decay],
+        }
+        classify = {
+            "mode": MODES[start],
+            "backbone": network,
+            "pretrained": start == "transfer",
+            "resolution": study.resolution,
+            "seeds": study.seeds,
+            "finetune": finetune,
+        }
+        make_workspace(
+            workspace,
+            {study.reference: reference_arm(top, study.reference)},
+            {"classify": classify},
+            links=("data/splits", "data/augmented"),
+            root=root,
+        )
+        run_stage(workspace, "classify", study.reference)
+        trained[rate] = read_results(workspace / "data", study.reference, study.seeds)
+    classes = len(read_json(root / "data/splits/summary.json")["train"])
+    counts = counts_here(network, study.resolution, classes)
+    seconds = steps * pace.seconds_per_step[network]
+    write_json(
+        here / "points" / start / budget / f"{network}.json",
+        point_of(network, start, budget, counts, steps, seconds, study.batch_size, trained),
+    )
+
+
+def steps_of(budget: str, network: str, study: Architectures, pace: Pace) -> int:
+    """Optimiser steps of a training: the same for all, or as many as the network takes in the same time."""
+    if budget not in BUDGETS:
+        raise UserError(f"unknown budget {budget!r}; choose from {', '.join(BUDGETS)}")
+    return study.steps if budget == "steps" else max(1, round(study.seconds / pace.seconds_per_step[network]))
+
+
+def counts_here(network: str, resolution: int, classes: int) -> Counts:
+    """What the network costs for one of the user's images, with a last layer for their classes."""
+    return count(lambda: Complete(network, classes), resolution)
+
+
+def point_of(
+    network: str, start: str, budget: str, counts: Counts, steps: int, seconds: float, batch_size: int,
+    trained: dict[float, list[dict[str, Any]]],
+) -> dict[str, Any]:  # fmt: skip
+    """What is kept of the trainings at the best learning rate: lists with a value per seed.
+
+    trained: learning rate -> what `classify` wrote, one per seed. Validation alone chooses among them.
+    """
+    tried = {rate: float(np.mean([each["validation_nll"] for each in results])) for rate, results in trained.items()}
+    best = min(tried, key=lambda rate: tried[rate])
+    results = trained[best]
+    return {
+        "network": network,
+        "start": start,
+        "budget": budget,
+        "parameters": counts.parameters,
+        "multiply_adds": counts.multiply_adds,
+        "activations": counts.activations,
+        "steps": steps,
+        "seconds": round(seconds, 2),
+        "training_multiply_adds": PASSES * counts.multiply_adds * batch_size * steps,
+        "learning_rate": best,
+        "tried": [{"learning_rate": rate, "validation_nll": nll} for rate, nll in tried.items()],
+        "n_train": results[0]["n_real"] + results[0]["n_classic"],
+        "n_test": results[0]["n_test"],
+        **{key: [result[key] for result in results] for key in KEYS},
+    }
+
+
+if __name__ == "__main__":
+    start, network, budget = sys.argv[1:4]
+    run("architectures", partial(main, start, network, budget))

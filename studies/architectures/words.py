@@ -1,0 +1,99 @@
+"""What the trainings say, in sentences."""
+
+from typing import Any
+
+from augury.plots import number, signed
+from studies.architectures.findings import EQUAL, Comparison, accuracy, label, preferred, speed
+from studies.architectures.settings import Architectures
+from studies.page import listed
+
+Points = dict[str, list[dict[str, Any]]]
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}%"
+
+
+def large(value: float) -> str:
+    """1234567 -> "1.23 × 10⁶"."""
+    for size, power in ((1e15, "10¹⁵"), (1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶")):
+        if value >= size:
+            return f"{value / size:.3g} × {power}"
+    return f"{value:,.0f}"
+
+
+def spoken(row: dict[str, Any], confidence: float) -> str:
+    found = accuracy(row, confidence)
+    interval = f"{percent(found.low)} to {percent(found.high)}"
+    return f"{label(row)}, with {percent(found.mean)} of the test images right ({interval})"
+
+
+def answer(points: Points, study: Architectures) -> str:
+    """In a sentence without its full stop, what validation prefers at each budget."""
+    best = {budget: preferred(rows) for budget, rows in points.items()}
+    if label(best["steps"]) == label(best["seconds"]):
+        right = {budget: percent(accuracy(row, study.confidence).mean) for budget, row in best.items()}
+        return (
+            f"At equal time and at equal steps, validation prefers {label(best['seconds'])}: {right['seconds']} and "
+            f"{right['steps']} of the test images right"
+        )
+    return (
+        f"At equal time, validation prefers {spoken(best['seconds'], study.confidence)}; at equal steps, "
+        f"{spoken(best['steps'], study.confidence)}"
+    )
+
+
+def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison], study: Architectures) -> list[str]:
+    found = []
+    for budget in points:
+        rows = [row for row in lead if row.budget == budget]
+        if not rows:
+            continue
+        by_verdict = {
+            verdict: [label(row.other) for row in rows if row.difference.verdict == verdict]
+            for verdict in ("surely better", "can't tell", "surely worse")
+        }
+        parts = [
+            f"{words} {listed(by_verdict[verdict])}"
+            for verdict, words in (
+                ("surely better", "surely better on the test images than"),
+                ("can't tell", "not to be told apart by these seeds from"),
+                ("surely worse", "surely worse than"),
+            )
+            if by_verdict[verdict]
+        ]
+        found.append(f"At {EQUAL[budget]}, {label(rows[0].one)} is {'; '.join(parts)}.")
+    for row in transfer:
+        found.append(
+            f"ImageNet's weights gave {row.one['network']} {signed(100 * row.difference.mean, 1)} points at "
+            f"{EQUAL[row.budget]} ({signed(100 * row.difference.low, 1)} to {signed(100 * row.difference.high, 1)}): "
+            f"{row.difference.verdict}."
+        )
+    scratch = [row for row in points["steps"] if row["start"] == "scratch"]
+    fast, slow = max(scratch, key=speed), min(scratch, key=speed)
+    if fast is not slow:
+        found.append(
+            f"Multiply-adds do not tell the time: a second went through {large(speed(fast))} of them with "
+            f"{fast['network']}, and {large(speed(slow))} with {slow['network']}."
+        )
+    return found
+
+
+def cautions(points: Points, study: Architectures) -> list[str]:
+    found = []
+    n_test = points["steps"][0]["n_test"]
+    if n_test < 1000:
+        found.append(
+            f"There are {n_test:,} test images: one more or less of them right is {number(100 / n_test, 2)} points."
+        )
+    first, last = min(study.learning_rates), max(study.learning_rates)
+    edge = [
+        f"{label(row)} at {EQUAL[budget]} ({row['learning_rate']:g})"
+        for budget, rows in points.items()
+        for row in rows
+        if len(study.learning_rates) > 2 and row["learning_rate"] in (first, last)
+    ]
+    if edge:
+        found.append(f"The best learning rate is the first or last of those tried, and better ones may lie beyond: "
+                     f"{listed(edge)}.")  # fmt: skip
+    return found
