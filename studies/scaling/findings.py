@@ -33,6 +33,12 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
     return mean, mean - reach, mean + reach
 
 
+def accuracy_interval(values: Sequence[float], confidence: float) -> tuple[float, float, float]:
+    """As `mean_interval`, for shares, which are nowhere below 0 or above 1."""
+    mean, low, high = mean_interval(values, confidence)
+    return mean, max(0.0, low), min(1.0, high)
+
+
 def over_base(points: Points, compare: Compare, seed: int) -> list[Gain]:
     """Every way at its largest cost over the base network."""
     base = points[BASE]["networks"][0]["accuracy"]

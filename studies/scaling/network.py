@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ def _nearest(value: float) -> int:
     return max(1, math.floor(value + 0.5))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _counts(shape: Shape) -> Counts:
     return count(lambda: backbone(shape), shape.resolution)
 
@@ -60,8 +60,8 @@ class Residual(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.first, self.second = _convolution(before, after), _convolution(after, after)
-        nn.init.zeros_(self.second[1].weight)
+        self.first = _convolution(before, after)
+        self.second = _convolution(after, after, start=0.0)
         self.downsample: nn.Module = nn.Identity()
         if before != after:
             self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
@@ -70,9 +70,12 @@ class Residual(nn.Module):
         return F.relu(self.downsample(x) + self.second(F.relu(self.first(x))))
 
 
-def _convolution(before: int, after: int) -> nn.Sequential:
-    # The normalisation that follows takes away what a bias would add.
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after))
+def _convolution(before: int, after: int, start: float = 1.0) -> nn.Sequential:
+    """start: the factor of the normalisation before training."""
+    normalisation = nn.BatchNorm2d(after)
+    nn.init.constant_(normalisation.weight, start)
+    # The normalisation takes away what a bias would add.
+    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), normalisation)
 
 
 def backbone(shape: Shape) -> Backbone:

@@ -26,7 +26,9 @@ class Base(Section):
         if len(self.depths) != len(self.widths):
             raise ValueError(f"widths: {len(self.widths)} stages, depths: {len(self.depths)}; expected as many")
         if self.resolution < self.shape.smallest:
-            raise ValueError(f"resolution: {self.resolution} pixels, {len(self.depths)} stages need {self.shape.smallest}")
+            raise ValueError(
+                f"resolution: {self.resolution} pixels, {len(self.depths)} stages need {self.shape.smallest}"
+            )
         return self
 
     @property
@@ -49,7 +51,7 @@ class Training(Section):
 
     @property
     def fine_tune(self) -> FineTune:
-        """As augury.finetuning takes it: from a random start, where all layers learn at one rate from the first step."""
+        """As augury.finetuning takes it: from a random start, all layers at one rate from the first step."""
         return FineTune(
             steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
             weight_decays=[self.weight_decay], layer_decay=1.0, warmup=self.warmup, unfreezing=0.0, trained_stages=1,
@@ -68,8 +70,8 @@ class Search(Section):
     def _grid_holds_something(self) -> Self:
         if len(self.constants) < 2:
             raise ValueError(
-                f"alphas {self.alphas} and betas {self.betas}: fewer than two pairs have alpha beta^2 <= 2, above which "
-                "gamma would be below 1"
+                f"alphas {self.alphas} and betas {self.betas}: fewer than two pairs have alpha beta^2 <= 2; "
+                "above it gamma would be below 1"
             )
         for key in ("alphas", "betas", "seeds"):
             _check_single(key, getattr(self, key))
