@@ -1,11 +1,12 @@
 """Compound scaling (Tan & Le 2019, equation 3): one exponent that makes a network deeper, wider and finer together."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from studies.scaling.network import Shape
 
+CLOSE = 0.05  # of the cost wanted, by ratio
 STEPS = 40  # halvings of the interval in which the exponent is sought
 MOST = 64.0  # times the exponent that exact doubling would need, where the search begins
 
@@ -43,14 +44,35 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
     """The network whose counted multiply-adds are nearest to `times` those of the base, by ratio, and its exponent.
 
     Blocks, channels and pixels are whole numbers, and not every layer scales, so that alpha beta^2 gamma^2 says only
-    about what a network costs. Cost never falls as phi rises: phi is halved in on where the wanted cost is passed.
+    about what a network costs. A pixel or a block more in every stage can be a large step: if the cost is off by more
+    than CLOSE, the pixels, or the blocks, of either side of the step are held, and the rest makes up for it. The
+    exponent is then that of the rest.
     """
-    wanted = times * base.counts().multiply_adds
-    exact = math.log(times) / math.log(constants.growth)
 
-    def shape_at(phi: float) -> Shape:
+    def together(phi: float) -> Shape:
         return base.scaled(*constants.at(phi))
 
+    exact = math.log(times) / math.log(constants.growth)
+    wanted = times * base.counts().multiply_adds
+    below, above = _bracket(together, exact, wanted)
+    found = [below, above]
+    if min(_off(together(phi), wanted) for phi in found) <= CLOSE or constants.alpha * constants.beta == 1:
+        phi = min(found, key=lambda phi: _off(together(phi), wanted))
+        # Many exponents give the same whole numbers; where the exact one is among them, it is the one to name.
+        return together(phi), exact if together(exact) == together(phi) else phi
+    options = [(together(phi), phi) for phi in found]
+    for name in ("depths", "resolution"):
+        for side in map(together, found):
+
+            def beside(phi: float, name: str = name, held: object = getattr(side, name)) -> Shape:
+                return replace(together(phi), **{name: held})
+
+            options += [(beside(phi), phi) for phi in _bracket(beside, exact, wanted)]
+    return min(options, key=lambda option: _off(option[0], wanted))
+
+
+def _bracket(shape_at: Callable[[float], Shape], exact: float, wanted: float) -> tuple[float, float]:
+    """The exponents on either side of where the cost passes `wanted`: it never falls as the exponent rises."""
     below, above = 0.0, exact
     while shape_at(above).counts().multiply_adds <= wanted and above < MOST * exact:
         below, above = above, 2 * above
@@ -60,10 +82,11 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
             below = middle
         else:
             above = middle
-    ratio = {phi: abs(math.log(shape_at(phi).counts().multiply_adds / wanted)) for phi in (below, above)}
-    nearest = min(ratio, key=lambda phi: ratio[phi])
-    # Many exponents give the same whole numbers; where the exact one is among them, it is the one to name.
-    return shape_at(nearest), exact if shape_at(exact) == shape_at(nearest) else nearest
+    return below, above
+
+
+def _off(shape: Shape, wanted: float) -> float:
+    return abs(math.log(shape.counts().multiply_adds / wanted))
 
 
 def candidates(alphas: Sequence[float], betas: Sequence[float]) -> list[Constants]:

@@ -61,7 +61,7 @@ def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xticks(ticks, [f"{number(tick, 2)}\n{2**doubling}x" for doubling, tick in enumerate(ticks)])
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.set_xlabel("multiply-adds for one image, millions, and as a multiple of the base network's")
+        axes.set_xlabel("multiply-adds for one image: millions, and times the base")
         axes.set_ylabel("test accuracy, percent")
         figure.legend(loc="outside upper left", ncols=2)
         return inline_svg(figure, name)

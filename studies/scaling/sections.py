@@ -8,7 +8,7 @@ from augury.plots import number, signed
 from studies.page import Figure, Section, Table, listed
 from studies.scaling.constants import PUBLISHED, Constants
 from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot
-from studies.scaling.efficientnet import FINER, VERSIONS, blocks_at, channels_at, reproduced
+from studies.scaling.efficientnet import FINER, VERSIONS, reproduced
 from studies.scaling.findings import Points, as_good, mean_interval
 from studies.scaling.pictures import as_uri, seen_at
 from studies.scaling.scale import BASE, COMPOUND, WAYS
@@ -17,8 +17,8 @@ TITLES = {
     "depth": "depth alone",
     "width": "width alone",
     "resolution": "resolution alone",
-    "published": "EfficientNet's constants",
-    COMPOUND: "compound, searched here",
+    "published": "EfficientNet's own",
+    COMPOUND: "compound",
 }
 
 
@@ -145,20 +145,16 @@ def efficientnet_section() -> Section:
     """The published constants against the published networks."""
     rows, failing = [], []
     for version in VERSIONS:
-        blocks_agree, _ = reproduced(version)
-        if not blocks_agree:
+        if not reproduced(version)[0]:
             failing.append(version.name)
         cells = [f"{version.depth:.1f}, {version.width:.1f}, {version.resolution}"]
         for constants in (PUBLISHED, FINER):
             depth, width = version.coefficients(constants)
-            layers = " and ".join(
-                f"{what} {'as published' if same else 'differ'}"
-                for what, same in zip(("blocks", "channels"), reproduced(version, constants), strict=True)
-            )
-            cells += [number(version.exponent(constants)), f"{depth:.1f}, {width:.1f}", layers]
-        rows.append(
-            [version.name, *cells, f"{sum(blocks_at(version.depth))}", f"{channels_at(version.width)[-1]:,}"]
-        )  # fmt: skip
+            agreeing = [
+                what for what, same in zip(("blocks", "channels"), reproduced(version, constants), strict=True) if same
+            ]
+            cells += [number(version.exponent(constants)), f"{depth:.1f}, {width:.1f}", listed(agreeing) or "none"]
+        rows.append([version.name, *cells])
     return Section(
         "EfficientNet's constants, from B0 to B7",
         [
@@ -175,8 +171,8 @@ def efficientnet_section() -> Section:
             Table(
                 "One exponent for each network",
                 [
-                    "network", "published depth, width, pixels", "phi", f"{_three(PUBLISHED)}: depth, width", "layers",
-                    "phi", f"{_three(FINER)}: depth, width", "layers", "blocks in all", "channels of the last layer",
+                    "network", "published depth, width, pixels", f"phi of {_three(PUBLISHED)}", "depth, width",
+                    "layers as published", f"phi of {_three(FINER)}", "depth, width", "layers as published",
                 ],
                 rows,
                 "Blocks of a stage are its number in B0 times the depth, rounded up; channels are B0's times the "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from augury.errors import UserError
 from augury.finetuning import fine_tune, predict
 from augury.images import ImageSet
 from augury.sections import FineTune
@@ -59,10 +60,13 @@ def train_one(work: Work, jobs: Sequence[tuple[Shape, int]], number: int) -> Tri
     device = choose_device(work.device)
     train, validation = read_split(work.splits / "train"), read_split(work.splits / "validation")
     targets = np.eye(len(train.class_names), dtype=np.float32)[train.labels]
-    tuned = fine_tune(
-        initialised(shape, seed), TrainingSet({"real": train}, targets), validation, mode="scratch",
-        settings=work.fine_tune, resolution=shape.resolution, seed=seed, device=device,
-    )  # fmt: skip
+    try:
+        tuned = fine_tune(
+            initialised(shape, seed), TrainingSet({"real": train}, targets), validation, mode="scratch",
+            settings=work.fine_tune, resolution=shape.resolution, seed=seed, device=device,
+        )  # fmt: skip
+    except UserError as error:  # its one reason is the learning rate, which has another name in the main params.yaml
+        raise UserError(str(error).replace("classify.finetune.", "training.")) from error
     accuracy = None
     if work.test:
         test = read_split(work.splits / "test")
