@@ -36,7 +36,9 @@ def test_published_coefficients_give_torchvisions_networks_layer_by_layer(versio
     blocks, channels = torchvision_layers(version.name)
     assert blocks_at(version.depth) == blocks
     assert channels_at(version.width) == channels
-    assert timm.models.get_pretrained_cfg(f"tf_efficientnet_{version.name.lower()}").input_size[1] == version.resolution
+    configuration = timm.models.get_pretrained_cfg(f"tf_efficientnet_{version.name.lower()}")
+    assert configuration is not None
+    assert configuration.input_size == (3, version.resolution, version.resolution)
 
 
 @every_version
@@ -116,8 +118,8 @@ def test_the_base_network_layer_by_layer() -> None:
     assert counts.parameters == 3 * 4 * 9 + sum(stage) + 2 * (4 + 2 * 4 + 8 * 5 + 16 * 7)
 
 
-@pytest.mark.parametrize("constants", [*ALONE.values(), PUBLISHED, Constants(1.7, 1.0, 1.0847)])
-@pytest.mark.parametrize("times", [2.0, 4.0, 8.0])
+@pytest.mark.parametrize("constants", [*ALONE.values(), PUBLISHED, Constants(1.4, 1.1, 1.0866)])
+@pytest.mark.parametrize("times", [2.0, 8.0])
 def test_networks_of_one_cost_have_the_same_multiply_adds(constants: Constants, times: float) -> None:
     shape, phi = at_cost(SHAPE, constants, times)
     assert shape.counts().multiply_adds / SHAPE.counts().multiply_adds == pytest.approx(times, rel=CLOSE)

@@ -61,14 +61,18 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
         # Many exponents give the same whole numbers; where the exact one is among them, it is the one to name.
         return together(phi), exact if together(exact) == together(phi) else phi
     options = [(together(phi), phi) for phi in found]
-    for name in ("depths", "resolution"):
-        for side in map(together, found):
-
-            def beside(phi: float, name: str = name, held: object = getattr(side, name)) -> Shape:
-                return replace(together(phi), **{name: held})
-
+    for side in map(together, found):
+        for beside in (_with_blocks(together, side.depths), _with_pixels(together, side.resolution)):
             options += [(beside(phi), phi) for phi in _bracket(beside, exact, wanted)]
     return min(options, key=lambda option: _off(option[0], wanted))
+
+
+def _with_blocks(shape_at: Callable[[float], Shape], depths: tuple[int, ...]) -> Callable[[float], Shape]:
+    return lambda phi: replace(shape_at(phi), depths=depths)
+
+
+def _with_pixels(shape_at: Callable[[float], Shape], resolution: int) -> Callable[[float], Shape]:
+    return lambda phi: replace(shape_at(phi), resolution=resolution)
 
 
 def _bracket(shape_at: Callable[[float], Shape], exact: float, wanted: float) -> tuple[float, float]:
