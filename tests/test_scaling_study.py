@@ -48,7 +48,9 @@ def made_up(accuracy: dict[str, float], seeds: int = 8) -> dict[str, Any]:
 
     def row(times: float, mean: float, place: int) -> dict[str, Any]:
         values = (mean + wiggle + 0.0005 * np.cos(np.arange(seeds) * (place + 1))).tolist()
-        return {"times": times, "off": 0.0, "resolution": 12, "accuracy": values}
+        return {
+            "times": times, "off": 0.0, "depths": [1], "widths": [4 * times], "resolution": 12, "accuracy": values,
+        }  # fmt: skip
 
     shared = {"seeds": list(range(seeds)), "image_size": 28}
     points = {

@@ -87,8 +87,8 @@ def as_good(search: Mapping[str, Any], confidence: float) -> list[int]:
     return places
 
 
-def dimensions_scaled(search: Mapping[str, Any]) -> list[str]:
-    """Of the chosen constants, the dimensions that are scaled at all."""
-    row = search["candidates"][search["chosen"]]
-    named = {"depth": row["alpha"], "width": row["beta"], "resolution": row["gamma"]}
-    return [dimension for dimension, constant in named.items() if constant > 1 + 1e-9]
+def dimensions_scaled(points: Points) -> list[str]:
+    """The dimensions in which compound scaling's largest network differs from the base at all."""
+    base, largest = points[BASE]["networks"][0], points[COMPOUND]["networks"][-1]
+    keys = {"depth": "depths", "width": "widths", "resolution": "resolution"}
+    return [dimension for dimension, key in keys.items() if base[key] != largest[key]]

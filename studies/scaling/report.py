@@ -129,9 +129,9 @@ def findings(search: Mapping[str, Any], points: Points, grown: Sequence[Gain], c
 
 def cautions(search: Mapping[str, Any], points: Points, gains: Sequence[Gain], top: Params) -> list[str]:
     found = []
-    scaled, equals = dimensions_scaled(search), as_good(search, top.compare.confidence)
+    scaled, equals = dimensions_scaled(points), as_good(search, top.compare.confidence)
     if len(scaled) == 1:
-        found.append(f"The chosen constants scale {scaled[0]} alone: here, compound scaling is that.")
+        found.append(f"The chosen constants scale {scaled[0]} alone: here, that is what compound scaling is.")
     if equals:
         found.append(
             f"Validation cannot tell the chosen constants from {len(equals)} other candidates: another choice among "
