@@ -35,14 +35,15 @@ def search_section(search: Mapping[str, Any], confidence: float) -> Section:
     rows = []
     for place, row in enumerate(search["candidates"]):
         mean, low, high = mean_interval(row["validation_nll"], confidence)
-        rows.append(LossRow(constants_text(row), mean, low, high, place == search["chosen"]))
+        rows.append(LossRow(constants_text(row), mean, max(0.0, low), high, place == search["chosen"]))
     candidates, equals = search["candidates"], as_good(search, confidence)
     chosen = candidates[search["chosen"]]
     sure = (
         f"Of the other {len(candidates) - 1}, {len(equals)} cannot be told from it on these {len(search['seeds'])} "
         "seeds: the choice among them is chance."
         if equals
-        else f"Each of the other {len(candidates) - 1} is surely worse on these {len(search['seeds'])} seeds."
+        else f"The losses of the other {len(candidates) - 1} are above it by more than the "
+        f"{len(search['seeds'])} seeds' spread."
     )
     return Section(
         "The search for the constants",
