@@ -126,8 +126,8 @@ def findings(search: Mapping[str, Any], points: Points, grown: Sequence[Gain], c
         f"is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
         f"{' and '.join(surely) if surely else 'no way of scaling surely helped or hurt'}.",
         f"The search chose alpha {number(chosen['alpha'])} for depth, beta {number(chosen['beta'])} for width and "
-        f"gamma {number(chosen['gamma'])} for resolution. EfficientNet's own, which Tan & Le found on ImageNet, are 1.2, "
-        "1.1 and 1.15; they are tried here beside them.",
+        f"gamma {number(chosen['gamma'])} for resolution. EfficientNet's own, which Tan & Le found on ImageNet, are "
+        "1.2, 1.1 and 1.15; they are tried here beside them.",
     ]
 
 
