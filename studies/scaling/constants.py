@@ -8,7 +8,7 @@ from studies.scaling.network import Shape
 
 CLOSE = 0.05  # of the cost wanted, by ratio
 STEPS = 40  # halvings of the interval in which the exponent is sought
-MOST = 64.0  # times the exponent that exact doubling would need, where the search begins
+MOST = 64.0  # times the exponent that exact doubling would need, beyond which it is not sought
 
 
 @dataclass(frozen=True)
