@@ -1,0 +1,130 @@
+"""Figures of the study, in the style of the report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+from augury.plots import (
+    HELPS,
+    HURTS,
+    INK,
+    MARGIN,
+    MUTED,
+    RULE,
+    WIDTH,
+    drawing_style,
+    height_per_row,
+    inline_svg,
+    label_rows,
+    number,
+)
+
+LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracies of one way of scaling in percent, (C,) each, with the limits of their intervals.
+
+    costs: millions of multiply-adds, ascending; the first is the base network's.
+    """
+
+    costs: Sequence[float]
+    accuracy: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
+    """Accuracy against multiply-adds, one line for each way of scaling, at most five -> inline SVG."""
+    with drawing_style(name, grid_axis="y"):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for place, ((way, curve), (color, marker, dashes)) in enumerate(zip(curves.items(), LOOKS, strict=False)):
+            # A little apart, so that bars at the same cost can be told from one another.
+            costs = np.array(curve.costs) * 1.018 ** (place - (len(curves) - 1) / 2)
+            costs[0] = curve.costs[0]
+            heavy = place == len(curves) - 1
+            axes.plot(
+                costs, curve.accuracy, dashes, color=color, marker=marker, markersize=4.5 if heavy else 4,
+                linewidth=2.0 if heavy else 1.2, label=way,
+            )  # fmt: skip
+            axes.vlines(costs, curve.low, curve.high, color=color, linewidth=1.0)
+        axes.set_xscale("log")
+        base, most = next(iter(curves.values())).costs[0], max(max(curve.costs) for curve in curves.values())
+        ticks = [base * 2**doubling for doubling in range(math.floor(math.log2(1.2 * most / base)) + 1)]
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticks(ticks, [f"{number(tick, 2)}\n{2**doubling}x" for doubling, tick in enumerate(ticks)])
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.set_xlabel("multiply-adds for one image: millions, and times the base")
+        axes.set_ylabel("test accuracy, percent")
+        figure.legend(loc="outside upper left", ncols=2)
+        return inline_svg(figure, name)
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """Mean validation loss of one candidate, with its interval over seeds."""
+
+    constants: str
+    mean: float
+    low: float
+    high: float
+    chosen: bool
+
+
+def search_plot(rows: Sequence[LossRow], name: str) -> str:
+    """Validation loss of every candidate, a row each; the chosen one is ringed -> inline SVG."""
+    with drawing_style(name):
+        height = height_per_row(row.constants for row in rows) * len(rows) * 0.8 + MARGIN
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        chosen = next(row for row in rows if row.chosen)
+        axes.axvline(chosen.mean, color=RULE, linewidth=1.2, linestyle="--")
+        for position, row in enumerate(rows):
+            color = HELPS if row.chosen else INK
+            axes.plot([row.low, row.high], [position, position], color=color, linewidth=1.6)
+            axes.plot(row.mean, position, "o", color=color, markersize=4.5)
+            if row.chosen:
+                axes.plot(row.mean, position, "o", markersize=10, markerfacecolor="none", markeredgecolor=INK)
+            axes.text(
+                1.02, position, number(row.mean, 3), transform=axes.get_yaxis_transform(), verticalalignment="center"
+            )  # fmt: skip
+        label_rows(axes, [row.constants for row in rows])
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.set_xlabel("loss on validation: mean negative log likelihood")
+        return inline_svg(figure, name)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A network as a drawing: depths and widths of its stages, and pixels a side of the images that it sees."""
+
+    depths: Sequence[int]
+    widths: Sequence[int]
+    resolution: int
+
+
+def profiles_plot(profiles: Mapping[str, Profile], name: str) -> str:
+    """A row for each network: one bar per residual block, as high as it has channels -> inline SVG."""
+    with drawing_style(name, grid_axis="y"):
+        figure = Figure(figsize=(WIDTH, 0.78 * len(profiles) + 0.4), layout="constrained")
+        all_axes = figure.subplots(len(profiles), sharex=True, sharey=True, squeeze=False)[:, 0]
+        for axes, (way, profile) in zip(all_axes, profiles.items(), strict=True):
+            channels = np.repeat(profile.widths, profile.depths)
+            stage = np.repeat(np.arange(len(profile.depths)), profile.depths)
+            for number_of_stage, color in zip(range(len(profile.depths)), (HELPS, INK, HURTS) * 9, strict=False):
+                own = stage == number_of_stage
+                axes.bar(np.flatnonzero(own) + 1, channels[own], width=0.8, color=color, alpha=0.75, linewidth=0)
+            axes.set_title(f"{way}: {profile.resolution} pixels a side")
+            axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        all_axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        all_axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        all_axes[-1].set_xlabel("residual block, from the image to the classes")
+        figure.supylabel("channels", fontsize=8)
+        return inline_svg(figure, name)

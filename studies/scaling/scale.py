@@ -1,0 +1,71 @@
+"""Scale the base network in one way to every cost, train and test: `python -m studies.scaling.scale width`.
+
+The test split is opened here alone, once per network and seed, after all is chosen.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from augury import params
+from augury.errors import UserError
+from augury.images import ImageSet
+from augury.outputs import read_json, write_json
+from studies.scaling.constants import ALONE, PUBLISHED, Constants, at_cost
+from studies.scaling.network import Shape
+from studies.scaling.search import chosen_constants
+from studies.scaling.settings import Scaling
+from studies.scaling.trials import Work, described, train_all
+from studies.workspace import ROOT, run, settings
+
+BASE, COMPOUND = "base", "compound"  # no scaling at all, and by the constants that the search chose
+WAYS = (*ALONE, "published", COMPOUND)
+
+
+def constants_of(way: str, here: Path) -> Constants:
+    """Raises UserError on an unknown way."""
+    if way == COMPOUND:
+        return chosen_constants(read_json(here / "points/search.json"))
+    known = {**ALONE, "published": PUBLISHED}
+    if way not in known:
+        raise UserError(f"unknown way of scaling {way!r}; choose from {', '.join((BASE, *WAYS))}")
+    return known[way]
+
+
+def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Scaling, here), params.load(root / params.PARAMS_FILE)
+    base, splits = study.base.shape, root / "data/splits"
+    networks: list[tuple[float, Shape, float]] = [(1.0, base, 0.0)]
+    constants = None
+    if way != BASE:
+        constants = constants_of(way, here)
+        networks = [(times, *at_cost(base, constants, times)) for times in study.scale.times]
+    trials = train_all(
+        [shape for _, shape, _ in networks], study.scale.seeds,
+        Work(splits, study.training.fine_tune, top.device, test=True),
+    )  # fmt: skip
+    content = {
+        "way": way,
+        "constants": None if constants is None else vars(constants),
+        "seeds": study.scale.seeds,
+        "n_train": len(ImageSet.read(splits / "train")),
+        "n_validation": len(ImageSet.read(splits / "validation")),
+        "n_test": len(ImageSet.read(splits / "test")),
+        "image_size": ImageSet.read(splits / "train").size,
+        "networks": [
+            {
+                "phi": phi,
+                **described(shape, base, times),
+                "accuracy": [trial.accuracy for trial in trials[shape]],
+                "validation_nll": [trial.validation_nll for trial in trials[shape]],
+                "validation_accuracy": [trial.validation_accuracy for trial in trials[shape]],
+                "best_step": [trial.best_step for trial in trials[shape]],
+            }
+            for times, shape, phi in networks
+        ],
+    }
+    write_json(here / "points/scale" / f"{way}.json", content)
+
+
+if __name__ == "__main__":
+    run("scaling", partial(main, sys.argv[1]))
