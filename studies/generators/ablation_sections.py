@@ -1,0 +1,272 @@
+"""What the page says of the ablation."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augury.extractors import title
+from augury.outputs import read_json
+from augury.params import Params
+from augury.plots import PairedGain, forest_plot, number, signed
+from augury.statistics import smallest_p_value
+from studies.generators.drawings import ScoreRow, score_plot
+from studies.generators.gains import Comparison, apart, usable
+from studies.generators.settings import Generators
+from studies.generators.variants import VARIANTS
+from studies.page import Figure, Section, Table, listed
+
+Points = Mapping[str, Mapping[str, Any]]  # variant -> points/ablation/<variant>/ablation.json
+SCORES = ("fd", "kid", "precision", "recall")
+
+
+def read_ablation(points: Path, variants: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {name: read_json(points / "ablation" / name / "ablation.json") for name in variants}
+
+
+def mean_of(content: Mapping[str, Any], key: str) -> float | None:
+    """A score's mean over trainings, None without any."""
+    values = [training[key] for training in usable(content)]
+    return float(np.mean(values)) if values else None
+
+
+def changes(points: Points) -> list[tuple[str, float, bool | None]]:
+    """(variant, its distance over its base's, whether their trainings do not overlap), largest change first."""
+    found = []
+    for name, content in points.items():
+        base = VARIANTS[name].base
+        if base is not None and usable(content) and usable(points[base]):
+            own, others = (np.array([each["fd"] for each in usable(of)]) for of in (content, points[base]))
+            found.append((name, float(own.mean() / others.mean()), apart(own, others)))
+    return sorted(found, key=lambda row: -abs(np.log(row[1])))
+
+
+def answer(points: Points) -> str:
+    """In a sentence, what changed the distance to real images most."""
+    sure = [row for row in changes(points) if row[2]]
+    if not sure:
+        return "No component changed the distance to real images by more than another training does"
+    name, ratio, _ = sure[0]
+    variant = VARIANTS[name]
+    done = f"{variant.component} taken out of" if variant.removed else f"{variant.component} put into"
+    return (
+        f"With {done} {VARIANTS[variant.base or name].title} the distance to real images became {number(ratio, 2)} times "
+        "as large, the largest change of any component"
+    )
+
+
+def findings(points: Points, found: Sequence[Comparison], reference: str) -> list[str]:
+    """In sentences, which components moved the distance, and which the classifier's accuracy."""
+    rows = changes(points)
+    sentences = []
+    for said, chosen in (
+        ("Farther from real images than their base, in every training", [r for r in rows if r[2] and r[1] > 1]),
+        ("Nearer, in every training", [r for r in rows if r[2] and r[1] < 1]),
+        ("Within what another training changes", [r for r in rows if r[2] is False]),
+    ):
+        if chosen:
+            sentences.append(f"{said}: {listed([f'{VARIANTS[n].title} (× {number(r, 2)})' for n, r, _ in chosen])}.")
+    both = [points.get(name) for name in ("dcgan", "stylegan")]
+    distances = [mean_of(content, "fd") if content else None for content in both]
+    if None not in distances:
+        sentences.append(
+            f"On this budget the DCGAN is at a distance of {number(distances[0], 1)}, StyleGAN-lite at "
+            f"{number(distances[1], 1)}."
+        )
+    for kind, of_kind in (
+        (f"Added to {reference}", [one for one in found if one.over == reference]),
+        ("Against the variant that they start from", [one for one in found if one.over != reference]),
+    ):
+        sure = [
+            f"{VARIANTS[one.variant].title} {one.verdict} ({signed(100 * one.gain.gain)} points)"
+            for one in of_kind
+            if one.verdict != "can't tell"
+        ]
+        rest = len(of_kind) - len(sure)
+        said = "; ".join(
+            filter(None, [listed(sure), f"{rest} of {len(of_kind)} can't be told from it" if rest else ""])
+        )
+        if of_kind:
+            sentences.append(f"{kind}: {said}.")
+    return sentences
+
+
+def cautions(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> list[str]:
+    budget = study.training
+    said = [
+        f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to pay "
+        "(a mapping network, style mixing, R1) may look useless here and not be."
+    ]
+    if budget.trainings < 3:
+        said.append(
+            f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large effects "
+            "only. Verdicts on gains are over seeds of the classifier, for the generators that were trained here."
+        )
+    for name, content in points.items():
+        if failed := len(content["trainings"]) - len(usable(content)):
+            said.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
+    trained = [training for content in points.values() for training in usable(content)]
+    if trained and trained[0]["fd_biased"]:
+        said.append(
+            f"Distances are taken over {trained[0]['n_per_side']:,} images a side, fewer than twice the features: they "
+            "are too large, floors among them. Compare them with their floors and with one another only."
+        )
+    seeds = len(next(iter(points.values()))["reference_accuracy"])
+    for over_base in (False, True):
+        count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in found)
+        smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
+        if smallest > 1 - top.compare.confidence:
+            said.append(
+                f"With {seeds} seeds none of {count} comparisons over {'the base' if over_base else study.reference} can "
+                f"be significant, however large (smallest corrected p-value {smallest:.3g})."
+            )
+    return said
+
+
+def scores_section(folder: Path, points: Points) -> Section:
+    """What the variants draw, and how near that is to real images."""
+    trained = {name: content for name, content in points.items() if usable(content)}
+    if not trained:
+        return Section("Images and their scores", ["No variant could be trained on this budget."])
+    first = usable(next(iter(trained.values())))[0]
+    distance = title(first["extractor"])
+    names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
+    panels = {
+        said: [
+            ScoreRow(VARIANTS[name].title, [each[key] for each in usable(content)], first[f"{key}_floor"])
+            for name, content in trained.items()
+        ]
+        for key, said in names.items()
+    }
+    rows = []
+    for name, content in points.items():
+        row = [VARIANTS[name].title, f"{len(usable(content))} of {len(content['trainings'])}"]
+        for key in SCORES:
+            digits = {"fd": 1, "kid": 4}.get(key, 2)
+            values = [each[key] for each in usable(content)]
+            spread = f" ({number(min(values), digits)} to {number(max(values), digits)})" if len(values) > 1 else ""
+            row.append(f"{number(mean_of(content, key), digits)}{spread}")
+        rows.append(row)
+    floor = [number(first[f"{key}_floor"], {"fd": 1, "kid": 4}.get(key, 2)) for key in SCORES]
+    return Section(
+        "Images and their scores",
+        [
+            "Each variant differs from the network above it that it is named after in one component; all had the same "
+            "number of training images, batches and channels, and the same seeds. Images are shown and scored as drawn, "
+            "without a filter.",
+        ],
+        [
+            Figure(
+                "What each variant draws", stacked(folder, list(trained)),
+                "Images of every variant, a row each.",
+                "One image of each class in turn, of the first training, from the same latents where the network "
+                "allows. Look for rows that are blurred, alike or broken.",
+                [VARIANTS[name].title for name in trained],
+            ),
+            Figure(
+                "Scores", score_plot(panels, {said: key != "kid" for key, said in names.items()}, "scores"),
+                "Distance, kernel distance and recall of each variant; the numbers are in the table.",
+                f"A dot per training, a tick at their mean, dashed the floor: real images against others, n = "
+                f"{first['n_per_side']:,} a side. Look first at how far apart the dots of one row are: a difference "
+                "between rows that is smaller means nothing.",
+            ),
+        ],
+        [
+            Table(
+                "Scores of every variant",
+                ["Variant", "n trainings", distance, "KID", "Precision", "Recall"],
+                [*rows, ["Floor: real images", "", *floor]],
+                f"Mean over trainings, and least to most. Against real images of the training and validation splits, "
+                f"n = {first['n_per_side']:,} a side, at {first['resolution']} pixels.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def gains_section(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> Section:
+    """What the variants' images do for the classifier."""
+    if not found:
+        return Section("Gain of the classifier", ["No variant could be trained on this budget."])
+    confidence = f"{100 * top.compare.confidence:g}% interval"
+    seeds = len(next(iter(points.values()))["reference_accuracy"])
+    panels: dict[str, list[PairedGain]] = {}
+    for one in found:
+        low, high = one.gain.gain_ci
+        panels.setdefault(VARIANTS[one.over].title if one.over in VARIANTS else one.over, []).append(
+            PairedGain(VARIANTS[one.variant].title, 100 * one.gain.gain, 100 * low, 100 * high, None, one.verdict)
+        )
+    trained = [training for content in points.values() for training in usable(content)]
+    return Section(
+        "Gain of the classifier",
+        [
+            f"Images of each variant are added to the arm {study.reference}, {study.ratio:g} per real training image, and "
+            "the classifier is trained on them and tested, the same steps and seeds for all. Under a variant's own base "
+            "stands what its component adds or takes away."
+        ],
+        [
+            Figure(
+                "Gain in test accuracy", forest_plot(panels, "gains"),
+                "Gains of the variants over the reference arm and over their base; the numbers are in the table.",
+                f"Mean gain over {seeds} seeds of the classifier and its {confidence}, in percentage points, after the "
+                "mean over trainings. Look for intervals that leave out 0.",
+            )
+        ],
+        [
+            Table(
+                "Gain of every variant",
+                ["Variant, over", "n synthetic", "n seeds", "Gain", confidence, "By training", "p (Holm)", "Verdict"],
+                [
+                    [f"{VARIANTS[one.variant].title}, {VARIANTS[one.over].title if one.over in VARIANTS else one.over}",
+                     f"{usable(points[one.variant])[0]['n_synthetic']:,}", str(seeds), signed(100 * one.gain.gain),
+                     f"{signed(100 * one.gain.gain_ci[0])} to {signed(100 * one.gain.gain_ci[1])}",
+                     ", ".join(signed(100 * gain) for gain in one.by_training), f"{one.p_holm:.3f}", one.verdict]
+                    for one in found
+                ],
+                f"Percentage points, on {trained[0]['n_test']:,} test images. By training: the gain with each training's "
+                "images alone, over the mean of the base's. Holm's correction is over the comparisons of one kind.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def cost_section(points: Points) -> Section:
+    """How large the networks are: the same on every machine."""
+    rows = []
+    for name, content in points.items():
+        base = VARIANTS[name].base or name
+        own, others = (mean_of(points[each], "multiply_adds") for each in (name, base))
+        weights = mean_of(content, "parameters")
+        rows.append(
+            [VARIANTS[name].title, number(weights, 0), number(None if own is None else own / 1e6, 2),
+             number(own / others if own and others else None, 2), VARIANTS[name].component or "—"]
+        )  # fmt: skip
+    return Section(
+        "Cost",
+        [
+            "Seconds of training differ between runs and machines: they are on the page costs.html in this page's "
+            "folder. What is below does not. Components of the training alone (DiffAugment, ADA, R1, style mixing) cost "
+            "nothing when images are drawn."
+        ],
+        tables=[
+            Table(
+                "Size of the generators",
+                ["Variant", "Weights", "Million multiply-adds an image", "Ratio to base", "Component"], rows,
+                "Of convolutions and matrix products, as torch's counter has them, for drawing one image.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def stacked(folder: Path, variants: Sequence[str]) -> str:
+    """The pictures of the variants one below the other, as a data URI."""
+    import base64
+
+    pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in variants]
+    gap = np.full((2, *pictures[0].shape[1:]), 255, np.uint8)
+    content = io.BytesIO()
+    parts = [part for picture in pictures for part in (gap, picture)]
+    Image.fromarray(np.concatenate(parts[1:])).save(content, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
