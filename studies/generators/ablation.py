@@ -1,4 +1,4 @@
-"""Train one variant, score what it draws and what it does for the classifier: `python -m studies.generators.ablation ada`.
+"""Train one variant, score its images, try them on the classifier: `python -m studies.generators.ablation ada`.
 
 Images are used as they are drawn, without the filter of the stage `sample`: it would hide what sets variants apart.
 """
@@ -64,12 +64,11 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             if not trained(folder / "training", name, study, top, recipe, number, root):
                 trainings.append(None)
                 continue
-            images, size = drawn(
-                folder / "training/data/generators" / variant.architecture, variant, labels, top, device
-            )
+            generator = folder / "training/data/generators" / variant.architecture
+            images, size = drawn(generator, variant, labels, top, device)
             if not (out / "images.png").exists():
                 write_png(out / "images.png", strip(images))
-            kept = read_json(folder / "training/data/generators" / variant.architecture / "training.json")
+            kept = read_json(generator / "training.json")
             trainings.append(
                 {
                     "kept_kimg": kept["kept_kimg"],
@@ -94,7 +93,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
 def trained(
     folder: Path, name: str, study: Generators, top: Params, recipe: Arm, number: int, root: Path
 ) -> bool:  # fmt: skip
-    """Train the variant in a workspace of its own; False where no snapshot was fit for use. Seed: the main one + number.
+    """Train the variant in a workspace of its own, from seed + number; False where no snapshot was fit for use.
 
     Raises UserError where the stage fails for another reason.
     """

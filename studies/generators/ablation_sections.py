@@ -1,5 +1,6 @@
 """What the page says of the ablation."""
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,10 +52,10 @@ def answer(points: Points) -> str:
         return "No component changed the distance to real images by more than another training does"
     name, ratio, _ = sure[0]
     variant = VARIANTS[name]
-    done = f"{variant.component} taken out of" if variant.removed else f"{variant.component} put into"
+    base = VARIANTS[variant.base or name].title
     return (
-        f"With {done} {VARIANTS[variant.base or name].title} the distance to real images became {number(ratio, 2)} times "
-        "as large, the largest change of any component"
+        f"{variant.full_title} is {number(ratio, 2)} times as far from real images as {base}, the largest change that "
+        "one component made"
     )
 
 
@@ -68,7 +69,9 @@ def findings(points: Points, found: Sequence[Comparison], reference: str) -> lis
         ("Within what another training changes", [r for r in rows if r[2] is False]),
     ):
         if chosen:
-            sentences.append(f"{said}: {listed([f'{VARIANTS[n].title} (× {number(r, 2)})' for n, r, _ in chosen])}.")
+            sentences.append(
+                f"{said}: {listed([f'{VARIANTS[n].full_title} (× {number(r, 2)})' for n, r, _ in chosen])}."
+            )
     both = [points.get(name) for name in ("dcgan", "stylegan")]
     distances = [mean_of(content, "fd") if content else None for content in both]
     if None not in distances:
@@ -81,7 +84,7 @@ def findings(points: Points, found: Sequence[Comparison], reference: str) -> lis
         ("Against the variant that they start from", [one for one in found if one.over != reference]),
     ):
         sure = [
-            f"{VARIANTS[one.variant].title} {one.verdict} ({signed(100 * one.gain.gain)} points)"
+            f"{VARIANTS[one.variant].full_title} {one.verdict} ({signed(100 * one.gain.gain)} points)"
             for one in of_kind
             if one.verdict != "can't tell"
         ]
@@ -97,13 +100,13 @@ def findings(points: Points, found: Sequence[Comparison], reference: str) -> lis
 def cautions(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> list[str]:
     budget = study.training
     said = [
-        f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to pay "
-        "(a mapping network, style mixing, R1) may look useless here and not be."
+        f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to "
+        "pay (a mapping network, style mixing, R1) may look useless here and not be."
     ]
     if budget.trainings < 3:
         said.append(
-            f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large effects "
-            "only. Verdicts on gains are over seeds of the classifier, for the generators that were trained here."
+            f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large "
+            "effects only. Verdicts on gains are over seeds of the classifier, for the generators trained here."
         )
     for name, content in points.items():
         if failed := len(content["trainings"]) - len(usable(content)):
@@ -120,8 +123,8 @@ def cautions(points: Points, found: Sequence[Comparison], study: Generators, top
         smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
         if smallest > 1 - top.compare.confidence:
             said.append(
-                f"With {seeds} seeds none of {count} comparisons over {'the base' if over_base else study.reference} can "
-                f"be significant, however large (smallest corrected p-value {smallest:.3g})."
+                f"With {seeds} seeds none of {count} comparisons over {'the base' if over_base else study.reference} "
+                f"can be significant, however large (smallest corrected p-value {smallest:.3g})."
             )
     return said
 
@@ -155,8 +158,8 @@ def scores_section(folder: Path, points: Points) -> Section:
         "Images and their scores",
         [
             "Each variant differs from the network above it that it is named after in one component; all had the same "
-            "number of training images, batches and channels, and the same seeds. Images are shown and scored as drawn, "
-            "without a filter.",
+            "number of training images, batches and channels, and the same seeds. Images are shown and scored as "
+            "drawn, without a filter.",
         ],
         [
             Figure(
@@ -202,9 +205,9 @@ def gains_section(points: Points, found: Sequence[Comparison], study: Generators
     return Section(
         "Gain of the classifier",
         [
-            f"Images of each variant are added to the arm {study.reference}, {study.ratio:g} per real training image, and "
-            "the classifier is trained on them and tested, the same steps and seeds for all. Under a variant's own base "
-            "stands what its component adds or takes away."
+            f"Images of each variant are added to the arm {study.reference}, {study.ratio:g} per real training image, "
+            "and the classifier is trained on them and tested, the same steps and seeds for all. Under a variant's own "
+            "base stands what its component adds or takes away."
         ],
         [
             Figure(
@@ -225,8 +228,8 @@ def gains_section(points: Points, found: Sequence[Comparison], study: Generators
                      ", ".join(signed(100 * gain) for gain in one.by_training), f"{one.p_holm:.3f}", one.verdict]
                     for one in found
                 ],
-                f"Percentage points, on {trained[0]['n_test']:,} test images. By training: the gain with each training's "
-                "images alone, over the mean of the base's. Holm's correction is over the comparisons of one kind.",
+                f"Percentage points, on {trained[0]['n_test']:,} test images. By training: the gain with each "
+                "training's images alone, over the mean of the base's. Holm's correction: over those of one kind.",
             )
         ],
     )  # fmt: skip
@@ -247,8 +250,8 @@ def cost_section(points: Points) -> Section:
         "Cost",
         [
             "Seconds of training differ between runs and machines: they are on the page costs.html in this page's "
-            "folder. What is below does not. Components of the training alone (DiffAugment, ADA, R1, style mixing) cost "
-            "nothing when images are drawn."
+            "folder. What is below does not. Components of the training alone (DiffAugment, ADA, R1, style mixing) "
+            "cost nothing when images are drawn."
         ],
         tables=[
             Table(
@@ -262,8 +265,6 @@ def cost_section(points: Points) -> Section:
 
 def stacked(folder: Path, variants: Sequence[str]) -> str:
     """The pictures of the variants one below the other, as a data URI."""
-    import base64
-
     pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in variants]
     gap = np.full((2, *pictures[0].shape[1:]), 255, np.uint8)
     content = io.BytesIO()

@@ -57,5 +57,5 @@ def costs_page(seconds: Mapping[str, Sequence[float]], kimg: float) -> Page:
                 "StyleGAN-lite that the variant starts from.",
             )
         ],
-        protocol={"Times": "Measured as the stage ran, on a machine that may have had other work. They are not tracked."},
+        protocol={"Times": "Measured as the stage ran, on a machine that may have had other work; not tracked."},
     )  # fmt: skip

@@ -58,9 +58,9 @@ def section(points: Path, progress: Mapping[str, Mapping[str, Any]]) -> Section:
             Figure(
                 f"{name}: training as a strip", data_uri(points / "progress" / name / "strip.png", WIDEST),
                 f"Images of {name} in the course of its training: a column per snapshot, a row per class.",
-                f"Left to right: after {', '.join(columns)} thousand images; {content['kept_kimg']:g} is used. The same "
-                "latents in every column. Look for what comes first, the outline or the detail, and whether images "
-                f"still change at the end.{said}",
+                f"Left to right: after {', '.join(columns)} thousand images; {content['kept_kimg']:g} is used. The "
+                "same latents in every column. Look for what comes first, the outline or the detail, and whether "
+                f"images still change at the end.{said}",
                 content["classes"],
             )
         )  # fmt: skip

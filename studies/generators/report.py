@@ -40,7 +40,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             f"pipeline and those after it, on {budget.total_kimg:g} thousand images, {budget.width} channels at full "
             "resolution, with the learning rates of its architecture in the main pipeline. None is tuned for itself.",
             "Variants": "One component each is taken out, put in or exchanged. Without mapping: styles are z beside an "
-            "embedding of the class. Without modulation: the style enters once, at the lowest resolution, as in a DCGAN.",
+            "embedding of the class. Without modulation: the style enters once, at the base, as in a DCGAN.",
             "Choice": "Of each training the snapshot nearest to the validation images. Test images are opened by the "
             "classifier alone, to measure its accuracy; nothing is chosen by it.",
             "Test": "Exact two-sided sign-flip test of gains paired by the classifier's seed, after Holm's correction "

@@ -16,7 +16,7 @@ ADA_TARGET = 0.6  # of the paper (Karras et al. 2020)
 class Variant:
     """architecture: section of `train_gan` that it starts from. base: the variant that it is compared with.
 
-    component: what differs from the base, in words. removed: whether the component is taken out of the base.
+    component: what differs from the base, in words. title: short, for rows of a figure.
     network: the class that is trained in place of the architecture's own. keys: of that section, laid over the base's.
     """
 
@@ -24,9 +24,14 @@ class Variant:
     base: str | None
     component: str
     title: str
-    removed: bool = False
     network: type[Any] | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def full_title(self) -> str:
+        """The title, with the name of the base before it where it lacks that."""
+        base = VARIANTS[self.base].title if self.base else ""
+        return self.title if self.title.startswith(base) else f"{base} {self.title}"
 
     @property
     def network_class(self) -> type[Any]:
@@ -45,28 +50,28 @@ BASES: dict[str, dict[str, Any]] = {
 VARIANTS: dict[str, Variant] = {
     "dcgan": Variant("dcgan", None, "", "DCGAN"),
     "dcgan_no_diffaugment": Variant(
-        "dcgan", "dcgan", "DiffAugment", "DCGAN without DiffAugment", removed=True, keys={"diffaugment": []}
+        "dcgan", "dcgan", "DiffAugment", "DCGAN without DiffAugment", keys={"diffaugment": []}
     ),
     "dcgan_r1": Variant("dcgan", "dcgan", "R1", "DCGAN with R1", keys={"r1_gamma": GAMMA}),
     "stylegan": Variant("stylegan", None, "", "StyleGAN-lite"),
     "no_mapping": Variant(
-        "stylegan", "stylegan", "mapping network", "without mapping network", removed=True, network=NoMapping
+        "stylegan", "stylegan", "mapping network", "without mapping network", network=NoMapping
     ),
     "no_modulation": Variant(
-        "stylegan", "stylegan", "modulation", "without modulation", removed=True, network=NoModulation
+        "stylegan", "stylegan", "modulation", "without modulation", network=NoModulation
     ),
-    "no_noise": Variant("stylegan", "stylegan", "noise", "without noise", removed=True, network=NoNoise),
+    "no_noise": Variant("stylegan", "stylegan", "noise", "without noise", network=NoNoise),
     "mixing": Variant(
         "stylegan", "stylegan", "style mixing", "with style mixing", keys={"network": {"style_mixing": 0.9}}
     ),
     "no_diffaugment": Variant(
-        "stylegan", "stylegan", "DiffAugment", "without DiffAugment", removed=True, keys={"diffaugment": []}
+        "stylegan", "stylegan", "DiffAugment", "without DiffAugment", keys={"diffaugment": []}
     ),
     "ada": Variant(
         "stylegan", "stylegan", "ADA for DiffAugment", "with ADA for DiffAugment",
         keys={"diffaugment": [], "ada_target": ADA_TARGET},
     ),
-    "no_r1": Variant("stylegan", "stylegan", "R1", "without R1", removed=True, keys={"r1_gamma": 0.0}),
+    "no_r1": Variant("stylegan", "stylegan", "R1", "without R1", keys={"r1_gamma": 0.0}),
 }  # fmt: skip
 
 
