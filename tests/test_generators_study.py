@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 from augury import params
 from augury.errors import UserError
@@ -29,7 +30,7 @@ from studies.generators import ablation, ablation_sections, progress, report
 from studies.generators.ablation import size_of, trained
 from studies.generators.costs import costs_page, seconds_of
 from studies.generators.drawings import Progress, ScoreRow, progress_plot, score_plot
-from studies.generators.gains import apart, comparisons
+from studies.generators.gains import changes, comparisons
 from studies.generators.networks import NoMapping, NoModulation, NoNoise
 from studies.generators.progress import first_column, side_by_side, spread_out, tile_size
 from studies.generators.progress_section import half_way
@@ -273,7 +274,6 @@ def test_gains_are_over_the_reference_and_over_the_base(points: dict[str, dict[s
     }  # fmt: skip
     assert found["dcgan", "classic"].gain.gain == pytest.approx(0.02)
     assert found["dcgan", "classic"].by_training == pytest.approx([0.01, 0.03])
-    assert found["dcgan", "classic"].apart is None or found["dcgan", "classic"].apart
     assert found["dcgan", "classic"].p_holm == pytest.approx(4 * 2 / 2**8)
     assert found["dcgan", "classic"].verdict == "helps"
     assert found["no_modulation", "stylegan"].gain.gain == pytest.approx(-0.03)
@@ -282,20 +282,47 @@ def test_gains_are_over_the_reference_and_over_the_base(points: dict[str, dict[s
     assert found["no_noise", "stylegan"].verdict == "can't tell"
 
 
-def test_trainings_are_apart_only_if_they_do_not_overlap() -> None:
-    assert apart(np.array([3.0, 4.0]), np.array([1.0, 2.0])) is True
-    assert apart(np.array([0.0, 0.5]), np.array([1.0, 2.0])) is True
-    assert apart(np.array([1.5, 4.0]), np.array([1.0, 2.0])) is False
-    assert apart(np.array([4.0]), np.array([1.0, 2.0])) is None
+def test_a_change_of_distance_has_an_interval_over_trainings(points: dict[str, dict[str, Any]]) -> None:
+    """As by hand: a common spread of log distances, 4 variants of two trainings each, two comparisons."""
+    found = {change.variant: change for change in changes(points, 0.95)}
+    assert list(found) == ["no_modulation", "no_noise"]
+    logs = {name: np.log([each["fd"] for each in points[name]["trainings"]]) for name in list(points)[:4]}
+    spread = np.sqrt(np.mean([np.var(each, ddof=1) for each in logs.values()]))
+    reach = stats.t.ppf(0.9875, 4) * spread  # sqrt(1/2 + 1/2) = 1
+    middle = logs["no_modulation"].mean() - logs["stylegan"].mean()
+    change = found["no_modulation"]
+    assert [change.low, change.ratio, change.high] == pytest.approx(np.exp([middle - reach, middle, middle + reach]))
+    assert change.sure
+    assert not found["no_noise"].sure
+
+
+def test_one_training_of_each_is_no_ground_for_a_change(points: dict[str, dict[str, Any]]) -> None:
+    for content in points.values():
+        content["trainings"] = content["trainings"][:1]
+    for change in changes(points, 0.95):
+        assert change.low is None
+        assert not change.sure
+
+
+def test_chance_alone_changes_a_distance_as_rarely_as_is_said() -> None:
+    """At 95% for all variants together: trainings that differ by chance alone, many times over."""
+    random, wrong = np.random.default_rng(0), 0
+    for _ in range(400):
+        points = {
+            name: point(name, *(training(200 * np.exp(0.1 * random.normal()), 0.8) for _ in range(2)))
+            for name in ("stylegan", "no_mapping", "no_modulation", "no_noise", "mixing")
+        }
+        wrong += any(change.sure for change in changes(points, 0.95))
+    assert wrong <= 0.05 * 400 + 13  # three standard errors
 
 
 def test_the_largest_sure_change_is_the_answer(points: dict[str, dict[str, Any]]) -> None:
-    assert ablation_sections.answer(points) == (
-        "StyleGAN-lite without modulation is 2.05 times as far from real images as StyleGAN-lite, the largest change "
-        "that one component made"
+    assert ablation_sections.answer(changes(points, 0.95)) == (
+        "StyleGAN-lite without modulation is 2.05 times as far from real images as StyleGAN-lite, the largest sure "
+        "change that one component made"
     )
     del points["no_modulation"]
-    assert "No component changed the distance" in ablation_sections.answer(points)
+    assert "No component changed the distance" in ablation_sections.answer(changes(points, 0.95))
 
 
 # The page.
@@ -350,8 +377,8 @@ def test_the_page_says_what_was_found(here: Path) -> None:
     assert "http:" not in page.replace("http://www.w3.org", "")
     assert "2 of 2 trainings led to nothing" in page
     assert "short training: it favours what learns fast" in page
-    assert "Farther from real images than their base, in every training: StyleGAN-lite without modulation" in page
-    assert "Within what another training changes: StyleGAN-lite without noise" in page
+    assert "Surely farther from real images than their base: StyleGAN-lite without modulation (× 2.05" in page
+    assert "another training of the base: StyleGAN-lite without noise" in page
     assert "n = 40 a side" in page
     assert "12.5" not in page  # seconds are not for the page that DVC keeps
     content = json.loads((here / "generators.json").read_text())
@@ -368,8 +395,8 @@ def test_times_are_on_a_page_that_is_not_tracked(here: Path) -> None:
     assert "12.5" in costs
     assert "from 12 s (without noise) to 25 s (StyleGAN-lite)" in costs
     assert "0.50" in costs  # of the base's seconds
-    ignored = (CHECKOUT / "studies/generators/.dvcignore").read_text().splitlines()
-    assert "costs.html" in ignored
+    assert "costs.html" in (CHECKOUT / ".dvcignore").read_text().splitlines()
+    assert not (here / "runs/costs").exists()
     assert "No training was run here" in costs_page(seconds_of(here / "nowhere", ["dcgan"]), 1.0).answer
 
 
@@ -490,9 +517,14 @@ def test_a_training_that_leads_to_nothing_is_told_from_one_that_fails(
     def ending(text: str) -> Any:
         return lambda *_, **__: subprocess.CompletedProcess([], 1, stderr=text)
 
-    monkeypatch.setattr(ablation.subprocess, "run", ending("train_gan.stylegan: collapsed; no snapshot is fit for use"))
+    monkeypatch.setattr(
+        "studies.generators.ablation.subprocess.run",
+        ending("train_gan.stylegan: collapsed; no snapshot is fit for use"),
+    )
     assert not trained(tmp_path / "a", "no_noise", study, top, recipe, 0, root)
-    monkeypatch.setattr(ablation.subprocess, "run", ending("train_gan.stylegan.learning_rate: not a number"))
+    monkeypatch.setattr(
+        "studies.generators.ablation.subprocess.run", ending("train_gan.stylegan.learning_rate: not a number")
+    )
     with pytest.raises(UserError, match="no_noise: training 0 failed"):
         trained(tmp_path / "b", "no_noise", study, top, recipe, 0, root)
 

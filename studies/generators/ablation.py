@@ -184,9 +184,10 @@ def tested(
     """Accuracies of the reference arm with the images, one per seed of `classify`."""
     arm = f"{study.reference}+{variant.architecture}"
     with_images = recipe.model_copy(update={"synthetic": {variant.architecture: study.ratio}})
+    there = max(top.sample.per_class, *images.counts())
     make_workspace(
         folder, {arm: with_images},
-        {"sample": {"per_class": images.counts()[0], "generators": {variant.architecture: {}}}},
+        {"sample": {"per_class": there, "generators": {variant.architecture: {}}}},
         links=("data/splits", "data/augmented"), root=root,
     )  # fmt: skip
     images.write(folder / "data/synthetic" / variant.architecture)

@@ -10,7 +10,7 @@ from augury.plots import number
 from studies.generators.variants import VARIANTS
 from studies.page import Page, Table
 
-FILE = "costs.html"  # .dvcignore names it
+FILE = "costs.html"  # the main folder's .dvcignore names it
 
 
 def seconds_of(runs: Path, variants: Sequence[str]) -> dict[str, list[float]]:

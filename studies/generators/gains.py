@@ -1,24 +1,24 @@
-"""What the variants did for the classifier, over the reference arm and over the variant that they start from."""
+"""What the variants changed: distances over those of their base, and gains of the classifier."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from augury.sections import Compare
 from augury.seeding import derive_seed
 from augury.statistics import PairedGain, holm, paired_gain, verdict
 from studies.generators.variants import VARIANTS
 
+Points = Mapping[str, Mapping[str, Any]]  # variant -> points/ablation/<variant>/ablation.json
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One variant against the reference arm, or against its base.
-
-    by_training: the mean gain of each training alone, fractions. apart: every training of the one did better than every
-    training of the other, or every one worse; None where there is but one of either.
-    """
+    """One variant against the reference arm, or against its base. by_training: the mean gain of each training alone."""
 
     variant: str
     over: str
@@ -26,7 +26,25 @@ class Comparison:
     p_holm: float
     verdict: str
     by_training: Sequence[float]
-    apart: bool | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A variant's distance to real images over its base's, and the interval; None where trainings are too few for one.
+
+    recall: by how much the variant's is above its base's.
+    """
+
+    variant: str
+    base: str
+    ratio: float
+    low: float | None
+    high: float | None
+    recall: float
+
+    @property
+    def sure(self) -> bool:
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
 
 
 def usable(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -34,49 +52,59 @@ def usable(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [training for training in content["trainings"] if training is not None]
 
 
-def accuracies(content: Mapping[str, Any]) -> np.ndarray:
-    """(trainings, seeds) test accuracies of the classifier with the variant's images."""
-    return np.array([training["accuracy"] for training in usable(content)])
+def values(content: Mapping[str, Any], key: str) -> np.ndarray:
+    """A score of each training: (trainings,), or (trainings, seeds) of accuracies."""
+    return np.array([training[key] for training in usable(content)])
 
 
-def comparisons(points: Mapping[str, Mapping[str, Any]], compare: Compare, seed: int) -> list[Comparison]:
+def changes(points: Points, confidence: float) -> list[Change]:
+    """Every variant against its base, the largest change first.
+
+    Student intervals of the difference of mean log distances. Few trainings say little about their own spread, so one
+    spread is taken for all variants, pooled over them. Bonferroni's correction is over the variants with a base.
+    """
+    logs = {name: np.log(values(content, "fd")) for name, content in points.items() if usable(content)}
+    pairs = [(name, base) for name in logs if (base := VARIANTS[name].base) is not None and base in logs]
+    freedom = sum(len(of_variant) - 1 for of_variant in logs.values())
+    squares = sum(float(np.square(of_variant - of_variant.mean()).sum()) for of_variant in logs.values())
+    found = []
+    for name, base in pairs:
+        own, others = logs[name], logs[base]
+        change, low, high = float(own.mean() - others.mean()), None, None
+        if freedom:
+            error = math.sqrt(squares / freedom * (1 / len(own) + 1 / len(others)))
+            reach = float(stats.t.ppf(1 - (1 - confidence) / (2 * len(pairs)), freedom)) * error
+            low, high = math.exp(change - reach), math.exp(change + reach)
+        recall = float(values(points[name], "recall").mean() - values(points[base], "recall").mean())
+        found.append(Change(name, base, math.exp(change), low, high, recall))
+    return sorted(found, key=lambda row: -abs(math.log(row.ratio)))
+
+
+def comparisons(points: Points, compare: Compare, seed: int) -> list[Comparison]:
     """Every variant that could be trained over the reference arm, then every one over its base, if that could be too.
 
-    points: variant -> points/ablation/<variant>/ablation.json. Gains are paired by the classifier's seed, after the
+    Gains are paired by the classifier's seed, after the
     mean over trainings. Holm's correction is over all comparisons of one kind.
     """
     found: list[Comparison] = []
     trained = {name: content for name, content in points.items() if usable(content)}
     for over_base in (False, True):
-        gains: dict[str, tuple[str, PairedGain, list[float], bool | None]] = {}
+        gains: dict[str, tuple[str, PairedGain, list[float]]] = {}
         for name, content in trained.items():
             base = VARIANTS[name].base
-            if over_base and base not in trained:
+            if over_base and (base is None or base not in trained):
                 continue
             over = base if over_base and base is not None else content["reference"]
-            others = accuracies(trained[over]) if over_base else np.array([content["reference_accuracy"]])
-            own = accuracies(content)
+            own = values(content, "accuracy")
+            others = values(trained[over], "accuracy").mean(axis=0) if over_base else content["reference_accuracy"]
             gain = paired_gain(
-                own.mean(axis=0), others.mean(axis=0), compare.confidence, compare.resamples,
+                own.mean(axis=0), others, compare.confidence, compare.resamples,
                 derive_seed(seed, "generators", name, over),
             )  # fmt: skip
-            each = own.mean(axis=1) - others.mean()
-            gains[name] = (over, gain, each.tolist(), apart(own.mean(axis=1), others.mean(axis=1), over_base))
-        corrected = holm({name: gain.p_value for name, (_, gain, _, _) in gains.items()}) if gains else {}
+            gains[name] = (over, gain, (own.mean(axis=1) - np.mean(others)).tolist())
+        corrected = holm({name: gain.p_value for name, (_, gain, _) in gains.items()}) if gains else {}
         found += [
-            Comparison(
-                name, over, gain, corrected[name], verdict(gain.gain, corrected[name], compare.confidence), each, both
-            )
-            for name, (over, gain, each, both) in gains.items()
-        ]  # fmt: skip
+            Comparison(name, over, gain, corrected[name], verdict(gain.gain, corrected[name], compare.confidence), each)
+            for name, (over, gain, each) in gains.items()
+        ]
     return found
-
-
-def apart(own: np.ndarray, others: np.ndarray, over_base: bool = True) -> bool | None:
-    """Whether two sets of trainings do not overlap, (T,) values of some score each; None where a set is too small.
-
-    over_base: both sets are trainings; else the other one is a single number, known without a training.
-    """
-    if len(own) < 2 or (over_base and len(others) < 2):
-        return None
-    return bool(own.min() > others.max() or own.max() < others.min())

@@ -1,6 +1,5 @@
 """Put together the page and the numbers of the study: `python -m studies.generators.report`."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from augury import params
 from augury.outputs import whole_file, write_json
 from studies.generators import ablation_sections, progress_section
-from studies.generators.ablation_sections import SCORES, Points, mean_of
+from studies.generators.ablation_sections import SCORES, mean_of
 from studies.generators.costs import FILE, costs_page, seconds_of
-from studies.generators.gains import Comparison, comparisons, usable
+from studies.generators.gains import Change, Comparison, Points, changes, comparisons, usable
 from studies.generators.settings import Generators
 from studies.page import Page
 from studies.workspace import ROOT, run, settings
@@ -23,18 +22,18 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     points, budget = here / "points", study.training
     progress = progress_section.read_progress(points, list(top.sample.generators))
     ablation = ablation_sections.read_ablation(points, study.variants)
-    found = comparisons(ablation, top.compare, top.seed)
-    write_json(here / "generators.json", summary(ablation, found, study))
+    changed, found = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
+    write_json(here / "generators.json", summary(ablation, changed, found, study))
     write_csv(here / "ablation.csv", ablation)
     page = Page(
         question="how do generators learn, and what does each component of a GAN do?",
-        answer=ablation_sections.answer(ablation),
-        sentences=ablation_sections.findings(ablation, found, study.reference),
+        answer=ablation_sections.answer(changed),
+        sentences=ablation_sections.findings(ablation, changed, found, study.reference),
         cautions=ablation_sections.cautions(ablation, found, study, top),
         drawing="",
         alternative="",
         caption="",
-        tables=[],
+        tables=[ablation_sections.overview(changed, found, top.compare.confidence)] if changed else [],
         protocol={
             "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "
             f"pipeline and those after it, on {budget.total_kimg:g} thousand images, {budget.width} channels at full "
@@ -45,8 +44,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "classifier alone, to measure its accuracy; nothing is chosen by it.",
             "Test": "Exact two-sided sign-flip test of gains paired by the classifier's seed, after Holm's correction "
             "within comparisons of one kind. Intervals are bias-corrected and accelerated bootstraps over seeds.",
-            "Overlap": "A distance is said to have changed where every training of the variant is on the same side of "
-            "every training of its base. With two trainings each, chance alone does that one time in three.",
+            "Distances": "Intervals are Student's, of the ratio of geometric means over trainings. The spread between "
+            "trainings is taken to be the same share of the distance for all variants, and measured over all of them.",
         },
         sections=[
             ablation_sections.scores_section(points, ablation),
@@ -57,12 +56,15 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     )
     page.write(here / "page")
     # Beside the page, but by way of a folder of its own: a page's folder is replaced as a whole.
-    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write(here / ".costs")
-    (here / ".costs/index.html").replace(here / "page" / FILE)
-    shutil.rmtree(here / ".costs")
+    aside = here / "runs/costs"
+    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write(aside)
+    (aside / "index.html").replace(here / "page" / FILE)
+    aside.rmdir()
 
 
-def summary(points: Points, found: Sequence[Comparison], study: Generators) -> dict[str, Any]:
+def summary(
+    points: Points, changed: Sequence[Change], found: Sequence[Comparison], study: Generators
+) -> dict[str, Any]:
     """What other programs read: scores as means over trainings, gains with their intervals."""
     gains: dict[str, dict[str, Any]] = {name: {} for name in points}
     for one in found:
@@ -74,6 +76,7 @@ def summary(points: Points, found: Sequence[Comparison], study: Generators) -> d
             "p_holm": one.p_holm,
             "verdict": one.verdict,
         }
+    ratios = {change.variant: change for change in changed}
     return {
         "reference": study.reference,
         "total_kimg": study.training.total_kimg,
@@ -85,6 +88,8 @@ def summary(points: Points, found: Sequence[Comparison], study: Generators) -> d
                     key: mean_of(content, key)
                     for key in (*COLUMNS, "parameters", "multiply_adds")
                 },
+                "fd_ratio": ratios[name].ratio if name in ratios else None,
+                "fd_ratio_ci": [ratios[name].low, ratios[name].high] if name in ratios else None,
                 "over": gains[name],
             }
             for name, content in points.items()
