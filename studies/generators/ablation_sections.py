@@ -1,0 +1,283 @@
+"""What the page says of the ablation."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augury.extractors import title
+from augury.outputs import read_json
+from augury.params import Params
+from augury.plots import PairedGain, forest_plot, number, signed
+from augury.statistics import smallest_p_value
+from studies.generators.drawings import ScoreRow, score_plot
+from studies.generators.gains import Change, Comparison, Points, usable
+from studies.generators.settings import Generators
+from studies.generators.variants import VARIANTS
+from studies.page import Figure, Section, Table, listed
+
+SCORES = ("fd", "kid", "precision", "recall")
+
+
+def read_ablation(points: Path, variants: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {name: read_json(points / "ablation" / name / "ablation.json") for name in variants}
+
+
+def mean_of(content: Mapping[str, Any], key: str) -> float | None:
+    """A score's mean over trainings, None without any."""
+    values = [training[key] for training in usable(content)]
+    return float(np.mean(values)) if values else None
+
+
+def in_words(change: Change) -> str:
+    """ "StyleGAN-lite without noise (× 1.20, 1.05 to 1.37)"."""
+    interval = f", {number(change.low)} to {number(change.high)}" if change.low is not None else ""
+    return f"{VARIANTS[change.variant].full_title} (× {number(change.ratio)}{interval})"
+
+
+def answer(found: Sequence[Change]) -> str:
+    """In a sentence, which change of one component moved the distance to real images most."""
+    sure = [change for change in found if change.sure]
+    if not sure:
+        return "No component changed the distance to real images by more than another training may"
+    return (
+        f"{VARIANTS[sure[0].variant].full_title} is {number(sure[0].ratio)} times as far from real images as "
+        f"{VARIANTS[sure[0].base].title}, the largest sure change that one component made"
+    )
+
+
+def findings(points: Points, changed: Sequence[Change], found: Sequence[Comparison], reference: str) -> list[str]:
+    """In sentences, which components moved the distance, and which the classifier's accuracy."""
+    sentences = []
+    for said, chosen in (
+        ("Surely farther from real images than their base", [row for row in changed if row.sure and row.ratio > 1]),
+        ("Surely nearer", [row for row in changed if row.sure and row.ratio < 1]),
+        ("Can't be told from another training of the base", [row for row in changed if not row.sure]),
+    ):
+        if chosen:
+            sentences.append(f"{said}: {listed([in_words(change) for change in chosen])}.")
+    dcgan, stylegan = (mean_of(points[name], "fd") if name in points else None for name in ("dcgan", "stylegan"))
+    if dcgan is not None and stylegan is not None:
+        sentences.append(
+            f"On this budget the DCGAN is at a distance of {number(dcgan, 1)}, StyleGAN-lite at {number(stylegan, 1)}."
+        )
+    for kind, of_kind in (
+        (f"Added to {reference}", [one for one in found if one.over == reference]),
+        ("In accuracy over their base", [one for one in found if one.over != reference]),
+    ):
+        sure = [
+            f"{VARIANTS[one.variant].full_title} {one.verdict} ({signed(100 * one.gain.gain)} points)"
+            for one in of_kind
+            if one.verdict != "can't tell"
+        ]
+        rest = len(of_kind) - len(sure)
+        said = "; ".join(
+            filter(None, [listed(sure), f"{rest} of {len(of_kind)} can't be told from it" if rest else ""])
+        )
+        if of_kind:
+            sentences.append(f"{kind}: {said}.")
+    return sentences
+
+
+def overview(changed: Sequence[Change], found: Sequence[Comparison], confidence: float) -> Table:
+    """Component by component: what it changed, and what the classifier gained by that."""
+    gains = {one.variant: one for one in found if one.over == VARIANTS[one.variant].base}
+    rows = []
+    for change in changed:
+        one = gains[change.variant]
+        low, high = one.gain.gain_ci
+        interval = "—" if change.low is None else f"{number(change.low)} to {number(change.high)}"
+        rows.append(
+            [VARIANTS[change.variant].full_title, VARIANTS[change.variant].component, f"× {number(change.ratio)}",
+             interval, "yes" if change.sure else "can't tell", signed(change.recall), signed(100 * one.gain.gain),
+             f"{signed(100 * low)} to {signed(100 * high)}", one.verdict]
+        )  # fmt: skip
+    said = f"{100 * confidence:g}% interval"
+    return Table(
+        "Component by component",
+        ["Variant", "Component", "Distance", said, "Changed", "Recall", "Gain, points", said, "Verdict"],
+        rows,
+        "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real images "
+        "(above 1, the change did harm). Its interval is over trainings, corrected for the number of variants. Gain: of "
+        "the classifier with these images over those of the base; its interval is over seeds of the classifier.",
+    )
+
+
+def cautions(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> list[str]:
+    budget = study.training
+    said = [
+        f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to "
+        "pay (a mapping network, style mixing, R1) may look useless here and not be."
+    ]
+    if budget.trainings < 3:
+        said.append(
+            f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large "
+            "effects only. Verdicts on gains are over seeds of the classifier, for the generators trained here."
+        )
+    for name, content in points.items():
+        if failed := len(content["trainings"]) - len(usable(content)):
+            said.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
+    trained = [training for content in points.values() for training in usable(content)]
+    if trained and trained[0]["fd_biased"]:
+        said.append(
+            f"Distances are taken over {trained[0]['n_per_side']:,} images a side, fewer than twice the features: they "
+            "are too large, floors among them. Compare them with their floors and with one another only."
+        )
+    seeds = len(next(iter(points.values()))["reference_accuracy"])
+    for over_base in (False, True):
+        count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in found)
+        smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
+        if smallest > 1 - top.compare.confidence:
+            said.append(
+                f"With {seeds} seeds none of {count} comparisons over {'the base' if over_base else study.reference} "
+                f"can be significant, however large (smallest corrected p-value {smallest:.3g})."
+            )
+    return said
+
+
+def scores_section(folder: Path, points: Points) -> Section:
+    """What the variants draw, and how near that is to real images."""
+    trained = {name: content for name, content in points.items() if usable(content)}
+    if not trained:
+        return Section("Images and their scores", ["No variant could be trained on this budget."])
+    first = usable(next(iter(trained.values())))[0]
+    distance = title(first["extractor"])
+    names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
+    panels = {
+        said: [
+            ScoreRow(VARIANTS[name].title, [each[key] for each in usable(content)], first[f"{key}_floor"])
+            for name, content in trained.items()
+        ]
+        for key, said in names.items()
+    }
+    rows = []
+    for name, content in points.items():
+        row = [VARIANTS[name].title, f"{len(usable(content))} of {len(content['trainings'])}"]
+        for key in SCORES:
+            digits = {"fd": 1, "kid": 4}.get(key, 2)
+            values = [each[key] for each in usable(content)]
+            spread = f" ({number(min(values), digits)} to {number(max(values), digits)})" if len(values) > 1 else ""
+            row.append(f"{number(mean_of(content, key), digits)}{spread}")
+        rows.append(row)
+    floor = [number(first[f"{key}_floor"], {"fd": 1, "kid": 4}.get(key, 2)) for key in SCORES]
+    return Section(
+        "Images and their scores",
+        [
+            "Each variant differs from the network above it that it is named after in one component; all had the same "
+            "number of training images, batches and channels, and the same seeds. Images are shown and scored as "
+            "drawn, without a filter.",
+        ],
+        [
+            Figure(
+                "What each variant draws", stacked(folder, list(trained)),
+                "Images of every variant, a row each.",
+                "One image of each class in turn, of the first training, from the same latents where the network "
+                "allows. Look for rows that are blurred, alike or broken.",
+                [VARIANTS[name].title for name in trained],
+            ),
+            Figure(
+                "Scores", score_plot(panels, {said: key != "kid" for key, said in names.items()}, "scores"),
+                "Distance, kernel distance and recall of each variant; the numbers are in the table.",
+                f"A dot per training, a tick at their mean, dashed the floor: real images against others, n = "
+                f"{first['n_per_side']:,} a side. Look first at how far apart the dots of one row are: a difference "
+                "between rows that is smaller means nothing.",
+            ),
+        ],
+        [
+            Table(
+                "Scores of every variant",
+                ["Variant", "n trainings", distance, "KID", "Precision", "Recall"],
+                [*rows, ["Floor: real images", "", *floor]],
+                f"Mean over trainings, and least to most. Against real images of the training and validation splits, "
+                f"n = {first['n_per_side']:,} a side, at {first['resolution']} pixels.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def gains_section(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> Section:
+    """What the variants' images do for the classifier."""
+    if not found:
+        return Section("Gain of the classifier", ["No variant could be trained on this budget."])
+    confidence = f"{100 * top.compare.confidence:g}% interval"
+    seeds = len(next(iter(points.values()))["reference_accuracy"])
+    panels: dict[str, list[PairedGain]] = {}
+    for one in found:
+        low, high = one.gain.gain_ci
+        panels.setdefault(VARIANTS[one.over].title if one.over in VARIANTS else one.over, []).append(
+            PairedGain(VARIANTS[one.variant].title, 100 * one.gain.gain, 100 * low, 100 * high, None, one.verdict)
+        )
+    trained = [training for content in points.values() for training in usable(content)]
+    return Section(
+        "Gain of the classifier",
+        [
+            f"Images of each variant are added to the arm {study.reference}, {study.ratio:g} per real training image, "
+            "and the classifier is trained on them and tested, the same steps and seeds for all. Under a variant's own "
+            "base stands what its component adds or takes away."
+        ],
+        [
+            Figure(
+                "Gain in test accuracy", forest_plot(panels, "gains"),
+                "Gains of the variants over the reference arm and over their base; the numbers are in the table.",
+                f"Mean gain over {seeds} seeds of the classifier and its {confidence}, in percentage points, after the "
+                "mean over trainings. Look for intervals that leave out 0.",
+            )
+        ],
+        [
+            Table(
+                "Gain of every variant",
+                ["Variant, over", "n synthetic", "n seeds", "Gain", confidence, "By training", "p (Holm)", "Verdict"],
+                [
+                    [f"{VARIANTS[one.variant].title}, {VARIANTS[one.over].title if one.over in VARIANTS else one.over}",
+                     f"{usable(points[one.variant])[0]['n_synthetic']:,}", str(seeds), signed(100 * one.gain.gain),
+                     f"{signed(100 * one.gain.gain_ci[0])} to {signed(100 * one.gain.gain_ci[1])}",
+                     ", ".join(signed(100 * gain) for gain in one.by_training), f"{one.p_holm:.3f}", one.verdict]
+                    for one in found
+                ],
+                f"Percentage points, on {trained[0]['n_test']:,} test images. By training: the gain with each "
+                "training's images alone, over the mean of the base's. Holm's correction: over those of one kind.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def cost_section(points: Points) -> Section:
+    """How large the networks are: the same on every machine."""
+    rows = []
+    for name, content in points.items():
+        base = VARIANTS[name].base or name
+        own, others = (mean_of(points[each], "multiply_adds") for each in (name, base))
+        weights = mean_of(content, "parameters")
+        rows.append(
+            [VARIANTS[name].title, number(weights, 0), number(None if own is None else own / 1e6, 2),
+             number(own / others if own and others else None, 2), VARIANTS[name].component or "—"]
+        )  # fmt: skip
+    return Section(
+        "Cost",
+        [
+            "Seconds of training differ between runs and machines: they are on the page costs.html in this page's "
+            "folder. What is below does not. Components of the training alone (DiffAugment, ADA, R1, style mixing) "
+            "cost nothing when images are drawn."
+        ],
+        tables=[
+            Table(
+                "Size of the generators",
+                ["Variant", "Weights", "Million multiply-adds an image", "Ratio to base", "Component"], rows,
+                "Of convolutions and matrix products, as torch's counter has them, for drawing one image.",
+            )
+        ],
+    )  # fmt: skip
+
+
+def stacked(folder: Path, variants: Sequence[str]) -> str:
+    """The pictures of the variants one below the other, as a data URI."""
+    pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in variants]
+    gap = np.full((2, *pictures[0].shape[1:]), 255, np.uint8)
+    content = io.BytesIO()
+    parts = [part for picture in pictures for part in (gap, picture)]
+    Image.fromarray(np.concatenate(parts[1:])).save(content, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -1,0 +1,87 @@
+"""Figures of the study, drawn as those of the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from augury.plots import (
+    HELPS,
+    INK,
+    MARGIN,
+    MUTED,
+    WIDTH,
+    drawing_style,
+    height_per_row,
+    inline_svg,
+    label_rows,
+)
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """values: of each training of one variant. floor: what real images get."""
+
+    name: str
+    values: Sequence[float]
+    floor: float
+
+
+def score_plot(panels: Mapping[str, Sequence[ScoreRow]], zero: Mapping[str, bool], name: str) -> str:
+    """One panel per score and one row per variant, a dot per training and a tick for their mean -> inline SVG.
+
+    zero: score -> whether its axis begins at 0. The dashed line is the floor, the same for all variants.
+    """
+    row_height = height_per_row(row.name for rows in panels.values() for row in rows)
+    heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
+    with drawing_style(name):
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (score, rows) in zip(all_axes, panels.items(), strict=True):
+            axes.set_title(score)
+            axes.axvline(float(np.mean([row.floor for row in rows])), color=INK, linewidth=0.9, linestyle="--")
+            for position, row in enumerate(rows):
+                places = [position] * len(row.values)
+                axes.plot(row.values, places, "-", color=MUTED, linewidth=1.2)
+                axes.plot(row.values, places, "o", color=HELPS, markersize=4.5, alpha=0.8)
+                axes.plot(np.mean(row.values), position, "|", color=INK, markersize=11)
+            if zero[score]:
+                axes.set_xlim(left=0)
+            label_rows(axes, [row.name for row in rows])
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+        return inline_svg(figure, name)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Snapshots of one training: kimg (S,) and distance (S,), whether each had a problem, and the kept one's kimg."""
+
+    kimg: Sequence[float]
+    distance: Sequence[float]
+    problem: Sequence[bool]
+    kept: float
+
+
+def progress_plot(generators: Mapping[str, Progress], name: str) -> str:
+    """Distance to the validation images against training, a panel per generator on one distance axis -> inline SVG."""
+    with drawing_style(name, grid_axis="y"):
+        figure = Figure(figsize=(WIDTH, 1.45 * len(generators) + 0.4), layout="constrained")
+        all_axes = figure.subplots(len(generators), sharey=True, squeeze=False)[:, 0]
+        for axes, (generator, row) in zip(all_axes, generators.items(), strict=True):
+            axes.set_title(generator)
+            axes.plot(row.kimg, row.distance, color=HELPS, linewidth=1.3)
+            for kimg, distance, problem in zip(row.kimg, row.distance, row.problem, strict=True):
+                axes.plot(kimg, distance, "x" if problem else "o", color=MUTED if problem else HELPS, markersize=4)
+            place = list(row.kimg).index(row.kept)
+            axes.plot(
+                row.kept, row.distance[place], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK
+            )  # fmt: skip
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_xlim(left=0)
+        all_axes[-1].set_xlabel("training images shown, thousands")
+        figure.supylabel("distance to validation images", fontsize=8)
+        return inline_svg(figure, name)

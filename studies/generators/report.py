@@ -1,0 +1,118 @@
+"""Put together the page and the numbers of the study: `python -m studies.generators.report`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from augury import params
+from augury.outputs import whole_file, write_json
+from studies.generators import ablation_sections, progress_section
+from studies.generators.ablation_sections import SCORES, mean_of
+from studies.generators.costs import FILE, costs_page, seconds_of
+from studies.generators.gains import Change, Comparison, Points, changes, comparisons, usable
+from studies.generators.settings import Generators
+from studies.page import Page
+from studies.workspace import ROOT, run, settings
+
+COLUMNS = ("n_per_side", *(key for score in SCORES for key in (score, f"{score}_floor")), "n_synthetic", "n_test")
+
+
+def main(here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Generators, here), params.load(root / params.PARAMS_FILE)
+    points, budget = here / "points", study.training
+    progress = progress_section.read_progress(points, list(top.sample.generators))
+    ablation = ablation_sections.read_ablation(points, study.variants)
+    changed, found = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
+    write_json(here / "generators.json", summary(ablation, changed, found, study))
+    write_csv(here / "ablation.csv", ablation)
+    page = Page(
+        question="how do generators learn, and what does each component of a GAN do?",
+        answer=ablation_sections.answer(changed),
+        sentences=ablation_sections.findings(ablation, changed, found, study.reference),
+        cautions=ablation_sections.cautions(ablation, found, study, top),
+        drawing="",
+        alternative="",
+        caption="",
+        tables=[ablation_sections.overview(changed, found, top.compare.confidence)] if changed else [],
+        protocol={
+            "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "
+            f"pipeline and those after it, on {budget.total_kimg:g} thousand images, {budget.width} channels at full "
+            "resolution, with the learning rates of its architecture in the main pipeline. None is tuned for itself.",
+            "Variants": "One component each is taken out, put in or exchanged. Without mapping: styles are z beside an "
+            "embedding of the class. Without modulation: the style enters once, at the base, as in a DCGAN.",
+            "Choice": "Of each training the snapshot nearest to the validation images. Test images are opened by the "
+            "classifier alone, to measure its accuracy; nothing is chosen by it.",
+            "Test": "Exact two-sided sign-flip test of gains paired by the classifier's seed, after Holm's correction "
+            "within comparisons of one kind. Intervals are bias-corrected and accelerated bootstraps over seeds.",
+            "Distances": "Intervals are Student's, of the ratio of geometric means over trainings. The spread between "
+            "trainings is taken to be the same share of the distance for all variants, and measured over all of them.",
+        },
+        sections=[
+            ablation_sections.scores_section(points, ablation),
+            ablation_sections.gains_section(ablation, found, study, top),
+            ablation_sections.cost_section(ablation),
+            progress_section.section(points, progress),
+        ],
+    )
+    page.write(here / "page")
+    # Beside the page, but by way of a folder of its own: a page's folder is replaced as a whole.
+    aside = here / "runs/costs"
+    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write(aside)
+    (aside / "index.html").replace(here / "page" / FILE)
+    aside.rmdir()
+
+
+def summary(
+    points: Points, changed: Sequence[Change], found: Sequence[Comparison], study: Generators
+) -> dict[str, Any]:
+    """What other programs read: scores as means over trainings, gains with their intervals."""
+    gains: dict[str, dict[str, Any]] = {name: {} for name in points}
+    for one in found:
+        gains[one.variant][one.over] = {
+            "gain": one.gain.gain,
+            "gain_low": one.gain.gain_ci[0],
+            "gain_high": one.gain.gain_ci[1],
+            "p_value": one.gain.p_value,
+            "p_holm": one.p_holm,
+            "verdict": one.verdict,
+        }
+    ratios = {change.variant: change for change in changed}
+    return {
+        "reference": study.reference,
+        "total_kimg": study.training.total_kimg,
+        "variants": {
+            name: {
+                "trainings": len(usable(content)),
+                "failed": len(content["trainings"]) - len(usable(content)),
+                **{
+                    key: mean_of(content, key)
+                    for key in (*COLUMNS, "parameters", "multiply_adds")
+                },
+                "fd_ratio": ratios[name].ratio if name in ratios else None,
+                "fd_ratio_ci": [ratios[name].low, ratios[name].high] if name in ratios else None,
+                "over": gains[name],
+            }
+            for name, content in points.items()
+        },
+    }  # fmt: skip
+
+
+def write_csv(path: Path, points: Mapping[str, Mapping[str, Any]]) -> None:
+    """A row per training, for `dvc plots`; one that led to nothing has none."""
+    rows = [
+        ",".join(map(str, (name, number, *(training[column] for column in COLUMNS), mean(training["accuracy"]))))
+        for name, content in points.items()
+        for number, training in enumerate(content["trainings"])
+        if training is not None
+    ]
+    with whole_file(path) as partial:
+        header = ",".join(("variant", "training", *COLUMNS, "accuracy"))
+        partial.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+
+
+def mean(values: Sequence[float]) -> float:
+    return float(f"{sum(values) / len(values):.10g}")
+
+
+if __name__ == "__main__":
+    run("generators", main)
