@@ -12,8 +12,17 @@ TEMPLATES = Path(__file__).parent / "report"
 # The sections of the report in the order of the page: each is a template of that name, and its anchor.
 SECTIONS = (
     "arms", "gains", "classes", "confusions", "costs", "samples", "fidelity", "memorisation", "predictors",
-    "selection", "training", "protocol",
+    "selection", "training", "protocol", "studies",
 )  # fmt: skip
+# Folder in studies/ -> what it answers.
+STUDIES = {
+    "exchange_rate": "how many labelled images are the synthetic ones worth?",
+    "dose": "how many synthetic images per real one are best, and from where on do more hurt?",
+    "latent": "what do the generators' latent spaces know?",
+    "generators": "how do the generators learn, and what does each component of a GAN do?",
+    "architectures": "what do networks from LeNet-5 to ConvNeXt cost, and what does each make of these images?",
+    "scaling": "is a network's extra cost better spent on depth, width or resolution, or on all three?",
+}
 
 
 def render(name: str, **content: Any) -> str:

@@ -16,7 +16,7 @@ from augury import findings
 from augury.errors import UserError
 from augury.ledger import arm_costs, cheapest, stage_costs
 from augury.outputs import read_json, whole_directory
-from augury.pages import SECTIONS, render
+from augury.pages import SECTIONS, STUDIES, render
 from augury.params import Params
 from augury.plots import data_uri, dot_plot, forest_plot, loss_curves
 from augury.stage import COSTS, run
@@ -43,6 +43,7 @@ def main(params: Params) -> None:
     page = render(
         "index.html.jinja",
         sections=SECTIONS,
+        studies=STUDIES,
         params=params,
         params_text=params.model_dump_json(indent=2),
         splits=splits,

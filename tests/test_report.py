@@ -28,6 +28,7 @@ from augury.findings import (
     worst_classes,
 )
 from augury.outputs import write_json
+from augury.pages import STUDIES
 from augury.predictors import DIRECTIONS
 from augury.straddling import COMPARED
 from stages.report import main
@@ -332,13 +333,20 @@ def outline(html: str) -> Outline:
 def test_the_page_needs_nothing_but_itself() -> None:
     html = page()
     parsed = outline(html)
-    assert {reference for reference in parsed.references if not reference.startswith(("#", "data:"))} == {"costs.html"}
+    assert {reference for reference in parsed.references if not reference.startswith(("#", "data:"))} == {
+        "costs.html", *(f"../../studies/{name}/page/index.html" for name in STUDIES)
+    }  # fmt: skip
     assert not re.search(r"url\((?!#)|@import|https?:", html)
     assert parsed.open == []
     assert parsed.images_without_text == 0
     assert len(parsed.identifiers) == len(set(parsed.identifiers))
     targets = {reference[1:] for reference in parsed.references if reference.startswith("#")}
     assert targets <= set(parsed.identifiers)
+
+
+def test_every_study_is_linked() -> None:
+    folders = {path.parent.name for path in (Path(__file__).parents[1] / "studies").glob("*/dvc.yaml")}
+    assert set(STUDIES) == folders
 
 
 def test_headings_descend_one_level_at_a_time() -> None:
