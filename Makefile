@@ -26,7 +26,7 @@ report: .venv/installed ## Bring the report up to date and show the metrics
 doctor: .venv/installed ## Say what this machine has and lacks, and what a run will cost here
 	python -m augury doctor
 
-study: .venv/installed ## Run a study: NAME=exchange_rate, dose or latent
+study: .venv/installed ## Run a study: NAME=dose, say; without NAME, say which there are
 	@test -f "studies/$(NAME)/dvc.yaml" || { echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
 	cd "studies/$(NAME)" && PYTHONPATH="$(CURDIR)" dvc repro
 	@echo "The page: $(CURDIR)/studies/$(NAME)/page/index.html"
