@@ -23,7 +23,7 @@ from augury.params import PARAMS_FILE
 from stages import classify
 from studies.architectures import pace, report, table, train
 from studies.architectures.counts import Counts
-from studies.architectures.drawings import Reached, accuracy_plot, spread_out
+from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
 from studies.architectures.findings import compare, mean_interval, preferred
 from studies.architectures.settings import BUDGETS, Architectures, read_pace
 from studies.workspace import settings
@@ -197,6 +197,10 @@ def test_names_in_the_margin_keep_apart_and_in_order(wanted: list[float]) -> Non
     assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(places))
     assert max(places) <= 1
     assert spread_out([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+
+
+def test_ticks_are_powers_in_plain_text() -> None:
+    assert [plain_power(value) for value in (0.5, 20, 1e3, 2e5, 1e12)] == ["0.5", "20", "10³", "2 × 10⁵", "10¹²"]
 
 
 def test_a_drawing_is_the_same_every_time_and_names_every_network() -> None:
@@ -374,7 +378,9 @@ def test_dvc_understands_the_study_and_begins_with_what_it_needs(tmp_path: Path)
     changed(folder, "transfer: [efficientnet_lite0]", "transfer: []")
     done = dvc(folder, "repro", "--dry", "train@lenet5-seconds", check=False)
     assert "Running stage '../../dvc.yaml:prepare'" in done.stdout
-    assert "Running stage 'train@lenet5-seconds'" in done.stdout
+    stages = dvc(folder, "stage", "list", "--name-only").stdout.split()
+    trained = [f"train@{name}-{budget}" for name in settings(Architectures, folder).networks for budget in BUDGETS]
+    assert sorted(stages) == sorted([*trained, "table", "report"])
     outs = ["page/x", "architectures.json", "accuracy.csv", "counts.csv", "counts.json", "points/x", "runs/x"]
     ignored = subprocess.run(["git", "check-ignore", *outs], cwd=folder, capture_output=True, text=True)
     assert ignored.stdout.split() == outs

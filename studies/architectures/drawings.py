@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from augury.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
 
 STARTS = {"scratch": (HELPS, "o"), "transfer": (HURTS, "s")}  # start -> colour, marker
 LABEL = 0.15  # inches between two names in the margin
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEAST = 1.5  # inches of a panel's height
 
 
@@ -105,22 +106,21 @@ def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
 
 
 def powers(axes: Axes) -> None:
-    """Powers of ten in words that need no mathematics renderer, and no labels in between."""
+    """Ticks of logarithmic axes: powers of ten, and where there are few of them 2 and 5 times those."""
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
-            axis.set_major_locator(LogLocator(10, numticks=7))
-            axis.set_major_formatter(PlainPowers())
-            axis.set_minor_formatter(NullFormatter())
+            low, high = axis.get_view_interval()
+            few = high / low < 200
+            axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12 if few else 7))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: plain_power(value)))
+            axis.set_minor_locator(NullLocator())
 
 
-class PlainPowers(LogFormatterSciNotation):
-    """1000 -> "1 thousand", 0.01 -> "0.01"."""
-
-    WORDS = ((1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶"), (1e3, "10³"))
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        for size, word in self.WORDS:
-            if x >= size * 0.999:
-                factor = x / size
-                return word if factor < 1.01 else f"{factor:g} × {word}"
-        return f"{x:g}"
+def plain_power(value: float) -> str:
+    """20 -> "20", 100000 -> "10⁵", 200000 -> "2 × 10⁵": without a renderer of formulas."""
+    if value < 999.5:
+        return f"{value:g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    power = "10" + str(exponent).translate(SUPERSCRIPTS)
+    factor = f"{value / 10**exponent:.2g}"
+    return power if factor == "1" else f"{factor} × {power}"
