@@ -25,6 +25,8 @@ from studies.architectures import pace, report, table, train
 from studies.architectures.counts import Counts
 from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
 from studies.architectures.findings import compare, mean_interval, preferred
+from studies.architectures.lecture import IDEAS, families_of, ideas_of
+from studies.architectures.published import PUBLISHED
 from studies.architectures.settings import BUDGETS, Architectures, read_pace
 from studies.workspace import settings
 from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
@@ -201,6 +203,13 @@ def test_names_in_the_margin_keep_apart_and_in_order(wanted: list[float]) -> Non
 
 def test_ticks_are_powers_in_plain_text() -> None:
     assert [plain_power(value) for value in (0.5, 20, 1e3, 2e5, 1e12)] == ["0.5", "20", "10³", "2 × 10⁵", "10¹²"]
+
+
+def test_every_network_is_of_one_family() -> None:
+    members = [name for names in families_of(list(PUBLISHED)).values() for name in names]
+    assert sorted(members) == sorted(PUBLISHED)
+    assert len(ideas_of(list(PUBLISHED))) == 7
+    assert ideas_of(["vgg16", "vgg19"]) == [IDEAS["vgg"]]
 
 
 def test_a_drawing_is_the_same_every_time_and_names_every_network() -> None:
