@@ -96,7 +96,9 @@ def label_margin(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequen
         axes.annotate(
             name, (a, b), xytext=(1.04, place), textcoords="axes fraction", fontsize=7, color=INK,
             verticalalignment="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)},
+            arrowprops={
+                "arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5),
+            },
         )  # fmt: skip
 
 
