@@ -1,5 +1,6 @@
 """Figures of the study: what networks reach against what they cost."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from augury.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
 
 STARTS = {"scratch": (HELPS, "o"), "transfer": (HURTS, "s")}  # start -> colour, marker
+MARKERS = "osD^v<>Pp"  # of families
 LABEL = 0.15  # inches between two names in the margin
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEAST = 1.5  # inches of a panel's height
@@ -60,19 +62,24 @@ def accuracy_plot(panels: Mapping[str, Sequence[Reached]], unit: str, name: str)
         return inline_svg(figure, name)
 
 
-def counts_plot(names: Sequence[str], parameters: Sequence[float], multiply_adds: Sequence[float], name: str) -> str:
-    """Multiply-adds against parameters of networks, both in their plain number, on logarithmic axes -> inline SVG."""
-    height = max(LEAST, LABEL * len(names))
+def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str) -> str:
+    """Multiply-adds against parameters on logarithmic axes, a line through each family's networks -> inline SVG.
+
+    families: name -> (parameters, multiply-adds) of its networks.
+    """
+    height = max(2 * LEAST, LABEL * len(families))
     with drawing_style(name, grid_axis="both"):
         figure = Figure(figsize=(WIDTH, height + 0.6), layout="constrained")
         axes = figure.subplots()
-        axes.plot(parameters, multiply_adds, "o", color=HELPS, markersize=4)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        order = np.argsort(multiply_adds, kind="stable")
-        label_margin(
-            axes, [names[i] for i in order], [parameters[i] for i in order], [multiply_adds[i] for i in order], height
-        )
+        largest = {}
+        for (family, networks), marker in zip(families.items(), itertools.cycle(MARKERS)):
+            ordered = sorted(networks, key=lambda network: network[1])
+            axes.plot(*zip(*ordered, strict=True), marker, color=HELPS, markersize=4, linestyle="-", linewidth=0.8)
+            largest[family] = ordered[-1]
+        names = sorted(largest, key=lambda family: largest[family][1])
+        label_margin(axes, names, *zip(*(largest[family] for family in names), strict=True), height)
         powers(axes)
         axes.set_xlabel("parameters")
         axes.set_ylabel("multiply-adds of one image")
@@ -89,7 +96,9 @@ def label_margin(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequen
         axes.annotate(
             name, (a, b), xytext=(1.04, place), textcoords="axes fraction", fontsize=7, color=INK,
             verticalalignment="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5),
+            },
         )  # fmt: skip
 
 
@@ -110,7 +119,7 @@ def powers(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
             low, high = axis.get_view_interval()
-            few = high / low < 200
+            few = high / low < 40
             axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12 if few else 7))
             axis.set_major_formatter(FuncFormatter(lambda value, _: plain_power(value)))
             axis.set_minor_locator(NullLocator())

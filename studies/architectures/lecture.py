@@ -1,5 +1,7 @@
 """What each family of networks brought, in a sentence each, by the beginning of the networks' names."""
 
+from collections.abc import Sequence
+
 IDEAS: dict[str, str] = {
     "lenet5": "LeNet-5 (1998) has the plan that all others keep: convolutions whose weights are shared over the image, "
     "pooling between them, dense layers last.",
@@ -20,6 +22,12 @@ IDEAS: dict[str, str] = {
 }
 
 
-def ideas_of(networks: list[str]) -> list[str]:
-    """The sentences of the families that these networks are from, in the order of IDEAS."""
-    return [text for family, text in IDEAS.items() if any(name.startswith(family) for name in networks)]
+def families_of(networks: Sequence[str]) -> dict[str, list[str]]:
+    """Family -> those of the networks that are from it, in the order of IDEAS; without families that have none."""
+    found = {family: [name for name in networks if name.startswith(family)] for family in IDEAS}
+    return {family: names for family, names in found.items() if names}
+
+
+def ideas_of(networks: Sequence[str]) -> list[str]:
+    """The sentences of the families that these networks are from."""
+    return [IDEAS[family] for family in families_of(networks)]

@@ -7,7 +7,7 @@ import numpy as np
 from augury.plots import number, signed
 from studies.architectures.drawings import Reached, accuracy_plot, counts_plot
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label
-from studies.architectures.lecture import ideas_of
+from studies.architectures.lecture import families_of, ideas_of
 from studies.architectures.published import TOLERANCE
 from studies.architectures.settings import Architectures
 from studies.architectures.words import Points, large
@@ -132,11 +132,15 @@ def lecture_section(counts: dict[str, Any]) -> Section:
             Figure(
                 "Multiply-adds against parameters",
                 counts_plot(
-                    names, [counts[name]["parameters"] for name in names],
-                    [counts[name]["multiply_adds"] for name in names], "architectures-counts",
+                    {
+                        family: [(counts[name]["parameters"], counts[name]["multiply_adds"]) for name in members]
+                        for family, members in families_of(names).items()
+                    },
+                    "architectures-counts",
                 ),
-                "Multiply-adds of one image against parameters, a mark for each network; the numbers are in the table.",
-                "Each network at its paper's size of image. Look at AlexNet and VGG far to the right, with parameters "
+                "Multiply-adds of one image against parameters, a line for each family; the numbers are in the table.",
+                "Each network at its paper's size of image, a line through those of a family, from the smallest to the "
+                "largest, which is the named one. Look at AlexNet and VGG far to the right, with parameters "
                 "in dense layers that take few multiply-adds, and at EfficientNet to the left of all others at the "
                 "same height.",
             )
