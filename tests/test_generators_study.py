@@ -191,7 +191,7 @@ def test_a_faulty_key_is_one_clear_line(changed: dict[str, Any], message: str, t
 def test_a_generator_is_as_large_as_its_layers() -> None:
     """By hand: a mapping of one layer, a constant of 4 x 4, one 3 x 3 convolution and what turns it into an image."""
     config = StyleGANConfig(latent_size=2, style_size=3, mapping_layers=1, width=4)
-    network = StyleGAN(config, 4, 1, 2)
+    network = StyleGAN(config, 4, 1, 2).eval()
     size = size_of(network, CPU)
     mapping, to_scales = 5 * 3, 3 * 4 + 3 * 4
     demodulation, convolution, to_image = 4 * 4, 16 * 4 * 4 * 9, 16 * 4

@@ -101,9 +101,9 @@ def overview(changed: Sequence[Change], found: Sequence[Comparison], confidence:
         "Component by component",
         ["Variant", "Component", "Distance", said, "Changed", "Recall", "Gain, points", said, "Verdict"],
         rows,
-        "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real images "
-        "(above 1, the change did harm). Its interval is over trainings, corrected for the number of variants. Gain: of "
-        "the classifier with these images over those of the base; its interval is over seeds of the classifier.",
+        "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real "
+        "images; above 1, the change did harm. Its interval is over trainings, corrected for the number of variants. "
+        "Gain: of the classifier with these images over those of the base. Its interval: over the classifier's seeds.",
     )
 
 

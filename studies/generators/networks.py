@@ -63,7 +63,7 @@ class Unmodulated(Synthesis):
         super().__init__(config, image_size, channels)
         _, widest, base, _ = self.constant.shape
         for convolution in (*(styled.convolve for styled in self.styled), *self.to_image):
-            convolution.to_scales = Ones(convolution.weight.shape[1])  # type: ignore[assignment]
+            convolution.to_scales = Ones(convolution.weight.shape[1])
         # Where the constant stood, which `forward` expands to the batch: from now on it is given one for each image.
         del self.constant
         self.project = EqualisedLinear(config.style_size, widest * base**2)
@@ -72,7 +72,7 @@ class Unmodulated(Synthesis):
     def forward(self, w: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """w (N, layers, style_size) or (N, style_size), of which the first layer's counts -> images (N, C, H, W)."""
         first = w[:, 0] if w.ndim == 3 else w
-        self.constant = self.project(first).unflatten(1, self.start)  # type: ignore[assignment]  # (N, widest, base, base)
+        self.constant = self.project(first).unflatten(1, self.start)  # (N, widest, base, base)
         try:
             return super().forward(w, noise)
         finally:
