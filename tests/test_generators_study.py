@@ -377,7 +377,10 @@ def test_the_page_says_what_was_found(here: Path) -> None:
     assert "http:" not in page.replace("http://www.w3.org", "")
     assert "2 of 2 trainings led to nothing" in page
     assert "short training: it favours what learns fast" in page
-    assert "Surely farther from real images than their base: StyleGAN-lite without modulation (× 2.05" in page
+    assert (
+        "Surely farther from real images than their base: StyleGAN-lite without modulation (×\N{NO-BREAK SPACE}2.05"
+        in page
+    )
     assert "another training of the base: StyleGAN-lite without noise" in page
     assert "n = 40 a side" in page
     assert ">12.5<" not in page  # seconds are not for the page that DVC keeps
