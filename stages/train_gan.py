@@ -130,18 +130,17 @@ def train(
 
 def main(params: Params, architecture: str) -> int:
     """The number of images that the discriminator was shown."""
+    key = f"train_gan.{architecture}"
     if architecture not in params.train_gan:
         raise UserError(f"train_gan: unknown architecture {architecture!r}; choose from {', '.join(params.train_gan)}")
     if not hasattr(GENERATORS.get(architecture), "Discriminator"):
         trainable = [name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")]
-        raise UserError(f"train_gan.{architecture}: unknown architecture; choose from {', '.join(trainable)}")
+        raise UserError(f"{key}: unknown architecture; choose from {', '.join(trainable)}")
     budget = params.train_gan[architecture]
     if budget.path_length_weight > 0 and architecture != "stylegan":
-        raise UserError(
-            f"train_gan.{architecture}.path_length_weight: only a generator with a mapping network has paths"
-        )
+        raise UserError(f"{key}.path_length_weight: only a generator with a mapping network has paths")
     images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
-    accelerator = start_processes(params.device, budget.batch_size, f"train_gan.{architecture}", params.log)
+    accelerator = start_processes(params.device, budget.batch_size, key, params.log)
     training = train(architecture, images, validation, budget, params.seed, accelerator)
     training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
     return training.images_seen

@@ -36,7 +36,7 @@ def mean_of(content: Mapping[str, Any], key: str) -> float | None:
 def in_words(change: Change) -> str:
     """ "StyleGAN-lite without noise (× 1.20, 1.05 to 1.37)"."""
     interval = f", {number(change.low)} to {number(change.high)}" if change.low is not None else ""
-    return f"{VARIANTS[change.variant].full_title} (× {number(change.ratio)}{interval})"
+    return f"{VARIANTS[change.variant].full_title} (×\N{NO-BREAK SPACE}{number(change.ratio)}{interval})"
 
 
 def answer(found: Sequence[Change]) -> str:
@@ -101,9 +101,9 @@ def overview(changed: Sequence[Change], found: Sequence[Comparison], confidence:
         "Component by component",
         ["Variant", "Component", "Distance", said, "Changed", "Recall", "Gain, points", said, "Verdict"],
         rows,
-        "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real images "
-        "(above 1, the change did harm). Its interval is over trainings, corrected for the number of variants. Gain: "
-        "of the classifier with these images over those of the base; its interval is over seeds of the classifier.",
+        "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real "
+        "images; above 1, the change did harm. Its interval is over trainings, corrected for the number of variants. "
+        "Gain: of the classifier with these images over those of the base. Its interval: over the classifier's seeds.",
     )
 
 
@@ -132,9 +132,10 @@ def cautions(points: Points, found: Sequence[Comparison], study: Generators, top
         count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in found)
         smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
         if smallest > 1 - top.compare.confidence:
+            over = "the base" if over_base else study.reference
             said.append(
-                f"With {seeds} seeds none of {count} comparisons over {'the base' if over_base else study.reference} "
-                f"can be significant, however large (smallest corrected p-value {smallest:.3g})."
+                f"With {seeds} seeds none of the comparisons ({count}) over {over} can be significant, however large "
+                f"(smallest corrected p-value {smallest:.3g})."
             )
     return said
 
@@ -167,7 +168,7 @@ def scores_section(folder: Path, points: Points) -> Section:
     return Section(
         "Images and their scores",
         [
-            "Each variant differs from the network above it that it is named after in one component; all had the same "
+            "Each variant differs from the DCGAN or StyleGAN-lite above it in one component. All had the same "
             "number of training images, batches and channels, and the same seeds. Images are shown and scored as "
             "drawn, without a filter.",
         ],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from augury.plots import (
     HELPS,
@@ -45,7 +45,7 @@ def score_plot(panels: Mapping[str, Sequence[ScoreRow]], zero: Mapping[str, bool
             for position, row in enumerate(rows):
                 places = [position] * len(row.values)
                 axes.plot(row.values, places, "-", color=MUTED, linewidth=1.2)
-                axes.plot(row.values, places, "o", color=HELPS, markersize=4.5, alpha=0.8)
+                axes.plot(row.values, places, "o", color=HELPS, markersize=4.5, alpha=0.8, clip_on=False)
                 axes.plot(np.mean(row.values), position, "|", color=INK, markersize=11)
             if zero[score]:
                 axes.set_xlim(left=0)
@@ -79,6 +79,7 @@ def progress_plot(generators: Mapping[str, Progress], name: str) -> str:
                 row.kept, row.distance[place], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK
             )  # fmt: skip
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_xlim(left=0)

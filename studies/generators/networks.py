@@ -72,7 +72,7 @@ class Unmodulated(Synthesis):
     def forward(self, w: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """w (N, layers, style_size) or (N, style_size), of which the first layer's counts -> images (N, C, H, W)."""
         first = w[:, 0] if w.ndim == 3 else w
-        self.constant = self.project(first).unflatten(1, self.start)
+        self.constant = self.project(first).unflatten(1, self.start)  # (N, widest, base, base)
         try:
             return super().forward(w, noise)
         finally:
