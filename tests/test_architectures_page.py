@@ -170,7 +170,7 @@ def test_deps_exist_and_hold_every_module_of_the_study() -> None:
         listed |= own
         for module in own:
             imported = {
-                f"{node.module.rpartition('.')[2]}.py"
+                f"{(node.module or '').rpartition('.')[2]}.py"
                 for node in ast.walk(ast.parse((STUDY / module).read_text()))
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("studies.architectures.")
             }

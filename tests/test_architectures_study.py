@@ -48,7 +48,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def changed(here: Path, old: str, new: str, name: str = PARAMS_FILE) -> None:
+def changed(here: Path, old: str, new: str, name: str | Path = PARAMS_FILE) -> None:
     text = (here / name).read_text()
     assert old in text
     (here / name).write_text(text.replace(old, new))

@@ -79,7 +79,8 @@ def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str
             axes.plot(*zip(*ordered, strict=True), marker, color=HELPS, markersize=4, linestyle="-", linewidth=0.8)
             largest[family] = ordered[-1]
         names = sorted(largest, key=lambda family: largest[family][1])
-        label_margin(axes, names, *zip(*(largest[family] for family in names), strict=True), height)
+        across, up = ([largest[family][axis] for family in names] for axis in (0, 1))
+        label_margin(axes, names, across, up, height)
         powers(axes)
         axes.set_xlabel("parameters")
         axes.set_ylabel("multiply-adds of one image")
