@@ -140,9 +140,9 @@ def lecture_section(counts: dict[str, Any]) -> Section:
                 ),
                 "Multiply-adds of one image against parameters, a line for each family; the numbers are in the table.",
                 "Each network at its paper's size of image, a line through those of a family, from the smallest to the "
-                "largest, which is the named one. Look at AlexNet and VGG, to the right of others at their height: dense "
-                "layers hold many parameters and take few multiply-adds. And look at how steeply EfficientNet rises: its "
-                "images grow with it, which costs multiply-adds and no parameters.",
+                "largest, which is the named one. Look at AlexNet and VGG, to the right of others at their height: "
+                "dense layers hold many parameters and take few multiply-adds. And look at how steeply EfficientNet "
+                "rises: its images grow with it, which costs multiply-adds and no parameters.",
             )
         ],
         [counts_table(counts), reasons_table(counts)],
