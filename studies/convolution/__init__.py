@@ -1,0 +1,1 @@
+"""What convolutions see and what their settings do, on the images of the main pipeline."""

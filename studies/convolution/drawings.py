@@ -1,0 +1,78 @@
+"""Figures of this study: what dilated kernels cover, and how far the stages of a network see."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from augury.plots import HELPS, HURTS, INK, MUTED, RULE, WIDTH, drawing_style, inline_svg
+
+
+def dilation_drawing(covered: Mapping[str, np.ndarray], stacked: np.ndarray, name: str) -> str:
+    """Which inputs one output depends on: a panel per title, (S, S) counts each, and a stack below -> inline SVG."""
+    with drawing_style(name):
+        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=[1, 1.9]))
+        widest = max(len(counts) for counts in covered.values())
+        for axes, (title, counts) in zip(top.subplots(1, len(covered)), covered.items(), strict=True):
+            axes.set_title(f"{title}: {len(counts)} × {len(counts)}")
+            _draw_cells(axes, counts, widest)
+        axes = bottom.subplots()
+        axes.set_title(f"1, 2 and 4 after one another: {len(stacked)} × {len(stacked)}")
+        _draw_cells(axes, stacked, len(stacked))
+        return inline_svg(figure, name)
+
+
+def _draw_cells(axes: Axes, counts: np.ndarray, widest: int) -> None:
+    """A square per input, filled the more, the more ways lead from it to the output; centred in `widest` of them."""
+    size = len(counts)
+    for (row, column), count in np.ndenumerate(counts):
+        share = float(count) / counts.max()
+        axes.add_patch(
+            Rectangle(
+                (column - size / 2, row - size / 2), 1, 1, linewidth=0.6, edgecolor=RULE,
+                facecolor=HELPS if count else "none", alpha=0.25 + 0.65 * share if count else 1.0,
+            )
+        )  # fmt: skip
+    axes.set_xlim(-widest / 2 - 0.1, widest / 2 + 0.1)
+    axes.set_ylim(widest / 2 + 0.1, -widest / 2 - 0.1)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far each stage of a network sees, in pixels a side: by its windows, and where most of the gradient is."""
+
+    possible: Sequence[int]
+    measured: Sequence[int]
+    resolution: int
+
+
+def reach_plot(networks: Mapping[str, Reach], name: str) -> str:
+    """Both fields of every stage, a panel per network -> inline SVG."""
+    with drawing_style(name, grid_axis="y"):
+        figure = Figure(figsize=(WIDTH, 1.9 * len(networks) + 0.3), layout="constrained")
+        all_axes = figure.subplots(len(networks), squeeze=False)[:, 0]
+        for axes, (network, reach) in zip(all_axes, networks.items(), strict=True):
+            stages = np.arange(1, len(reach.possible) + 1)
+            axes.set_title(f"{network}, {reach.resolution} pixels")
+            axes.axhline(reach.resolution, color=MUTED, linewidth=0.9, linestyle="--")
+            axes.plot(stages, reach.possible, "o-", color=HELPS, markersize=4, linewidth=1.3, label="possible")
+            axes.plot(stages, reach.measured, "s-", color=HURTS, markersize=4, linewidth=1.3, label="measured")
+            axes.set_yscale("log", base=2)
+            most = max(*reach.possible, reach.resolution)
+            axes.yaxis.set_major_locator(FixedLocator(ticks := [2.0**power for power in range(0, 14, 2)]))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.set_yticks([tick for tick in ticks if tick <= 2 * most], None)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.set_ylim(0.8 * min(*reach.possible, *reach.measured), 1.3 * most)
+            axes.set_xticks(stages)
+        all_axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
+        all_axes[-1].set_xlabel("stage")
+        figure.supylabel("pixels a side", fontsize=8, color=INK)
+        return inline_svg(figure, name)

@@ -1,0 +1,164 @@
+"""What the results say: gains of the variants over the small CNN as it is, and the sentences of the page's head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury.outputs import read_json
+from augury.plots import number
+from augury.sections import Compare
+from augury.seeding import derive_seed
+from augury.statistics import (
+    PairedGain,
+    detectable_effect,
+    fewest_seeds,
+    holm,
+    paired_gain,
+    smallest_p_value,
+    verdict,
+)
+from studies.convolution.variants import PLAIN, VARIANTS
+from studies.page import listed
+
+Points = Mapping[str, dict[str, Any]]  # variant or classifier -> what its step wrote
+NEAR_CEILING = 0.03  # errors on test, below which there is little left to gain
+PLAINLY = {
+    "average": "average pooling",
+    "strided": "strides for pooling",
+    "dilated": "dilated second convolutions",
+    "dilated_for_pooling": "dilation for the last pooling",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What all steps wrote."""
+
+    checks: dict[str, Any]
+    ablation: Points
+    looks: Points
+
+
+def read_results(points: Path, classifiers: Sequence[str]) -> Results:
+    return Results(
+        read_json(points / "checks.json"),
+        {name: read_json(points / "ablate" / f"{name}.json") for name in VARIANTS},
+        {name: read_json(points / "look" / name / "look.json") for name in classifiers},
+    )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a variant gained over PLAIN on the same seeds, as fractions.
+
+    undetectable: the gain that would show with 80% power at the level of Holm's first step; None where none can be
+    significant.
+    """
+
+    variant: str
+    gain: PairedGain
+    p_holm: float
+    verdict: str
+    undetectable: float | None
+
+
+def gains_over_plain(ablation: Points, compare: Compare, seed: int) -> list[Gain]:
+    """Holm's correction is over all variants: which these are is fixed before any result is seen."""
+    plain, seeds = ablation[PLAIN]["accuracy"], len(ablation[PLAIN]["seeds"])
+    gains = {
+        name: paired_gain(
+            point["accuracy"], plain, compare.confidence, compare.resamples, derive_seed(seed, "convolution", name)
+        )
+        for name, point in ablation.items()
+        if name != PLAIN
+    }
+    corrected = holm({name: gain.p_value for name, gain in gains.items()})
+    alpha = 1 - compare.confidence
+    possible = smallest_p_value(seeds, len(gains), compare.resamples) <= alpha
+    effect = detectable_effect(seeds, alpha / len(gains)) if possible else None
+    return [
+        Gain(
+            name, gain, corrected[name], verdict(gain.gain, corrected[name], compare.confidence),
+            None if effect is None else effect * gain.spread,
+        )
+        for name, gain in gains.items()
+    ]  # fmt: skip
+
+
+def answer(gains: Sequence[Gain]) -> str:
+    """A sentence without its full stop."""
+    by_verdict = {
+        said: [PLAINLY[gain.variant] for gain in gains if gain.verdict == said]
+        for said in ("helps", "hurts", "can't tell")
+    }
+    if len(by_verdict["can't tell"]) == len(gains):
+        return "On these images neither dilation nor another way of pooling can be told from maximum pooling"
+    parts = [f"{listed(names)} {_verb(said, names)}" for said, names in by_verdict.items() if names]
+    return "On these images, " + "; ".join(parts)
+
+
+def _verb(said: str, names: Sequence[str]) -> str:
+    several = len(names) > 1
+    return {
+        "helps": "help the small CNN" if several else "helps the small CNN",
+        "hurts": "hurt it" if several else "hurts it",
+        "can't tell": "cannot be told from what it has",
+    }[said]
+
+
+def sentences(results: Results) -> list[str]:
+    """What was found by looking and by checking."""
+    said = []
+    for name, look in results.looks.items():
+        last, first = look["stages"][-1], look["stages"][0]
+        all_of_it = last["everything"] or last["field"] >= look["resolution"]
+        could = "the whole image" if last["everything"] else f"{last['field']:,} pixels a side"
+        beyond = f", more than the image's {look['resolution']}" if all_of_it and not last["everything"] else ""
+        said.append(
+            f"{name}: a position of the first stage sees {first['field']} pixels a side, one of the last could see "
+            f"{could}{beyond}. 95% of what it responds to lies within {last['measured']}."
+        )
+    agreements, gradients = results.checks["agreements"], results.checks["gradients"]
+    compared, different = (sum(each[key] for each in agreements) for key in ("compared", "different"))
+    sizes = f"all {compared:,} output sizes" if not different else f"{compared - different:,} of {compared:,} sizes"
+    said.append(
+        f"The formulas give {sizes} as PyTorch does. The gradients written out by hand differ from autograd's by at "
+        f"most {scientific(max(each['from_autograd'] for each in gradients))} of their largest number, and from finite "
+        f"differences by {scientific(max(each['from_finite_differences'] for each in gradients))}."
+    )
+    return said
+
+
+def cautions(results: Results, gains: Sequence[Gain], compare: Compare) -> list[str]:
+    """What limits the study."""
+    plain = results.ablation[PLAIN]
+    said = []
+    errors = 1 - float(np.mean(plain["accuracy"]))
+    if errors < NEAR_CEILING:
+        said.append(
+            f"The small CNN errs on {number(100 * errors, 1)}% of the test images: there is little left to gain here."
+        )
+    if all(gain.undetectable is None for gain in gains):
+        said.append(
+            f"With {len(plain['seeds'])} seeds no difference can be significant; {len(gains)} comparisons would need "
+            f"{fewest_seeds(len(gains), 1 - compare.confidence)}."
+        )
+    enlarged = [
+        f"{name} ({look['resolution']})"
+        for name, look in results.looks.items()
+        if look["resolution"] > results.checks["image_size"]
+    ]
+    if enlarged:
+        said.append(
+            f"The images have {results.checks['image_size']} pixels a side and are enlarged for {listed(enlarged)}: "
+            "edges are softer there than in photographs of that size."
+        )
+    return said
+
+
+def scientific(value: float) -> str:
+    """3.2e-16 -> "3e−16"; 0 as it is."""
+    return f"{value:.0e}".replace("e-", "e−").replace("e−0", "e−") if value else "0"

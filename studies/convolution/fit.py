@@ -1,0 +1,78 @@
+"""Get a classifier ready to be looked at: `python -m studies.convolution.fit small_cnn`.
+
+One that is not pretrained is trained on the training images; of the other, ImageNet's weights are used as they are.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from augury import params
+from augury.backbones import check_resolution, load_backbone
+from augury.errors import UserError
+from augury.outputs import whole_directory, write_json
+from augury.side_by_side import single_threaded
+from augury.training import choose_device
+from models.backbone import Backbone
+from studies.convolution.settings import Convolution
+from studies.convolution.training import SPLITS, train
+from studies.workspace import ROOT, run, settings
+
+WEIGHTS = "weights.safetensors"
+
+
+def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    if name not in study.classifiers:
+        raise UserError(f"classifiers: {name!r} is not among those of params.yaml: {', '.join(study.classifiers)}")
+    classifier = study.classifiers[name]
+    try:
+        check_resolution(name, classifier.resolution)
+        backbone = load_backbone(name, classifier.pretrained, top.seed)
+    except UserError as error:
+        message = str(error).replace("classify.backbone", "classifiers")
+        for key in ("resolution", "pretrained"):  # which have other names in the main params.yaml
+            message = message.replace(f"classify.{key}", f"classifiers.{name}.{key}")
+        raise UserError(message) from error
+    accuracy = None
+    if not classifier.pretrained:
+        with single_threaded():  # as the seeds of the variants
+            tuned = train(
+                backbone, root / SPLITS, study.training, resolution=classifier.resolution, seed=top.seed,
+                device=choose_device(top.device),
+            )  # fmt: skip
+        backbone, accuracy = tuned.network.backbone, tuned.validation_accuracy
+    with whole_directory(here / "points/fit" / name) as folder:
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in backbone.state_dict().items()}
+        try:
+            save_file(state, folder / WEIGHTS)
+        except SafetensorError as error:  # a full disk, say
+            raise OSError(f"{folder}: {error}") from error
+        write_json(
+            folder / "config.json",
+            {
+                "classifier": name,
+                "pretrained": classifier.pretrained,
+                "resolution": classifier.resolution,
+                "validation_accuracy": accuracy,
+            },
+        )
+
+
+def open_fitted(folder: Path, name: str, device: torch.device) -> Backbone:
+    """What `main` wrote, ready to be looked at. Raises UserError where the folder is missing or damaged."""
+    backbone = load_backbone(name, pretrained=False)
+    try:
+        backbone.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder}: not a fitted classifier ({reason}); run `dvc repro` to make it") from error
+    return backbone.to(device).eval().requires_grad_(False)
+
+
+if __name__ == "__main__":
+    run("convolution", partial(main, sys.argv[1]))

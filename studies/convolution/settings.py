@@ -1,0 +1,100 @@
+"""The study's params.yaml."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from augury.explanations import unknown
+from augury.sections import FineTune, Name, PositiveFloat, PositiveInt, Section, Seed
+from models import CLASSIFIERS
+
+Sizes = Annotated[list[PositiveInt], Field(min_length=1)]
+
+
+class Classifier(Section):
+    """pretrained: with ImageNet's weights as they are; otherwise trained from a random start. resolution in pixels."""
+
+    pretrained: bool
+    resolution: PositiveInt
+
+
+class Training(Section):
+    """The same for every network. evaluations: how often it is tried on validation; the best of these is used.
+
+    warmup: share of the steps in which the learning rate rises.
+    """
+
+    steps: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    evaluations: PositiveInt
+
+    @property
+    def fine_tune(self) -> FineTune:
+        """As augury.finetuning takes it: from a random start, all layers at one rate from the first step."""
+        return FineTune(
+            steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            weight_decays=[self.weight_decay], layer_decay=1.0, warmup=self.warmup, unfreezing=0.0, trained_stages=1,
+            evaluations=self.evaluations,
+        )  # fmt: skip
+
+
+class Look(Section):
+    """image: row of the validation split whose feature maps are shown. levels: depths that are looked at.
+
+    maps: channels shown of each level. channels: those that are driven high; strongest: training images beside each.
+    steps, step_size: of gradient ascent. images: of validation, over which receptive fields are measured.
+    """
+
+    image: Annotated[int, Field(ge=0)]
+    levels: Annotated[int, Field(ge=2)]
+    maps: PositiveInt
+    channels: PositiveInt
+    strongest: PositiveInt
+    steps: PositiveInt
+    step_size: PositiveFloat
+    images: PositiveInt
+
+
+class Ablation(Section):
+    """resolution: pixels at which every variant sees the images. seeds of each variant's trainings."""
+
+    resolution: Annotated[int, Field(ge=8)]
+    seeds: Annotated[list[Seed], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} holds a value twice")
+        return self
+
+
+class Arithmetic(Section):
+    """The grid over which output sizes are compared with PyTorch's, all in pixels."""
+
+    sizes: Sizes
+    kernels: Sizes
+    strides: Sizes
+    paddings: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    dilations: Sizes
+
+
+class Convolution(Section):
+    """One section per step of the study, and what two of them train alike. classifiers: keys of CLASSIFIERS."""
+
+    classifiers: Annotated[dict[Name, Classifier], Field(min_length=1)]
+    training: Training
+    look: Look
+    ablation: Ablation
+    arithmetic: Arithmetic
+
+    @model_validator(mode="after")
+    def _classifiers_are_known_and_have_weights(self) -> Self:
+        for name, classifier in self.classifiers.items():
+            if name not in CLASSIFIERS:
+                raise ValueError(unknown("classifiers", name, CLASSIFIERS))
+            if classifier.pretrained and CLASSIFIERS[name].weights is None:
+                raise ValueError(f"classifiers.{name}.pretrained: {name} has no pretrained weights; set it to false")
+        return self
