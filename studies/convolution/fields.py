@@ -164,13 +164,18 @@ class Seen:
     """What the position in the middle of a map sees of images of R pixels a side.
 
     field: what it can depend on at all. energy (R, R), sum 1: how much it depends on each pixel. center: the pixel in
-    the middle of the field. side: pixels a side of the smallest square about it that holds SHARE of the energy.
+    the middle of the field. reach: pixels on each side of it, of the smallest square that holds SHARE of the energy.
     """
 
     field: Field
     energy: np.ndarray
     center: int
-    side: int
+    reach: int
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of that square, at most those of the image, beyond whose edges it may reach."""
+        return min(len(self.energy), 2 * self.reach + 1)
 
 
 def look_through(backbone: Backbone, images: torch.Tensor, seed: int) -> list[Seen]:
@@ -178,7 +183,7 @@ def look_through(backbone: Backbone, images: torch.Tensor, seed: int) -> list[Se
     found = []
     for number, field in enumerate(stage_fields(backbone, images.shape[-1]), start=1):
         energy, center = measured_field(backbone, number, images, seed), middle_of(field)
-        found.append(Seen(field, energy, center, side_of(energy, center)))
+        found.append(Seen(field, energy, center, reach_of(energy, center)))
     return found
 
 
@@ -207,11 +212,11 @@ def middle_of(field: Field) -> int:
     return (field.low + field.high + 1) // 2 + field.size // 2 * field.jump
 
 
-def side_of(energy: np.ndarray, center: int, share: float = SHARE) -> int:
-    """Pixels a side of the smallest square about pixel `center` that holds that share of the energy (R, R)."""
+def reach_of(energy: np.ndarray, center: int, share: float = SHARE) -> int:
+    """Pixels on each side of pixel `center`, of the smallest square that holds that share of the energy (R, R)."""
     resolution = len(energy)
     for reach in range(resolution):
         part = energy[max(0, center - reach) : center + reach + 1, max(0, center - reach) : center + reach + 1]
         if part.sum() >= share * energy.sum():
-            return min(resolution, 2 * reach + 1)
+            return reach
     return resolution

@@ -117,9 +117,12 @@ def sentences(results: Results) -> list[str]:
         all_of_it = last["everything"] or last["field"] >= look["resolution"]
         could = "the whole image" if last["everything"] else f"{last['field']:,} pixels a side"
         beyond = f", more than the image's {look['resolution']}" if all_of_it and not last["everything"] else ""
+        within = (
+            "takes the whole image" if last["measured"] >= look["resolution"] else f"lies within {last['measured']}"
+        )
         said.append(
             f"{name}: a position of the first stage sees {first['field']} pixels a side, one of the last could see "
-            f"{could}{beyond}. 95% of what it responds to lies within {last['measured']}."
+            f"{could}{beyond}. 95% of what it responds to {within}."
         )
     agreements, gradients = results.checks["agreements"], results.checks["gradients"]
     compared, different = (sum(each[key] for each in agreements) for key in ("compared", "different"))

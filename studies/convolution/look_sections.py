@@ -42,7 +42,7 @@ def reach_section(looks: Points) -> Section:
                 reach_plot(reaches, "reach"),
                 "Fields of every stage in pixels a side; the numbers are in the tables below.",
                 "Dashed: the whole image. Look for two things: the possible field soon outgrows the image, and the "
-                "measured one stays behind it.",
+                "measured one stays behind it until it meets the image's edges.",
             )
         ],
     )
@@ -69,7 +69,7 @@ def classifier_section(name: str, look: Mapping[str, Any], settings: Look, folde
             f"{name}: feature maps",
             data_uri(folder / "maps.png", 2 * WIDEST),
             f"An image of {label} and its maps in {name}, from low levels above to high ones below.",
-            f"Left: validation image {settings.image}, {label}. Beside it the channels that vary most over it, each "
+            f"Left: validation image {settings.image}, of {label}. Beside it the channels that vary most over it, each "
             "from its least (black) to its greatest value (white). Look from top to bottom: strokes and edges first, "
             "then coarse maps that say where something is and no longer what it looks like.",
             levels,

@@ -97,10 +97,11 @@ def gradient_fields(seen: Sequence[Seen]) -> np.ndarray:
         zoom = max(1, -(-2 * TILE // resolution))
         root = np.sqrt(level.energy / max(level.energy.max(), np.finfo(float).tiny))  # what is faint is seen too
         tile = enlarged(in_colour(from_network(torch.from_numpy(2 * root - 1)[None, None])), zoom * resolution)[0]
-        possible, half = level.field.seen_by(level.field.size // 2, resolution), level.side // 2
+        possible = level.field.seen_by(level.field.size // 2, resolution)
         _outline(tile, possible.start * zoom, possible.stop * zoom, THEORETICAL)
         _outline(
-            tile, max(0, level.center - half) * zoom, min(resolution, level.center + half + 1) * zoom, MEASURED
+            tile, max(0, level.center - level.reach) * zoom, min(resolution, level.center + level.reach + 1) * zoom,
+            MEASURED,
         )  # fmt: skip
         tiles.append(tile)
     return tiled(np.stack(tiles), len(tiles))

@@ -61,7 +61,7 @@ def arithmetic_section(checks: Checks, grid: Arithmetic) -> Section:
             windows = [Window(kernel, stride, padding, dilation) for stride, padding in slides]
             sizes = [window.output_size(size) for window in windows]
             rows.append(
-                [f"{kernel}, dilation {dilation}", str(windows[0].extent),
+                [f"{kernel} × {kernel}", str(dilation), str(windows[0].extent),
                  *("—" if each is None else str(each) for each in sizes)]
             )  # fmt: skip
     compared = [
@@ -79,7 +79,12 @@ def arithmetic_section(checks: Checks, grid: Arithmetic) -> Section:
         tables=[
             Table(
                 f"Positions a side that come out of {size}",
-                ["Kernel", "Covers", *(f"stride {stride}, padding {padding}" for stride, padding in slides)],
+                [
+                    "Kernel",
+                    "Dilation",
+                    "Covers",
+                    *(f"stride {stride}, padding {padding}" for stride, padding in slides),
+                ],
                 rows,
                 "—: the kernel does not fit once. Every number was compared with what PyTorch makes.",
             ),

@@ -23,7 +23,7 @@ def _average(stages: nn.ModuleList) -> None:
 
 
 def _strided(stages: nn.ModuleList) -> None:
-    """The first convolution of a stage takes every other position itself: a quarter of its products are left."""
+    """The first convolution of a stage takes every other position itself, at the same cost: no pooling is left."""
     _replace_poolings(stages, nn.Identity)
     for stage in list(stages)[1:]:
         first, _ = convolutions(stage)
