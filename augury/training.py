@@ -23,10 +23,16 @@ LOGS = Path(".cache/tensorboard")  # untracked: one folder of events per generat
 def choose_device(name: str) -> torch.device:
     """The device that `name` (auto, cpu or cuda) stands for here, set up to compute the same result every time.
 
-    Raises UserError where a GPU is asked for and there is none.
+    Raises UserError where a GPU is asked for and there is none, or torchrun started more processes than there are GPUs.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda asked for, but torch finds no GPU here; choose auto or cpu")
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if 0 < gpus < processes:  # processes on the CPU wait for each other by way of one GPU each, too
+        raise UserError(
+            f"--nproc-per-node: {processes} processes, but there are {gpus} GPUs here; choose at most {gpus}, or "
+            "CUDA_VISIBLE_DEVICES= before torchrun for the CPU"
+        )
     device = torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(True)

@@ -25,6 +25,7 @@ def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout/params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path / "checkout")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)  # what is chosen depends on it
 
 
 def picture(seed: int, width: int = 40, height: int = 40, mode: str = "RGB") -> Image.Image:

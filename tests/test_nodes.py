@@ -54,8 +54,13 @@ def commands(*arguments: str, port: int | None = None) -> list[list[str]]:
 
 
 def start(command: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
-    """Start a command in `folder`, importing from there; what it says goes into a file. more: for its environment."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    """Start a command in `folder`, on the CPU, importing from there; what it says goes into a file.
+
+    more: for its environment.
+    """
+    environment = os.environ | {
+        "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
     with (folder / f"log-{len(STARTED):02d}").open("w") as log:
         STARTED.append(subprocess.Popen(command, cwd=folder, env=environment | more, text=True, stdout=log, stderr=log))
     return STARTED[-1]

@@ -49,6 +49,17 @@ def test_with_a_gpu_auto_and_cuda_are_the_gpu() -> None:
     assert choose_device("auto").type == choose_device("cuda").type == "cuda"
 
 
+def test_more_processes_than_gpus_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose_device("cpu").type == "cpu"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(UserError, match=r"^--nproc-per-node: 3 processes, .* 2 GPUs here; choose at most 2, or CUDA_"):
+        choose_device("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert choose_device("cpu").type == "cpu"
+
+
 def test_the_chosen_device_computes_the_same_every_time() -> None:
     torch.use_deterministic_algorithms(False)
     assert choose_device("cpu") == torch.device("cpu")

@@ -117,8 +117,11 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 def environment(checkout: Path) -> dict[str, str]:
-    """That of a process on one thread which imports from `checkout`, not from where the tests are."""
-    return os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    """That of a process on one thread of the CPU which imports from `checkout`, not from where the tests are."""
+    return os.environ | {
+        "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
 
 
 def published(checkout: Path, name: str) -> dict[str, bytes]:
