@@ -30,8 +30,8 @@ def choose_device(name: str) -> torch.device:
     processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if 0 < gpus < processes:  # processes on the CPU wait for each other by way of one GPU each, too
         raise UserError(
-            f"--nproc-per-node: {processes} processes, but there are {gpus} GPUs here; choose at most {gpus}, or "
-            "CUDA_VISIBLE_DEVICES= before torchrun for the CPU"
+            f"--nproc-per-node: {processes} processes need a GPU each, this machine has {gpus}; choose at most {gpus}, "
+            "or CUDA_VISIBLE_DEVICES= before torchrun for the CPU"
         )
     device = torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace

@@ -54,7 +54,7 @@ def test_more_processes_than_gpus_are_one_clear_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert choose_device("cpu").type == "cpu"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(UserError, match=r"^--nproc-per-node: 3 processes, .* 2 GPUs here; choose at most 2, or CUDA_"):
+    with pytest.raises(UserError, match=r"^--nproc-per-node: 3 processes .*has 2; choose at most 2, or CUDA_VIS"):
         choose_device("cpu")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert choose_device("cpu").type == "cpu"
