@@ -19,6 +19,7 @@ STUDIES = {
     "exchange_rate": "how many labelled images are the synthetic ones worth?",
     "dose": "how many synthetic images per real one are best, and from where on do more hurt?",
     "latent": "what do the generators' latent spaces know?",
+    "convolution": "what does a convolution see, and what do its settings change?",
     "generators": "how do the generators learn, and what does each component of a GAN do?",
     "architectures": "what do networks from LeNet-5 to ConvNeXt cost, and what does each make of these images?",
     "scaling": "is a network's extra cost better spent on depth, width or resolution, or on all three?",

@@ -1,5 +1,6 @@
 """A study's page: self-contained, readable offline, in the style of the report."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from markupsafe import Markup
 from augury.outputs import whole_directory
 from augury.pages import TEMPLATES
 
+SEVERAL_WORDS = re.compile(r"[^\W\d_]{2,}.* [^\W\d_]{2,}")  # not "0.1 to 0.2"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -19,6 +22,11 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str
+
+    @property
+    def wordy(self) -> list[bool]:
+        """Of each column, whether some cell of it holds several words, and it is read from the left."""
+        return [any(SEVERAL_WORDS.search(cell) for cell in cells) for cells in zip(*self.rows, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A whole run takes minutes and is left to a check by hand: `make study NAME=excha
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ from studies.exchange_rate.learning_curve import (
     smoothed_spread,
     worth,
 )
-from studies.page import listed
+from studies.page import Table, listed
 from studies.workspace import make_workspace, reference_arm
 from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
 
@@ -447,3 +448,21 @@ def test_drawings_are_the_same_every_time_and_take_what_lies_beyond() -> None:
 
 def test_words_in_a_list() -> None:
     assert [listed(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_columns_of_words_are_read_from_the_left_and_numbers_from_the_right() -> None:
+    rows = [["two words", "−0.6 to +0.4", "can't tell", "12"], ["both are", "—", "surely better", "within 2%"]]
+    assert Table("title", ["name", "interval", "verdict", "n"], rows, "note").wordy == [True, False, True, False]
+
+
+def test_every_topic_of_the_lecture_has_a_command_that_is_there() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    rows = readme.split("| topic | command | where to look |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    commands = [command for row in rows for command in re.findall(r"`(.+?)`", row.split("|")[2])]
+    assert all(re.findall(r"`(.+?)`", row.split("|")[2]) for row in rows)
+    there = {f"make study NAME={folder.parent.name}" for folder in CHECKOUT.glob("studies/*/dvc.yaml")}
+    assert set(commands) == there | {"make repro"}
+    topics = " ".join(row.split("|")[1] for row in rows)
+    lecture = ("LeNet-5", "AlexNet", "VGG", "ResNet", "compound scaling", "ConvNeXt", "dilated convolution", "GAN",
+               "StyleGAN", "latent editing", "VAE", "transfer learning")  # fmt: skip
+    assert [topic for topic in lecture if topic not in topics] == []
