@@ -61,10 +61,12 @@ def backbone() -> Backbone:
 
 def test_mean_activations_are_the_means_of_activations(backbone: Backbone, images: ImageSet) -> None:
     """Over more images than a batch holds, at another size than theirs, of stages that do not follow one another."""
-    found = mean_activations(backbone, [1, 3], images, 24, CPU)
+    stages = [nn.Sequential(stage) for stage in backbone.stages]
+    network = Backbone(stages, width=256, smallest=8, mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.6, 0.7)).eval()
+    found = mean_activations(network, [1, 3], images, 24, CPU)
     shown = to_backbone(images.pixels, 24, CPU)
     for stage, values in zip((1, 3), found, strict=True):
-        maps = activations(backbone, stage, shown)
+        maps = activations(network, stage, shown)
         assert maps.shape == (120, {1: 32, 3: 128}[stage], 24 // 2 ** (stage - 1), 24 // 2 ** (stage - 1))
         np.testing.assert_allclose(values, maps.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-6)
 
@@ -222,7 +224,7 @@ def test_every_map_goes_from_its_least_to_its_greatest_and_the_liveliest_come_fi
     ]
     assert all((cells[row][0] == 77).all() for row in range(2))
     values = [cell[:: TILE // 2, :: TILE // 2, 0].tolist() for cell in cells[0][1:]]
-    # Strong, weak, the constant one without a division by its spread of 0, and none.
+    # Strong, weak, the constant one, which is black, and none.
     assert values == [[[0, 255], [128, 128]], [[0, 255], [0, 0]], [[0, 0], [0, 0]], [[255, 255], [255, 255]]]
     assert cells[1][1][0, -1, 0] == 255
     assert all((cell == 255).all() for cell in cells[1][2:])
