@@ -16,7 +16,7 @@ def dilation_drawing(covered: Mapping[str, np.ndarray], stacked: np.ndarray, nam
     """Which inputs one output depends on: a panel per title, (S, S) counts each, and a stack below -> inline SVG."""
     with drawing_style(name):
         figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-        top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=[1, 1.9]))
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.9])[:, 0]
         widest = max(len(counts) for counts in covered.values())
         for axes, (title, counts) in zip(top.subplots(1, len(covered)), covered.items(), strict=True):
             axes.set_title(f"{title}: {len(counts)} × {len(counts)}")

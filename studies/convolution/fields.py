@@ -174,8 +174,12 @@ class Seen:
 
     @property
     def side(self) -> int:
-        """Pixels a side of that square, at most those of the image, beyond whose edges it may reach."""
-        return min(len(self.energy), 2 * self.reach + 1)
+        """Pixels a side of that square, at most those of the image, beyond whose edges it may reach, and of the field.
+
+        About one of its pixels, a field of an even number of them is not centred.
+        """
+        possible = len(self.energy) if self.field.everything else min(len(self.energy), self.field.width)
+        return min(possible, 2 * self.reach + 1)
 
 
 def look_through(backbone: Backbone, images: torch.Tensor, seed: int) -> list[Seen]:

@@ -6,6 +6,7 @@ One that is not pretrained is trained on the training images; of the other, Imag
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from augury import params
 from augury.backbones import check_resolution, load_backbone
 from augury.errors import UserError
-from augury.outputs import whole_directory, write_json
+from augury.outputs import read_json, whole_directory, write_json
 from augury.side_by_side import single_threaded
 from augury.training import choose_device
 from models.backbone import Backbone
@@ -23,6 +24,7 @@ from studies.convolution.training import SPLITS, train
 from studies.workspace import ROOT, run, settings
 
 WEIGHTS = "weights.safetensors"
+CONFIG = "config.json"
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
@@ -53,7 +55,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         except SafetensorError as error:  # a full disk, say
             raise OSError(f"{folder}: {error}") from error
         write_json(
-            folder / "config.json",
+            folder / CONFIG,
             {
                 "classifier": name,
                 "pretrained": classifier.pretrained,
@@ -63,15 +65,19 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         )
 
 
-def open_fitted(folder: Path, name: str, device: torch.device) -> Backbone:
-    """What `main` wrote, ready to be looked at. Raises UserError where the folder is missing or damaged."""
-    backbone = load_backbone(name, pretrained=False)
+def open_fitted(folder: Path, name: str, device: torch.device) -> tuple[Backbone, dict[str, Any]]:
+    """What `main` wrote: the backbone, ready to be looked at, and its config.
+
+    Raises UserError where the folder is missing or damaged.
+    """
     try:
+        config = read_json(folder / CONFIG)
+        backbone = load_backbone(name, pretrained=False)
         backbone.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: not a fitted classifier ({reason}); run `dvc repro` to make it") from error
-    return backbone.to(device).eval().requires_grad_(False)
+    return backbone.to(device).eval().requires_grad_(False), config
 
 
 if __name__ == "__main__":

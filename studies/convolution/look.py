@@ -15,7 +15,7 @@ from augury import params
 from augury.errors import UserError
 from augury.figures import write_png
 from augury.images import ImageSet, to_backbone
-from augury.outputs import read_json, whole_directory, write_json
+from augury.outputs import whole_directory, write_json
 from augury.seeding import derive_seed
 from augury.side_by_side import single_threaded
 from augury.training import choose_device
@@ -39,10 +39,9 @@ from studies.workspace import ROOT, run, settings
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
-    look, fitted = study.look, here / "points/fit" / name
-    config = read_json(fitted / "config.json")
-    device, resolution = choose_device(top.device), config["resolution"]
-    backbone = open_fitted(fitted, name, device)
+    look, device = study.look, choose_device(top.device)
+    backbone, config = open_fitted(here / "points/fit" / name, name, device)
+    resolution = config["resolution"]
     train, validation = (read_split(root / SPLITS / split) for split in ("train", "validation"))
     if look.image >= len(validation):
         raise UserError(f"look.image: {look.image} is not among the {len(validation)} images of validation, from 0 on")

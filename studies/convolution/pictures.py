@@ -99,10 +99,9 @@ def gradient_fields(seen: Sequence[Seen]) -> np.ndarray:
         tile = enlarged(in_colour(from_network(torch.from_numpy(2 * root - 1)[None, None])), zoom * resolution)[0]
         possible = level.field.seen_by(level.field.size // 2, resolution)
         _outline(tile, possible.start * zoom, possible.stop * zoom, THEORETICAL)
-        _outline(
-            tile, max(0, level.center - level.reach) * zoom, min(resolution, level.center + level.reach + 1) * zoom,
-            MEASURED,
-        )  # fmt: skip
+        start = max(possible.start, level.center - level.reach)
+        stop = min(possible.stop, level.center + level.reach + 1)
+        _outline(tile, start * zoom, stop * zoom, MEASURED)
         tiles.append(tile)
     return tiled(np.stack(tiles), len(tiles))
 
