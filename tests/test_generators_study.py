@@ -165,7 +165,7 @@ def test_a_variant_differs_from_its_base_in_one_component(name: str) -> None:
 
 def test_the_default_params_have_every_component_that_is_named() -> None:
     study = settings(Generators, CHECKOUT / "studies/generators")
-    assert set(study.variants) == set(VARIANTS)
+    assert set(VARIANTS) - set(study.variants) == {"dcgan_no_diffaugment", "dcgan_r1"}  # StyleGAN-lite has both
     components = {VARIANTS[name].component for name in study.variants}
     assert components >= {"mapping network", "modulation", "noise", "style mixing", "DiffAugment", "R1"}
 
