@@ -188,8 +188,9 @@ def label_rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _lines(name: str) -> list[str]:
-    """An arm's name in lines of at most LONGEST_LINE characters, broken after a + or _ where there is one."""
-    return re.findall(rf".{{1,{LONGEST_LINE}}}(?:(?<=[+_])|$)|.{{1,{LONGEST_LINE}}}", name)
+    """A name in lines of at most LONGEST_LINE characters, broken at a space or after a + or _ where there is one."""
+    lines = re.findall(rf".{{1,{LONGEST_LINE}}}(?:(?<=[+_])|(?= )|$) ?|.{{1,{LONGEST_LINE}}}", name)
+    return [line.strip() for line in lines]
 
 
 def height_per_row(names: Iterable[str]) -> float:

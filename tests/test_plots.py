@@ -68,6 +68,9 @@ def test_long_names_of_arms_are_broken_into_lines() -> None:
     svg = dot_plot({"none": [80.0, 81.0], "classic+stylegan_filtered+diffusion": [82.0, 79.0]}, "dots")
     for line in ("classic+stylegan_", "filtered+diffusion"):
         assert f">{line}<" in svg
+    svg = dot_plot({"without mapping network": [80.0, 81.0], "fifteen letters next": [1.0, 2.0]}, "dots")
+    for line in ("without mapping", "network", "fifteen letters", "next"):
+        assert f">{line}<" in svg
 
 
 def test_loss_curves_skip_what_was_not_recorded() -> None:

@@ -159,12 +159,12 @@ def scores_section(folder: Path, points: Points) -> Section:
     for name, content in points.items():
         row = [VARIANTS[name].title, f"{len(usable(content))} of {len(content['trainings'])}"]
         for key in SCORES:
-            digits = {"fd": 1, "kid": 4}.get(key, 2)
+            digits = {"fd": 1, "kid": 2}.get(key, 2)
             values = [each[key] for each in usable(content)]
             spread = f" ({number(min(values), digits)} to {number(max(values), digits)})" if len(values) > 1 else ""
             row.append(f"{number(mean_of(content, key), digits)}{spread}")
         rows.append(row)
-    floor = [number(first[f"{key}_floor"], {"fd": 1, "kid": 4}.get(key, 2)) for key in SCORES]
+    floor = [number(first[f"{key}_floor"], {"fd": 1, "kid": 2}.get(key, 2)) for key in SCORES]
     return Section(
         "Images and their scores",
         [
@@ -178,7 +178,7 @@ def scores_section(folder: Path, points: Points) -> Section:
                 "Images of every variant, a row each.",
                 "One image of each class in turn, of the first training, from the same latents where the network "
                 "allows. Look for rows that are blurred, alike or broken.",
-                [VARIANTS[name].title for name in trained],
+                [VARIANTS[name].title.replace("without ", "no ").removeprefix("with ") for name in trained],
             ),
             Figure(
                 "Scores", score_plot(panels, {said: key != "kid" for key, said in names.items()}, "scores"),
