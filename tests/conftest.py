@@ -5,6 +5,8 @@ import os
 # Before torch and NumPy are loaded, and for every process that a test starts: tiny tensors gain nothing from threads,
 # and lose much to them beside another test.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Hundreds of them import the same checkout, which each would have to compile anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from hypothesis import settings
