@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 # Before torch and NumPy are loaded, and for every process that a test starts: tiny tensors gain nothing from threads,
 # and lose much to them beside another test.
@@ -11,6 +13,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 settings.register_profile("patient", deadline=None)  # a busy machine is not a bug
 settings.load_profile("patient")
 
@@ -18,3 +23,15 @@ settings.load_profile("patient")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the file that takes longest, so that no process is left with it alone at the end."""
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
+@pytest.fixture(scope="module")  # closed at the end of a file: until then its event loop runs in this process
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
+    from tests.browsing import CHROMIUM, QUIET
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()

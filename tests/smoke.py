@@ -59,6 +59,14 @@ def change_params(checkout: Path, overrides: dict[str, Any]) -> None:
     lay_over(checkout / "params.yaml", overrides)
 
 
+def cpu_environment(checkout: Path) -> dict[str, str]:
+    """That of a process on one thread of the CPU which imports from `checkout`, not from where the tests are."""
+    return os.environ | {
+        "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }  # fmt: skip
+
+
 def dvc(checkout: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a DVC command in `checkout` with this interpreter's environment; the output is kept as text."""
     executables = str(Path(sys.executable).parent)

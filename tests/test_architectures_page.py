@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from augury import params
 from augury.errors import UserError
@@ -22,9 +22,9 @@ from stages import classify
 from studies.architectures import report, table, train
 from studies.architectures.settings import BUDGETS, Architectures
 from studies.workspace import settings
+from tests.browsing import WIDTHS, Visit, needs_chromium
 from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
 from tests.test_architectures_study import PACE, STUDY, TINY, changed
-from tests.test_browser import CHROMIUM, QUIET, Visit
 from tests.test_studies import read_yaml
 
 # The whole study, tiny.
@@ -138,21 +138,17 @@ def test_a_network_that_is_not_named_or_too_large_is_one_clear_line(whole: tuple
         train.main("scratch", "alexnet_2012", "steps", tmp_path, root)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium or google-chrome on PATH")
-def test_the_page_in_a_browser(whole: tuple[Path, Path]) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        try:
-            for width in (320, 1280):
-                page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
-                visit = Visit(page, (whole[0] / "page/index.html").as_uri())
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                assert page.locator("figure svg").count() == 4
-                for link in page.locator("nav a").all():
-                    assert page.locator(str(link.get_attribute("href"))).count() == 1
-                visit.check()
-        finally:
-            browser.close()
+@needs_chromium
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_in_a_browser(browser: Browser, whole: tuple[Path, Path], width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    visit = Visit(page, (whole[0] / "page/index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("figure svg").count() == 4
+    for link in page.locator("nav a").all():
+        assert page.locator(str(link.get_attribute("href"))).count() == 1
+    visit.check()
+    page.close()
 
 
 # The pipeline.

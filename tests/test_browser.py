@@ -7,19 +7,15 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from augury.outputs import write_json
 from stages.report import main
+from tests.browsing import WIDTHS, Visit, needs_chromium
 from tests.test_report import build_data, params_for
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium or google-chrome on PATH")
+pytestmark = needs_chromium
 
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 ARMS = {
     "none": (0, 0.80),
     "classic": (0, 0.83),
@@ -28,16 +24,7 @@ ARMS = {
     "classic+more_real": (0, 0.87),
 }
 GENERATORS = ("dcgan", "vae")
-WIDTHS = (320, 768, 1280)
 LEDGER = "iframe.ledger"
-
-
-@pytest.fixture(scope="module")  # closed at the end of this file: until then its event loop runs in this process
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,30 +39,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_json(Path("data/costs") / f"{stage}.json", content)
         main(params_for(GENERATORS, ARMS))
     return root / "data" / "report"
-
-
-class Visit:
-    """A page that has been opened, with what it asked for and complained about."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.page = page
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", self._heard)
-        page.on("pageerror", self._thrown)
-        page.goto(address)
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _thrown(self, error: Error) -> None:
-        self.complaints.append(str(error))
-
-    def check(self) -> None:
-        assert self.complaints == []
-        assert [url for url in self.requests if not url.startswith(("file://", "data:"))] == []
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What the dvc.yaml of the study of convolutions asks for, and the params that come with it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from augury import params
@@ -11,7 +9,7 @@ from studies.convolution.settings import Convolution
 from studies.convolution.variants import MEANINGS, VARIANTS
 from studies.workspace import settings
 from tests.smoke import CHECKOUT, copy_checkout, dvc
-from tests.test_studies import read_yaml
+from tests.test_studies import check_deps
 
 HERE = CHECKOUT / "studies/convolution"
 STEPS = ("checks", "fit", "look", "ablate", "report")
@@ -28,28 +26,10 @@ def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None
 
 
 def test_deps_hold_every_module_that_a_step_imports() -> None:
-    stages = read_yaml(HERE / "dvc.yaml")["stages"]
-    code = f"""
-import importlib, sys
-for step in {STEPS}:
-    for name in [name for name in sys.modules if name.startswith("studies")]:
-        del sys.modules[name]
-    importlib.import_module(f"studies.convolution.{{step}}")
-    print(*[m.__file__ for name, m in sys.modules.items() if name.startswith("studies.")])"""
-    lines = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
-        capture_output=True, check=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    needed = {
-        step: {path for path in map(Path, line.split()) if path.name != "__init__.py"}
-        for step, line in zip(STEPS, lines, strict=True)
-    }
-    assert list(stages) == list(STEPS)
-    for step, stage in stages.items():
-        assert stage["cmd"].split()[3] == f"studies.convolution.{step}"
-        listed = {(HERE / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
-        assert listed == needed[step], step
-        assert {"../../augury", "../../models"} <= set(stage["deps"])
+    stages = check_deps("convolution")
+    assert [(name, stage["cmd"].split()[3]) for name, stage in stages.items()] == [
+        (step, f"studies.convolution.{step}") for step in STEPS
+    ]
     assert stages["ablate"]["matrix"]["variant"] == list(VARIANTS)
     assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == ["ablate"]
     assert not any("../../data/splits" in stage["deps"] for stage in stages.values())

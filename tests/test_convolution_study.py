@@ -5,14 +5,13 @@ A whole run takes minutes and is left to a check by hand: `make study NAME=convo
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from augury.errors import UserError
 from augury.images import ImageSet
@@ -21,8 +20,8 @@ from augury.params import PARAMS_FILE
 from studies.convolution import ablate, checks, fit, look, report
 from studies.convolution.backpropagation import CHECKED
 from studies.convolution.variants import PLAIN, VARIANTS
+from tests.browsing import WIDTHS, check_study_page, needs_chromium
 from tests.smoke import CHECKOUT, change_params
-from tests.test_browser import CHROMIUM, QUIET, WIDTHS, Visit
 
 NAMES = ("dark", "light", "striped")
 STUDY: dict[str, Any] = {
@@ -225,24 +224,7 @@ def test_the_page_says_what_was_found(here: Path) -> None:
     assert re.search(r"row 1, column 1</th>(?:\s*<td>[^<]+</td>){4}\s*<td>9.5</td>\s*<td>9.5</td>", page)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium or google-chrome on PATH")
+@needs_chromium
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_the_screen_and_asks_nothing_of_the_network(browser: Browser, here: Path, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    visit = Visit(page, (here / "page/index.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.get_by_role("heading", level=1).count() == 1
-    for picture in page.locator("img").all():
-        assert picture.evaluate("(image) => image.complete && image.naturalWidth > 0")
-    texts = page.locator("[role=img], img").evaluate_all("(all) => all.map((one) => one.ariaLabel || one.alt)")
-    assert len(texts) == len(set(filter(None, texts))) == 15
-    visit.check()
-    page.close()
+    check_study_page(browser, here / "page/index.html", width, shown=15)

@@ -31,7 +31,7 @@ from augury.sections import Filter
 from augury.weights import load_generator, save_generator
 from models.dcgan import DCGAN, DCGANConfig
 from stages import sample
-from tests.smoke import change_params
+from tests.smoke import change_params, cpu_environment
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -488,8 +488,7 @@ def test_processes_under_torchrun_make_the_bytes_of_one(tmp_path: Path, processe
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
         done = subprocess.run(
             [sys.executable, *launch, *asked, "--per-class", "20", "--out", str(tmp_path / str(count))],
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT), "CUDA_VISIBLE_DEVICES": ""}, text=True, capture_output=True,
-            check=False,
+            env=cpu_environment(CHECKOUT), text=True, capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("generate: 60 images in 7 shards, 0 of them there") == 1  # told by the first alone

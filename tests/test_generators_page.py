@@ -1,29 +1,20 @@
 """The page of the study of generators in a real browser: sizes, complaints, and nothing from outside."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from augury import params
 from augury.outputs import write_json
 from augury.params import PARAMS_FILE
 from studies.generators import report
+from tests.browsing import Visit, needs_chromium
 from tests.smoke import CHECKOUT, change_params
-from tests.test_browser import CHROMIUM, QUIET, Visit
 from tests.test_generators_study import SEEDS, STUDY, point, training, write_points
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium or google-chrome on PATH")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Two machines, played by two folders of this one: the README's two commands meet on loopback."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -19,7 +18,7 @@ from augury import features, params
 from augury.__main__ import main
 from augury.images import ImageSet
 from stages import prepare
-from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params, copy_checkout
+from tests.smoke import CHECKOUT, SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
 
 PATIENCE = 240  # seconds
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -58,11 +57,9 @@ def start(command: list[str], folder: Path, **more: str) -> subprocess.Popen[str
 
     more: for its environment.
     """
-    environment = os.environ | {
-        "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
+    environment = cpu_environment(folder) | more
     with (folder / f"log-{len(STARTED):02d}").open("w") as log:
-        STARTED.append(subprocess.Popen(command, cwd=folder, env=environment | more, text=True, stdout=log, stderr=log))
+        STARTED.append(subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=log, stderr=log))
     return STARTED[-1]
 
 

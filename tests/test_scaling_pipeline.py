@@ -1,7 +1,5 @@
 """The params of the study of compound scaling, and what its dvc.yaml asks for."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from studies.scaling.settings import Scaling
 from studies.workspace import settings
 from tests.smoke import CHECKOUT, copy_checkout, dvc
 from tests.test_scaling_study import STUDY
-from tests.test_studies import read_yaml
+from tests.test_studies import check_deps
 
 
 @pytest.mark.parametrize(
@@ -48,26 +46,7 @@ def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None
 
 
 def test_deps_hold_every_module_that_a_step_imports() -> None:
-    folder = CHECKOUT / "studies/scaling"
-    stages = read_yaml(folder / "dvc.yaml")["stages"]
-    modules = ["studies.scaling.search", "studies.scaling.scale", "studies.scaling.report"]  # each imports those before
-    code = f"""
-import importlib, sys
-for module in {modules}:
-    importlib.import_module(module)
-    print(*[m.__file__ for name, m in sys.modules.items() if name.startswith("studies.")])"""
-    lines = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
-        capture_output=True, check=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    needed = {
-        module: {path for path in map(Path, line.split()) if path.name != "__init__.py"}
-        for module, line in zip(modules, lines, strict=True)
-    }
-    for stage in stages.values():
-        listed = {(folder / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
-        assert listed == needed[stage["cmd"].split()[3]], stage["cmd"]
-        assert {"../../augury", "../../models"} <= set(stage["deps"])
+    stages = check_deps("scaling")
     assert set(stages["scale"]["matrix"]["way"]) | {COMPOUND} == {BASE, *WAYS}
     assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == [
         "scale", "compound",

@@ -5,13 +5,12 @@ A whole run takes minutes and is left to a check by hand: `make study NAME=scali
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from augury import params
 from augury.errors import UserError
@@ -27,8 +26,8 @@ from studies.scaling.report import answer, cautions
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 from studies.scaling.settings import Scaling
 from studies.scaling.trials import Work, train_all
+from tests.browsing import WIDTHS, check_study_page, needs_chromium
 from tests.smoke import CHECKOUT, change_params
-from tests.test_browser import CHROMIUM, QUIET, WIDTHS, Visit
 
 NAMES = ("dark", "light", "striped")
 
@@ -257,24 +256,7 @@ def test_a_rate_that_is_too_high_is_one_clear_line_that_names_the_key(root: Path
 # The page in a browser.
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium or google-chrome on PATH")
+@needs_chromium
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_the_screen_and_asks_nothing_of_the_network(browser: Browser, here: Path, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    visit = Visit(page, (here / "page/index.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.get_by_role("heading", level=1).count() == 1
-    for picture in page.locator("img").all():
-        assert picture.evaluate("(image) => image.complete && image.naturalWidth > 0")
-    texts = page.locator("[role=img], img").evaluate_all("(all) => all.map((one) => one.ariaLabel || one.alt)")
-    assert len(texts) == len(set(filter(None, texts))) == 5
-    visit.check()
-    page.close()
+    check_study_page(browser, here / "page/index.html", width, shown=5)

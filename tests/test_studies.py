@@ -231,6 +231,34 @@ def read_yaml(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
 
 
+def check_deps(study: str) -> dict[str, Any]:
+    """Every stage lists just the files of the studies that its module imports, directly or not, and the folders of the
+    main pipeline's. Returns the stages."""
+    folder = CHECKOUT / "studies" / study
+    stages = read_yaml(folder / "dvc.yaml")["stages"]
+    modules = list(dict.fromkeys(stage["cmd"].split()[3] for stage in stages.values()))
+    code = f"""
+import importlib, sys
+for module in {modules}:
+    for name in [name for name in sys.modules if name.startswith("studies")]:
+        del sys.modules[name]
+    importlib.import_module(module)
+    print(*[m.__file__ for name, m in sys.modules.items() if name.startswith("studies.")])"""
+    lines = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, check=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    needed = {
+        module: {path for path in map(Path, line.split()) if path.name != "__init__.py"}
+        for module, line in zip(modules, lines, strict=True)
+    }
+    for stage in stages.values():
+        listed_files = {(folder / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
+        assert listed_files == needed[stage["cmd"].split()[3]], stage["cmd"]
+        assert {"../../augury", "../../models"} <= set(stage["deps"])
+    return stages
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_deps_in_the_repository_exist_and_hold_every_module_of_the_study(study: str) -> None:
     folder = CHECKOUT / "studies" / study

@@ -17,7 +17,7 @@ from typing import IO, Any
 import pytest
 
 from models import GENERATORS
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
 
 # Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
 # the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
@@ -104,7 +104,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     copy_checkout(checkout, SMOKE_PARAMS)
     change_params(checkout, PARAMS)
     with subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER], cwd=checkout, env=environment(checkout), text=True,
+        [sys.executable, "-c", LAUNCHER], cwd=checkout, env=cpu_environment(checkout), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdin is not None
@@ -114,14 +114,6 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
         launcher.run("train_vae")
         yield launcher
         process.stdin.close()
-
-
-def environment(checkout: Path) -> dict[str, str]:
-    """That of a process on one thread of the CPU which imports from `checkout`, not from where the tests are."""
-    return os.environ | {
-        "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
 
 
 def published(checkout: Path, name: str) -> dict[str, bytes]:
@@ -198,7 +190,7 @@ def torchrun(checkout: Path, module: str, *arguments: str) -> subprocess.Complet
     """Run a module in two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
     return subprocess.run(
-        [*command, *arguments], cwd=checkout, env=environment(checkout), text=True, capture_output=True, timeout=300
+        [*command, *arguments], cwd=checkout, env=cpu_environment(checkout), text=True, capture_output=True, timeout=300
     )
 
 
