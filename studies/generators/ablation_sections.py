@@ -155,16 +155,16 @@ def scores_section(folder: Path, points: Points) -> Section:
         ]
         for key, said in names.items()
     }
+    digits = {key: 1 if key == "fd" else 2 for key in SCORES}
     rows = []
     for name, content in points.items():
         row = [VARIANTS[name].title, f"{len(usable(content))} of {len(content['trainings'])}"]
         for key in SCORES:
-            digits = {"fd": 1, "kid": 2}.get(key, 2)
             values = [each[key] for each in usable(content)]
-            spread = f" ({number(min(values), digits)} to {number(max(values), digits)})" if len(values) > 1 else ""
-            row.append(f"{number(mean_of(content, key), digits)}{spread}")
+            ends = [number(limit(values), digits[key]) for limit in (min, max)] if len(values) > 1 else []
+            row.append(number(mean_of(content, key), digits[key]) + (f" ({' to '.join(ends)})" if ends else ""))
         rows.append(row)
-    floor = [number(first[f"{key}_floor"], {"fd": 1, "kid": 2}.get(key, 2)) for key in SCORES]
+    floor = [number(first[f"{key}_floor"], digits[key]) for key in SCORES]
     return Section(
         "Images and their scores",
         [
