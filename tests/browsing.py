@@ -44,7 +44,10 @@ class Visit:
 
 
 def check_study_page(browser: Browser, file: Path, width: int, shown: int) -> None:
-    """It fits the screen, asks nothing of the network, and has `shown` drawings and pictures, each with its own words."""
+    """It fits the screen and asks nothing of the network.
+
+    shown: how many drawings and pictures it has, each with words of its own.
+    """
     page = browser.new_page(viewport={"width": width, "height": 900})
     visit = Visit(page, file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
