@@ -13,7 +13,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: .venv/installed ## Run the pipeline to the report (IMAGES=FOLDER: on your own images; PROFILE=gpu: on a large GPU)
-	$(if $(PROFILE),python -m augury.profiles params.$(PROFILE).yaml)
+	$(if $(PROFILE),python -m augury.pipeline.profiles params.$(PROFILE).yaml)
 	$(if $(IMAGES),python -m augury init --images "$(IMAGES)")
 	dvc repro
 	@echo "The report: $(CURDIR)/data/report/index.html"

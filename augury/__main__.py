@@ -5,7 +5,7 @@ import importlib
 import logging
 import sys
 
-from augury.errors import UserError
+from augury.pipeline.errors import UserError
 
 # What each module of augury/commands is for: its `add_arguments` and `main` are imported only when it is asked for.
 COMMANDS = {

@@ -24,12 +24,12 @@ from torchvision import models as torchvision_models
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augury import params
-from augury.backbones import load_backbone
-from augury.finetuning import fine_tune
-from augury.images import ImageSet
-from augury.training import choose_device
-from augury.training_set import TrainingSet, training_set
+from augury.arms.finetuning import fine_tune
+from augury.arms.training_set import TrainingSet, training_set
+from augury.features.backbones import load_backbone
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
 from benchmarks.arms import linked_checkout
 from benchmarks.training import forever, write_files
 from tests.smoke import CHECKOUT, change_params, dvc

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from augury.comparison import verdicts_over
-from augury.heads import fit_head
-from augury.sections import Compare
-from augury.seeding import seeded
-from augury.statistics import classification_metrics, detectable_effect
+from augury.arms.metrics import classification_metrics
+from augury.evidence.families import verdicts_over
+from augury.evidence.statistics import detectable_effect
+from augury.features.heads import fit_head
+from augury.pipeline.sections import Compare
+from augury.pipeline.seeding import seeded
 
 SETTINGS = Compare(baseline="none", confidence=0.95, resamples=1000)
 SEEDS = 8

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.images import ImageSet
-from augury.outputs import whole_directory
-from augury.sampling import balanced_labels, sample_images
-from augury.training import choose_device
-from augury.weights import load_generator, save_generator
+from augury.generators.sampling import balanced_labels, sample_images
+from augury.generators.weights import load_generator, save_generator
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import choose_device
+from augury.pipeline.outputs import whole_directory
 from models.dcgan import DCGAN
 
 CHECKOUT = Path(__file__).resolve().parents[1]

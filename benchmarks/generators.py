@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augury import params
-from augury.features import backbone_levels, efficientnet_lite0
-from augury.frechet import frechet_distance
-from augury.heads import LinearHead, fit_head
-from augury.images import ImageSet
-from augury.seeding import seeded
-from augury.sources import SOURCES
-from augury.training import choose_device
+from augury.features.extractor import backbone_levels, efficientnet_lite0
+from augury.features.frechet import frechet_distance
+from augury.features.heads import LinearHead, fit_head
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.seeding import seeded
+from augury.sources.registry import SOURCES
 
 PER_CLASS = 100  # of 10 classes: 1,000 images on each side
 SPLITS = Path("data/splits")

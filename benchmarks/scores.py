@@ -26,14 +26,14 @@ import torch
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from augury.extractors import build_extractor
-from augury.features import Extractor, efficientnet_lite0
-from augury.frechet import frechet_distance
-from augury.gathering import gather
-from augury.image_streams import stream_of
-from augury.images import ImageSet
-from augury.neighbours import manifold_scores
-from augury.sections import FeatureExtractor
+from augury.features.extractor import Extractor, efficientnet_lite0
+from augury.features.frechet import frechet_distance
+from augury.images.image_set import ImageSet
+from augury.images.streams import stream_of
+from augury.pipeline.sections import FeatureExtractor
+from augury.scores.extractors import build_extractor
+from augury.scores.gathering import gather
+from augury.scores.neighbours import manifold_scores
 
 CPU = torch.device("cpu")
 
@@ -79,8 +79,8 @@ def matrix(repetitions: int = 5) -> None:
 
 def pool_features(count: int) -> tuple[np.ndarray, np.ndarray]:
     """EfficientNet-Lite0's features of two disjoint random parts of Fashion-MNIST's training images."""
-    from augury import params
-    from augury.sources import SOURCES
+    from augury.pipeline import params
+    from augury.sources.registry import SOURCES
 
     pool = SOURCES["fashion_mnist"](params.load().prepare).pool
     rows = np.random.default_rng(0).permutation(len(pool))[: 2 * count]
@@ -90,7 +90,7 @@ def pool_features(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 PEAK_OF_MANIFOLD = """
 import numpy
-from augury.neighbours import manifold_scores
+from augury.scores.neighbours import manifold_scores
 from benchmarks.scores import peak_memory
 real, generated = numpy.load("real.npy"), numpy.load("generated.npy")
 manifold_scores(real[:600], generated[:600], 5)  # libraries take their own share the first time

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augury import params
-from augury.images import ImageSet
-from augury.training import start_processes
-from augury.training_run import TrainingRun
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.training.history import start_processes
+from augury.training.training_run import TrainingRun
 from models.dcgan import DCGAN
 from models.losses import hinge_discriminator_loss, hinge_generator_loss
 from stages import train_gan

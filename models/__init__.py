@@ -7,7 +7,7 @@ from models.backbone import Architecture, Backbone
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.imagenet import IMAGENET
-from models.small import lenet5, small_cnn
+from models.milestones import lenet5, small_cnn
 from models.stylegan import StyleGAN
 from models.vae import VAE
 

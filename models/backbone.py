@@ -90,7 +90,7 @@ class AdaptiveMean(nn.Module):
     """Average over a grid of size x size cells, whatever the input's height and width, as in nn.AdaptiveAvgPool2d.
 
     (N, C, H, W) -> (N, C, size, size). As two matrix products, because the gradient of torch's own is not
-    deterministic on a GPU, where augury.training.choose_device forbids it.
+    deterministic on a GPU, where augury.training.history.choose_device forbids it.
     """
 
     def __init__(self, size: int) -> None:
@@ -112,3 +112,20 @@ class AdaptiveMean(nn.Module):
 def _pooled(x: torch.Tensor) -> torch.Tensor:
     """(N, C, H, W) averaged over positions, or (N, C) as it is."""
     return x.mean((2, 3)) if x.ndim == 4 else x
+
+
+class TransferClassifier(nn.Module):
+    """A backbone and a linear head on its last features.
+
+    images: (N, 3, H, W) float in [-1, 1]. Returns logits (N, classes). generator: of the head's initial weights.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.width, classes)
+        nn.init.normal_(self.head.weight, std=0.01, generator=generator)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(images))

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from augury.seeding import Seeds, randn_per_image
+from models.latent import Seeds, randn_per_image
 from models.pyramid import pyramid
 
 

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional as F
 
-from augury.seeding import Seeds, randn_per_image
+from models.latent import Seeds, randn_per_image
 from models.pyramid import pyramid
 from models.vae import VAE, VAEConfig
 

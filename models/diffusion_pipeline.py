@@ -1,6 +1,6 @@
 """How a class-conditional diffusion model samples, and the diffusers pipeline that does it outside this repository.
 
-A copy of this file travels with every trained generator as its pipeline.py (see augury/weights.py).
+A copy of this file travels with every trained generator as its pipeline.py (see augury/generators/weights.py).
 """
 
 from collections.abc import Sequence

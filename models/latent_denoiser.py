@@ -1,6 +1,6 @@
 """The denoiser of latent diffusion: a residual network on latent vectors, with the call convention of UNet2DModel.
 
-A copy of this file travels with every generator trained in latent space (see augury/weights.py).
+A copy of this file travels with every generator trained in latent space (see augury/generators/weights.py).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The autoencoder of latent diffusion: models.vae.VAE with standardised latents, as a diffusers model.
 
-A copy of this file and of what it imports travels with every generator trained in latent space (see augury/weights.py).
+A copy of this file and of what it imports travels with every generator trained in latent space (see
+augury/generators/weights.py).
 """
 
 from typing import Any

@@ -16,10 +16,9 @@ from annotated_types import Ge, Gt, Le
 from torch import nn
 from torch.nn import functional as F
 
-from augury.seeding import Seeds, randn_per_image
-from models.equalised import GAIN, EqualisedLinear, box_blurred
+from models.equalised import GAIN, EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
+from models.latent import Seeds, randn_per_image
 from models.pyramid import pyramid
-from models.stylegan_discriminator import StyleGANDiscriminator
 
 
 @dataclass(frozen=True)
@@ -36,51 +35,6 @@ class StyleGANConfig:
     mapping_layers: Annotated[int, Gt(0)] = 2
     width: Annotated[int, Gt(0)] = 24
     style_mixing: Annotated[float, Ge(0), Le(1)] = 0.0
-
-
-def pixel_norm(x: torch.Tensor) -> torch.Tensor:
-    """Scale each row of x (N, D) to a mean square of 1 (Karras et al. 2018, section 4.2)."""
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-def enlarged(images: torch.Tensor) -> torch.Tensor:
-    """Twice the resolution, by nearest neighbour and then a mean over 3 x 3 pixels, so that no blocks show.
-
-    (N, C, H, W) -> (N, C, 2H, 2W). Unlike `interpolate`, its gradient is deterministic on a GPU.
-    """
-    images = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    return F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-
-
-class ModulatedConvolution(nn.Module):
-    """A convolution whose kernel is scaled per image by a style (Karras et al. 2020, section 2.2, equations 1 to 3).
-
-    Scaling the kernel's inputs is scaling the image's channels, and demodulation scales those of the result: one kernel
-    serves the whole batch, with no convolution per image. up: double the resolution before it.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, style_size: int, up: bool = False) -> None:
-        super().__init__()
-        self.to_scales = EqualisedLinear(style_size, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size, kernel_size))
-        self.scale = 1 / math.sqrt(inputs * kernel_size**2)
-        self.up = up
-
-    def forward(self, x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x (N, inputs, H, W), w (N, style_size) -> (N, outputs, H', W'), and what demodulates it (N, outputs, 1, 1).
-
-        The factors are left to the caller, who applies them in one pass with noise and bias.
-        """
-        scales = self.to_scales(w)  # (N, inputs)
-        weight = self.weight * self.scale
-        x = x * scales[:, :, None, None]
-        if self.up:
-            kernel = box_blurred(weight.flip(2, 3)).transpose(0, 1)  # a transposed convolution mirrors its kernel
-            x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
-        else:
-            x = F.conv2d(x, weight, padding=weight.shape[2] // 2)
-        energy = scales.square() @ weight.square().sum(dim=(2, 3)).T  # (N, outputs)
-        return x, (energy.float() + 1e-8).rsqrt()[:, :, None, None]
 
 
 class StyledLayer(nn.Module):
@@ -187,6 +141,67 @@ class Synthesis(nn.Module):
                 if layer + 1 < self.layers:
                     images = enlarged(images)
         return torch.tanh(images)  # rather than clamp, whose gradient is 0 where the image is black or white
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut, to half the resolution (Karras et al. 2020, section 4.1)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = EqualisedConvolution(inputs, inputs, 3)
+        self.second = EqualisedConvolution(inputs, outputs, 3, gain=1.0, down=True)
+        self.shortcut = EqualisedConvolution(inputs, outputs, 1, gain=1 / GAIN)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
+        shortcut = self.shortcut(F.avg_pool2d(x, 2))
+        return F.leaky_relu(self.second(F.leaky_relu(self.first(x), 0.2)), 0.2) + shortcut
+
+
+def minibatch_deviation(x: torch.Tensor) -> torch.Tensor:
+    """How much the images of a group of four differ: x (N, C, H, W) -> (N, 1, H, W), constant over each group.
+
+    The standard deviation over the group, averaged over channels and pixels (Karras et al. 2018, section 3), which
+    tells the discriminator of a generator that always draws the same. Groups are neighbours in the batch: where real
+    and generated images are one batch, each a multiple of four, no group mixes them. Other batches go in pairs or one
+    by one.
+    """
+    group = math.gcd(len(x), 4)
+    groups = x.float().unflatten(0, (-1, group))  # (groups, group, C, H, W)
+    variance = (groups - groups.mean(dim=1, keepdim=True)).square().mean(dim=1)
+    deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    return deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+
+
+class StyleGANDiscriminator(nn.Module):
+    """Scores whether an image is a real one of its class; larger is more real."""
+
+    def __init__(self, config: StyleGANConfig, image_size: int, channels: int, classes: int) -> None:
+        super().__init__()
+        base, widths = pyramid(image_size, config.width)
+        widest = widths[-1]
+        self.from_image = EqualisedConvolution(channels, widths[0], 1)
+        self.fall = nn.ModuleList([ResidualBlock(above, below) for above, below in pairwise(widths)])
+        self.mix = EqualisedConvolution(widest + 1, widest, 3)
+        self.to_features = EqualisedLinear(widest * base**2, widest)
+        self.realism = nn.Parameter(torch.randn(widest))
+        self.classes = nn.Embedding(classes, widest)
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """images (N, C, H, W) in [-1, 1], labels (N,) -> scores (N,) float32.
+
+        An image's score depends a little on its neighbours (see `minibatch_deviation`).
+        """
+        x = self.from_image(images).contiguous(memory_format=torch.channels_last)
+        x = F.leaky_relu(x, 0.2)
+        for block in self.fall:
+            x = block(x)
+        x = torch.cat([x, minibatch_deviation(x).to(x.dtype)], dim=1)  # (N, widest + 1, base, base)
+        x = F.leaky_relu(self.mix(x), 0.2)
+        x = F.leaky_relu(self.to_features(x.flatten(1)).float(), 0.2) * GAIN  # (N, widest)
+        direction = self.realism + self.classes(labels)  # what a real image, and one of this class, looks like
+        return (x * direction).sum(dim=1) / math.sqrt(x.shape[1]) + self.bias
 
 
 class StyleGAN(nn.Module):

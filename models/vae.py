@@ -14,8 +14,7 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional as F
 
-from augury.seeding import Seeds, randn_per_image
-from models.latent import slerp
+from models.latent import Seeds, randn_per_image, slerp
 from models.pyramid import pyramid
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.errors import UserError
-from augury.figures import class_grid, write_png
-from augury.images import ImageSet
-from augury.params import Params
-from augury.stage import run
-from augury.transforms import augment, compose
+from augury.arms.policies import augment, compose
+from augury.images.grids import class_grid, write_png
+from augury.images.image_set import ImageSet
+from augury.pipeline.errors import UserError
+from augury.pipeline.params import Params
+from augury.pipeline.stage import run
 
 
 def main(params: Params, policy: str) -> int:

@@ -6,10 +6,10 @@ Writes: data/cards/models/<generator>.md, data/cards/datasets/<generator>.md.
 
 from pathlib import Path
 
-from augury.cards import dataset_card, model_card
-from augury.outputs import read_json, whole_directory
-from augury.params import Params
-from augury.stage import run
+from augury.export.cards import dataset_card, model_card
+from augury.pipeline.outputs import read_json, whole_directory
+from augury.pipeline.params import Params
+from augury.pipeline.stage import run
 
 DATA = Path("data")
 

@@ -16,20 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from augury.backbones import check_resolution, load_backbone
-from augury.errors import UserError
-from augury.features import backbone_levels
-from augury.finetuning import fine_tune, predict
-from augury.heads import fit_head
-from augury.images import ImageSet
-from augury.outputs import whole_directory, write_json
-from augury.params import Params
-from augury.seeding import seeded
-from augury.side_by_side import in_processes, in_threads
-from augury.stage import run
-from augury.statistics import classification_metrics
-from augury.training import choose_device
-from augury.training_set import TrainingSet, training_set
+from augury.arms.finetuning import fine_tune, predict
+from augury.arms.metrics import classification_metrics
+from augury.arms.training_set import TrainingSet, training_set
+from augury.features.backbones import check_resolution, load_backbone
+from augury.features.extractor import backbone_levels
+from augury.features.heads import fit_head
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import whole_directory, write_json
+from augury.pipeline.params import Params
+from augury.pipeline.seeding import seeded
+from augury.pipeline.stage import run
+from augury.pipeline.threads import in_processes, in_threads
 
 SPLITS = Path("data/splits")
 

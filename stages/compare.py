@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augury.comparison import Runs, summarise
-from augury.errors import UserError
-from augury.outputs import read_json, whole_file, write_json
-from augury.params import Params
-from augury.predictors import DIRECTIONS, Trial, predictors
-from augury.sections import Arm
-from augury.stage import run
+from augury.evidence.comparison import Runs, summarise
+from augury.evidence.predictors import DIRECTIONS, Trial, predictors
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.params import Params
+from augury.pipeline.sections import Arm
+from augury.pipeline.stage import run
 
 
 def read_runs(arms: list[str], seeds: list[int]) -> dict[str, Runs]:

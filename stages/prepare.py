@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.figures import class_grid, write_png
-from augury.groups import group_count, keep_near_duplicates_together
-from augury.images import ImageSet
-from augury.outputs import write_json
-from augury.params import Params
-from augury.sources import read_source
-from augury.splits import split
-from augury.stage import run
-from augury.straddling import write_straddling
+from augury.images.grids import class_grid, write_png
+from augury.images.image_set import ImageSet
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.stage import run
+from augury.sources.registry import read_source
+from augury.splits.groups import group_count, keep_near_duplicates_together
+from augury.splits.split import split
+from augury.splits.straddling import write_straddling
 
 SPLITS = Path("data/splits")
 PREVIEW = Path("data/previews/real.png")

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from augury import findings
-from augury.errors import UserError
-from augury.ledger import arm_costs, cheapest, stage_costs
-from augury.outputs import read_json, whole_directory
-from augury.pages import SECTIONS, STUDIES, render
-from augury.params import Params
-from augury.plots import data_uri, dot_plot, forest_plot, loss_curves
-from augury.stage import COSTS, run
+from augury.evidence.ledger import arm_costs, cheapest, stage_costs
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_directory
+from augury.pipeline.params import Params
+from augury.pipeline.stage import COSTS, run
+from augury.report import findings
+from augury.report.pages import SECTIONS, STUDIES, render
+from augury.report.plots import data_uri, dot_plot, forest_plot, loss_curves
 
 DATA = Path("data")
 PACKAGES = ("torch", "torchvision", "albumentations", "timm", "numpy", "scipy")

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.errors import UserError
-from augury.figures import class_grid, write_png
-from augury.images import ImageSet
-from augury.outputs import write_json
-from augury.params import Params
-from augury.sampling import sample_images
-from augury.selection import Selector, fill_quota
-from augury.stage import run
-from augury.training import choose_device
-from augury.weights import load_generator
+from augury.generators.sampling import sample_images
+from augury.generators.selection import Selector, fill_quota
+from augury.generators.weights import load_generator
+from augury.images.grids import class_grid, write_png
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.stage import run
 
 
 def main(params: Params, generator: str) -> int:

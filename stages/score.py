@@ -1,7 +1,7 @@
 """How good one generator's images are, every score with its floor: `python -m stages.score dcgan`.
 
-Real images here are the training and validation splits; the test split stays shut. See `augury.fidelity` for what a
-floor is and why both sides of a comparison have the same number of images.
+Real images here are the training and validation splits; the test split stays shut. See `augury.scores.fidelity` for
+what a floor is and why both sides of a comparison have the same number of images.
 """
 
 import logging
@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from augury.accuracy_score import Labelled, classification_accuracy_score
-from augury.errors import UserError
-from augury.extractors import available_extractors
-from augury.features import backbone_levels
-from augury.fidelity import fidelity_scores, halve, per_class_scores, significant
-from augury.figures import pairs_grid, write_png
-from augury.frechet import frechet_distance_of_moments, pooled
-from augury.gathering import Gathered, gather
-from augury.image_streams import stream_of
-from augury.images import ImageSet
-from augury.memorisation import CopyCounter, memorisation
-from augury.outputs import write_json
-from augury.params import Params
-from augury.seeding import derive_seed
-from augury.stage import run
-from augury.training import choose_device
+from augury.features.extractor import backbone_levels
+from augury.features.frechet import frechet_distance_of_moments, pooled
+from augury.images.grids import pairs_grid, write_png
+from augury.images.image_set import ImageSet
+from augury.images.streams import stream_of
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.seeding import derive_seed
+from augury.pipeline.stage import run
+from augury.scores.accuracy_score import Labelled, classification_accuracy_score
+from augury.scores.extractors import available_extractors
+from augury.scores.fidelity import fidelity_scores, halve, per_class_scores, significant
+from augury.scores.gathering import Gathered, gather
+from augury.scores.memorisation import CopyCounter, memorisation
 
 SPLITS, SYNTHETIC = Path("data/splits"), Path("data/synthetic")
 WORST_PAIRS = 8  # generated images shown beside the training images that they are nearest to

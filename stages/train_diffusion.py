@@ -6,14 +6,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from augury.images import ImageSet
-from augury.params import Params, network_config
-from augury.sections import Training
-from augury.seeding import derive_seed, seeded
-from augury.stage import run
-from augury.training import autocast, average_gradients, moving_average, start_processes
-from augury.training_run import TrainingRun
-from augury.weights import load_generator
+from augury.generators.weights import load_generator
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import autocast
+from augury.pipeline.params import Params, network_config
+from augury.pipeline.sections import Training
+from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.stage import run
+from augury.training.history import average_gradients, moving_average, start_processes
+from augury.training.training_run import TrainingRun
 from models.diffusion import Diffusion, DiffusionConfig
 
 

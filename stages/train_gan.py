@@ -3,48 +3,25 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
-from augury.errors import UserError
-from augury.images import ImageSet
-from augury.params import Params, network_config
-from augury.sections import GanTraining
-from augury.seeding import derive_seed, seeded
-from augury.stage import run
-from augury.training import autocast, average_gradients, moving_average, start_processes
-from augury.training_run import TrainingRun
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import autocast
+from augury.pipeline.errors import UserError
+from augury.pipeline.params import Params, network_config
+from augury.pipeline.sections import GanTraining
+from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.stage import run
+from augury.training.history import average_gradients, moving_average, start_processes
+from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.ada import AdaptiveAugmentation
 from models.diffaugment import diffaugment
-from models.losses import OBJECTIVES, path_length_penalty, r1_penalty
+from models.losses import OBJECTIVES, PathLength, r1_penalty
 
 ADA_EVERY = 4  # steps between two moves of its probability, as in the paper
-
-
-class PathLength(nn.Module):
-    """The path-length penalty of a generator with a mapping network, and the mean length that it remembers."""
-
-    mean: torch.Tensor
-
-    def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__()
-        self.accelerator = accelerator
-        self.register_buffer("mean", torch.zeros((), device=accelerator.device))
-
-    def forward(self, generator: Any, labels: torch.Tensor, randomness: torch.Generator) -> torch.Tensor:
-        """On half a batch, to save time (Karras et al. 2020, appendix B)."""
-        labels = labels[: -(-len(labels) // 2)]
-        z = torch.randn(len(labels), generator.config.latent_size, generator=randomness).to(labels.device)
-        w = generator.mapping(z, labels)
-        images = generator.synthesis(w)
-        noise = torch.randn(images.shape, generator=randomness).to(labels.device)
-        penalty, mean = path_length_penalty(images, w, noise, self.mean)
-        self.mean = self.accelerator.reduce(mean, "mean")  # the same everywhere, as one process saves it for all
-        return penalty
 
 
 def train(

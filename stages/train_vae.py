@@ -7,14 +7,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from augury.figures import class_grid, write_png
-from augury.images import ImageSet, from_network
-from augury.params import Params, network_config
-from augury.sections import TrainVae
-from augury.seeding import derive_seed, seeded
-from augury.stage import run
-from augury.training import DivergenceError, autocast, average_gradients, moving_average, start_processes
-from augury.training_run import TrainingRun
+from augury.images.grids import class_grid, write_png
+from augury.images.image_set import ImageSet
+from augury.images.pixels import from_network
+from augury.pipeline.devices import autocast
+from augury.pipeline.params import Params, network_config
+from augury.pipeline.sections import TrainVae
+from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.stage import run
+from augury.training.history import DivergenceError, average_gradients, moving_average, start_processes
+from augury.training.training_run import TrainingRun
 from models.losses import calibrated_reconstruction_loss, edge_reconstruction_loss, gaussian_kl
 from models.vae import VAE
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from augury.outputs import whole_directory
-from augury.pages import TEMPLATES
+from augury.pipeline.outputs import whole_directory
+from augury.report.pages import TEMPLATES
 
 SEVERAL_WORDS = re.compile(r"[^\W\d_]{2,}.* [^\W\d_]{2,}")  # not "0.1 to 0.2"
 

@@ -15,13 +15,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from augury import params
-from augury.errors import UserError
-from augury.explanations import explain
-from augury.outputs import read_json
-from augury.params import Params
-from augury.profiles import lay_over
-from augury.sections import Arm, Section
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json
+from augury.pipeline.params import Params, explain
+from augury.pipeline.profiles import lay_over
+from augury.pipeline.sections import Arm, Section
 
 ROOT = Path(__file__).resolve().parents[1]
 Settings = TypeVar("Settings", bound=Section)

@@ -8,9 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from augury.profiles import lay_over
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from augury.pipeline.profiles import lay_over
+from tests import CHECKOUT
 
 # scikit-learn's digits need no network. Everything is there, only smaller.
 TRAINING = {"total_kimg": 4.0, "snapshot_every_kimg": 1.0, "ema_halflife_kimg": 0.1}

@@ -15,9 +15,10 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from augury import params, snapshots
-from augury.training import average_gradients, start_processes
-from augury.training_run import TrainingRun
+from augury.pipeline import params
+from augury.training import snapshots
+from augury.training.history import average_gradients, start_processes
+from augury.training.training_run import TrainingRun
 from stages import train_diffusion, train_gan, train_vae
 
 STAGES: dict[str, Callable[[params.Params], int]] = {

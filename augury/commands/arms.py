@@ -19,7 +19,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.utils.serialize import load_yaml, modify_yaml
 
-from augury.errors import UserError
+from augury.pipeline.errors import UserError
 
 ARM = "classify@"  # how DVC calls the entries of the matrix of arms: classify@none, ...
 PIPELINE, LOCK = Path("dvc.yaml"), Path("dvc.lock")

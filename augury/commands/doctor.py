@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from augury.errors import UserError
-from augury.inventory import Finding, packages, python_version, repository, weights
+from augury.pipeline.errors import UserError
+from augury.preflight.inventory import Finding, packages, python_version, repository, weights
 
 if TYPE_CHECKING:
-    from augury.data_at_hand import Workload
-    from augury.forecast import Forecast
-    from augury.machine import Machine
-    from augury.params import Params
-    from augury.trial import Trial
+    from augury.pipeline.params import Params
+    from augury.preflight.data_at_hand import Workload
+    from augury.preflight.forecast import Forecast
+    from augury.preflight.machine import Machine
+    from augury.preflight.trial import Trial
 
 REQUIREMENTS, LOCK = Path("requirements.txt"), Path("dvc.lock")
 PATIENCE = 45.0  # seconds for all trials together
@@ -57,9 +57,9 @@ def shown(title: str, findings: Sequence[Finding]) -> list[str]:
 
 def examine(*, with_cost: bool) -> list[str]:
     """All sections but that of the packages; the problems found."""
-    from augury import params
-    from augury.data_at_hand import SUMMARY, expected_workload, last_workload
-    from augury.machine import look_around
+    from augury.pipeline import params
+    from augury.preflight.data_at_hand import SUMMARY, expected_workload, last_workload
+    from augury.preflight.machine import look_around
 
     try:
         settings = params.load()
@@ -93,7 +93,7 @@ def examine(*, with_cost: bool) -> list[str]:
 
 
 def machine_findings(machine: "Machine", device: str) -> list[Finding]:
-    from augury.machine import in_gib
+    from augury.preflight.machine import in_gib
 
     memory = "memory not known" if machine.memory is None else f"{in_gib(machine.memory)} of memory"
     free = "" if machine.free_memory is None else f", {in_gib(machine.free_memory)} of it free"
@@ -109,7 +109,7 @@ def machine_findings(machine: "Machine", device: str) -> list[Finding]:
 
 def data_finding(settings: "Params") -> "tuple[Finding, Any]":
     """Where the source's images are, and how many (None where they cannot be had)."""
-    from augury.data_at_hand import described, look_for_data, shortage
+    from augury.preflight.data_at_hand import described, look_for_data, shortage
 
     source = settings.prepare.source
     try:
@@ -120,8 +120,8 @@ def data_finding(settings: "Params") -> "tuple[Finding, Any]":
 
 
 def disk_findings(settings: "Params", work: "Workload | None") -> list[Finding]:
-    from augury.data_at_hand import bytes_of_a_run
-    from augury.machine import free_space, in_gib
+    from augury.preflight.data_at_hand import bytes_of_a_run
+    from augury.preflight.machine import free_space, in_gib
 
     free = free_space(Path("data"))
     if work is None:
@@ -136,10 +136,10 @@ def last_runs(settings: "Params") -> dict[str, float]:
     """Stage -> seconds of its last run, of those that would be run the same way again."""
     from ruamel.yaml import YAML
 
-    from augury.forecast import last_costs
-    from augury.outputs import read_json
-    from augury.params import PARAMS_FILE
-    from augury.stage import COSTS
+    from augury.pipeline.outputs import read_json
+    from augury.pipeline.params import PARAMS_FILE
+    from augury.pipeline.stage import COSTS
+    from augury.preflight.forecast import last_costs
 
     costs = {cost["stage"]: cost for cost in map(read_json, sorted(COSTS.glob("*.json")))}
     if not costs or not LOCK.exists():
@@ -152,9 +152,9 @@ def show_cost(
     settings: "Params", machine: "Machine", work: "Workload", last: dict[str, float], there: set[str]
 ) -> None:
     """Print what every stage will take here; trainings that were not run are tried."""
-    from augury.forecast import forecast, measure_rates
-    from augury.ledger import stages_of
-    from augury.trial import trainings
+    from augury.evidence.ledger import stages_of
+    from augury.preflight.forecast import forecast, measure_rates
+    from augury.preflight.trial import trainings
 
     print("\nCost of a run")
     rates, trials = None, dict[str, Any]()
@@ -175,7 +175,7 @@ def show_cost(
 
 def tried(stages: Sequence[str], settings: "Params", work: "Workload") -> "dict[str, Trial | str]":
     """A trial of each of these trainings, one after the other, until the time is up."""
-    from augury.trial import try_training, workspace
+    from augury.preflight.trial import try_training, workspace
 
     until = time.monotonic() + PATIENCE
     trials: dict[str, Trial | str] = {}

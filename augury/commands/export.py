@@ -6,7 +6,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-LAYOUTS = {  # as in augury.export, which takes a while to import
+LAYOUTS = {  # as in augury.export.formats, which takes a while to import
     "imagefolder": "CLASS/NUMBER.png; metadata.jsonl: label and provenance of each image",
     "webdataset": "tar shards of NUMBER.png, .cls (index of the class) and .json (label, provenance)",
     "parquet": "shards of images, class labels and provenance, as the pipeline's own",
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> None:
     """Raises UserError where there is no such set, or something in the way of the new one."""
-    from augury import params
-    from augury.export import class_folders, export, find_set
+    from augury.export.formats import class_folders, export, find_set
+    from augury.pipeline import params
 
     folder = find_set(asked.what)
     images = export(folder, asked.to, asked.out, params.load())

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from augury.errors import UserError
+from augury.pipeline.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,8 @@ def main(asked: argparse.Namespace) -> None:
     for key, least in {"per_class": 1, "images_per_shard": 1, "seed": 0}.items():
         if (value := getattr(asked, key)) is not None and not least <= value < 2**63:
             raise UserError(f"--{key.replace('_', '-')}: {value} is not possible; choose {least} or more")
-    from augury import params
-    from augury.generation import generate
+    from augury.export.generation import generate
+    from augury.pipeline import params
 
     settings = params.load()
     if asked.generator not in settings.sample.generators:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from augury.choices import Choice
-    from augury.params import Params
-    from augury.survey import Survey
+    from augury.pipeline.params import Params
+    from augury.preflight.choices import Choice
+    from augury.preflight.survey import Survey
 
 LISTED = 3  # names in a line, at most
 WIDEST = 34  # characters of a key and its value, before the reason
@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from augury import params
-    from augury.choices import choose
-    from augury.layouts import find_layout
-    from augury.profiles import lay_over
-    from augury.survey import survey
-    from augury.training import choose_device
+    from augury.pipeline import params
+    from augury.pipeline.devices import choose_device
+    from augury.pipeline.profiles import lay_over
+    from augury.preflight.choices import choose
+    from augury.preflight.layouts import find_layout
+    from augury.preflight.survey import survey
 
     before = params.load()
     found = survey(find_layout(seen_from_here(Path(asked.images)), asked.label_column), before.prepare)

@@ -6,8 +6,8 @@ from typing import Any
 
 import dvc.api
 
-from augury.errors import UserError
-from augury.predictors import DIRECTIONS, Trial, predictors
+from augury.evidence.predictors import DIRECTIONS, Trial, predictors
+from augury.pipeline.errors import UserError
 
 METRIC = re.compile(r"(?:^|[:/])generators\.([a-z0-9_+]+)\.(\w+)$")  # a column of data/metrics.json
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from augury.errors import UserError
-from augury.extractors import build_extractor, title
-from augury.fidelity import fidelity_scores, halve, per_class_scores
-from augury.frechet import frechet_distance_of_moments
-from augury.gathering import Gathered, gather
-from augury.image_streams import ImageStream, stream_of
-from augury.outputs import write_json
-from augury.sections import FeatureExtractor
-from augury.seeding import derive_seed
-from augury.training import choose_device
+from augury.features.frechet import frechet_distance_of_moments
+from augury.images.streams import ImageStream, stream_of
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+from augury.pipeline.sections import FeatureExtractor
+from augury.pipeline.seeding import derive_seed
+from augury.scores.extractors import build_extractor, title
+from augury.scores.fidelity import fidelity_scores, halve, per_class_scores
+from augury.scores.gathering import Gathered, gather
 
 CONFIDENCE = 0.95
 

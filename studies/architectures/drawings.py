@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from augury.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
 
 STARTS = {"scratch": (HELPS, "o"), "transfer": (HURTS, "s")}  # start -> colour, marker
 MARKERS = "osD^v<>Pp"  # of families

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from augury.outputs import read_json
+from augury.pipeline.outputs import read_json
 from studies.architectures.settings import BUDGETS, Architectures
 
 EQUAL = {"steps": "equal steps", "seconds": "equal time"}  # budget -> in words

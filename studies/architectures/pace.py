@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from augury import params
-from augury.backbones import check_resolution, read_backbone
-from augury.finetuning import fine_tune
-from augury.images import ImageSet
-from augury.outputs import whole_file
-from augury.sections import FineTune
-from augury.side_by_side import single_threaded
-from augury.training import choose_device
-from augury.training_set import TrainingSet
+from augury.arms.finetuning import fine_tune
+from augury.arms.training_set import TrainingSet
+from augury.features.backbones import check_resolution, read_backbone
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.outputs import whole_file
+from augury.pipeline.sections import FineTune
+from augury.pipeline.threads import single_threaded
 from studies.architectures.settings import PACE_FILE, Architectures
 from studies.workspace import ROOT, run, settings
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from augury.outputs import read_json, whole_file, write_json
+from augury.pipeline.outputs import read_json, whole_file, write_json
 from studies.architectures.findings import Comparison, accuracy, label, leads, preferred, read_points, transfers
 from studies.architectures.sections import figure_of, results_table, sections
 from studies.architectures.settings import COMMAND, Architectures

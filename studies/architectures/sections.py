@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.plots import number, signed
+from augury.report.numbers import number, signed
 from studies.architectures.drawings import Reached, accuracy_plot, counts_plot
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label
 from studies.architectures.lecture import families_of, ideas_of

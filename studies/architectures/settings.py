@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from augury.errors import UserError
-from augury.explanations import explain, unknown
-from augury.sections import Fraction, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.params import explain
+from augury.pipeline.sections import Fraction, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
 
 PACE_FILE = "pace.yaml"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from augury.outputs import whole_file, write_json
+from augury.pipeline.outputs import whole_file, write_json
 from models import CLASSIFIERS
 from studies.architectures.counts import Complete, Counts, count
 from studies.architectures.published import PUBLISHED

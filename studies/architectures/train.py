@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.backbones import check_resolution
-from augury.errors import UserError
-from augury.outputs import read_json, write_json
+from augury.features.backbones import check_resolution
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, write_json
 from studies.architectures.counts import Complete, Counts, count
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
 from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings

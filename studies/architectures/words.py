@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from augury.plots import number, signed
+from augury.report.numbers import number, signed
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label, preferred, speed
 from studies.architectures.settings import Architectures
 from studies.page import listed

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from augury import params
-from augury.errors import UserError
-from augury.finetuning import predict
-from augury.images import to_backbone
-from augury.outputs import write_json
-from augury.params import Params
-from augury.side_by_side import in_processes
-from augury.training import choose_device
+from augury.arms.finetuning import predict
+from augury.images.pixels import to_backbone
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.threads import in_processes
 from studies.architectures.counts import count
 from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution

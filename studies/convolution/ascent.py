@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from augury.images import ImageSet, from_network, to_backbone
-from augury.seeding import seeded
+from augury.images.image_set import ImageSet
+from augury.images.pixels import from_network, to_backbone
+from augury.pipeline.seeding import seeded
 from models.backbone import Backbone
 
 START = 0.01  # standard deviation of the spectrum that the ascent starts from

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import params
-from augury.images import ImageSet
-from augury.outputs import write_json
-from augury.seeding import derive_seed
-from augury.side_by_side import single_threaded
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.outputs import write_json
+from augury.pipeline.seeding import derive_seed
+from augury.pipeline.threads import single_threaded
 from studies.convolution.arithmetic import Window, compare_with_torch, covered
 from studies.convolution.backpropagation import CHECKED, check, weight_gradients
 from studies.convolution.settings import Convolution

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from augury.plots import HELPS, HURTS, INK, MUTED, RULE, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, MUTED, RULE, WIDTH, drawing_style, inline_svg
 
 
 def dilation_drawing(covered: Mapping[str, np.ndarray], stacked: np.ndarray, name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from augury.seeding import seeded
+from augury.pipeline.seeding import seeded
 from models.backbone import Backbone
 from studies.convolution.arithmetic import Window
 

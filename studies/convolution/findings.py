@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.outputs import read_json
-from augury.plots import number
-from augury.sections import Compare
-from augury.seeding import derive_seed
-from augury.statistics import (
+from augury.evidence.statistics import (
     PairedGain,
     detectable_effect,
     fewest_seeds,
@@ -20,6 +16,10 @@ from augury.statistics import (
     smallest_p_value,
     verdict,
 )
+from augury.pipeline.outputs import read_json
+from augury.pipeline.sections import Compare
+from augury.pipeline.seeding import derive_seed
+from augury.report.numbers import number
 from studies.convolution.variants import PLAIN, VARIANTS
 from studies.page import listed
 

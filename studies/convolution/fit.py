@@ -12,12 +12,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from augury import params
-from augury.backbones import check_resolution, load_backbone
-from augury.errors import UserError
-from augury.outputs import read_json, whole_directory, write_json
-from augury.side_by_side import single_threaded
-from augury.training import choose_device
+from augury.features.backbones import check_resolution, load_backbone
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_directory, write_json
+from augury.pipeline.threads import single_threaded
 from models.backbone import Backbone
 from studies.convolution.settings import Convolution
 from studies.convolution.training import SPLITS, train

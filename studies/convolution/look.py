@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import params
-from augury.errors import UserError
-from augury.figures import write_png
-from augury.images import ImageSet, to_backbone
-from augury.outputs import whole_directory, write_json
-from augury.seeding import derive_seed
-from augury.side_by_side import single_threaded
-from augury.training import choose_device
+from augury.images.grids import write_png
+from augury.images.image_set import ImageSet
+from augury.images.pixels import to_backbone
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import whole_directory, write_json
+from augury.pipeline.seeding import derive_seed
+from augury.pipeline.threads import single_threaded
 from models.backbone import Backbone
 from studies.convolution import pictures
 from studies.convolution.ascent import (

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from augury.plots import data_uri, number
+from augury.report.numbers import number
+from augury.report.plots import data_uri
 from studies.convolution.drawings import Reach, reach_plot
 from studies.convolution.findings import Points
 from studies.convolution.settings import Look

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from augury.figures import GAP
-from augury.images import from_network, to_backbone
+from augury.images.grids import GAP
+from augury.images.pixels import from_network, to_backbone
 from studies.convolution.fields import Seen
 
 TILE = 64  # pixels a side at least, to which everything small is enlarged by whole factors

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.outputs import whole_file, write_json
+from augury.pipeline import params
+from augury.pipeline.outputs import whole_file, write_json
 from studies.convolution.findings import (
     Gain,
     Results,
@@ -83,8 +83,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         protocol={
             "Images": f"The splits of the main pipeline: {plain['n_train']:,} for training, {plain['n_validation']:,} "
             f"for validation, {plain['n_test']:,} for testing, which only the accuracies of the variants are taken on.",
-            "Variants": f"The small CNN of models/small.py at {plain['resolution']} pixels. All start from the same "
-            "weights of a seed, which decides the batches too; all have the same number of weights.",
+            "Variants": f"The small CNN of models/milestones.py at {plain['resolution']} pixels. All start from the "
+            "same weights of a seed, which decides the batches too; all have the same number of weights.",
             "Equal steps": f"{training.steps:,} steps of AdamW with {training.batch_size} images each, from a random "
             f"start, at a learning rate of {training.learning_rate:g}, the same for all and tuned for none. The best "
             f"of {training.evaluations} moments on validation is used. Multiply-adds differ: see the table.",

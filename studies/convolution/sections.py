@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from augury.plots import PairedGain, decimals, forest_plot, number, signed
+from augury.report.numbers import decimals, number, signed
+from augury.report.plots import PairedGain, forest_plot
 from studies.convolution.arithmetic import Window
 from studies.convolution.drawings import dilation_drawing
 from studies.convolution.findings import Gain, Points, scientific

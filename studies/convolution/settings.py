@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.explanations import unknown
-from augury.sections import FineTune, Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.errors import unknown
+from augury.pipeline.sections import FineTune, Name, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
 
 Sizes = Annotated[list[PositiveInt], Field(min_length=1)]
@@ -33,7 +33,7 @@ class Training(Section):
 
     @property
     def fine_tune(self) -> FineTune:
-        """As augury.finetuning takes it: from a random start, all layers at one rate from the first step."""
+        """As augury.arms.finetuning takes it: from a random start, all layers at one rate from the first step."""
         return FineTune(
             steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
             weight_decays=[self.weight_decay], layer_decay=1.0, warmup=self.warmup, unfreezing=0.0, trained_stages=1,

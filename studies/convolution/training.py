@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augury.errors import UserError
-from augury.finetuning import FineTuned, fine_tune
-from augury.images import ImageSet
-from augury.training_set import TrainingSet
+from augury.arms.finetuning import FineTuned, fine_tune
+from augury.arms.training_set import TrainingSet
+from augury.images.image_set import ImageSet
+from augury.pipeline.errors import UserError
 from models.backbone import Backbone
 from studies.convolution.settings import Training
 

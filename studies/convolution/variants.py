@@ -1,4 +1,4 @@
-"""The small CNN of models/small.py with other pooling, with strides, and with dilated convolutions.
+"""The small CNN of models/milestones.py with other pooling, with strides, and with dilated convolutions.
 
 All have the same convolutions with the same weights at the start; what differs is where a map is halved and by what,
 and how far apart the weights of a kernel lie.
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from augury.backbones import load_backbone
+from augury.features.backbones import load_backbone
 from models.backbone import Backbone
 
 PLAIN = "plain"  # what the others are compared with

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from augury.seeding import derive_seed
-from augury.statistics import PairedGain, holm, paired_gain
+from augury.evidence.statistics import PairedGain, holm, paired_gain
+from augury.pipeline.seeding import derive_seed
 
 
 @dataclass(frozen=True)

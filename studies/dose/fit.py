@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.outputs import read_json, whole_file, write_json
-from augury.params import Params
-from augury.plots import signed
-from augury.seeding import derive_seed
-from augury.statistics import smallest_p_value, verdict
+from augury.evidence.statistics import smallest_p_value, verdict
+from augury.pipeline import params
+from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.params import Params
+from augury.pipeline.seeding import derive_seed
+from augury.report.numbers import signed
 from studies.dose.choice import Choice, choose, corrected
 from studies.dose.measure import Dose, of_dose
 from studies.drawings import DoseRow, dose_plot

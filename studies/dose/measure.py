@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from augury import params
-from augury.errors import UserError
-from augury.outputs import read_json, write_json
-from augury.sections import Arm, PositiveFloat, Section
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.sections import Arm, PositiveFloat, Section
 from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
 
 

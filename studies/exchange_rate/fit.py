@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.errors import UserError
-from augury.outputs import read_json, whole_file, write_json
-from augury.params import Params
-from augury.plots import number, signed
-from augury.seeding import derive_seed
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.params import Params
+from augury.pipeline.seeding import derive_seed
+from augury.report.numbers import number, signed
 from studies.drawings import WorthRow, exchange_plot
 from studies.exchange_rate.learning_curve import (
     LearningCurve,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from augury import params
-from augury.outputs import read_json, write_json
-from augury.sections import PositiveInt, Section, Seed
+from augury.pipeline import params
+from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.sections import PositiveInt, Section, Seed
 from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
 
 

@@ -15,23 +15,23 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from augury import params
-from augury.errors import UserError
-from augury.extractors import build_extractor
-from augury.features import Extractor
-from augury.fidelity import halve, significant
-from augury.figures import class_grid, write_png
-from augury.frechet import frechet_distance
-from augury.images import ImageSet, concatenate
-from augury.kernel_distance import kernel_distance
-from augury.neighbours import manifold_scores
-from augury.outputs import read_json, whole_directory, write_json
-from augury.params import Params
-from augury.sampling import balanced_labels, sample_images
-from augury.sections import Arm, FeatureExtractor
-from augury.seeding import derive_seed
-from augury.training import choose_device
-from augury.weights import load_generator
+from augury.features.extractor import Extractor
+from augury.features.frechet import frechet_distance
+from augury.generators.sampling import balanced_labels, sample_images
+from augury.generators.weights import load_generator
+from augury.images.grids import class_grid, write_png
+from augury.images.image_set import ImageSet, concatenate
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_directory, write_json
+from augury.pipeline.params import Params
+from augury.pipeline.sections import Arm, FeatureExtractor
+from augury.pipeline.seeding import derive_seed
+from augury.scores.extractors import build_extractor
+from augury.scores.fidelity import halve, significant
+from augury.scores.kernel_distance import kernel_distance
+from augury.scores.neighbours import manifold_scores
 from models import GENERATORS
 from studies.generators.settings import Generators
 from studies.generators.variants import VARIANTS, Variant, overrides

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augury.extractors import title
-from augury.outputs import read_json
-from augury.params import Params
-from augury.plots import PairedGain, forest_plot, number, signed
-from augury.statistics import smallest_p_value
+from augury.evidence.statistics import smallest_p_value
+from augury.pipeline.outputs import read_json
+from augury.pipeline.params import Params
+from augury.report.numbers import number, signed
+from augury.report.plots import PairedGain, forest_plot
+from augury.scores.extractors import title
 from studies.generators.drawings import ScoreRow, score_plot
 from studies.generators.gains import Change, Comparison, Points, usable
 from studies.generators.settings import Generators

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.outputs import read_json
-from augury.plots import number
+from augury.pipeline.outputs import read_json
+from augury.report.numbers import number
 from studies.generators.variants import VARIANTS
 from studies.page import Page, Table
 

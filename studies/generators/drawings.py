@@ -7,17 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from augury.plots import (
-    HELPS,
-    INK,
-    MARGIN,
-    MUTED,
-    WIDTH,
-    drawing_style,
-    height_per_row,
-    inline_svg,
-    label_rows,
-)
+from augury.report.plots import HELPS, INK, MARGIN, MUTED, WIDTH, drawing_style, height_per_row, inline_svg, label_rows
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from augury.sections import Compare
-from augury.seeding import derive_seed
-from augury.statistics import PairedGain, holm, paired_gain, verdict
+from augury.evidence.statistics import PairedGain, holm, paired_gain, verdict
+from augury.pipeline.sections import Compare
+from augury.pipeline.seeding import derive_seed
 from studies.generators.variants import VARIANTS
 
 Points = Mapping[str, Mapping[str, Any]]  # variant -> points/ablation/<variant>/ablation.json

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 from torch import nn
 
-from augury.seeding import Seeds, randn_per_image
-from models.equalised import EqualisedLinear
-from models.stylegan import Mapping, StyleGAN, StyleGANConfig, Synthesis, pixel_norm
+from models.equalised import EqualisedLinear, pixel_norm
+from models.latent import Seeds, randn_per_image
+from models.stylegan import Mapping, StyleGAN, StyleGANConfig, Synthesis
 
 
 class NoMapping(StyleGAN):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from augury.errors import UserError
-from augury.figures import GAP, SHORTEST_TILE, write_png
-from augury.outputs import read_json, whole_directory, write_json
-from augury.sampling import progress_file
+from augury.generators.sampling import progress_file
+from augury.images.grids import GAP, SHORTEST_TILE, write_png
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, whole_directory, write_json
 from studies.generators.settings import Generators
 from studies.workspace import ROOT, run, settings
 

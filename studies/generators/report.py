@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury import params
-from augury.outputs import whole_file, write_json
+from augury.pipeline import params
+from augury.pipeline.outputs import whole_file, write_json
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import SCORES, mean_of
 from studies.generators.costs import FILE, costs_page, seconds_of

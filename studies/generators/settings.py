@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.explanations import unknown
-from augury.sections import PositiveFloat, PositiveInt, Section
+from augury.pipeline.errors import unknown
+from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
 from studies.generators.variants import VARIANTS
 
 

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import torch
 
-from augury.errors import UserError
-from augury.features import backbone_levels
-from augury.heads import fit_head
-from augury.images import ImageSet, to_network
-from augury.seeding import seeded
-from augury.selection import BACKBONE, BATCH_SIZE, LEARNING_RATE, PENALTIES, RESOLUTION, STEPS
+from augury.features.extractor import backbone_levels
+from augury.features.heads import fit_head
+from augury.generators.selection import BACKBONE, BATCH_SIZE, LEARNING_RATE, PENALTIES, RESOLUTION, STEPS
+from augury.images.image_set import ImageSet
+from augury.images.pixels import to_network
+from augury.pipeline.errors import UserError
+from augury.pipeline.seeding import seeded
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a gray value (ITU-R BT.601)
 

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import params
-from augury.errors import UserError
-from augury.fidelity import significant
-from augury.images import ImageSet, places_of
-from augury.outputs import read_json, write_json
-from augury.sections import Filter
-from augury.seeding import derive_seed
-from augury.selection import Judgement, Selector, fill_quota
-from augury.training import choose_device
-from augury.training_set import balanced
+from augury.arms.training_set import balanced
+from augury.generators.selection import Judgement, Selector, fill_quota
+from augury.images.image_set import ImageSet, places_of
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.sections import Filter
+from augury.pipeline.seeding import derive_seed
+from augury.scores.fidelity import significant
 from studies.latent.attributes import CONFIDENCE
 from studies.latent.gains import PLAIN
 from studies.latent.settings import Latent

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from augury.params import Params
-from augury.plots import PairedGain, forest_plot, signed
-from augury.statistics import smallest_p_value
+from augury.evidence.statistics import smallest_p_value
+from augury.pipeline.params import Params
+from augury.report.numbers import signed
+from augury.report.plots import PairedGain, forest_plot
 from studies.latent.gains import PLAIN, Comparison, comparisons
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed

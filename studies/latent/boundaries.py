@@ -24,13 +24,13 @@ from scipy import stats
 from sklearn.svm import LinearSVC
 from statsmodels.stats.proportion import proportion_confint
 
-from augury import params
-from augury.errors import UserError
-from augury.fidelity import significant
-from augury.images import ImageSet
-from augury.outputs import write_json
-from augury.sampling import balanced_labels
-from augury.training import choose_device
+from augury.generators.sampling import balanced_labels
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+from augury.scores.fidelity import significant
 from studies.latent.attributes import ATTRIBUTES, Measured, Measurements
 from studies.latent.settings import Boundaries, Latent
 from studies.latent.spaces import open_space

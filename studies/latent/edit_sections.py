@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from augury.fidelity import significant
-from augury.outputs import read_json
-from augury.params import Params
-from augury.plots import data_uri, number, signed
+from augury.pipeline.outputs import read_json
+from augury.pipeline.params import Params
+from augury.report.numbers import number, signed
+from augury.report.plots import data_uri
+from augury.scores.fidelity import significant
 from studies.latent.attributes import ATTRIBUTES
 from studies.latent.augmentation_section import augmentation_in_words, augmentation_section
 from studies.latent.gains import comparisons

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from augury import params
-from augury.fidelity import significant
-from augury.figures import write_png
-from augury.images import ImageSet
-from augury.outputs import read_json, whole_directory, write_json
-from augury.sampling import balanced_labels
-from augury.seeding import derive_seed
-from augury.training import choose_device
+from augury.generators.sampling import balanced_labels
+from augury.images.grids import write_png
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.outputs import read_json, whole_directory, write_json
+from augury.pipeline.seeding import derive_seed
+from augury.scores.fidelity import significant
 from studies.latent.attributes import Measured, Measurements
 from studies.latent.grids import tile_grid
 from studies.latent.settings import Latent

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from augury.sections import Compare
-from augury.seeding import derive_seed
-from augury.statistics import PairedGain, detectable_effect, holm, paired_gain, smallest_p_value, verdict
+from augury.evidence.statistics import PairedGain, detectable_effect, holm, paired_gain, smallest_p_value, verdict
+from augury.pipeline.sections import Compare
+from augury.pipeline.seeding import derive_seed
 
 PLAIN = "plain"  # as the generator draws its latents: what methods are compared with, beside the reference arm
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from augury.figures import class_grid
-from augury.images import ImageSet
+from augury.images.grids import class_grid
+from augury.images.image_set import ImageSet
 from studies.latent.spaces import Space
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.figures import write_png
-from augury.seeding import derive_seed
+from augury.images.grids import write_png
+from augury.pipeline.seeding import derive_seed
 from studies.latent.grids import tile_grid
 from studies.latent.settings import Walks
 from studies.latent.spaces import StyleSpace

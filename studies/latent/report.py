@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augury import params
-from augury.outputs import whole_file, write_json
+from augury.pipeline import params
+from augury.pipeline.outputs import whole_file, write_json
 from studies.latent import edit_sections, truncation_section, walk_sections
 from studies.latent.settings import Latent
 from studies.page import Page

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.sections import PositiveFloat, PositiveInt, Section
+from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
 
 
 class Walks(Section):

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from augury.errors import UserError
-from augury.images import from_network, places_of
-from augury.seeding import derive_seed, randn_per_image
-from augury.weights import load_generator
-from models.latent import slerp
+from augury.generators.weights import load_generator
+from augury.images.image_set import places_of
+from augury.images.pixels import from_network
+from augury.pipeline.errors import UserError
+from augury.pipeline.seeding import derive_seed
+from models.latent import randn_per_image, slerp
 
 BATCH = 250  # images that a network makes at a time
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import params
-from augury.extractors import build_extractor
-from augury.fidelity import fidelity_scores, halve, significant
-from augury.images import ImageSet, concatenate
-from augury.outputs import write_json
-from augury.params import Params
-from augury.sampling import sample_images
-from augury.sections import Drawing, FeatureExtractor
-from augury.seeding import derive_seed
-from augury.training import choose_device
+from augury.generators.sampling import sample_images
+from augury.images.image_set import ImageSet, concatenate
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.sections import Drawing, FeatureExtractor
+from augury.pipeline.seeding import derive_seed
+from augury.scores.extractors import build_extractor
+from augury.scores.fidelity import fidelity_scores, halve, significant
 from models.latent import slerp
 from studies.latent.settings import Latent, Truncation
 from studies.latent.spaces import Space, open_space

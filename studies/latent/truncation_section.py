@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.extractors import title
-from augury.outputs import read_json
-from augury.plots import number
+from augury.pipeline.outputs import read_json
+from augury.report.numbers import number
+from augury.scores.extractors import title
 from studies.drawings import TruncationRow, truncation_plot
 from studies.page import Figure, Section, Table
 

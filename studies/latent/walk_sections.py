@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.outputs import read_json
-from augury.plots import data_uri, number
+from augury.pipeline.outputs import read_json
+from augury.report.numbers import number
+from augury.report.plots import data_uri
 from studies.latent.truncation_section import Content, best_spread
 from studies.page import Figure, Section, Table, listed
 

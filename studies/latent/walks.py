@@ -11,13 +11,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.manifold import TSNE
 
-from augury import params
-from augury.fidelity import significant
-from augury.figures import write_png
-from augury.outputs import whole_directory, write_json
-from augury.sampling import balanced_labels
-from augury.seeding import derive_seed
-from augury.training import choose_device
+from augury.generators.sampling import balanced_labels
+from augury.images.grids import write_png
+from augury.pipeline import params
+from augury.pipeline.devices import choose_device
+from augury.pipeline.outputs import whole_directory, write_json
+from augury.pipeline.seeding import derive_seed
+from augury.scores.fidelity import significant
 from studies.latent.grids import between_anchors, shares_between, tile_grid, walks
 from studies.latent.mixing import mixing
 from studies.latent.settings import Latent, Walks

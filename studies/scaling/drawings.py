@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from augury.plots import (
+from augury.report.numbers import number
+from augury.report.plots import (
     HELPS,
     HURTS,
     INK,
@@ -20,7 +21,6 @@ from augury.plots import (
     height_per_row,
     inline_svg,
     label_rows,
-    number,
 )
 
 LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))

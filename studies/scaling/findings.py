@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from augury.sections import Compare
-from augury.seeding import derive_seed
-from augury.statistics import PairedGain, detectable_effect, holm, paired_gain, smallest_p_value, verdict
+from augury.evidence.statistics import PairedGain, detectable_effect, holm, paired_gain, smallest_p_value, verdict
+from augury.pipeline.sections import Compare
+from augury.pipeline.seeding import derive_seed
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 
 Points = Mapping[str, Mapping[str, Any]]  # way, or BASE -> content of points/scale/<way>.json
@@ -17,7 +17,7 @@ Points = Mapping[str, Mapping[str, Any]]  # way, or BASE -> content of points/sc
 
 @dataclass(frozen=True)
 class Gain:
-    """One way against another, or against the base. undetectable: as in augury.plots.PairedGain, but a fraction."""
+    """One way against another, or against the base. undetectable: as in PairedGain of plots.py, but a fraction."""
 
     way: str
     gain: PairedGain

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from augury.seeding import derive_seed
+from augury.pipeline.seeding import derive_seed
 from models.backbone import Backbone
 from studies.architectures.counts import Counts, count
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from augury.figures import GAP
-from augury.images import ImageSet, from_network, to_backbone
+from augury.images.grids import GAP
+from augury.images.image_set import ImageSet
+from augury.images.pixels import from_network, to_backbone
 
 TILE = 64  # pixels a side of an image in the picture
 MOST = 8  # images in a row

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.images import ImageSet
-from augury.outputs import read_json, write_json
-from augury.params import Params
-from augury.plots import PairedGain, forest_plot, number, signed
-from augury.statistics import fewest_seeds, smallest_p_value
+from augury.evidence.statistics import fewest_seeds, smallest_p_value
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.params import Params
+from augury.report.numbers import number, signed
+from augury.report.plots import PairedGain, forest_plot
 from studies.page import Figure, Page, Section, Table, listed
 from studies.scaling.drawings import Curve, scaling_plot
 from studies.scaling.findings import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.outputs import whole_file
+from augury.pipeline.outputs import whole_file
 from studies.scaling.drawings import Curve
 from studies.scaling.findings import Gain, Points, accuracy_interval, as_good, mean_interval
 from studies.scaling.scale import BASE, WAYS

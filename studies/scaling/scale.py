@@ -7,10 +7,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from augury import params
-from augury.errors import UserError
-from augury.images import ImageSet
-from augury.outputs import read_json, write_json
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json, write_json
 from studies.scaling.constants import ALONE, PUBLISHED, Constants, at_cost
 from studies.scaling.network import Shape
 from studies.scaling.search import chosen_constants

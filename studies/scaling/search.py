@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from augury import params
-from augury.outputs import write_json
-from augury.params import Params
+from augury.pipeline import params
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
 from studies.scaling.constants import Constants, at_cost
 from studies.scaling.settings import Scaling
 from studies.scaling.trials import Work, described, train_all

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from augury.images import ImageSet
-from augury.plots import number, signed
+from augury.images.image_set import ImageSet
+from augury.report.numbers import number, signed
 from studies.page import Figure, Section, Table, listed
 from studies.scaling.constants import PUBLISHED, Constants
 from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot

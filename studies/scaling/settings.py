@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.sections import FineTune, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section, Seed
 from studies.scaling.constants import Constants, candidates
 from studies.scaling.network import Shape
 
@@ -51,7 +51,7 @@ class Training(Section):
 
     @property
     def fine_tune(self) -> FineTune:
-        """As augury.finetuning takes it: from a random start, all layers at one rate from the first step."""
+        """As augury.arms.finetuning takes it: from a random start, all layers at one rate from the first step."""
         return FineTune(
             steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
             weight_decays=[self.weight_decay], layer_decay=1.0, warmup=self.warmup, unfreezing=0.0, trained_stages=1,

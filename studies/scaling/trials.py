@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from augury.errors import UserError
-from augury.finetuning import fine_tune, predict
-from augury.images import ImageSet
-from augury.sections import FineTune
-from augury.side_by_side import in_processes
-from augury.training import choose_device
-from augury.training_set import TrainingSet
+from augury.arms.finetuning import fine_tune, predict
+from augury.arms.training_set import TrainingSet
+from augury.images.image_set import ImageSet
+from augury.pipeline.devices import choose_device
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import FineTune
+from augury.pipeline.threads import in_processes
 from studies.scaling.network import Shape, initialised
 
 

@@ -1,0 +1,1 @@
+"""What an arm learns from, and how."""

@@ -1,0 +1,178 @@
+"""Transfer learning by training the backbone's own weights: its last stages, all of it, or from a random start."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from augury.arms.training_set import TrainingSet
+from augury.features.heads import draw_rows
+from augury.images.image_set import ImageSet
+from augury.images.pixels import to_backbone
+from augury.pipeline.devices import autocast
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import FineTune
+from augury.pipeline.seeding import derive_seed, seeded
+from models.backbone import Backbone, TransferClassifier
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A classifier as it was after its best step, with its loss and accuracy (0 to 1) on validation then."""
+
+    network: TransferClassifier
+    weight_decay: float
+    best_step: int
+    validation_nll: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Part of a network that learns at `rate` times the learning rate, from step `first_step` on."""
+
+    module: nn.Module
+    rate: float
+    first_step: int
+
+
+def fine_tune(
+    backbone: Backbone,
+    train: TrainingSet,
+    validation: ImageSet,
+    *,
+    mode: str,
+    settings: FineTune,
+    resolution: int,
+    seed: int,
+    device: torch.device,
+) -> FineTuned:
+    """Train a copy of the backbone with a linear head, once per weight decay; the best validation likelihood is used.
+
+    Every training takes all its steps; early stopping is the choice of the best of `evaluations` moments on
+    validation, so that arms stay equal in length. AdamW (Loshchilov & Hutter 2019) decays matrices only. The head's
+    initialisation depends on the seed alone, the batches on the seed and the number of images.
+    Raises UserError where the loss never is finite.
+    """
+    trained = []
+    for weight_decay in settings.weight_decays:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derive_seed(seed, "dropout"))
+            network = TransferClassifier(copy.deepcopy(backbone), train.targets.shape[1], seeded(seed, "head"))
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            trained.append(_train(network, train, validation, mode, settings, weight_decay, resolution, seed, device))
+    best = min(trained, key=lambda tuned: tuned.validation_nll)
+    if not math.isfinite(best.validation_nll):
+        raise UserError(f"classify.finetune.learning_rate: {settings.learning_rate:g} is too high, the loss diverged")
+    return best
+
+
+def _train(
+    network: TransferClassifier,
+    train: TrainingSet,
+    validation: ImageSet,
+    mode: str,
+    settings: FineTune,
+    weight_decay: float,
+    resolution: int,
+    seed: int,
+    device: torch.device,
+) -> FineTuned:
+    groups = groups_of(network, mode, settings)
+    optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
+    pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
+    weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
+    sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
+    batches = seeded(seed, "batches")
+    due = {round(settings.steps * (number + 1) / settings.evaluations) - 1 for number in range(settings.evaluations)}
+    best, best_state = FineTuned(network, weight_decay, 0, math.inf, 0.0), network.state_dict()
+    network.eval().requires_grad_(False)
+    for step in range(settings.steps):
+        for group in groups:
+            if step == group.first_step:
+                group.module.train().requires_grad_(True)
+        for parameters in optimiser.param_groups:
+            parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
+        rows = draw_rows(len(pixels), settings.batch_size, batches, sampling)
+        images = to_backbone(pixels[rows.numpy()], resolution, device)
+        rows = rows.to(device)
+        with autocast(device):
+            logits = network(images)
+        losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")
+        loss = (losses if weights is None else losses * weights[rows]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step in due:
+            nll, accuracy = evaluate(network, validation, resolution, device)
+            if nll < best.validation_nll:
+                best = FineTuned(network, weight_decay, step + 1, nll, accuracy)
+                best_state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    network.load_state_dict(best_state)
+    network.eval().requires_grad_(False)
+    return best
+
+
+def groups_of(network: TransferClassifier, mode: str, settings: FineTune) -> list[Group]:
+    """What learns, how fast and from when: the head first, then the stages from the last to the first.
+
+    Pretrained stages learn at rates that fall from the last to the first (discriminative rates) and begin one after
+    the other (gradual unfreezing), both after Howard & Ruder 2018, ULMFiT. From a random start all learn alike.
+    """
+    stages = list(network.backbone.stages)[::-1]
+    if mode == "partial":
+        stages = stages[: settings.trained_stages]
+    gradual = mode != "scratch"
+    groups = [Group(network.head, 1.0, 0)]
+    for depth, stage in enumerate(stages, start=1):
+        first_step = int(settings.unfreezing * settings.steps * depth / len(stages)) if gradual else 0
+        groups.append(Group(stage, settings.layer_decay**depth if gradual else 1.0, first_step))
+    return groups
+
+
+def rate_at(step: int, settings: FineTune) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017)."""
+    warmup = round(settings.warmup * settings.steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (settings.steps - warmup)))
+
+
+def _parameters(groups: list[Group], weight_decay: float) -> Iterator[dict[str, object]]:
+    for group in groups:
+        for matrices in (True, False):  # scales, such as ConvNeXt's (C, 1, 1), are no matrices
+            parameters = [each for each in group.module.parameters() if (each.ndim in (2, 4)) == matrices]
+            if parameters:
+                decay = weight_decay if matrices else 0.0
+                yield {"params": parameters, "weight_decay": decay, "rate": group.rate}
+
+
+def evaluate(
+    network: TransferClassifier, images: ImageSet, resolution: int, device: torch.device
+) -> tuple[float, float]:
+    """Mean negative log likelihood and accuracy on labelled images; leaves each part in the mode it was in."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    probabilities = predict(network, images, resolution, device).astype(np.float64)
+    for module in training:
+        module.training = True
+    of_truth = probabilities[np.arange(len(images)), images.labels]
+    with np.errstate(divide="ignore"):  # a certain mistake is infinitely bad
+        nll = float(-np.log(of_truth).mean())
+    return nll if math.isfinite(nll) else math.inf, float((probabilities.argmax(axis=1) == images.labels).mean())
+
+
+@torch.inference_mode()
+def predict(network: TransferClassifier, images: ImageSet, resolution: int, device: torch.device) -> np.ndarray:
+    """Class probabilities, (N, K) float32. `network` is in evaluation mode."""
+    batches = []
+    for rows in images.slices():
+        with autocast(device):
+            logits = network(to_backbone(images.pixels[rows], resolution, device))
+        batches.append(logits.float().softmax(dim=1).cpu().numpy())
+    return np.concatenate(batches)

@@ -1,0 +1,41 @@
+"""What a classifier's probabilities on the test images come to."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, f1_score
+
+ECE_BINS = 15
+
+
+def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Test metrics of one classifier: probabilities (N, K), labels (N,) int64 -> numbers fit for JSON.
+
+    Accuracies, F1 and ECE are fractions. confusion has a row per true class and a column per predicted one.
+    per_class_accuracy is recall; None for a class without test images.
+    """
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(labels, predicted, labels=range(classes))
+    totals = confusion.sum(axis=1)
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "macro_f1": float(f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0)),
+        "ece": expected_calibration_error(probabilities.max(axis=1), predicted == labels),
+        "nll": float(-np.log(of_truth.clip(np.finfo(np.float32).tiny)).mean()),
+        "per_class_accuracy": [
+            float(confusion[label, label] / total) if total else None for label, total in enumerate(totals)
+        ],
+        "confusion": confusion.tolist(),
+    }
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins, weighted by their size (Guo et al. 2017).
+
+    confidence (N,) in [0, 1]: the probability of the predicted class; correct (N,) bool.
+    """
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))

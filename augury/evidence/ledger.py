@@ -1,0 +1,156 @@
+"""What a run cost and what its gains cost: costs of the stages, recipes of the arms and gains in, numbers out.
+
+Seconds are those that the process of a stage took, start included; memory is in MiB, gains in percentage points.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from augury.pipeline.params import Params
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One stage, or one entry of its matrix. seconds and the rest: None where it was not run here, or is not known."""
+
+    stage: str
+    seconds: float | None
+    images: int | None
+    peak_memory_mib: int | None
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self.images / self.seconds if self.images and self.seconds else None
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What an arm cost beyond its reference, and for which gain.
+
+    seconds: of all that this arm needs, less all that the reference needs; None where some of it was not run here.
+    gain: in points; verdict: on it. extra_labels: of real images that the reference had not.
+    computing, labels: prices of the seconds and of the extra labels; None where there is no price, or no seconds.
+    price: of both, as far as params.yaml prices them; None where it prices neither, or the seconds are not known.
+    """
+
+    arm: str
+    reference: str
+    seconds: float | None
+    not_run: tuple[str, ...]
+    gain: float
+    verdict: str
+    extra_labels: int
+    computing: float | None
+    labels: float | None
+    price: float | None
+
+    @property
+    def seconds_per_point(self) -> float | None:
+        """Seconds for each point gained, 0 where the arm took less time than its reference; None where it lost."""
+        return _per_point(self.seconds, self.gain)
+
+    @property
+    def price_per_point(self) -> float | None:
+        return _per_point(self.price, self.gain)
+
+
+def _per_point(cost: float | None, gain: float) -> float | None:
+    return None if cost is None or gain <= 0 else max(cost, 0.0) / gain
+
+
+def stages_of(params: Params) -> list[str]:
+    """The stages in the pipeline's order, with their matrix entries, as the files of data/costs.
+
+    Without those that write what was found, `cards` and `report`: they take seconds, and may come after the page.
+    """
+    return [
+        "prepare",
+        *(f"augment@{policy}" for policy in params.augment.policies),
+        *(f"train_gan@{architecture}" for architecture in params.train_gan),
+        "train_vae",
+        "train_diffusion",
+        *(f"sample@{generator}" for generator in params.sample.generators),
+        *(f"score@{generator}" for generator in params.sample.generators),
+        *(f"classify@{arm}" for arm in params.classify.arms),
+        "compare",
+    ]
+
+
+def stages_behind(arm: str, params: Params) -> list[str]:
+    """The stages that make an arm's training set, beside `prepare`, and train its classifiers.
+
+    Scores are not among them: an arm can do without. A diffusion model in latent space needs the VAE.
+    """
+    recipe = params.classify.arms[arm]
+    stages = [f"augment@{policy}" for policy in recipe.augment]
+    for generator in recipe.synthetic:
+        latent = generator == "diffusion" and params.train_diffusion.network.get("space", "latent") == "latent"
+        stages += ["train_vae"] * latent
+        stages += [f"train_gan@{generator}" if generator in params.train_gan else f"train_{generator}"]
+        stages += [f"sample@{generator}"]
+    return list(dict.fromkeys([*stages, f"classify@{arm}"]))
+
+
+def stage_costs(costs: Mapping[str, Mapping[str, Any]], params: Params) -> list[StageCost]:
+    """A row for every stage of the pipeline. costs: stage -> content of its file in data/costs, where there is one."""
+    rows = []
+    for stage in stages_of(params):
+        cost = costs.get(stage, {})
+        rows.append(StageCost(stage, cost.get("seconds"), cost.get("images"), cost.get("peak_memory_mib")))
+    return rows
+
+
+def arm_costs(
+    costs: Mapping[str, Mapping[str, Any]], params: Params, comparison: Mapping[str, Any], more_real: Mapping[str, int]
+) -> list[ArmCost]:
+    """A row for every arm but the baseline: `classic` over the baseline, the others over `classic` where there is one.
+
+    costs: as in `stage_costs`. comparison: the content of data/comparison.json. more_real: arm -> real images in its
+    training set that others lack.
+    """
+    rows = []
+    for arm, entry in comparison["arms"].items():
+        reference = next((name for name in reversed(comparison["references"]) if name in entry["over"]), None)
+        if arm == comparison["baseline"] or reference is None:
+            continue
+        own, others = stages_behind(arm, params), stages_behind(reference, params)
+        # What both need cancels out, and need not have been run here.
+        beyond, saved = [s for s in own if s not in others], [s for s in others if s not in own]
+        not_run = tuple(stage for stage in [*beyond, *saved] if stage not in costs)
+        seconds = None
+        if not not_run:
+            seconds = sum(costs[stage]["seconds"] for stage in beyond) - sum(costs[stage]["seconds"] for stage in saved)
+        extra_labels = more_real[arm] - more_real[reference]
+        row, prices = entry["over"][reference], params.report
+        computing = _times(seconds, prices.price_per_second)
+        labels = _times(extra_labels, prices.price_per_label)
+        lacking = prices.price_per_second is not None and computing is None
+        priced = [price for price in (computing, labels) if price is not None]
+        rows.append(
+            ArmCost(
+                arm=arm,
+                reference=reference,
+                seconds=seconds,
+                not_run=not_run,
+                gain=100 * row["gain"],
+                verdict=row["verdict"],
+                extra_labels=extra_labels,
+                computing=computing,
+                labels=labels,
+                price=sum(priced) if priced and not lacking else None,
+            )
+        )
+    return rows
+
+
+def _times(amount: float | None, price: float | None) -> float | None:
+    return None if amount is None or price is None else amount * price
+
+
+def cheapest(rows: Sequence[ArmCost]) -> ArmCost | None:
+    """The arm that surely helps at the fewest seconds a point; arms that need more labels are paid for otherwise."""
+    sure = [row for row in rows if row.verdict == "helps" and row.seconds_per_point is not None]
+    return min(
+        (row for row in sure if not row.extra_labels), key=lambda row: row.seconds_per_point or 0.0, default=None
+    )

@@ -1,0 +1,249 @@
+"""Cards: what goes with a data set or a generator that leaves this project, as README.md for the Hugging Face Hub.
+
+A card says what the images are made from, by what, from which seeds, how they scored beside real images at the same n,
+whether they helped the classifier, and what they are not for. What was not measured is said not to have been.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from augury.pipeline.outputs import read_json
+from augury.pipeline.params import Params
+
+TEMPLATES = Path(__file__).parent / "templates"
+SPLITS = ("train", "validation", "test", "held_back")
+# Sources whose title, licence and origin are known; those of other images only their owner can tell.
+KNOWN_SOURCES = {
+    "fashion_mnist": (
+        "Fashion-MNIST",
+        "mit",
+        "Zalando SE; Xiao, Rasul and Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist",
+    ),
+    "digits": (
+        "Optical Recognition of Handwritten Digits",
+        "cc-by-4.0",
+        "Alpaydin and Kaynak 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, as scikit-learn "
+        "has it",
+    ),
+}
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+READING = {  # layout -> how the libraries open it
+    "parquet": """images = datasets.load_dataset("FOLDER")  # image, label as a class, provenance""",
+    "imagefolder": """\
+images = torchvision.datasets.ImageFolder("FOLDER")  # classes in order of their folders' names
+images = timm.data.create_dataset("", "FOLDER", class_map="classnames.txt")  # classes in the order above
+images = datasets.load_dataset("FOLDER")  # label as text, provenance""",
+    "webdataset": """\
+images = webdataset.WebDataset("FOLDER/....tar").decode("rgb").to_tuple("png", "cls", "json")
+images = datasets.load_dataset("FOLDER")""",
+    "csv": """\
+table = pandas.read_csv("FOLDER/labels.csv", keep_default_na=False)  # path (in the folder), label, provenance""",
+}
+SCORES = {  # key of data/scores/<generator>.json -> its title, and whether larger or smaller is better
+    "fd": ("Fréchet distance", "smaller"),
+    "kid": ("KID", "smaller"),
+    "precision": ("Precision", "larger"),
+    "recall": ("Recall", "larger"),
+    "density": ("Density", "larger"),
+    "coverage": ("Coverage", "larger"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The real images that all comes from; None where nobody has said."""
+
+    title: str
+    licence: str | None
+    attribution: str | None
+
+
+def dataset_card(
+    params: Params,
+    *,
+    origin: str,
+    class_names: Sequence[str],
+    counts: Sequence[int],
+    image_size: int,
+    channels: int,
+    layout: str,
+    data_files: str | None,
+    generation: Mapping[str, Any] | None = None,
+    data: Path = Path("data"),
+) -> str:
+    """The card of a data set on disk, as text.
+
+    origin: name of a split, of an augmentation policy or of a generator. class_names (K,), counts (K,): its images.
+    layout: parquet, imagefolder, webdataset or csv. data_files: what the Hub's loader is to read, as a glob.
+    generation: how `python -m augury generate` made it; None for what the pipeline itself left in `data`.
+    """
+    synthetic = origin in params.sample.generators
+    source = _source(params)
+    total = sum(counts)
+    title = source.title if origin in SPLITS else f"{source.title}, {'synthetic' if synthetic else 'augmented'}"
+    metadata = DatasetCardData(
+        license=source.licence or "unknown",
+        pretty_name=f"{title}: {origin}",
+        task_categories=["image-classification"],
+        size_categories=next((name for limit, name in SIZES if total < limit), "n>1M"),
+        annotations_creators=["machine-generated"] if synthetic else None,
+        tags=["augury", "synthetic" if synthetic else "augmented" if origin not in SPLITS else "real"],
+        configs=None
+        if data_files is None
+        else [{"config_name": "default", "data_files": [{"split": _hub_split(origin), "path": data_files}]}],
+    )
+    text = _environment().get_template("dataset.md.jinja").render(
+        card_data=metadata.to_yaml(),
+        params=params,
+        origin=origin,
+        kind="real" if origin in SPLITS else "synthetic" if synthetic else "augmented",
+        title=title,
+        source=source,
+        counts=list(zip(class_names, counts, strict=True)),
+        total=total,
+        image_size=image_size,
+        color="gray" if channels == 1 else "RGB",
+        layout=layout,
+        reading=READING[layout],
+        generation=generation,
+        **(_about_generator(params, origin, data) if synthetic else {}),
+    )  # fmt: skip
+    return str(DatasetCard(_spaced(text)))
+
+
+def model_card(params: Params, generator: str, data: Path = Path("data")) -> str:
+    """The card of a trained generator, as text."""
+    folder = data / "generators" / generator
+    config, training = read_json(folder / "config.json"), read_json(folder / "training.json")
+    source, about = _source(params), _about_generator(params, generator, data)
+    name = f"{generator} for {source.title}"
+    scores = about["scores"]
+    measured = [] if scores is None else [
+        EvalResult(
+            task_type="image-generation",
+            task_name="class-conditional image generation",
+            dataset_type=params.prepare.source,
+            dataset_name=source.title,
+            metric_type=key,
+            metric_name=f"{title} [{scores['extractor']}], n = {scores['n_per_side']} a side",
+            metric_value=scores[key],
+        )
+        for key, (title, _) in SCORES.items()
+        if scores[key] is not None
+    ]  # fmt: skip
+    metadata = ModelCardData(
+        license=source.licence or "unknown",
+        library_name="diffusers" if generator == "diffusion" else "pytorch",
+        pipeline_tag="unconditional-image-generation",
+        tags=["augury", "class-conditional", "image-generation", generator],
+        model_name=name,
+        eval_results=measured or None,
+    )
+    text = _environment().get_template("model.md.jinja").render(
+        card_data=metadata.to_yaml(),
+        params=params,
+        generator=generator,
+        title=name,
+        source=source,
+        config=config,
+        training=training,
+        train_count=_train_count(data),
+        **about,
+    )  # fmt: skip
+    return str(ModelCard(_spaced(text)))
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over the weights and settings of the generator in `folder`, by which two copies can be told apart."""
+    whole = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("config.json")]):
+        whole.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _source(params: Params) -> Source:
+    """Title, licence and attribution of the real images: what params.yaml says, else what the source is known by."""
+    name = params.prepare.source
+    fallback = Path(params.prepare.folder).resolve().name if name in ("imagefolder", "parquet", "csv") else name
+    title, licence, attribution = KNOWN_SOURCES.get(name, (fallback.removeprefix("torchvision:"), None, None))
+    own = params.cards
+    return Source(own.title or title, own.licence or licence, own.attribution or attribution)
+
+
+def _about_generator(params: Params, generator: str, data: Path) -> dict[str, Any]:
+    """What the pipeline found out about a generator, as far as its stages have run."""
+    scores = data / "scores" / f"{generator}.json"
+    selection = data / "selection" / f"{generator}.json"
+    comparison = data / "comparison.json"
+    folder = data / "generators" / generator
+    return {
+        "scores": read_json(scores) if scores.exists() else None,
+        "score_titles": SCORES,
+        "selection": read_json(selection) if selection.exists() else None,
+        "verdicts": _verdicts(params, generator, read_json(comparison)) if comparison.exists() else None,
+        "digest": weights_digest(folder) if folder.exists() else None,
+    }
+
+
+def _verdicts(params: Params, generator: str, comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The arms that learn from a generator's images, each with its gain over the reference they have to beat."""
+    reference = "classic" if "classic" in comparison["references"] else comparison["baseline"]
+    return [
+        {
+            "arm": arm,
+            "reference": reference,
+            "others": [name for name in params.classify.arms[arm].synthetic if name != generator],
+            "seeds": len(comparison["seeds"]),
+            "n_test": comparison["n_test"],
+            "confidence": comparison["confidence"],
+            **entry["over"][reference],
+        }
+        for arm, entry in comparison["arms"].items()
+        if generator in params.classify.arms[arm].synthetic and reference in entry["over"]
+    ]
+
+
+def _train_count(data: Path) -> int | None:
+    summary = data / "splits/summary.json"
+    return sum(read_json(summary)["train"]) if summary.exists() else None
+
+
+def _hub_split(origin: str) -> str:
+    return origin if origin in ("train", "validation", "test") else "train"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "plain": _plain,
+        "count": lambda count: f"{count:,}",
+        "number": lambda value: "not computed" if value is None else f"{value:.4g}",
+        "percent": lambda fraction: f"{100 * fraction:.2f}%",
+        "points": lambda fraction: f"{100 * fraction:+.2f}".replace("-", "−"),
+    }
+    return environment
+
+
+def _plain(text: object) -> str:
+    """Text that a class or a file brought along, without what Markdown, HTML or a table would take as theirs."""
+    shown = " ".join(str(text).split())
+    for character in "\\`*_[]|~":
+        shown = shown.replace(character, f"\\{character}")
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _spaced(text: str) -> str:
+    """At most one empty line in a row: what a template leaves out leaves its own behind."""
+    return re.sub(r"\n{3,}", "\n\n", text)

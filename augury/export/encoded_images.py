@@ -1,0 +1,169 @@
+"""Image sets on disk as PNG bytes, a few at a time: what is copied from one layout to another is not decoded."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from augury.images.codec import decode_image, encode_png
+from augury.images.shards import count_images
+from augury.pipeline.errors import UserError
+
+MOST_ROWS, MOST_BYTES = 1_000, 2**25  # at a time: whichever is less
+HEADER = slice(16, 26)  # of a PNG: width, height, bit depth, colour type
+SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
+EIGHT_BIT_CHANNELS = {b"\x08\x00": 1, b"\x08\x02": 3}  # gray, RGB
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """One image. row: its place in the set. label: index into class_names. provenance: column -> value."""
+
+    row: int
+    png: bytes
+    label: int
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """A set of N labelled images of one size on disk, as `ImageSet.write` leaves it.
+
+    origin: the split, policy or generator that all are of. counts: images per class. header: what each PNG says of its
+    width, height and colours. bytes_per_image: on average. schema: of `tables`, with Hugging Face's metadata.
+    """
+
+    folder: Path
+    origin: str
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+    header: bytes
+    bytes_per_image: int
+    schema: pa.Schema
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def size(self) -> int:
+        """Height in pixels; the pipeline's images are square."""
+        return int.from_bytes(self.header[4:8], "big")
+
+    @property
+    def channels(self) -> int:
+        return EIGHT_BIT_CHANNELS[self.header[8:]]
+
+    def rows_within(self, most_rows: int, most_bytes: int) -> int:
+        """How many images are at most so many, and about so many bytes."""
+        return max(1, min(most_rows, most_bytes // self.bytes_per_image))
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The set a few rows at a time: image (PNG), label, and provenance. Raises UserError where it is damaged."""
+        for path in _paths(self.folder):
+            for table in _batches(path, self.schema.names, self.rows_within(MOST_ROWS, MOST_BYTES)):
+                pngs = [_png(path, data) for data in _encoded(table)]
+                if any(png[HEADER] != self.header for png in pngs):
+                    raise UserError(f"{path}: images of different sizes or colours")
+                images = pa.array([{"bytes": png, "path": None} for png in pngs], IMAGE)
+                columns = [images if name == "image" else table[name] for name in self.schema.names]
+                yield pa.table(columns, schema=self.schema)
+
+    def __iter__(self) -> Iterator[EncodedImage]:
+        row = 0
+        for table in self.tables():
+            for columns in table.to_pylist():
+                yield EncodedImage(row, columns.pop("image")["bytes"], columns.pop("label"), columns)
+                row += 1
+
+
+def open_encoded(folder: Path) -> EncodedImages:
+    """The set in `folder`, after a look at its labels and first image.
+
+    Raises UserError where there is no set, it is empty or damaged, or its images are not all of one origin.
+    """
+    if count_images(folder) == 0:
+        raise UserError(f"{folder}: no image in it")
+    paths = _paths(folder)
+    schema, class_names = _schema(paths[0])
+    counts, origins = np.zeros(len(class_names), np.int64), set[Any]()
+    for path in paths:
+        if _schema(path) != (schema, class_names):
+            raise UserError(f"{path}: other columns or classes than {paths[0].name}")
+        for table in _batches(path, ["label", "origin"], 10_000):
+            labels = table["label"].to_numpy()
+            if table["label"].null_count:
+                raise UserError(f"{path}: images without a label")
+            if len(labels) and not (labels.min() >= 0 and labels.max() < len(class_names)):
+                raise UserError(f"{path}: labels outside 0..{len(class_names) - 1}")
+            counts += np.bincount(labels, minlength=len(class_names))
+            origins.update(table["origin"].unique().to_pylist())
+    if len(origins) > 1:
+        raise UserError(f"{folder}: images of several origins: {', '.join(sorted(map(str, origins)))}")
+    firsts = ((path, table) for path in paths for table in _batches(path, ["image"], 1))
+    header = next(_png(path, data)[HEADER] for path, table in firsts for data in _encoded(table))
+    bytes_per_image = math.ceil(sum(path.stat().st_size for path in paths) / counts.sum())
+    return EncodedImages(
+        folder, str(origins.pop()), class_names, tuple(counts.tolist()), header, bytes_per_image, schema
+    )
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The shards in their order; `count_images` has seen to it that none is missing."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def _schema(path: Path) -> tuple[pa.Schema, tuple[str, ...]]:
+    """Image, label, then provenance, with no metadata but Hugging Face's; and the names of the classes."""
+    try:
+        schema = pq.read_schema(path)
+        metadata = schema.metadata[b"huggingface"]
+        class_names = tuple(json.loads(metadata)["info"]["features"]["label"]["names"])
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{path}: not a readable image set ({error})") from error
+    if missing := {"image", "label", "origin"} - set(schema.names):
+        raise UserError(f"{path}: no column {', '.join(sorted(missing))}; a set that Augury wrote has them")
+    image = schema.field("image").type
+    if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
+        raise UserError(f"{path}: column image holds {image}; expected the bytes of image files")
+    types = {name: schema.field(name).type for name in schema.names if name != "image"}
+    for name, kind in types.items():
+        if not (pa.types.is_integer(kind) or (name != "label" and _is_scalar(kind))):
+            raise UserError(f"{path}: column {name} holds {kind}; only numbers, text and booleans can be exported")
+    fields = [("image", IMAGE), ("label", types.pop("label")), *types.items()]
+    return pa.schema(fields, metadata={b"huggingface": metadata}), class_names
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    tests = pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string
+    return any(test(kind) for test in tests)
+
+
+def _batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(path, buffer_size=2**20) as file:  # else a row group is in memory as a whole
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a readable image set ({error})") from error
+
+
+def _encoded(table: pa.Table) -> list[bytes | None]:
+    return pc.struct_field(table["image"], "bytes").to_pylist()
+
+
+def _png(path: Path, data: bytes | None) -> bytes:
+    """The bytes themselves where they are a whole PNG of 8 bits, else the image encoded again."""
+    if data is not None and data.startswith(SIGNATURE) and data.endswith(END) and data[24:26] in EIGHT_BIT_CHANNELS:
+        return data
+    try:
+        return encode_png(decode_image(data or b""))
+    except Exception as error:  # decoders raise nearly anything
+        raise UserError(f"{path}: holds something that is no readable image") from error

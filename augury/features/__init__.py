@@ -1,0 +1,1 @@
+"""Images to vectors, how far apart those are, a linear head on them."""

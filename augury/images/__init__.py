@@ -1,0 +1,1 @@
+"""Labelled images in memory and on disk: pixels, files, shards, streams, names, grids."""

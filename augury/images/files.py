@@ -1,0 +1,194 @@
+"""Image files of any kind, found and decoded without trusting them: what cannot be used says why in one line."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from augury.images.names import printable
+from augury.pipeline.errors import UserError
+
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"
+)  # fmt: skip
+# By content, whatever the suffix says. Pillow knows more, such as EPS, for which it would start another program.
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+# A few hundred bytes may claim to be any number of pixels. Telephones take photographs of 108 million.
+MOST_PIXELS = 120_000_000
+BLOCK_ROWS = 256  # of a deep image scaled to eight bits at a time
+# EXIF's orientation -> what turns the image upright.
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableError(Exception):
+    """Why an image cannot be used, in one line."""
+
+
+def walk_images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images in a folder and below it, and the other files there, each in order of name; hidden ones in neither.
+
+    An image is what has a suffix of IMAGE_SUFFIXES, be it a file, a link, a folder or a pipe, and every link to a
+    folder: `read_image` says of the latter why they cannot be read. Raises UserError where a folder cannot be listed.
+    """
+    images: list[Path] = []
+    others: list[Path] = []
+    for path in _walk(folder):
+        (images if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir() else others).append(path)
+    return sorted(images), sorted(others)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise UserError(f"{printable(error.filename)}: {error.strerror}") from error
+
+    for place, folders, files in os.walk(folder, onerror=fail):
+        below = []
+        for name in folders:
+            path = Path(place, name)
+            if name.startswith("."):
+                continue
+            if path.is_symlink() or path.suffix.lower() in IMAGE_SUFFIXES:
+                yield path
+            else:
+                below.append(name)
+        folders[:] = below  # where os.walk goes on
+        yield from (Path(place, name) for name in files if not name.startswith("."))
+
+
+def read_image(path: Path, root: Path, size: int, *, gray: bool) -> np.ndarray:
+    """The centre square of an image file, upright -> (size, size) uint8 where gray, (size, size, 3) where not.
+
+    root: folder that links may not leave. gray: turn colours into gray.
+    Transparency is laid over white; of an animation the first frame counts. Raises UnreadableError.
+    """
+    check_file(path, root)
+    return _square(_decoded(path, size), size, gray=gray)
+
+
+def read_encoded(data: bytes, size: int, *, gray: bool) -> np.ndarray:
+    """As `read_image`, from the content of a file."""
+    return _square(_decoded(data, size), size, gray=gray)
+
+
+def read_opened(image: Image.Image, size: int, *, gray: bool) -> np.ndarray:
+    """As `read_image`, from an image that Pillow has opened."""
+    return _square(_eight_bits(image), size, gray=gray)
+
+
+def read_whole_image(path: Path, root: Path) -> np.ndarray:
+    """An image file as it is, upright -> (height, width, 1) uint8 where gray, (height, width, 3) where not.
+
+    root: folder that links may not leave. Raises UnreadableError.
+    """
+    check_file(path, root)
+    pixels = np.asarray(_decoded(path, None))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def check_file(path: Path, root: Path) -> None:
+    """Raise UnreadableError unless `path` is a regular file of at least one byte, in `root` even by its links."""
+    linked = os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises OSError on names that are too long
+    try:
+        real = path.resolve(strict=True)
+        found = real.stat()
+    except FileNotFoundError as error:
+        raise UnreadableError("a link that leads nowhere" if linked else "no such file") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError("a link that leads nowhere" if linked else reason) from error
+    if not real.is_relative_to(root.resolve()):
+        raise UnreadableError(f"a link that leaves {root}")
+    if stat.S_ISDIR(found.st_mode):
+        raise UnreadableError("a link to a folder, which is not followed" if linked else "a folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableError("not a regular file")
+    if found.st_size == 0:
+        raise UnreadableError("0 bytes")
+
+
+def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
+    """An image upright, in mode L where gray, RGB where not.
+
+    size: of the square that is wanted of it, or None for all its pixels.
+    """
+    if source == b"":
+        raise UnreadableError("0 bytes")
+    try:
+        # Pillow warns of large images and of odd EXIF or TIFF tags; what matters of that is looked at here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=IMAGE_FORMATS
+            ) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
+                if size is not None:
+                    # Photographs: JPEG decodes several times faster to 1/2, 1/4 or 1/8; still four times the need.
+                    image.draft(None, (4 * size, 4 * size))
+                image.load()
+                turn = _turn(image)
+                return _eight_bits(image) if turn is None else _eight_bits(image).transpose(turn)
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableError(f"not an image in {', '.join(IMAGE_FORMATS)} format") from error
+    # A damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise UnreadableError(printable(" ".join(str(error).split())) or type(error).__name__) from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns an image upright; None where EXIF says nothing of it or is damaged: the pixels are what counts."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:
+        return None
+
+
+def _square(image: Image.Image, size: int, *, gray: bool) -> np.ndarray:
+    return np.asarray(ImageOps.fit(image.convert("L") if gray else image, (size, size), Image.Resampling.LANCZOS))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image in any of Pillow's modes -> mode L where it is gray, mode RGB where not.
+
+    Integers of more than 8 bits count as 0..65535. Floats count as 0..1, or as 0..255 where one exceeds 1.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        shades = np.empty(values.shape, np.uint8)
+        for start in range(0, len(values), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            shades[rows] = (values[rows].astype(np.int64).clip(0, 65535) + 128) // 257  # 65535 = 255 * 257
+        return Image.fromarray(shades)
+    if image.mode == "F":
+        floats = np.asarray(image)
+        if not np.isfinite(floats).all():
+            raise ValueError("holds values that are not finite")
+        scale = np.float32(255 if floats.max() <= 1 else 1)
+        return Image.fromarray(np.rint((floats * scale).clip(0, 255)).astype(np.uint8))
+    gray = image.mode in GRAY_MODES or (image.mode == "P" and _has_gray_palette(image))
+    if image.has_transparency_data:
+        layer = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("L" if gray else "RGB")
+
+
+def _has_gray_palette(image: Image.Image) -> bool:
+    colours = np.asarray(image.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())

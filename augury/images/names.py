@@ -1,0 +1,118 @@
+"""Class names as names of folders: on any system, inside the folder they are put in, and no two of them the same."""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+
+from augury.pipeline.errors import UserError
+
+MOST_BYTES = 255  # of a name in UTF-8, on ext4, APFS, NTFS and others
+SEPARATORS = '/\\:*?"<>|'
+# Control characters, invisible ones (which some systems ignore), halves of characters, unassigned ones, line breaks.
+UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
+# What Windows takes for a device, whatever follows the first dot.
+DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+
+
+def safe_names(names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """Class name -> name of its folder; plain names stay as they are. taken: names that no folder may get.
+
+    A folder's name is of at most 255 bytes and has no separator, control character, dot or space at its ends. No two
+    are equal, nor the same but for case or the way in which accents are written. Where names would be, all but a plain
+    one end in ~ and some digits of their own hash, so that the result does not depend on the order.
+    Raises ValueError where a name is there twice.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError("a name is there twice")
+    digits = dict.fromkeys(names, 0)  # of the hash at the end
+    reserved = {_as_systems_compare(name) for name in taken}
+    while True:
+        safe = {name: _marked(_readable(name), name, digits[name]) for name in names}
+        groups = defaultdict(list)
+        for name in names:
+            groups[_as_systems_compare(safe[name])].append(name)
+        clashes = [key for key, group in groups.items() if len(group) > 1 or key in reserved]
+        if not clashes:
+            return safe
+        for key in clashes:
+            plain = [name for name in groups[key] if safe[name] == name and key not in reserved]
+            for name in _to_be_marked(groups[key], plain, digits):
+                digits[name] += 8
+
+
+def _readable(name: str) -> str:
+    """`name` without what no folder may be called; different names may come out the same."""
+    characters = unicodedata.normalize("NFC", name)
+    kept = "".join(
+        "_" if character in SEPARATORS or unicodedata.category(character) in UNSAFE_CATEGORIES else character
+        for character in characters
+    )
+    kept = re.sub(r"^[\s.]+|[\s.]+$", "", kept)  # "..", hidden folders, and the ends that Windows drops
+    kept = re.sub(r"^_{2,}", "_", kept)  # Hugging Face's loaders overlook folders that begin with two
+    if DEVICE.match(kept):
+        kept = f"_{kept}"
+    return kept or "unnamed"
+
+
+def _marked(readable: str, name: str, digits: int) -> str:
+    """`readable` with so many digits of the hash of `name` at its end; at least 8 where it is too long and is cut."""
+    if len(readable.encode()) > MOST_BYTES:
+        digits = max(digits, 8)
+    if digits == 0:
+        return readable
+    mark = "~" + hashlib.shake_256(name.encode("utf-8", "surrogatepass")).hexdigest(digits // 2)
+    return readable.encode()[: MOST_BYTES - len(mark)].decode(errors="ignore") + mark
+
+
+def _as_systems_compare(name: str) -> str:
+    """Equal for names that some file system takes for one: cases and spellings of accents do not count."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).upper().casefold())
+
+
+def _to_be_marked(group: Sequence[str], plain: Sequence[str], digits: dict[str, int]) -> list[str]:
+    """Which of the names that clash get (more) digits: not the only plain one, if that is enough."""
+    unmarked = [name for name in group if digits[name] == 0]
+    if len(plain) == 1 and len(unmarked) > 1:
+        return [name for name in unmarked if name not in plain]
+    return unmarked or list(group)
+
+
+LISTED_NAMES = 20  # at most, in a message
+
+
+def class_name(name: str, where: str) -> str:
+    """A class name in Unicode's composed form, so that one spelling is one class on every system.
+
+    Raises UserError where it is empty, or holds control characters or bytes that are no text; where: who says so.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    if not composed.strip():
+        raise UserError(f"{where}: a class without a name")
+    if composed != printable(composed):
+        unusual = "line breaks, control characters or undecodable bytes"
+        raise UserError(f"{where}: class name '{printable(name)}' holds {unusual}; rename it")
+    return composed
+
+
+def distinct_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names as `class_name` has them. Raises UserError where two are the same, as far as the eye can tell."""
+    composed = [class_name(name, where) for name in names]
+    if twins := [name for name, count in Counter(composed).items() if count > 1]:
+        raise UserError(f"{where}: several classes are called {twins[0]}; rename or merge them")
+    return tuple(composed)
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names in a message, the first LISTED_NAMES of them."""
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    return ", ".join(map(printable, names[:LISTED_NAMES])) + more
+
+
+def printable(name: object) -> str:
+    """A name from outside on one line of valid text: line breaks, other control characters and lone bytes escaped."""
+    return "".join(
+        character if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") else ascii(character)[1:-1]
+        for character in str(name)
+    )

@@ -1,0 +1,84 @@
+"""Image sets on disk as streams: a few hundred images in memory at a time, however many there are."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from augury.images.files import IMAGE_SUFFIXES, UnreadableError, read_whole_image, walk_images
+from augury.images.image_set import ImageSet
+from augury.images.names import class_name, printable
+from augury.images.shards import count_images
+from augury.pipeline.errors import UserError
+
+ROWS = 256  # images at a time
+
+
+@dataclass(frozen=True)
+class ImageStream:
+    """A set of `count` images that can be read more than once, always in the same order.
+
+    batches: () -> the images, up to ROWS at a time. Those of one batch have one size; other batches may have another.
+    """
+
+    name: str
+    count: int
+    class_names: tuple[str, ...]
+    batches: Callable[[], Iterator[ImageSet]]
+
+
+def stream_of(*paths: Path) -> ImageStream:
+    """The images of all `paths`, each a folder of Parquet shards (as `ImageSet.write` leaves) or of image files.
+
+    Image files are found in subfolders too. If all of them lie in subfolders, the first level names their classes;
+    otherwise they are one class. Raises UserError where there is no image or the classes of several paths differ.
+    """
+    streams = [_parquet(path) if any(path.glob("*.parquet")) else _files(path) for path in paths]
+    if len({stream.class_names for stream in streams}) != 1:
+        raise UserError(f"{' and '.join(map(str, paths))}: their classes differ")
+    return ImageStream(
+        ", ".join(map(str, paths)),
+        sum(stream.count for stream in streams),
+        streams[0].class_names,
+        lambda: (batch for stream in streams for batch in stream.batches()),
+    )
+
+
+def _parquet(path: Path) -> ImageStream:
+    first = next(ImageSet.stream(path, 1), None)
+    if first is None:
+        raise UserError(f"{path}: no image in it")
+    return ImageStream(str(path), count_images(path), first.class_names, partial(ImageSet.stream, path, ROWS))
+
+
+def _files(folder: Path) -> ImageStream:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    files, _ = walk_images(folder)
+    if not files:
+        raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file and no Parquet shard in it")
+    in_subfolders = all(path.parent != folder for path in files)
+    classes = [class_name(path.relative_to(folder).parts[0], str(folder)) if in_subfolders else "all" for path in files]
+    class_names = tuple(sorted(set(classes)))
+    labels = np.array([class_names.index(name) for name in classes])
+    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
+
+
+def _read_files(
+    files: list[Path], folder: Path, labels: np.ndarray, class_names: tuple[str, ...]
+) -> Iterator[ImageSet]:
+    """The files in their order; a batch ends where the size or the number of channels changes."""
+    pixels: list[np.ndarray] = []
+    first = 0
+    for row, path in enumerate(files):
+        try:
+            image = read_whole_image(path, folder)
+        except UnreadableError as reason:
+            raise UserError(f"{printable(path)}: unreadable ({printable(reason)})") from reason
+        if pixels and (len(pixels) == ROWS or image.shape != pixels[0].shape):
+            yield ImageSet(np.stack(pixels), labels[first:row], class_names)
+            pixels, first = [], row
+        pixels.append(image)
+    yield ImageSet(np.stack(pixels), labels[first:], class_names)

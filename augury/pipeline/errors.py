@@ -1,0 +1,15 @@
+"""The one exception that is meant for the user, and how it names what is allowed."""
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right.
+
+    Its message is one line (or one line per key or channel) that names the key, file or count at fault
+    and what is allowed. `augury.pipeline.stage.run` prints it without a traceback.
+    """
+
+
+def unknown(key: str, value: object, allowed: Iterable[str]) -> str:
+    return f"{key}: unknown {value!r}; choose from {', '.join(allowed)}"

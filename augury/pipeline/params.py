@@ -1,0 +1,159 @@
+"""params.yaml as frozen, typed sections. An unknown, missing or mistyped key is an error that says what is allowed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.sections import (
+    Arm,
+    Augment,
+    Cards,
+    Classify,
+    Compare,
+    GanTraining,
+    Name,
+    Prepare,
+    Report,
+    Sample,
+    Score,
+    Section,
+    Seed,
+    Training,
+    TrainVae,
+)
+
+PARAMS_FILE = Path("params.yaml")
+
+Config = TypeVar("Config")
+
+
+class Params(Section):
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda"]
+    launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
+    log: Literal["none", "tensorboard"]
+    prepare: Prepare
+    augment: Augment
+    train_gan: dict[Name, GanTraining]
+    train_vae: TrainVae
+    train_diffusion: Training
+    sample: Sample
+    score: Score
+    classify: Classify
+    compare: Compare
+    cards: Cards
+    report: Report
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        trained = [*self.train_gan, "vae", "diffusion"]
+        for generator, drawing in self.sample.generators.items():
+            if generator not in trained:
+                raise ValueError(unknown("sample.generators", generator, trained))
+            if drawing.strategy is not None and generator != "vae":
+                raise ValueError(f"sample.generators.{generator}.strategy: for vae alone")
+        for policy in self.augment.policies:
+            if policy in (*trained, "real", "more_real", "mixed", "reconstructions"):
+                raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
+        for name, arm in self.classify.arms.items():
+            self._check_arm(f"classify.arms.{name}", arm)
+        if self.compare.baseline not in self.classify.arms:
+            raise ValueError(unknown("compare.baseline", self.compare.baseline, self.classify.arms))
+        if len(set(self.classify.seeds)) < len(self.classify.seeds):
+            raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
+        return self
+
+    def _check_arm(self, key: str, arm: Arm) -> None:
+        """Say before hours of training, rather than after, what an arm cannot have."""
+        if not (arm.real or arm.more_real or arm.augment or arm.synthetic):
+            raise ValueError(f"{key}: nothing to train on; choose from real, more_real, augment, synthetic")
+        policies, generators = self.augment.policies, self.sample.generators
+        for part, names, there in (("augment", arm.augment, policies), ("synthetic", arm.synthetic, generators)):
+            if strangers := [name for name in names if name not in there]:
+                raise ValueError(unknown(f"{key}.{part}", strangers[0], there))
+        if arm.more_real > self.prepare.held_back:
+            raise ValueError(
+                f"{key}.more_real: {arm.more_real:g} asked for, prepare.held_back is {self.prepare.held_back:g}"
+            )
+        labels = self.prepare.labels_per_class
+        if labels is None or self.prepare.imbalance_ratio is not None:
+            return  # how many training images a class has is known only to `prepare`
+        for generator, ratio in arm.synthetic.items():
+            needed = round(ratio * labels * (1 - self.prepare.validation_fraction))
+            if needed > (most := self.sample.per_class):
+                asked = f"{ratio:g} per training image are {needed} a class"
+                raise ValueError(f"{key}.synthetic.{generator}: {asked}, but sample.per_class is {most}")
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the whole file.
+
+    Raises UserError with one line per faulty key. YAML 1.2 as DVC reads it: 1e-3 is a number, `no` a string.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected the keys {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(explain(error, Params)) from error
+
+
+def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Config:
+    """`values` (the mapping at `key` of params.yaml) as the network's own config dataclass.
+
+    Raises UserError on an unknown, missing or mistyped key, as `load` does.
+    """
+    try:
+        # By way of JSON: in strict mode pydantic takes a dataclass from JSON, but not from a Python mapping.
+        return TypeAdapter(config).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
+    except ValidationError as error:
+        raise UserError(explain(error, config, prefix=key)) from error
+
+
+def explain(error: ValidationError, model: type, prefix: str = "") -> str:
+    """One line per problem: the key's path, what it holds, what is allowed."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(map(str, [*filter(None, [prefix]), *problem["loc"]]))
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        match problem["type"]:
+            case "extra_forbidden" | "unexpected_keyword_argument":
+                lines.append(f"{key}: unknown key; choose from {', '.join(_keys_at(model, problem['loc'][:-1]))}")
+            case "missing":
+                lines.append(f"{key}: missing")
+            case "literal_error":
+                allowed = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+                lines.append(f"{key}: unknown {problem['input']!r}; choose from {allowed}")
+            case "value_error":  # raised by a validator of this file, which words it in full
+                section = f"{key}." if key else ""
+                lines.append(f"{section}{problem['ctx']['error']}")
+            case _:
+                lines.append(f"{key}: {problem['input']!r}: {message}")
+    return "\n".join(lines)
+
+
+def _keys_at(model: type, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that `model` allows at `location`."""
+    annotation: Any = model
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:  # a list or a mapping: the type of its values
+            annotation = get_args(annotation)[-1]
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return [field.name for field in dataclasses.fields(annotation)]

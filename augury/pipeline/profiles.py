@@ -1,0 +1,58 @@
+"""Lay a profile over params.yaml: `python -m augury.pipeline.profiles params.gpu.yaml`, or `make repro PROFILE=gpu`.
+
+A profile holds only the keys that it changes. params.yaml keeps its comments and order; `git diff` shows what changed,
+`git checkout params.yaml` undoes it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import whole_file
+
+
+def lay_over(path: Path, overrides: dict[str, Any]) -> None:
+    """Set the nested `overrides` in the YAML file at `path`, if what comes of it is valid; else raise UserError."""
+    yaml = YAML()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    _merge(content, overrides)
+    with whole_file(path) as partial:
+        with partial.open("w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        params.load(partial)
+
+
+def _merge(target: Any, overrides: dict[str, Any]) -> None:
+    for key, value in overrides.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def main(profile: Path) -> None:
+    try:
+        overrides = YAML(typ="safe", pure=True).load(profile.read_text(encoding="utf-8"))
+    except OSError as error:
+        found = ", ".join(str(path) for path in sorted(Path().glob("params.*.yaml")))
+        raise UserError(f"{profile}: {error.strerror}; profiles here: {found or 'none'}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{profile}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(overrides, dict):
+        raise UserError(f"{profile}: expected keys of {params.PARAMS_FILE} with new values")
+    lay_over(params.PARAMS_FILE, overrides)
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,253 @@
+"""The sections of params.yaml, one frozen, typed class each; `augury.pipeline.params` reads them from the file."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from augury.pipeline.errors import unknown
+
+SOURCE_NAMES = ("fashion_mnist", "digits", "imagefolder", "parquet", "csv", "torchvision:NAME")
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+# A name becomes a file name and a DVC stage name.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_+]+$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Prepare(Section):
+    """Where the labelled images come from, and how they are split.
+
+    source, folder: see `augury.sources`. label_column: of a csv or parquet source. group_column, group_pattern: images
+    of one group stay on one side of every split; the group is a column's value, or what a regular expression finds in
+    the file's path. near_duplicates: what is done about images of two splits that look the same. proportions: whether
+    labels_per_class is the budget of each class, or of the largest one of the source. imbalance_ratio: how many times
+    as many labels the first class has as the last.
+    """
+
+    source: str
+    folder: str
+    label_column: str
+    image_size: PositiveInt
+    color: Literal["auto", "gray", "rgb"]
+    labels_per_class: Annotated[int, Field(ge=2)] | None
+    validation_fraction: Fraction
+    test_fraction: Fraction
+    group_column: str | None
+    group_pattern: str | None
+    near_duplicates: Literal["report", "keep_together", "ignore"]
+    proportions: Literal["equal", "natural"]
+    imbalance_ratio: Annotated[float, Field(ge=1)] | None
+    held_back: Annotated[float, Field(ge=0)]
+    unreadable: Literal["stop", "skip"]
+
+    @model_validator(mode="after")
+    def _size_suits_the_generators(self) -> Self:
+        allowed = [base * 2**level for level in range(1, 8) for base in (4, 5, 6, 7)]
+        if self.image_size not in allowed:
+            nearest = sorted(sorted(allowed, key=lambda size: abs(size - self.image_size))[:4])
+            raise ValueError(
+                f"image_size {self.image_size} is not 4, 5, 6 or 7 times a power of two; nearest allowed: "
+                + ", ".join(map(str, nearest))
+            )
+        if self.imbalance_ratio is not None and self.labels_per_class is None:
+            raise ValueError("imbalance_ratio needs labels_per_class, the budget of the largest class")
+        if self.imbalance_ratio is not None and self.proportions == "natural":
+            raise ValueError("imbalance_ratio: proportions natural says already how labels are shared out")
+        return self
+
+    @model_validator(mode="after")
+    def _known_source(self) -> Self:
+        if self.source not in SOURCE_NAMES[:-1] and not re.fullmatch(r"torchvision:\w+", self.source):
+            raise ValueError(unknown("source", self.source, SOURCE_NAMES))
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_group(self) -> Self:
+        if self.group_column is not None and self.group_pattern is not None:
+            raise ValueError("group_pattern: group_column says already how images are grouped; choose one")
+        if self.group_column is not None and self.source not in ("csv", "parquet"):
+            raise ValueError(f"group_column: source {self.source} has no columns; choose group_pattern")
+        if self.group_pattern is not None:
+            try:
+                re.compile(self.group_pattern)
+            except re.error as error:
+                raise ValueError(f"group_pattern: {self.group_pattern!r} is no regular expression ({error})") from error
+        return self
+
+
+class Transform(Section):
+    name: str
+    kwargs: dict[str, Any] = {}
+
+
+class Augment(Section):
+    copies: PositiveInt
+    policies: Annotated[dict[Name, Annotated[list[Transform], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Training(Section):
+    """What every generator's training has. Budgets are in thousands of images."""
+
+    network: dict[str, Any]  # checked against the network's own Config
+    total_kimg: PositiveFloat
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    ema_halflife_kimg: PositiveFloat
+    snapshot_every_kimg: PositiveFloat
+
+
+class GanTraining(Training):
+    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    discriminator_learning_rate: PositiveFloat | None = None  # None: as the generator's
+    objective: Literal["hinge", "logistic"]
+    r1_gamma: Annotated[float, Field(ge=0)] = 0.0
+    r1_every: PositiveInt = 16
+    path_length_weight: Annotated[float, Field(ge=0)] = 0.0
+    path_length_every: PositiveInt = 8
+    ada_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    diffaugment: list[Literal["brightness", "saturation", "contrast", "translation", "cutout"]]
+
+    @model_validator(mode="after")
+    def _one_augmentation(self) -> Self:
+        if self.ada_target is not None and self.diffaugment:
+            raise ValueError("ada_target: adaptive augmentation takes the place of diffaugment, which must be []")
+        return self
+
+
+class TrainVae(Training):
+    kl_weight: PositiveFloat
+    edge_weight: Annotated[float, Field(ge=0)]
+    warmup_kimg: Annotated[float, Field(ge=0)]
+
+
+class Drawing(Section):
+    """How images are drawn from one generator; what is None is the generator's own default.
+
+    spread: scale of the latent's distance from its average: below 1 truncates, above 1 expands.
+    strategy: where a VAE's latents come from.
+    """
+
+    spread: PositiveFloat = 1.0
+    strategy: Literal["prior", "posterior", "interpolation", "extrapolation"] | None = None
+
+
+class Filter(Section):
+    min_confidence: Annotated[float, Field(ge=0, lt=1)]
+    near_copy_quantile: Annotated[float, Field(ge=0, lt=1)]
+    max_draws: Annotated[float, Field(ge=1)]
+
+
+class Sample(Section):
+    generators: Annotated[dict[Name, Drawing], Field(min_length=1)]
+    per_class: PositiveInt
+    batch_size: PositiveInt
+    filter: Filter
+
+
+class FeatureExtractor(Section):
+    """How images become features. weights: a file, `auto` where they are to be found, or `off`."""
+
+    weights: str = "auto"
+    resolution: Annotated[int, Field(ge=28)] | None = None  # None: the extractor's own
+
+
+class Score(Section):
+    extractors: Annotated[dict[Name, FeatureExtractor], Field(min_length=1)]
+    halvings: PositiveInt
+    resamples: Annotated[int, Field(ge=20)]
+    neighbours: PositiveInt
+    most_images: Annotated[int, Field(ge=100)]
+
+
+class Head(Section):
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    l2_penalties: Annotated[list[PositiveFloat], Field(min_length=1)]
+
+
+class FineTune(Section):
+    """Training of the backbone's own weights, for the modes partial, full and scratch.
+
+    weight_decays: the one with the best validation likelihood is used. layer_decay: learning rate of a stage, as a
+    share of that of the stage after it. warmup, unfreezing: shares of the steps in which the learning rate rises, and
+    in which stages begin to learn one after the other, the last first. trained_stages: those that `partial` trains.
+    evaluations: how often the network is tried on validation; the best of these is used.
+    """
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decays: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    unfreezing: Annotated[float, Field(ge=0, lt=1)]
+    trained_stages: PositiveInt
+    evaluations: PositiveInt
+
+
+class Mix(Section):
+    """MixUp and CutMix: mixing weights from Beta(alpha, alpha), mixed images per image of the arm's training set."""
+
+    alpha: PositiveFloat
+    copies: PositiveInt
+
+
+class Arm(Section):
+    """How an arm builds its training set.
+
+    more_real: images held back by `prepare`, per real training image. augment: policies of `augment` whose copies are
+    added. synthetic: generator -> synthetic images per real training image, also where the real ones are left out.
+    mix: images mixed of all these are added. balance: against unequal classes, draw rare ones more often or weigh
+    their loss more.
+    """
+
+    real: bool = True
+    more_real: Annotated[float, Field(ge=0)] = 0.0
+    augment: list[Name] = []
+    synthetic: dict[Name, PositiveFloat] = {}
+    mix: Literal["mixup", "cutmix"] | None = None
+    balance: Literal["oversample", "class_weights"] | None = None
+
+
+class Classify(Section):
+    mode: Literal["head", "partial", "full", "scratch"]
+    backbone: str
+    pretrained: bool
+    resolution: Annotated[int, Field(ge=28)]
+    head: Head
+    finetune: FineTune
+    mix: Mix
+    seeds: Annotated[list[Seed], Field(min_length=2)]
+    arms: Annotated[dict[Name, Arm], Field(min_length=1)]
+
+
+class Compare(Section):
+    baseline: str
+    confidence: Fraction
+    resamples: Annotated[int, Field(ge=1000)]
+
+
+class Report(Section):
+    progress_grids: PositiveInt
+    price_per_second: PositiveFloat | None
+    price_per_label: PositiveFloat | None
+    currency: Annotated[str, Field(min_length=1, max_length=8)]
+
+
+class Cards(Section):
+    """What only the user knows about the images, for the cards that go with data sets and generators.
+
+    title: of the real data set. licence: an identifier of SPDX, in lower case as the Hugging Face Hub has them.
+    attribution: whose they are and where they come from. Null: what the source is known by, where it is.
+    """
+
+    title: Annotated[str, Field(min_length=1)] | None
+    licence: Annotated[str, Field(pattern=r"^[a-z0-9.+-]+$")] | None
+    attribution: Annotated[str, Field(min_length=1)] | None

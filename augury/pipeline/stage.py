@@ -1,0 +1,47 @@
+"""What every stage shares: read params, keep the cost ledger, turn a foreseen error into one line."""
+
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
+
+COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked outputs must not
+
+
+def run(name: str, main: Callable[[params.Params], int | None]) -> None:
+    """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
+
+    name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan". main: returns how many images it went through, for
+    the cost ledger, or None where that means nothing.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    started = time.perf_counter()
+    try:
+        images = main(params.load())
+        if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
+            return
+        seconds = time.perf_counter() - started
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        write_json(
+            COSTS / f"{name}.json",
+            {
+                "stage": name,
+                "seconds": round(seconds, 2),
+                "images": images,
+                "peak_memory_mib": round(peak_kib / 1024),
+            },
+        )
+    except (UserError, OSError) as error:
+        for line in str(error).splitlines():
+            logging.error("%s: %s", name, line)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logging.error("%s: interrupted; `dvc repro` goes on from here", name)
+        sys.exit(130)

@@ -1,0 +1,169 @@
+"""What is there of what the pipeline needs: packages, weights, a DVC repository; nothing is fetched to find out."""
+
+import importlib.metadata
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of what was found. problem: what keeps the pipeline from running, and what to do; None for nothing.
+
+    there: whether it is on this machine.
+    """
+
+    name: str
+    text: str
+    problem: str | None = None
+    there: bool = True
+
+
+def python_version() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    oldest, newest = (".".join(map(str, each)) for each in PYTHONS)
+    if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        return Finding("Python", version)
+    allowed = f"{oldest} to {newest} needed"
+    return Finding("Python", f"{version}, {allowed}", f"Python {version}: {allowed}; make PYTHON=python{oldest} repro")
+
+
+def packages(requirements: Path) -> list[Finding]:
+    """The pinned packages: a line for each that is missing or of another version, one for all the others."""
+    try:
+        pins = read_pins(requirements)
+    except OSError as error:
+        problem = f"{requirements}: {error.strerror}; run this in the checkout"
+        return [Finding("packages", f"not compared with {requirements}, which is not here", problem)]
+    found = []
+    for name, pinned in pins.items():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            problem = f"package {name} is missing: pip install -r {requirements} -c constraints.txt, or make repro"
+            found.append(Finding(name, f"missing, {pinned} pinned", problem, there=False))
+            continue
+        if version.split("+")[0] != pinned:  # 2.14.1+cpu is a build of 2.14.1
+            found.append(Finding(name, f"{version}, {pinned} pinned: results may differ in digits, or not be had"))
+    rest = len(pins) - len(found)
+    others = "all" if rest == len(pins) else f"the other {rest}"
+    return [*found, Finding("packages", f"{others} of {requirements} as pinned")] if rest else found
+
+
+def read_pins(requirements: Path) -> dict[str, str]:
+    """Package -> version, of the lines name==version or name[extra]==version."""
+    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    pins = (line.split("==", 1) for line in lines if "==" in line)
+    return {name.partition("[")[0].strip(): version.strip() for name, version in pins}
+
+
+def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
+    """The pretrained networks that params.yaml asks for, and where their weights are or were looked for.
+
+    extractors: name -> `weights` of score.extractors. backbone: of `classify`; None where its weights are random.
+    """
+    found = [_package_weights()]
+    for name, where in extractors.items():
+        if name != "efficientnet_lite0":
+            found.append(_extractor_weights(name, where))
+    if not any(name.startswith("dinov2") for name in extractors):
+        found.append(_not_asked_for("dinov2_small"))
+    if backbone is not None and backbone != "efficientnet_lite0":
+        found.append(_backbone_weights(backbone))
+    return found
+
+
+def _package_weights() -> Finding:
+    from augury.features.backbones import weights_file
+    from augury.pipeline.errors import UserError
+
+    try:
+        return Finding("efficientnet_lite0", str(weights_file("efficientnet_lite0")))
+    except UserError as error:
+        return Finding("efficientnet_lite0", "missing", str(error), there=False)
+
+
+def _extractor_weights(name: str, where: str) -> Finding:
+    import pytorch_fid.inception
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    from augury.pipeline.downloads import cached_file
+    from augury.scores.extractors import DINOV2, title
+
+    without = f"without them no {title(name)}, and the report says why"
+    if where == "off":
+        return Finding(name, f"off, thus no {title(name)}", there=False)
+    if where != "auto":
+        if Path(where).is_file():
+            return Finding(name, where)
+        problem = f"score.extractors.{name}.weights: {where}: no such file"
+        return Finding(name, f"{where}: no such file", problem, there=False)
+    if name == "inception":
+        path = cached_file(pytorch_fid.inception.FID_WEIGHTS_URL)
+        there, looked = path.is_file(), path
+    elif name in DINOV2:
+        kept = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
+        there, path, looked = isinstance(kept, str), Path(str(kept)), Path(constants.HF_HUB_CACHE)
+    else:
+        known = ", ".join(["efficientnet_lite0", "inception", *DINOV2])
+        problem = f"score.extractors: unknown {name!r}; choose from {known}"
+        return Finding(name, "unknown", problem, there=False)
+    if there:
+        return Finding(name, str(path))
+    return Finding(name, f"not in {looked}; `score` tries to download them, {without}", there=False)
+
+
+def _not_asked_for(name: str) -> Finding:
+    found = _extractor_weights(name, "auto")
+    where = found.text if found.there else found.text.partition(";")[0]
+    return Finding(name, f"{where}; not asked for in score.extractors", there=found.there)
+
+
+def _backbone_weights(name: str) -> Finding:
+    from torchvision.models import get_weight
+
+    from augury.pipeline.downloads import cached_file
+    from models import CLASSIFIERS
+
+    if name not in CLASSIFIERS:
+        choose = f"classify.backbone: unknown {name!r}; choose from {', '.join(CLASSIFIERS)}"
+        return Finding(name, "unknown", choose, there=False)
+    weights = CLASSIFIERS[name].weights
+    if weights is None:
+        problem = f"classify.pretrained: {name} has no pretrained weights; set it to false"
+        return Finding(name, "has no pretrained weights", problem, there=False)
+    path = cached_file(get_weight(weights).url)
+    if path.is_file():
+        return Finding(name, str(path))
+    without = "without them it fails; classify.pretrained: false does without"
+    return Finding(name, f"not in {path}; `classify` tries to download them, {without}", there=False)
+
+
+def repository(root: Path) -> list[Finding]:
+    """Whether `root` is a DVC repository, and where `dvc push` would go."""
+    from dvc.config import Config
+    from dvc.exceptions import DvcException
+
+    if not (root / ".dvc").is_dir():
+        problem = f"no DVC repository in {root.resolve()}: run this in the checkout, or git init && dvc init there"
+        return [Finding("repository", f"none in {root.resolve()}", problem)]
+    if not (root / "dvc.yaml").is_file():
+        problem = f"{root.resolve()}: no dvc.yaml, thus no pipeline; run this in the checkout"
+        return [Finding("repository", "no dvc.yaml in it", problem)]
+    try:
+        config = Config(str(root / ".dvc"))
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        return [Finding("repository", "its settings cannot be read", f".dvc/config: {reason}")]
+    remotes = {name: remote.get("url", "") for name, remote in config["remote"].items()}
+    default = config["core"].get("remote")
+    git = "" if (root / ".git").exists() else ", without git: commits and experiments are not to be had"
+    found = [Finding("repository", f"{root.resolve()}{git}")]
+    if default in remotes:
+        return [*found, Finding("remote", f"{default}: {remotes[default]}")]
+    if remotes:
+        listed = ", ".join(remotes)
+        return [*found, Finding("remote", f"{listed}, but no default; `dvc remote default NAME` makes one")]
+    return [*found, Finding("remote", "none, thus results stay here; `dvc remote add --default NAME URL` shares them")]

@@ -1,0 +1,40 @@
+"""The report's pages: the templates of augury/report with the filters that they write numbers with."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from augury.report.findings import worst_classes
+from augury.report.numbers import decimals, duration, number, signed
+
+TEMPLATES = Path(__file__).parent / "templates"
+# The sections of the report in the order of the page: each is a template of that name, and its anchor.
+SECTIONS = (
+    "arms", "gains", "classes", "confusions", "costs", "samples", "fidelity", "memorisation", "predictors",
+    "selection", "training", "protocol", "studies",
+)  # fmt: skip
+# Folder in studies/ -> what it answers.
+STUDIES = {
+    "exchange_rate": "how many labelled images are the synthetic ones worth?",
+    "dose": "how many synthetic images per real one are best, and from where on do more hurt?",
+    "latent": "what do the generators' latent spaces know?",
+    "convolution": "what does a convolution see, and what do its settings change?",
+    "generators": "how do the generators learn, and what does each component of a GAN do?",
+    "architectures": "what do networks from LeNet-5 to ConvNeXt cost, and what does each make of these images?",
+    "scaling": "is a network's extra cost better spent on depth, width or resolution, or on all three?",
+}
+
+
+def render(name: str, **content: Any) -> str:
+    """A template filled in. A name that it uses and `content` lacks is an error, and all text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["signed"] = lambda fraction, digits=2: signed(100 * fraction, digits)
+    environment.filters["percent"] = lambda fraction, digits=2: f"{100 * fraction:.{digits}f}"
+    environment.filters["count"] = lambda count: f"{count:,}"
+    environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
+    environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes, "duration": duration}
+    return environment.get_template(name).render(**content)

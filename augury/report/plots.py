@@ -1,0 +1,238 @@
+"""What the report page shows: plots as inline SVG, picture files as data URIs, numbers as text.
+
+The SVG takes its colours from the page's style sheet (var(--ink), ...), so that one drawing is readable in the light
+and in the dark theme, and its bytes depend on the numbers alone: no date, no random identifier.
+"""
+
+import base64
+import io
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from augury.report.numbers import signed
+
+WIDTH = 4.4  # inches; narrow, so that text is still readable where a phone scales the drawing down
+ROW, LINE = 0.34, 0.16  # inches per arm, and per line of its name where that is broken
+LONGEST_LINE = 18  # characters of an arm's name before it is broken
+MARGIN = 0.68  # inches above and below a panel's rows: title, axis label, ticks
+
+# Matplotlib draws in these colours; `inline_svg` replaces each by the page's variable of that name.
+INK, MUTED, RULE = "#010101", "#010102", "#010103"
+HELPS, HURTS, UNSURE = "#010104", "#010105", "#010106"
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    HELPS: "--helps",
+    HURTS: "--hurts",
+    UNSURE: "--muted",
+}
+VERDICTS = {"helps": (HELPS, "o"), "hurts": (HURTS, "s"), "can't tell": (UNSURE, "D")}  # verdict -> colour, marker
+
+STYLE: dict[Any, Any] = {  # matplotlib's annotation of this argument differs between its versions
+    "font.family": "DejaVu Sans",  # for measuring: comes with matplotlib, wider than the fonts that browsers use
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": RULE,
+    "axes.unicode_minus": True,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.2,
+    "svg.fonttype": "none",
+}
+
+
+@dataclass(frozen=True)
+class PairedGain:
+    """How much an arm scored over a reference on the same seeds, in percentage points.
+
+    low, high: the confidence interval.
+    undetectable: gains smaller than this would usually go unnoticed; None where that is not known.
+    verdict: a key of VERDICTS.
+    """
+
+    arm: str
+    gain: float
+    low: float
+    high: float
+    undetectable: float | None
+    verdict: str
+
+
+def forest_plot(gains: Mapping[str, Sequence[PairedGain]], name: str) -> str:
+    """Gains with their intervals, one panel per reference and one row per arm -> inline SVG.
+
+    gains: reference -> the arms compared with it; references without any are left out. Returns "" if all are.
+    name: unique in the page; it keeps the identifiers of several drawings apart.
+    """
+    panels = {reference: rows for reference, rows in gains.items() if rows}
+    if not panels:
+        return ""
+    with drawing_style(name):
+        row_height = height_per_row(row.arm for rows in panels.values() for row in rows)
+        heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (reference, rows) in zip(all_axes, panels.items(), strict=True):
+            axes.set_title(f"Gain over {reference}")
+            axes.axvline(0, color=INK, linewidth=0.8)
+            for position, row in enumerate(rows):
+                color, marker = VERDICTS[row.verdict]
+                if row.undetectable is not None:
+                    axes.barh(
+                        position, 2 * row.undetectable, left=-row.undetectable, height=0.62, color=RULE, alpha=0.55
+                    )
+                axes.plot([row.low, row.high], [position, position], color=color, linewidth=1.8)
+                axes.plot(row.gain, position, marker, color=color, markersize=5.5)
+                axes.text(
+                    1.02, position, f"{signed(row.gain)}  {row.verdict}",
+                    transform=axes.get_yaxis_transform(), verticalalignment="center",
+                )  # fmt: skip
+            label_rows(axes, [row.arm for row in rows])
+            axes.tick_params(labelbottom=True)
+            axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+        all_axes[-1].set_xlabel("percentage points of accuracy")
+        return inline_svg(figure, name)
+
+
+def dot_plot(accuracies: Mapping[str, Sequence[float]], name: str) -> str:
+    """Accuracy of every run, one row per arm, the runs of one seed joined by a line -> inline SVG.
+
+    accuracies: arm -> percent, one value per seed in the same order for all arms.
+    name: as in `forest_plot`.
+    """
+    with drawing_style(name):
+        figure = Figure(
+            figsize=(WIDTH, 1.4 * height_per_row(accuracies) * len(accuracies) + MARGIN), layout="constrained"
+        )
+        axes = figure.subplots()
+        for one_seed in zip(*accuracies.values(), strict=True):
+            axes.plot(one_seed, range(len(accuracies)), color=MUTED, linewidth=0.6, alpha=0.55)
+        for position, values in enumerate(accuracies.values()):
+            axes.plot(values, [position] * len(values), "o", color=HELPS, markersize=4, alpha=0.75)
+            axes.plot(np.mean(values), position, "|", color=INK, markersize=15, markeredgewidth=1.6)
+        label_rows(axes, list(accuracies))
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+        axes.set_xlabel("accuracy on the test split, percent")
+        return inline_svg(figure, name)
+
+
+def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
+    """A generator's losses over training, series of one scale in one panel -> inline SVG.
+
+    curves: column -> (rows,) float, NaN where nothing was recorded; `kimg`, thousands of images seen, is the x-axis.
+    name: as in `forest_plot`.
+    """
+    panels: dict[str, list[str]] = {}
+    for series in curves:
+        if series != "kimg":
+            # loss_generator and loss_discriminator share a panel, as do reconstruction and validation_reconstruction.
+            quantity = series.removeprefix("validation_")
+            panels.setdefault("loss" if quantity.startswith("loss_") else quantity, []).append(series)
+    with drawing_style(name, grid_axis="y"):
+        figure = Figure(figsize=(WIDTH, 1.55 * len(panels) + 0.2), layout="constrained")
+        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (quantity, names) in zip(all_axes, panels.items(), strict=True):
+            axes.set_title(quantity.replace("_", " "))
+            looks = itertools.cycle(zip((HELPS, HURTS, INK), ("-", "--", ":"), strict=True))
+            for series, (color, dashes) in zip(names, looks, strict=False):
+                recorded = np.isfinite(curves[series])
+                axes.plot(
+                    curves["kimg"][recorded], curves[series][recorded], dashes,
+                    color=color, linewidth=1.3, marker=".", markersize=3, label=_within_panel(series, quantity),
+                )  # fmt: skip
+            if len(names) > 1:
+                axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), borderaxespad=0.1)
+        all_axes[-1].set_xlabel("training images seen, thousands")
+        return inline_svg(figure, name)
+
+
+def drawing_style(name: str, grid_axis: str = "x") -> AbstractContextManager[None]:
+    """The style of every drawing, whatever matplotlibrc the user has; `name` makes its identifiers."""
+    return style.context(["default", {**STYLE, "axes.grid.axis": grid_axis, "svg.hashsalt": name}])
+
+
+def label_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows 0, 1, ... of a horizontal plot, the first at the top."""
+    axes.set_yticks(range(len(labels)), ["\n".join(_lines(label)) for label in labels])
+    axes.set_ylim(len(labels) - 0.45, -0.55)
+
+
+def _lines(name: str) -> list[str]:
+    """A name in lines of at most LONGEST_LINE characters, broken at a space or after a + or _ where there is one."""
+    lines = re.findall(rf".{{1,{LONGEST_LINE}}}(?:(?<=[+_])|(?= )|$) ?|.{{1,{LONGEST_LINE}}}", name)
+    return [line.strip() for line in lines]
+
+
+def height_per_row(names: Iterable[str]) -> float:
+    """Inches a row needs for the name that takes the most lines."""
+    return max(ROW, LINE * (1 + max(len(_lines(name)) for name in names)))
+
+
+def _within_panel(series: str, quantity: str) -> str:
+    """What tells a series from the others of its panel: ("validation_kl", "kl") -> "validation"."""
+    return " ".join(series.replace(quantity, "").replace("_", " ").split()) or "training"
+
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """A figure as an <svg> element that can stand in a page beside others; call it with the figure's style in force."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata block: it holds addresses and a date
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # Rules for "*" would apply to the whole page; the style sheet has them for drawings only.
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(
+        r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true" focusable="false">', svg, count=1
+    )
+    svg = svg.replace("xlink:href", "href")
+    # Identifiers are unique within one drawing only.
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    for color, variable in VARIABLES.items():
+        svg = svg.replace(color, f"var({variable})")
+    return svg
+
+
+def data_uri(path: Path, widest: int) -> str:
+    """A picture file as a data URI, scaled down to at most `widest` pixels of width so that the page stays small."""
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width > widest:
+            buffer = io.BytesIO()
+            height = max(1, round(image.height * widest / image.width))
+            image.resize((widest, height), Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
+            content = buffer.getvalue()
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

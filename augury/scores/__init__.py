@@ -1,0 +1,1 @@
+"""Every score beside its floor."""

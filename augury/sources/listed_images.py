@@ -1,0 +1,249 @@
+"""From labelled images that a source lists to the sets that it gives: all are read, checked and counted here."""
+
+import logging
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from augury.images.files import UnreadableError, read_encoded, read_image, read_opened
+from augury.images.image_set import ImageSet
+from augury.images.names import printable, shortened
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import Prepare
+from augury.sources.raw_images import RawImages, indexed_image_set
+
+log = logging.getLogger(__name__)
+
+# Split -> what folders, files and csv rows call it.
+SPLIT_NAMES = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
+KNOWN_SPLIT_NAMES = ", ".join(name for names in SPLIT_NAMES.values() for name in names)
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """A labelled image that has not been read yet.
+
+    split: train | validation | test. label: index into the class names; None where it has none.
+    place: what messages call it: its path, or the line that names it.
+    content: the path of its file, the bytes of such a file, or an opened image. None where `problem` says why.
+    file: the source's own name of it, relative and with forward slashes; None where the source has no such names.
+    group: of images that belong together; None where it belongs to no other.
+    problem: why it cannot be used, as far as is known before it is read.
+    """
+
+    split: str
+    label: int | None
+    place: str
+    content: Path | bytes | Image.Image | None
+    file: str | None = None
+    group: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `read_listed` takes: `count` images of these classes, whose files lie in `root`."""
+
+    images: Iterable[ListedImage]
+    class_names: Sequence[str] | None
+    root: Path
+    count: int
+
+
+@dataclass
+class _Split:
+    """What has been read of a split so far. tried: label -> images listed."""
+
+    pixels: list[np.ndarray] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    groups: list[str | None] = field(default_factory=list)
+    tried: Counter[int] = field(default_factory=Counter)
+
+    def add(self, image: ListedImage, pixels: np.ndarray) -> None:
+        assert image.label is not None
+        self.pixels.append(pixels)
+        self.labels.append(image.label)
+        self.places.append(image.place)
+        if image.file is not None:
+            self.files.append(printable(image.file))
+        self.groups.append(image.group)
+
+
+def read_listed(
+    listed: Iterable[ListedImage], class_names: Sequence[str] | None, prepare: Prepare, *, root: Path, count: int
+) -> RawImages:
+    """Read all images: the centre square of each at prepare.image_size, gray or colour as prepare.color asks.
+
+    listed: `count` images, each taken up once, so that a generator need not hold them all; sources with names give
+    every image a `file`, which no other has. class_names: None where labels are all that is known.
+    root: folder that no file may leave by a link.
+
+    An unreadable image is an error or is skipped and counted, as prepare.unreadable says. Classes without any image
+    are left out. Raises UserError where a class is missing from a split or loses all its images, or one class is left.
+    """
+    if isinstance(listed, list):  # what is known before hours of reading is not said after them
+        _check_groups([image.group for image in listed], [image.file for image in listed], prepare)
+        present: dict[str, set[int]] = defaultdict(set)
+        for image in listed:
+            present[image.split] |= set() if image.label is None else {image.label}
+        _check_classes(present, class_names, root)
+    splits: dict[str, _Split] = defaultdict(_Split)
+    unreadable: list[str] = []
+    for image in tqdm(listed, desc=f"reading {root}", total=count, unit="image", disable=None):
+        split = splits[image.split]
+        if image.label is not None:
+            split.tried[image.label] += 1
+        try:
+            split.add(image, _pixels(image, root, prepare))
+        except UnreadableError as reason:
+            if prepare.unreadable == "stop":
+                advice = "replace or remove it, or set prepare.unreadable: skip"
+                raise UserError(f"{printable(image.place)}: unreadable ({printable(reason)}); {advice}") from reason
+            unreadable.append(printable(image.file or image.place))
+            log.warning("%s: skipped (%s)", printable(image.place), printable(reason))
+    if unreadable:
+        log.warning("%s: %d of %d images skipped as unreadable", root, len(unreadable), count)
+    for title in [title for title, split in splits.items() if not split.tried and title != "train"]:
+        log.warning("%s: the %s split is left out, since none of its images has a label", root, title)
+        del splits[title]
+    labels = _check_classes({title: split.tried for title, split in splits.items()}, class_names, root)
+    for title, split in splits.items():
+        for label in sorted(labels - set(split.labels)):
+            lost = f"none of its {split.tried[label]} images is readable"
+            raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost}")
+    return _raw_images(splits, sorted(labels), class_names, prepare, tuple(unreadable))
+
+
+def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray:
+    gray, size = prepare.color == "gray", prepare.image_size
+    if image.problem is not None:
+        raise UnreadableError(image.problem)
+    if image.label is None:
+        raise UnreadableError("no label")
+    if isinstance(image.content, Path):
+        return read_image(image.content, root, size, gray=gray)
+    if isinstance(image.content, bytes):
+        return read_encoded(image.content, size, gray=gray)
+    assert image.content is not None
+    return read_opened(image.content, size, gray=gray)
+
+
+def _check_classes(present: Mapping[str, Collection[int]], class_names: Sequence[str] | None, root: Path) -> set[int]:
+    """The labels that images have. Raises UserError where they are not the same in all splits, or fewer than two.
+
+    present: split -> its labels.
+    """
+    labels = {label for there in present.values() for label in there}
+    for title, there in present.items():
+        for label in sorted(labels - set(there)) if there else ():  # without any label, it will be left out
+            others = " and ".join(other for other in present if label in present[other])
+            raise UserError(
+                f"{root}: no image of class {_name(label, class_names)!r} in the {title} split, but in {others}"
+            )
+    if not present.get("train"):
+        raise UserError(f"{root}: no labelled image to learn from")
+    if len(labels) < 2:
+        raise UserError(f"{root}: 1 class ({_name(min(labels), class_names)}), at least 2 are needed")
+    return labels
+
+
+def _name(label: int, class_names: Sequence[str] | None) -> str:
+    return str(label) if class_names is None else class_names[label]
+
+
+def _raw_images(
+    splits: dict[str, _Split],
+    kept: list[int],
+    class_names: Sequence[str] | None,
+    prepare: Prepare,
+    unreadable: tuple[str, ...],
+) -> RawImages:
+    """The sets of what was read. kept: the labels that have images."""
+    names = tuple(_name(label, class_names) for label in kept)
+    if empty := [name for name in class_names or () if name not in names]:
+        log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
+    everything = [image for split in splits.values() for image in split.pixels]
+    in_color = sum(image.ndim == 3 for image in everything)
+    if prepare.color == "auto" and 0 < in_color < len(everything):
+        log.info("color: auto: %d of %d images are in colour, so that all are kept as RGB", in_color, len(everything))
+    channels = 3 if prepare.color == "rgb" or in_color else 1
+    del everything
+
+    grouped = prepare.group_pattern is not None or prepare.group_column is not None
+    if grouped:
+        groups = [group for split in splits.values() for group in split.groups]
+        _check_groups(groups, [file for split in splits.values() for file in split.files], prepare)
+        if alone := sum(group is None for group in groups):
+            key = "group_pattern" if prepare.group_pattern is not None else "group_column"
+            log.warning("prepare.%s: %d of %d images are in no group; each is its own", key, alone, len(groups))
+
+    sets: dict[str, ImageSet] = {}
+    for title, split in splits.items():
+        labels = np.searchsorted(kept, split.labels)
+        own = zip(split.files, split.groups, strict=True) if grouped else None
+        # One that belongs to no other goes by its own name.
+        named = None if own is None else [file if group is None else group for file, group in own]
+        pixels = _stack(split.pixels, channels)
+        split.pixels.clear()
+        sets[title] = indexed_image_set(pixels, labels, names, split.files or None, named)
+    contradictory = _count_contradictions(sets, splits)
+    return RawImages(sets["train"], sets.get("test"), sets.get("validation"), unreadable, contradictory)
+
+
+def _check_groups(groups: Sequence[str | None], files: Sequence[str | None], prepare: Prepare) -> None:
+    """Raise UserError where groups are asked for and there is none."""
+    if not groups or any(group is not None for group in groups):
+        return
+    if prepare.group_pattern is not None:
+        example = f"{len(files)} paths, such as {printable(files[0])}"
+        raise UserError(f"prepare.group_pattern: {prepare.group_pattern!r} matches none of {example}")
+    if prepare.group_column is not None:
+        raise UserError(f"prepare.group_column: {prepare.group_column!r} is empty for all {len(groups)} images")
+
+
+def _count_contradictions(sets: dict[str, ImageSet], splits: dict[str, _Split]) -> int:
+    """How many images have exactly the pixels of an earlier one, but another label; the first are logged."""
+    first: dict[bytes, tuple[int, str]] = {}
+    found = []
+    for title, images in sets.items():
+        for value, label, place in zip(
+            images.content_hashes(), images.labels.tolist(), splits[title].places, strict=True
+        ):
+            other, other_place = first.setdefault(value, (label, place))
+            if other != label:
+                found.append(
+                    f"{printable(other_place)} ({images.class_names[other]}) and "
+                    f"{printable(place)} ({images.class_names[label]})"
+                )
+    if found:
+        log.warning("%d images are copies of one with another label, such as %s", len(found), found[0])
+    return len(found)
+
+
+def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
+    """N arrays, each (S, S) or (S, S, 3) -> (N, S, S, channels)."""
+    pixels = np.empty((len(images), *images[0].shape[:2], channels), np.uint8)
+    for row, image in enumerate(images):
+        pixels[row] = image[..., None] if image.ndim == 2 else image
+    return pixels
+
+
+def group_in(path: str, prepare: Prepare) -> str | None:
+    """What prepare.group_pattern finds in a path: its first bracket, or all it matches; None where that is nothing."""
+    found = re.search(prepare.group_pattern, path) if prepare.group_pattern is not None else None
+    if found is None:
+        return None
+    return printable(found[1 if found.re.groups else 0] or "") or None
+
+
+def split_called(name: str) -> str | None:
+    """The split that goes by a name, in any case: train, val, validation or test."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)

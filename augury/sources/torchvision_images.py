@@ -1,0 +1,163 @@
+"""The torchvision source: public image sets by the names that torchvision gives them."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augury.images.names import distinct_class_names, printable
+from augury.pipeline.downloads import socket_timeout
+from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.outputs import whole_directory
+from augury.pipeline.sections import Prepare
+from augury.sources.listed_images import ListedImage, read_listed
+from augury.sources.raw_images import RawImages
+
+CACHE = Path(".cache/torchvision")  # untracked
+SOCKET_TIMEOUT = 10.0  # seconds without an answer; torchvision itself would wait for ever
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A data set of torchvision with one class per image.
+
+    train, validation, test: arguments that choose the split; None where the set has no such split.
+    creates: folder that torchvision makes even where it is only to look.
+    """
+
+    train: Mapping[str, Any]
+    test: Mapping[str, Any] | None = None
+    validation: Mapping[str, Any] | None = None
+    creates: str | None = None
+
+    def splits(self) -> dict[str, Mapping[str, Any]]:
+        arguments = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: chosen for split, chosen in arguments.items() if chosen is not None}
+
+
+BY_FLAG = PublicSet({"train": True}, {"train": False})
+TRAIN_TEST = PublicSet({"split": "train"}, {"split": "test"})
+TRAIN_VAL_TEST = PublicSet({"split": "train"}, {"split": "test"}, {"split": "val"})
+UNDIVIDED = PublicSet({})
+
+PUBLIC_SETS = {
+    "CIFAR10": BY_FLAG,
+    "CIFAR100": BY_FLAG,
+    "Caltech101": PublicSet({}, creates="caltech101"),
+    "Caltech256": PublicSet({}, creates="caltech256"),
+    "Country211": PublicSet({"split": "train"}, {"split": "test"}, {"split": "valid"}),
+    "DTD": TRAIN_VAL_TEST,
+    "EMNIST": PublicSet({"split": "balanced", "train": True}, {"split": "balanced", "train": False}),
+    "EuroSAT": UNDIVIDED,
+    "FGVCAircraft": TRAIN_VAL_TEST,
+    "FashionMNIST": BY_FLAG,
+    "Flowers102": TRAIN_VAL_TEST,
+    "Food101": TRAIN_TEST,
+    "GTSRB": TRAIN_TEST,
+    "Imagenette": PublicSet({"split": "train", "size": "160px"}, validation={"split": "val", "size": "160px"}),
+    "KMNIST": BY_FLAG,
+    "MNIST": BY_FLAG,
+    "OxfordIIITPet": PublicSet({"split": "trainval"}, {"split": "test"}),
+    "PCAM": TRAIN_VAL_TEST,
+    "QMNIST": BY_FLAG,
+    "RenderedSST2": TRAIN_VAL_TEST,
+    "SEMEION": UNDIVIDED,
+    "STL10": TRAIN_TEST,
+    "SUN397": UNDIVIDED,
+    "SVHN": TRAIN_TEST,
+    "StanfordCars": TRAIN_TEST,
+    "USPS": BY_FLAG,
+}
+
+
+def torchvision_images(prepare: Prepare) -> RawImages:
+    """The set that prepare.source names, from prepare.folder where its files are there, from .cache/torchvision if not.
+
+    What the cache lacks is downloaded into it. Raises UserError, in one line, where neither place can give the set.
+    """
+    name = prepare.source.removeprefix("torchvision:")
+    if name not in PUBLIC_SETS:
+        raise UserError(unknown("prepare.source: torchvision", name, sorted(PUBLIC_SETS)))
+    splits, place = _find(name, Path(prepare.folder))
+    class_names = _class_names(splits["train"], name)
+    count = sum(len(images) for images in splits.values())
+    return read_listed(_images(splits, class_names, name), class_names, prepare, root=place, count=count)
+
+
+def _find(name: str, folder: Path) -> tuple[dict[str, Any], Path]:
+    """The splits as torchvision's data sets, and the folder that has their files."""
+    failures = []
+    for obtain, place, title in (
+        (_look, folder, f"{folder}"),
+        (_download, CACHE / name, f"{CACHE / name} and download"),
+    ):
+        try:
+            return obtain(name, place), place
+        # Each of these sets fails in ways of its own: RuntimeError, URLError, ValueError, ImportError, KeyError, ...
+        except Exception as error:
+            failures.append(f"{title}: {_one_line(error).partition('. You can use download=True')[0]}")
+    raise UserError(f"prepare.source: torchvision:{name} cannot be had ({'; '.join(failures)})")
+
+
+def _look(name: str, place: Path) -> dict[str, Any]:
+    creates = PUBLIC_SETS[name].creates
+    if creates is not None and not (place / creates).is_dir():
+        raise FileNotFoundError(f"no folder {creates}")
+    return _opened(name, place, download=False)
+
+
+def _download(name: str, place: Path) -> dict[str, Any]:
+    """From `place`, where a finished download is there; a kill in the midst of one leaves nothing behind."""
+    if place.is_dir():
+        with contextlib.suppress(Exception):  # whatever is amiss there, it is fetched anew
+            return _look(name, place)
+    with whole_directory(place) as partial:
+        _opened(name, partial, download=True)
+    return _look(name, place)
+
+
+def _opened(name: str, place: Path, *, download: bool) -> dict[str, Any]:
+    from torchvision import datasets  # takes seconds to import
+
+    with socket_timeout(SOCKET_TIMEOUT):
+        return {
+            split: getattr(datasets, name)(root=str(place), download=download, **arguments)
+            for split, arguments in PUBLIC_SETS[name].splits().items()
+        }
+
+
+def _class_names(images: Any, name: str) -> tuple[str, ...] | None:
+    """As torchvision has them; None where it knows numbers alone."""
+    names = getattr(images, "classes", None) or getattr(images, "categories", None)
+    if not names:
+        return None
+    # Imagenette's are tuples of synonyms.
+    return distinct_class_names([each if isinstance(each, str) else each[0] for each in names], f"torchvision:{name}")
+
+
+def _images(splits: Mapping[str, Any], class_names: tuple[str, ...] | None, name: str) -> Iterator[ListedImage]:
+    for split, images in splits.items():
+        for row in range(len(images)):
+            place = f"torchvision:{name}, {split} image {row}"
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Pillow's, of odd EXIF or TIFF tags
+                    image, label = images[row]
+            except Exception as error:  # a damaged file among those that the set names
+                yield ListedImage(split, None, place, None, problem=_one_line(error))
+                continue
+            classes = float("inf") if class_names is None else len(class_names)
+            known = isinstance(label, (int, np.integer)) and 0 <= label < classes
+            problem = None if known else f"label {label}"
+            if not isinstance(image, Image.Image):
+                problem = f"{type(image).__name__} instead of an image"
+            yield ListedImage(split, int(label) if known else None, place, image, problem=problem)
+
+
+def _one_line(error: Exception) -> str:
+    return printable(" ".join(str(error).split())) or type(error).__name__

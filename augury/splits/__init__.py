@@ -1,0 +1,1 @@
+"""Who learns, who chooses, who tests."""

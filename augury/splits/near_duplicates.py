@@ -1,0 +1,187 @@
+"""Images that show the same picture: encoded again, resized, cropped a little at the edges, lighter or darker.
+
+Perceptual hashes name the candidates, since they can be compared by the hundred million. Things of one kind (trousers,
+digits) share hashes without being the same picture, so that every candidate is then looked at: its pixels must
+correlate. Mirror images are not searched for: of symmetric things, too many would be found.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import imagehash
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from augury.images.image_set import ImageSet
+from augury.images.pixels import from_network, to_network
+
+# Bits of 64 by which the hashes of one picture may differ. Of photographs of 96 pixels encoded anew (JPEG, quality 20),
+# halved in size and back, or cropped by 4%, nine in ten stay within 2, 2 and 6; gray ones of 28 pixels within 8, 4, 8.
+HASH_DISTANCE = 10
+GLANCE = 32  # pixels a side at which candidates are compared, or the images' own size where that is smaller
+# Correlation of the pixels of one picture, at least. Of 2,062 photographs of hands before a wall, different ones reach
+# 0.965; encoding anew, halving, or cropping by 2% leaves 0.99. Fashion-MNIST's trousers reach 0.992 with others,
+# while its own near-duplicates (four between 20,000 and 5,000 images) lie above 0.999.
+CORRELATION, CORRELATION_SMALL_GRAY = 0.98, 0.995
+SMALL = 32  # pixels a side, at most
+FLAT = 1.0  # shades of 255: images that vary less have no picture to compare
+IMAGES, DISTANCES, CANDIDATES = 250, 2**22, 2**14  # at a time
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images that show the same picture, the most alike first; iterates as (first, second, distance, correlation).
+
+    first, second: (P,) int64, rows of the two sets; within one set first < second.
+    distance: (P,) int64, bits by which their perceptual hashes differ, 0 to 64.
+    correlation: (P,) float64 of their pixels; 1.0 for exact copies.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    distance: np.ndarray
+    correlation: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, float]]:
+        columns = (self.first, self.second, self.distance, self.correlation)
+        return zip(*(column.tolist() for column in columns), strict=True)
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What is left of N images to compare them by.
+
+    hashes: (N,) uint64, perceptual hashes. glances: (N, D) uint8, the images at GLANCE pixels a side.
+    least: correlation that two of them must reach to be the same picture.
+    """
+
+    hashes: np.ndarray
+    glances: np.ndarray
+    least: float
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+def fingerprints(pixels: np.ndarray) -> Fingerprints:
+    """pixels: (N, H, W, 1 or 3) uint8. As many threads as torch has; their number does not change the result."""
+    slices = [slice(start, start + IMAGES) for start in range(0, len(pixels), IMAGES)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        hashes = pool.map(lambda rows: [_hash(image) for image in pixels[rows]], slices)
+        shown = tqdm(hashes, desc="comparing pictures", total=len(slices), unit="batch", disable=None, leave=False)
+        listed = [value for part in shown for value in part]
+    glances = [_glances(pixels[rows]) for rows in slices]
+    return Fingerprints(
+        np.array(listed, np.uint64),
+        np.concatenate(glances) if glances else np.zeros((0, 1), np.uint8),
+        least_correlation(pixels),
+    )
+
+
+def least_correlation(pixels: np.ndarray) -> float:
+    """What two of these images must reach to be the same picture: small gray ones look alike more easily."""
+    small_gray = pixels.shape[3] == 1 and max(pixels.shape[1:3]) <= SMALL
+    return CORRELATION_SMALL_GRAY if small_gray else CORRELATION
+
+
+def find_near_duplicates(*pixels: np.ndarray) -> Pairs:
+    """Pairs within one set, exact copies included: pixels (N, H, W, 1 or 3) uint8.
+
+    Of three or more exact copies, each is paired with the first of them alone, and that one with what else is near.
+    Several sets count as one, their rows one after the other.
+    """
+    hashes = [value for images in pixels for value in _unlabelled(images).content_hashes()]
+    firsts: dict[bytes, int] = {}
+    original = np.array([firsts.setdefault(value, row) for row, value in enumerate(hashes)], np.int64)
+    copies = np.flatnonzero(original != np.arange(len(original)))
+    unique = np.array(list(firsts.values()), np.int64)
+    parts = [fingerprints(images) for images in pixels if len(images)]
+    if not parts:
+        return _closest_first([])
+    prints = Fingerprints(
+        np.concatenate([part.hashes for part in parts])[unique],
+        np.concatenate([part.glances for part in parts])[unique],
+        parts[0].least,
+    )
+    near = _search(prints, prints, within=True)
+    exact = Pairs(original[copies], copies, np.zeros(len(copies), np.int64), np.ones(len(copies)))
+    return _closest_first([exact, Pairs(unique[near.first], unique[near.second], near.distance, near.correlation)])
+
+
+def describe_rule(pixels: np.ndarray) -> str:
+    """When two of these images count as near-duplicates, in words."""
+    side = min(GLANCE, *pixels.shape[1:3])
+    return (
+        f"perceptual hashes (phash) that differ in at most {HASH_DISTANCE} of 64 bits, and pixels that correlate by at "
+        f"least {least_correlation(pixels)} at {side} × {side}"
+    )
+
+
+def find_between(first: Fingerprints, second: Fingerprints) -> Pairs:
+    """Pairs of an image of the first set and one of the second."""
+    return _search(first, second, within=False)
+
+
+def _search(first: Fingerprints, second: Fingerprints, *, within: bool) -> Pairs:
+    """within: both are the same set, and each pair counts once."""
+    found = []
+    rows = max(1, DISTANCES // max(1, len(second)))
+    for start in range(0, len(first), rows):
+        begin = start + 1 if within else 0
+        hashes = second.hashes[begin:]
+        distances = np.bitwise_count(first.hashes[start : start + rows, None] ^ hashes)
+        ours, theirs = np.nonzero(distances <= HASH_DISTANCE)
+        distance = distances[ours, theirs].astype(np.int64)
+        ours, theirs = ours + start, theirs + begin
+        if within:
+            ours, theirs, distance = (column[theirs > ours] for column in (ours, theirs, distance))
+        for part in range(0, len(ours), CANDIDATES):
+            chosen = slice(part, part + CANDIDATES)
+            correlation = _correlations(first.glances[ours[chosen]], second.glances[theirs[chosen]])
+            same = correlation >= first.least
+            found.append(Pairs(ours[chosen][same], theirs[chosen][same], distance[chosen][same], correlation[same]))
+    return _closest_first(found)
+
+
+def _unlabelled(pixels: np.ndarray) -> ImageSet:
+    return ImageSet(pixels, np.zeros(len(pixels), np.int64), ("any",))
+
+
+def _hash(image: np.ndarray) -> int:
+    """The 64 bits of imagehash's phash: signs of an image's lowest frequencies."""
+    bits = imagehash.phash(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)).hash
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _glances(pixels: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (N, D) uint8."""
+    side = min(GLANCE, *pixels.shape[1:3])
+    small = F.interpolate(to_network(pixels), size=(side, side), mode="bilinear", antialias=True)
+    return from_network(small).reshape(len(pixels), -1)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's r, row by row: (P, D) uint8 twice -> (P,) float64; 0 where an image is of one shade."""
+    ours, theirs = (rows - rows.mean(axis=1, keepdims=True, dtype=np.float32) for rows in (first, second))
+    norms = [np.sqrt(np.einsum("pd,pd->p", rows, rows)) for rows in (ours, theirs)]
+    flattest = FLAT * np.sqrt(first.shape[1])
+    flat = np.minimum(*norms) < flattest
+    correlation = np.einsum("pd,pd->p", ours, theirs) / np.where(flat, 1.0, norms[0] * norms[1])
+    return np.where(flat, 0.0, np.minimum(correlation, 1.0)).astype(np.float64)
+
+
+def _closest_first(parts: list[Pairs]) -> Pairs:
+    none = Pairs(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, np.float64)))
+    first, second, distance, correlation = (
+        np.concatenate([getattr(part, name) for part in (none, *parts)])
+        for name in ("first", "second", "distance", "correlation")
+    )
+    order = np.lexsort((second, first, distance, -correlation))
+    return Pairs(first[order], second[order], distance[order], correlation[order])

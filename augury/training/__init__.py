@@ -1,0 +1,1 @@
+"""A training that survives: its steps, snapshots, checkpoints and history."""

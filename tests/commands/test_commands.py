@@ -1,0 +1,185 @@
+"""The command line: scoring two folders, and pooling the generators of several experiments."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augury.__main__ import main
+from augury.commands.predictors import distinct_trials
+from augury.evidence.predictors import DIRECTIONS
+from augury.features import extractor as features
+from tests import CHECKOUT
+from tests.smoke import dvc
+
+
+@pytest.fixture(autouse=True)
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "STORE", tmp_path / "store")
+
+
+def write_images(folder: Path, count: int, seed: int, shape: tuple[int, ...] = (16, 16), striped: bool = False) -> Path:
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for row in range(count):
+        image = random.integers(100, size=shape)
+        if striped:
+            image[:, ::4] += 150
+        Image.fromarray(image.astype(np.uint8)).save(folder / f"{row:03d}.png")
+    return folder
+
+
+def score(*arguments: str | Path) -> None:
+    main(["score", *map(str, arguments), "--extractor", "efficientnet_lite0", "--device", "cpu"])
+
+
+def test_two_folders_get_every_score_with_its_floor_and_its_n(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, generated = write_images(tmp_path / "real", 40, 0), write_images(tmp_path / "generated", 30, 1, striped=True)
+    score(real, generated, "--json", tmp_path / "scores.json", "--resamples", "20", "--halvings", "2")
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (scores["n_real"], scores["n_generated"], scores["n_per_side"]) == (40, 30, 20)
+    assert scores["fd"] > 2 * scores["fd_floor"]
+    assert scores["kid"] > 5 * scores["kid_se"]
+    assert scores["fd_biased"]
+    shown = capsys.readouterr().out
+    assert "20 against 20 images, mean of 2 halvings" in shown
+    assert f"FD[efficientnet_lite0] of the whole sets: {scores['fd_all']:.6g}" in shown
+    assert "biased upwards below 2,560 images" in shown
+    for name in ("KID", "precision", "recall", "density", "coverage", "at infinity"):
+        assert name in shown
+
+
+def test_the_whole_sets_distance_alone_takes_no_halves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    real, generated = write_images(tmp_path / "real", 5, 0), write_images(tmp_path / "generated", 3, 1)
+    score(real, generated, "--whole", "--json", tmp_path / "whole.json")
+    score(real, generated, "--json", tmp_path / "all.json", "--resamples", "20")
+    whole, everything = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "all"))
+    assert set(whole) == {"extractor", "dimensions", "n_real", "n_generated", "fd_all"}
+    assert whole["fd_all"] == everything["fd_all"]
+    # Halves of 2 and 3 images are too small for neighbours, and the line says so.
+    assert everything["precision"] is None
+    assert f"{'precision':<37}{'-':>12}{'-':>12}\n" in capsys.readouterr().out
+
+
+def test_identical_folders_are_at_no_distance(tmp_path: Path) -> None:
+    real = write_images(tmp_path / "real", 12, 0)
+    score(real, real, "--json", tmp_path / "scores.json", "--resamples", "20")
+    assert json.loads((tmp_path / "scores.json").read_text())["fd_all"] == pytest.approx(0, abs=1e-6)
+
+
+def test_classes_that_both_sides_have_are_scored_one_by_one(tmp_path: Path) -> None:
+    for side, striped in (("real", False), ("generated", True)):
+        write_images(tmp_path / side / "cat", 12, 0, (16, 16, 3))
+        write_images(tmp_path / side / "dog", 12, 1, (20, 24, 3), striped)  # of another size and shape
+    score(tmp_path / "real", tmp_path / "generated", "--json", tmp_path / "scores.json", "--resamples", "20")
+    cat, dog = json.loads((tmp_path / "scores.json").read_text())["per_class"]
+    assert (cat["class"], dog["class"], dog["n_per_side"]) == ("cat", "dog", 6)
+    assert dog["fd"] > 2 * dog["fd_floor"]
+    assert cat["fd"] < 1.5 * cat["fd_floor"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}/absent", "{tmp}/one"], "score: {tmp}/absent: no such folder"),
+        (["{tmp}/one", "{tmp}/one"], "score: found 1 real and 1 generated images, expected at least 2 of each"),
+        (["{tmp}/two", "{tmp}/two"], "score: found 2 real and 2 generated images, which leave 1 for a half"),
+        (["{tmp}/two", "{tmp}/two", "--extractor", "vgg"], "score: --extractor: unknown 'vgg'; choose from"),
+        (
+            ["{tmp}/two", "{tmp}/two", "--extractor", "inception={tmp}/none.pth"],
+            "score: --extractor.inception.weights: {tmp}/none.pth: no such file",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    write_images(tmp_path / "one", 1, 0)
+    write_images(tmp_path / "two", 2, 0)
+    filled = [argument.format(tmp=tmp_path) for argument in arguments]
+    extractor = [] if "--extractor" in filled else ["--extractor", "efficientnet_lite0"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["score", *filled, *extractor, "--device", "cpu"])
+    assert str(stopped.value).startswith(message.format(tmp=tmp_path))
+    assert "\n" not in str(stopped.value)
+
+
+def metrics(gain: float, score: float) -> dict[str, float]:
+    return {"gain": gain, **dict.fromkeys(DIRECTIONS, score)}
+
+
+def test_a_generator_that_two_rows_have_counts_once() -> None:
+    def row(name: str, **generators: dict[str, float]) -> dict[str, Any]:
+        columns = {
+            f"data/metrics.json:generators.{generator}.{key}": value
+            for generator, values in generators.items()
+            for key, value in values.items()
+        }
+        return {"Experiment": name, "rev": "workspace", "seed": 0, **columns}
+
+    rows = [
+        row("first", dcgan=metrics(0.1, 2), vae=metrics(0.2, 1)),
+        row("second", dcgan=metrics(0.1, 2), vae=metrics(0.3, 4)),  # the DCGAN was not trained again
+        {"Experiment": None, "rev": "main", "arms.none.accuracy": 0.5},
+        row("third", dcgan={"fid": 3.0}),  # of a run without an arm for it
+    ]
+    trials = distinct_trials(rows)
+    assert [(trial.name, trial.gain, trial.scores["kid"]) for trial in trials] == [
+        ("dcgan (first)", 0.1, 2),
+        ("vae (first)", 0.2, 1),
+        ("vae (second)", 0.3, 4),
+    ]
+
+
+SCRIPT = """
+import json, pathlib
+x = int(pathlib.Path("params.yaml").read_text().split(":")[1])
+scores = {name: x * direction for name, direction in DIRECTIONS.items()}
+pathlib.Path("data").mkdir(exist_ok=True)
+pathlib.Path("data/metrics.json").write_text(json.dumps({"generators": {"dcgan": {"gain": x / 100, **scores}}}))
+"""
+
+
+def test_experiments_are_pooled(tmp_path: Path) -> None:
+    """A pipeline of one stage that writes the metrics file, swept with `dvc exp run -S`."""
+    (tmp_path / "params.yaml").write_text("x: 1\n")
+    (tmp_path / "stage.py").write_text(f"DIRECTIONS = {DIRECTIONS}\n{SCRIPT}")
+    stage = {"cmd": f"{sys.executable} stage.py", "params": ["x"], "metrics": [{"data/metrics.json": {"cache": False}}]}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"compare": stage}}))
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    dvc(tmp_path, "init", "--quiet")
+    dvc(tmp_path, "config", "core.analytics", "false")
+    dvc(tmp_path, "repro")
+    subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
+    subprocess.run(["git", *identity, "commit", "--quiet", "-m", "first"], cwd=tmp_path, check=True)
+    for x in range(2, 7):
+        dvc(tmp_path, "exp", "run", "-S", f"x={x}")
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "augury", "predictors"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("6 generators over all runs: ")
+    row = next(line for line in shown.stdout.splitlines() if line.startswith("kid"))
+    assert row.split()[1:3] == ["6", "1.000"]  # a better score always went with a larger gain
+    assert float(row.split()[3]) == pytest.approx(2 / 720, abs=5e-4)
+    assert "too few" not in shown.stdout
+
+
+def test_without_any_run_there_is_nothing_to_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    dvc(tmp_path, "init", "--quiet")
+    subprocess.run(
+        ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first"],
+        cwd=tmp_path, check=True,
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"predictors: no run with data/metrics.json found"):
+        main(["predictors"])

@@ -1,0 +1,119 @@
+"""`python -m augury doctor`: what it says of this checkout, and with what status it ends where something is missing."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from augury.__main__ import main
+from augury.commands import doctor
+from augury.evidence.ledger import stages_of
+from augury.pipeline.params import load
+from augury.pipeline.profiles import lay_over
+from augury.preflight.forecast import Forecast
+from tests import CHECKOUT
+
+
+@pytest.fixture(autouse=True)
+def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "requirements.txt", "dvc.yaml"):
+        Path(name).write_bytes((CHECKOUT / name).read_bytes())
+    Path(".dvc").mkdir()
+    Path(".dvc/config").touch()
+    lay_over(Path("params.yaml"), {"prepare": {"source": "digits", "image_size": 8}, "device": "cpu"})
+
+
+def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The status and what was printed."""
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main(["doctor", *arguments]))  # type: ignore[func-returns-value]  # a status, or the end of `main`
+    return int(end.value.code or 0), capsys.readouterr().out
+
+
+def test_a_checkout_that_can_run_is_described_section_by_section(capsys: pytest.CaptureFixture[str]) -> None:
+    status, printed = ended(capsys, "--no-cost")
+    assert status == 0
+    assert re.findall(r"^\w.*$", printed, re.M) == [
+        "Packages", "Machine", "Weights", "Data", "Disk", "DVC", "Nothing essential is missing: `dvc repro` can run.",
+    ]  # fmt: skip
+    assert re.search(r"^  processor  \d+ cores?, [\d.]+ GiB of memory", printed, re.M)
+    assert "device     cpu (device: cpu); trainings in " in printed
+    assert "digits  comes with scikit-learn; 10 classes, 1,797 to learn from (174 to 183 a class)" in printed
+    assert re.search(r"GiB free where data/ and .cache are; a run takes about [\d.]+ GiB", printed)
+
+
+def test_what_is_missing_is_said_last_and_ends_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    lay_over(Path("params.yaml"), {"prepare": {"source": "imagefolder", "folder": "photos"}})
+    Path("dvc.yaml").unlink()
+    status, printed = ended(capsys)
+    assert status == 1
+    problems = printed.split("2 problems, each of which stops a run:\n")[1].splitlines()
+    assert problems[0] == "  prepare.folder: photos: no such folder; expected photos/<class>/<image>"
+    assert "no dvc.yaml, thus no pipeline" in problems[1]
+    assert "Cost" not in printed
+
+
+def test_labels_that_are_not_there_are_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    lay_over(Path("params.yaml"), {"prepare": {"labels_per_class": 170}})
+    status, printed = ended(capsys, "--no-cost")
+    assert (status, "170 asked, but a class has 139 left" in printed) == (1, True)
+
+
+def test_a_package_that_is_missing_ends_the_search(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("requirements.txt").write_text("no-such-package==1.0\n")
+    status, printed = ended(capsys)
+    assert status == 1
+    assert "1 problem, each of which stops a run:\n  package no-such-package is missing: pip install" in printed
+    assert "Machine" not in printed
+
+
+def test_params_that_cannot_be_read_are_a_problem_per_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("launch:", "lunch:"))
+    status, printed = ended(capsys)
+    assert status == 1
+    assert "2 problems" in printed
+    assert "launch: missing" in printed
+
+
+def test_a_gpu_that_is_not_there_is_a_problem(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    lay_over(Path("params.yaml"), {"device": "cuda"})
+    status, printed = ended(capsys)
+    assert status == 1
+    assert "device: cuda asked for, but torch finds no GPU here" in printed
+
+
+def record_a_run(seconds: float) -> None:
+    """data/costs, dvc.lock and the splits' summary, as a run of everything leaves them."""
+    stages = stages_of(load())
+    Path("data/costs").mkdir(parents=True)
+    for stage in stages:
+        Path(f"data/costs/{stage}.json").write_text(json.dumps({"stage": stage, "seconds": seconds}))
+    Path("dvc.lock").write_text("\n".join(["stages:", *(f"  {stage}: {{params: {{}}}}" for stage in stages)]))
+    Path("data/splits").mkdir()
+    counts = {split: [2] * 10 for split in ("train", "validation", "test", "held_back")}
+    Path("data/splits/summary.json").write_text(json.dumps({**counts, "channels": 1}))
+
+
+def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    record_a_run(seconds=120.0)
+    status, printed = ended(capsys)
+    assert status == 0
+    lines = printed.split("Cost of a run\n")[1].splitlines()
+    assert "trying" not in printed
+    assert re.fullmatch(r"  train_gan@dcgan +2\.0 min  measured on the last run", lines[3])
+    assert re.fullmatch(rf"  in all +{2 * len(stages_of(load()))}\.0 min  about", lines[len(stages_of(load()))])
+
+
+def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
+    lines = doctor.cost_lines([Forecast("train_vae", None, "why"), Forecast("compare", 6000.0, "start")])
+    assert lines == [
+        "  train_vae           ?  why",
+        "  compare         1.7 h  start",
+        "  in all          1.7 h  about, and more for train_vae",
+    ]

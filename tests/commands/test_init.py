@@ -1,0 +1,196 @@
+"""`python -m augury init`: small folders of every layout in, params.yaml that `prepare` can work with out."""
+
+import csv
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from augury.__main__ import main
+from augury.pipeline import params
+from augury.preflight import survey
+from augury.sources.registry import read_source
+from augury.splits.split import split
+from tests import CHECKOUT
+
+
+@pytest.fixture(autouse=True)
+def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout/params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path / "checkout")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)  # what is chosen depends on it
+
+
+def picture(seed: int, width: int = 40, height: int = 40, mode: str = "RGB") -> Image.Image:
+    """Soft blobs, so that no two look alike."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def make_folder(folder: Path, counts: dict[str, int], **different: Any) -> Path:
+    """folder/class/000.png, ...: this many of each class."""
+    seed = zlib.crc32(f"{folder.name}/{'/'.join(counts)}".encode())
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            picture(seed := seed + 1, **different).save(folder / name / f"{index:03}.png")
+    return folder
+
+
+def init(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> str:
+    main(["init", "--images", str(folder), *arguments])
+    return capsys.readouterr().out
+
+
+def prepared() -> dict[str, list[int]]:
+    """Images of each class in the splits that `prepare` makes by params.yaml."""
+    settings = params.load()
+    raw = read_source(settings.prepare)
+    splits = split(raw.pool, raw.test, raw.validation, prepare=settings.prepare, seed=settings.seed)
+    return {name: getattr(splits, name).counts() for name in ("train", "validation", "test", "held_back")}
+
+
+def test_a_folder_per_class_is_described_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 110, "dog": 116}, width=50)
+    before = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+    printed = init(capsys, folder)
+    assert f"{folder}: 226 images of 2 classes" in printed
+    assert "per class  110 (cat) to 116 (dog)" in printed
+    assert "50 x 40, all of them" in printed
+    assert "damaged    none" in printed
+    assert "  image_size: 32  " in printed
+    assert before == {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+    prepare = params.load().prepare
+    assert (prepare.source, prepare.folder) == ("imagefolder", str(folder))
+    assert (prepare.image_size, prepare.color) == (32, "rgb")
+    assert prepare.labels_per_class == 40
+    assert prepared() == {"train": [32, 32], "validation": [8, 8], "test": [22, 23], "held_back": [32, 32]}
+    # Comments stay, so that the file can still be read.
+    assert "# labelled images per class to learn from" in Path("params.yaml").read_text()
+
+
+def test_a_folder_in_the_checkout_is_named_from_there(capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(Path("images"), {"cat": 12, "dog": 12})
+    init(capsys, Path("images").absolute())
+    assert params.load().prepare.folder == "images"
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = init(capsys, make_folder(tmp_path / "photos", {"cat": 12, "dog": 12}), "--dry-run")
+    assert "source: imagefolder" in printed
+    assert "params.yaml is as it was" in printed
+    assert Path("params.yaml").read_bytes() == (CHECKOUT / "params.yaml").read_bytes()
+
+
+def test_splits_of_its_own_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path / "photos/train", {"cat": 14, "dog": 14})
+    make_folder(tmp_path / "photos/test", {"cat": 3, "dog": 4})
+    printed = init(capsys, tmp_path / "photos")
+    assert "splits     test of its own" in printed
+    assert "test     3 (cat) to 4 (dog)" in printed
+    assert "# not used: the folder has a test split of its own" in printed
+    counts = prepared()
+    assert counts["test"] == [3, 4]
+    assert np.add(counts["train"], counts["validation"]).tolist() == [14, 14]
+    assert counts["held_back"] == [0, 0]
+
+
+def test_damaged_files_are_named_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    (folder / "cat/broken.png").write_bytes(b"no image")
+    (folder / "dog/empty.jpg").touch()
+    printed = init(capsys, folder)
+    assert "damaged    2: cat/broken.png, dog/empty.jpg" in printed
+    assert "unreadable: skip" in printed
+    assert sum(map(sum, prepared().values())) == 24
+
+
+def test_a_long_tail_keeps_its_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = init(capsys, make_folder(tmp_path / "photos", {"many": 200, "some": 100, "few": 60}, width=8, height=8))
+    assert "per class  60 (few) to 200 (many), 3.3 to 1" in printed
+    assert params.load().prepare.proportions == "natural"
+    assert "image_size: 8 " in printed
+
+
+def test_copies_are_found_and_kept_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 20, "dog": 20})
+    for index in range(2):
+        with Image.open(folder / f"cat/{index:03}.png") as image:
+            image.save(folder / f"cat/same-{index}.png")
+            image.save(folder / f"cat/again-{index}.jpg", quality=80)
+    printed = init(capsys, folder)
+    assert "copies     2 exact; 6 images look like another one, such as" in printed
+    assert params.load().prepare.near_duplicates == "keep_together"
+
+
+def test_a_table_with_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "photos"
+    (folder / "files").mkdir(parents=True)
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "class", "patient"])
+        for index in range(30):
+            picture(index, mode="L").save(folder / f"files/{index}.png")
+            writer.writerow([f"files/{index}.png", ["sick", "well"][index % 2], f"p{index // 3}"])
+    printed = init(capsys, folder)
+    assert "layout     paths and labels in labels.csv" in printed
+    prepare = params.load().prepare
+    assert (prepare.source, prepare.label_column, prepare.group_column) == ("csv", "class", "patient")
+    assert prepare.color == "gray"
+    assert read_source(prepare).pool.class_names == ("sick", "well")
+
+
+def test_parquet_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+
+    def encoded(seed: int) -> dict[str, Any]:
+        picture(seed, width=33, height=20).save(buffer := io.BytesIO(), "JPEG")
+        return {"bytes": buffer.getvalue(), "path": None}
+
+    table = pa.table({"image": [encoded(seed) for seed in range(24)], "label": ["cat", "dog"] * 12})
+    pq.write_table(table, tmp_path / "photos/data.parquet")
+    printed = init(capsys, tmp_path / "photos")
+    assert "33 x 20, all of them" in printed
+    assert params.load().prepare.source == "parquet"
+    assert params.load().prepare.image_size == 20
+    assert len(read_source(params.load().prepare).pool) == 24
+
+
+def test_of_a_large_folder_a_sample_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "MOST_READ", 50)
+    monkeypatch.setattr(survey, "SAMPLE", 20)
+    printed = init(capsys, make_folder(tmp_path / "photos", {"cat": 40, "dog": 40, "owl": 10}), "--dry-run")
+    assert "90 images of 3 classes; what follows on sizes, colours, damage and copies is of" in printed
+    assert "per class  10 (owl) to 40 (cat)" in printed  # of all, not of the sample
+    assert "color: auto" in printed
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"cat": 12}, "1 class"),
+        ({"cat": 12, "dog": 9}, "class 'dog' has 9 images, at least 10 of each are needed"),
+        ({}, "no labelled images"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], counts: dict[str, int], words: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    make_folder(tmp_path / "photos", counts)
+    with pytest.raises(SystemExit) as caught:
+        init(capsys, tmp_path / "photos")
+    assert str(caught.value.code).startswith("init: ")
+    assert words in str(caught.value.code)
+    assert "\n" not in str(caught.value.code)
+    assert Path("params.yaml").read_bytes() == (CHECKOUT / "params.yaml").read_bytes()

@@ -1,0 +1,285 @@
+"""What a run and its gains cost, on a few invented costs; and the page that shows it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from augury.evidence.ledger import ArmCost, arm_costs, cheapest, stage_costs, stages_behind, stages_of
+from augury.pipeline import params as parameters
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from augury.pipeline.sections import Arm
+from augury.report.numbers import duration
+from stages.report import main
+from tests import CHECKOUT
+from tests.report.test_page import build_data, figures_of, params_for, text_of
+
+PARAMS = parameters.load(CHECKOUT / "params.yaml")
+ARMS = {
+    "none": Arm(),
+    "classic": Arm(augment=["classic"]),
+    "trivial": Arm(augment=["rand_augment"]),
+    "vae": Arm(augment=["classic"], synthetic={"vae": 1.0}),
+    "diffusion": Arm(augment=["classic"], synthetic={"diffusion": 1.0}),
+    "all": Arm(augment=["classic"], synthetic={"dcgan": 0.5, "vae": 0.5, "diffusion": 1.0}),
+    "more_real": Arm(augment=["classic"], more_real=1.0),
+}
+SECONDS = {
+    "augment@classic": 2.0, "augment@rand_augment": 3.0, "train_gan@dcgan": 100.0, "train_vae": 50.0,
+    "train_diffusion": 20.0, "sample@dcgan": 10.0, "sample@vae": 5.0, "sample@diffusion": 7.0, "classify@none": 8.0,
+    **{f"classify@{arm}": 9.0 for arm in ("classic", "trivial", "vae", "diffusion", "all", "more_real")},
+}  # fmt: skip
+COSTS = {
+    stage: {"stage": stage, "seconds": seconds, "images": 300, "peak_memory_mib": 700}
+    for stage, seconds in SECONDS.items()
+}
+GAINS = {"trivial": 0.5, "vae": 2.0, "diffusion": 0.4, "all": -1.0, "more_real": 4.0}  # points over classic
+VERDICTS = {"all": "hurts", "diffusion": "can't tell"}
+
+
+def params(**report: Any) -> Params:
+    return PARAMS.model_copy(
+        update={
+            "classify": PARAMS.classify.model_copy(update={"arms": ARMS}),
+            "report": PARAMS.report.model_copy(update=report),
+        }
+    )
+
+
+def comparison() -> dict[str, Any]:
+    def over(gain: float, verdict: str = "helps") -> dict[str, Any]:
+        return {"gain": gain / 100, "verdict": verdict}
+
+    arms = {arm: {"over": {"none": over(9.0)}} for arm in ARMS if arm != "none"}
+    for arm, gain in GAINS.items():
+        arms[arm]["over"]["classic"] = over(gain, VERDICTS.get(arm, "helps"))
+    return {
+        "baseline": "none",
+        "references": ["none", "classic"],
+        "arms": {"none": {"over": {"classic": over(-9.0)}}, **arms},
+    }
+
+
+def rows(costs: dict[str, Any] = COSTS, **report: Any) -> dict[str, ArmCost]:
+    more_real = {arm: 800 * (arm == "more_real") for arm in ARMS}
+    return {row.arm: row for row in arm_costs(costs, params(**report), comparison(), more_real)}
+
+
+def test_stages_are_those_of_the_pipeline() -> None:
+    stages = stages_of(PARAMS)
+    assert stages[:2] == ["prepare", "augment@classic"]
+    assert stages[-1] == "compare"
+    assert len(stages) == len(set(stages))
+    assert {"train_gan@dcgan", "train_gan@stylegan", "train_vae", "sample@vae", "score@vae"} <= set(stages)
+    assert {f"classify@{arm}" for arm in PARAMS.classify.arms} <= set(stages)
+
+
+def test_no_stage_of_the_pipeline_is_left_out() -> None:
+    pipeline = YAML(typ="safe", pure=True).load((CHECKOUT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = stages_of(PARAMS)
+    assert list(dict.fromkeys(stage.partition("@")[0] for stage in stages)) == [
+        name for name in pipeline if name not in ("cards", "report")
+    ]
+    assert {stage.partition("@")[0] for stage in stages if "@" in stage} == {
+        name for name, stage in pipeline.items() if "matrix" in stage
+    }
+
+
+def test_an_arm_rests_on_its_copies_its_generators_and_their_samples() -> None:
+    assert stages_behind("none", params()) == ["classify@none"]
+    assert stages_behind("all", params()) == [
+        "augment@classic", "train_gan@dcgan", "sample@dcgan", "train_vae", "sample@vae", "train_diffusion",
+        "sample@diffusion", "classify@all",
+    ]  # fmt: skip
+    for arm in ARMS:
+        assert set(stages_behind(arm, params())) <= set(stages_of(params()))
+
+
+@pytest.mark.parametrize(("space", "needs_vae"), [("latent", True), ("pixel", False), (None, True)])
+def test_a_diffusion_model_needs_the_vae_in_latent_space_alone(space: str | None, needs_vae: bool) -> None:
+    network = {"space": space} if space else {}
+    training = PARAMS.train_diffusion.model_copy(update={"network": network})
+    stages = stages_behind("diffusion", params().model_copy(update={"train_diffusion": training}))
+    assert ("train_vae" in stages) == needs_vae
+    assert "sample@vae" not in stages
+
+
+def test_an_arm_costs_what_it_needs_and_its_reference_does_not() -> None:
+    found = rows()
+    assert list(found) == ["classic", "trivial", "vae", "diffusion", "all", "more_real"]  # not the baseline
+    assert {arm: row.reference for arm, row in found.items() if row.reference != "classic"} == {"classic": "none"}
+    assert {arm: row.seconds for arm, row in found.items()} == pytest.approx(
+        {
+            "classic": 2.0 + 9.0 - 8.0,
+            "trivial": 3.0 - 2.0,
+            "vae": 50.0 + 5.0,
+            "diffusion": 50.0 + 20.0 + 7.0,
+            "all": 100.0 + 10.0 + 50.0 + 5.0 + 20.0 + 7.0,
+            "more_real": 0.0,
+        }
+    )
+    assert found["more_real"].extra_labels == 800
+    assert found["vae"].extra_labels == 0
+
+
+def test_seconds_a_point_are_those_of_a_gain() -> None:
+    found = rows()
+    assert found["vae"].seconds_per_point == pytest.approx(55.0 / 2.0)
+    assert found["diffusion"].seconds_per_point == pytest.approx(77.0 / 0.4)  # told, but not for sure
+    assert found["all"].seconds_per_point is None  # it lost
+
+
+def test_an_arm_that_takes_less_time_than_its_reference_gains_for_nothing() -> None:
+    slow = {**COSTS, "augment@classic": {**COSTS["augment@classic"], "seconds": 30.0}}
+    trivial = rows(slow)["trivial"]
+    assert trivial.seconds == pytest.approx(-27.0)
+    assert trivial.seconds_per_point == 0.0
+
+
+def test_what_was_not_run_here_leaves_the_sum_open() -> None:
+    found = rows({stage: cost for stage, cost in COSTS.items() if stage not in ("train_vae", "augment@classic")})
+    assert found["vae"].seconds is None
+    assert found["vae"].not_run == ("train_vae",)  # the copies are the reference's too
+    assert found["vae"].seconds_per_point is None
+    assert found["trivial"].not_run == ("augment@classic",)
+    assert found["more_real"].seconds == 0.0
+
+
+def test_prices_are_those_of_seconds_and_of_more_labels() -> None:
+    found = rows(price_per_second=0.01, price_per_label=0.5)
+    assert found["vae"].computing == pytest.approx(0.55)
+    assert found["vae"].labels == 0.0
+    assert found["vae"].price_per_point == pytest.approx(0.55 / 2.0)
+    assert found["more_real"].labels == pytest.approx(400.0)
+    assert found["more_real"].price_per_point == pytest.approx(100.0)
+    assert found["all"].price_per_point is None
+
+
+def test_without_prices_there_are_none_and_one_price_does_not_make_up_for_the_other() -> None:
+    assert {row.price for row in rows().values()} == {None}
+    assert rows(price_per_second=0.01)["more_real"].price == 0.0
+    labels_alone = rows(price_per_label=0.5)["more_real"]
+    assert (labels_alone.computing, labels_alone.price) == (None, 400.0)
+    unknown = rows({}, price_per_second=0.01, price_per_label=0.5)["more_real"]
+    assert (unknown.labels, unknown.price, unknown.price_per_point) == (400.0, None, None)
+
+
+def test_the_cheapest_sure_gain_is_one_without_more_labels() -> None:
+    found = rows()
+    best = cheapest(list(found.values()))
+    assert best is not None
+    assert best.arm == "classic"  # 3 seconds for 9 points
+    best = cheapest([found[arm] for arm in ("vae", "trivial", "more_real", "diffusion", "all")])
+    assert best is not None
+    assert best.arm == "trivial"
+    assert cheapest([found[arm] for arm in ("more_real", "diffusion", "all")]) is None
+
+
+def test_a_row_for_every_stage_run_here_or_not() -> None:
+    found = {row.stage: row for row in stage_costs(COSTS, params())}
+    assert list(found) == stages_of(params())
+    assert found["train_gan@dcgan"].images_per_second == pytest.approx(3.0)
+    assert (found["prepare"].seconds, found["prepare"].images_per_second) == (None, None)
+
+
+def test_images_may_be_unknown() -> None:
+    old = {"prepare": {"stage": "prepare", "seconds": 1.5, "peak_memory_mib": 700}}
+    row = stage_costs(old, params())[0]
+    assert (row.seconds, row.images, row.images_per_second) == (1.5, None, None)
+    instant = {"prepare": {"stage": "prepare", "seconds": 0.0, "images": 3, "peak_memory_mib": 700}}
+    assert stage_costs(instant, params())[0].images_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (83.4, "1 min 23 s"), (5025.0, "1 h 23 min")],
+)
+def test_durations_are_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# The page.
+
+PAGE_ARMS = {
+    "none": (0, 0.80),
+    "classic": (0, 0.83),
+    "classic+vae": (400, 0.85),
+    "classic+dcgan": (400, 0.831),
+    "classic+more_real": (0, 0.87),
+}
+
+
+def ledger(costs: dict[str, float], **report: Any) -> str:
+    """The page for invented data with these seconds."""
+    build_data(arms=PAGE_ARMS, generators=("dcgan", "vae"))
+    for stage, seconds in costs.items():
+        content = {"stage": stage, "seconds": seconds, "images": 4000, "peak_memory_mib": 1234}
+        write_json(Path("data/costs") / f"{stage}.json", content)
+    main(params_for(("dcgan", "vae"), PAGE_ARMS, **report))
+    return Path("data/report/costs.html").read_text(encoding="utf-8")
+
+
+PAGE_COSTS = {
+    "augment@classic": 2.0, "train_vae": 190.0, "sample@vae": 10.0, "train_gan@dcgan": 90.0, "sample@dcgan": 10.0,
+    **{f"classify@{arm}": 8.0 for arm in PAGE_ARMS},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_shows_what_a_point_took() -> None:
+    html = ledger(PAGE_COSTS)
+    assert figures_of(html, "What each arm cost") == [
+        ["classic over none", "+2.0", "+3.00", "helps", "0.7", "0"],
+        ["classic+ vae over classic", "+200.0", "+2.00", "helps", "100.0", "0"],
+        ["classic+ dcgan over classic", "+100.0", "+0.10", "can't tell", "not told (1,000.0)", "0"],
+        ["classic+ more_ real over classic", "0.0", "+4.00", "helps", "0.0", "400"],
+    ]
+    stages = {row[0].replace(" ", ""): row[1:] for row in figures_of(html, "Time, images")}
+    assert stages["train_vae"] == ["190.0", "4,000", "21.1", "1,234"]
+    assert stages["prepare"] == ["not run here", "—", "—", "—"]
+    text = text_of(html)
+    assert "The stages took 5 min 42 s in all, without the" in text
+    assert "The cheapest sure gain was that of classic : 0.7 s for each point of accuracy over none." in text
+    assert "EUR" not in text
+    assert "set report.price_per_second (of computing) and report.price_per_label (of one labelled image)" in text
+
+
+def test_with_prices_the_page_speaks_of_money() -> None:
+    html = ledger(PAGE_COSTS, price_per_second=0.01, price_per_label=2.0, currency="CHF")
+    rows = figures_of(html, "What each arm cost")
+    assert rows[1][-3:] == ["+2.00", "0.00", "1.00"]
+    assert rows[2][-3:] == ["+1.00", "0.00", "not told (10.00)"]
+    assert rows[3][-3:] == ["0.00", "+800.00", "200.00"]
+    text = text_of(html)
+    assert "500 for training and validation, cost 1,000.00 CHF." in text
+    assert "CHF a point counts computing and extra labels." in text
+    assert "params.yaml" not in text
+
+
+def test_one_price_alone_says_what_it_leaves_out() -> None:
+    text = text_of(ledger(PAGE_COSTS, price_per_label=2.0))
+    assert "EUR a point counts extra labels alone." in text
+    assert "set report.price_per_second (of computing) in params.yaml" in text
+    assert "Computing, EUR" not in text
+
+
+def test_without_any_costs_the_page_says_so() -> None:
+    html = ledger({})
+    assert "No stage was run here." in html
+    assert {row[1] for row in figures_of(html, "What each arm cost")} == {"not run here"}
+    assert {row[1] for row in figures_of(html, "Time, images")} == {"not run here"}
+    assert not re.search(r"None|undefined", text_of(html))
+
+
+def test_times_are_in_no_other_page() -> None:
+    ledger(PAGE_COSTS)
+    first = Path("data/report/index.html").read_bytes()
+    ledger({stage: 7 * seconds for stage, seconds in PAGE_COSTS.items()})
+    assert Path("data/report/index.html").read_bytes() == first

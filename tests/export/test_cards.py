@@ -1,0 +1,220 @@
+"""Cards of data sets and generators: what they say, and that they never say what was not measured."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+
+from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
+from augury.pipeline import params as params_module
+from augury.pipeline.outputs import write_json
+from augury.pipeline.params import Params
+from stages.cards import main
+from tests import CHECKOUT
+
+NAMES = ["T-shirt/top", "a|b <i>*x*</i>\n{{ 1 }}{% endraw %}", "---\nlicense: mit"]
+
+
+@pytest.fixture
+def params() -> Params:
+    return params_module.load(CHECKOUT / "params.yaml")
+
+
+def over(gain: float, verdict: str) -> dict[str, Any]:
+    return {"gain": gain, "gain_ci": [gain - 0.001, gain + 0.002], "p_holm": 0.04, "verdict": verdict}
+
+
+@pytest.fixture
+def data(tmp_path: Path, params: Params) -> Path:
+    """What the stages leave, in small."""
+    folder = tmp_path / "data"
+    write_json(
+        folder / "splits/summary.json",
+        {"train": [80, 80, 80], "class_names": NAMES, "image_size": 28, "channels": 1},
+    )
+    for generator in params.sample.generators:
+        config = {"image_size": 28, "channels": 1, "class_names": NAMES, "network": {"latent_size": 64}}
+        write_json(folder / "generators" / generator / "config.json", config)
+        (folder / "generators" / generator / "model.safetensors").write_bytes(generator.encode())
+        training = {"total_kimg": 180.0, "kept_kimg": 150.0, "criterion": "distance to validation", "stopped": None}
+        write_json(folder / "generators" / generator / "training.json", training)
+        classes = {name: {"drawn": 700, "kept": 500, "unsure": 150, "near_copy": 50} for name in NAMES}
+        write_json(folder / "selection" / f"{generator}.json", {"classes": classes})
+        scores: dict[str, Any] = {key: 1.25 for key in SCORES} | {f"{key}_floor": 0.75 for key in SCORES}
+        scores |= {
+            "extractor": "efficientnet_lite0", "n_per_side": 500, "n_generated": 1500, "classes_missing": [],
+            "cas": 0.79, "cas_real": 0.86, "fid": None, "fid_status": "not computed: <urlopen error>",
+            "memorised_fraction": 0.012, "memorised_floor": 0.011, "copies_exact": 3, "copies_flipped": 0,
+        }  # fmt: skip
+        write_json(folder / "scores" / f"{generator}.json", scores)
+    arms = {arm: {"over": {"classic": over(-0.0018, "hurts")}} for arm in params.classify.arms if arm != "classic"}
+    arms["classic+vae"]["over"]["classic"] = over(0.0025, "helps")
+    comparison = {"references": ["none", "classic"], "baseline": "none", "seeds": [0, 1, 2], "n_test": 10_000}
+    write_json(folder / "comparison.json", comparison | {"confidence": 0.95, "arms": arms})
+    return folder
+
+
+def card(params: Params, data: Path, origin: str = "dcgan", **others: Any) -> str:
+    contents: dict[str, Any] = {
+        "class_names": NAMES, "counts": [500, 499, 501], "image_size": 28, "channels": 1, "layout": "parquet",
+        "data_files": "*.parquet",
+    }  # fmt: skip
+    return dataset_card(params, origin=origin, data=data, **(contents | others))
+
+
+def test_the_metadata_is_what_the_hub_reads(params: Params, data: Path) -> None:
+    metadata = DatasetCard(card(params, data)).data.to_dict()
+    assert metadata["license"] == "mit"
+    assert metadata["size_categories"] == "1K<n<10K"
+    assert metadata["task_categories"] == ["image-classification"]
+    assert {"augury", "synthetic"} == set(metadata["tags"])
+    assert metadata["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": "*.parquet"}]}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("count", "category"), [(999, "n<1K"), (1_000, "1K<n<10K"), (99_999, "10K<n<100K"), (10**6, "n>1M")]
+)
+def test_size_categories(count: int, category: str, params: Params, data: Path) -> None:
+    text = card(params, data, class_names=["one"], counts=[count])
+    assert DatasetCard(text).data.to_dict()["size_categories"] == category
+
+
+def test_a_synthetic_set_is_said_to_be_one_with_scores_floors_and_verdicts(params: Params, data: Path) -> None:
+    text = card(params, data)
+    for needed in (
+        "None of them is a photograph",
+        "1,500 labelled images",
+        f"sha256:{weights_digest(data / 'generators/dcgan')}",
+        "Seed: 0",
+        "Draws: 2,100, of which 450 were refused as unsure of class and 150 as near-copies",
+        "500 images against 500 real ones",
+        "| Fréchet distance | 1.25 | 0.75 | smaller |",
+        "not FID",
+        "1.20% of the synthetic images are closer to a training image",
+        "3 exact, 0 mirrored",
+        "| classic+dcgan | classic | −0.18 | −0.28 to +0.02 | 0.040 | **hurts** |",
+        "also with stylegan, vae, diffusion",
+        "Licence of the real images: mit",
+    ):
+        assert needed in text, needed
+    assert "| classic+vae |" not in text
+    assert "**helps**" in card(params, data, "vae")
+
+
+def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path) -> None:
+    text = card(params, tmp_path / "empty")
+    for needed in ("Not scored", "Not measured", "Not tried", "sha256:unknown"):
+        assert needed in text
+    assert "**helps**" not in text
+
+
+def test_a_set_by_generate_says_whose_scores_these_are_and_what_it_is_short_of(params: Params, data: Path) -> None:
+    whole = card(params, data, generation={"seed": 7, "filtered": True, "short": {}})
+    assert "Seed: 7" in whole
+    assert "not on this one" in whole
+    assert "Short of its quota" not in whole
+    assert "probability of at least 0.5" in whole
+    short = card(params, data, generation={"seed": 7, "filtered": False, "short": {"T-shirt/top": 1200}})
+    assert "**Short of its quota**: T-shirt/top by 1,200" in short
+    assert "Not filtered" in short
+
+
+@pytest.mark.parametrize(
+    ("origin", "needed", "tag"),
+    [
+        ("train", "real labelled images", "real"),
+        ("test", "For testing only", "real"),
+        ("held_back", "yardstick", "real"),
+        ("classic", "altered copies", "augmented"),
+    ],
+)
+def test_cards_of_what_no_generator_made(origin: str, needed: str, tag: str, params: Params, data: Path) -> None:
+    text = card(params, data, origin)
+    assert needed in text
+    assert tag in DatasetCard(text).data.to_dict()["tags"]
+    assert "generator" not in text
+
+
+@pytest.mark.parametrize(
+    ("layout", "reader"),
+    [
+        ("parquet", "load_dataset"),
+        ("imagefolder", "ImageFolder"),
+        ("webdataset", "WebDataset"),
+        ("csv", "keep_default_na=False"),
+    ],
+)
+def test_a_card_says_how_its_layout_is_read(layout: str, reader: str, params: Params, data: Path) -> None:
+    text = card(params, data, layout=layout, data_files=None)
+    assert f"layout: {layout}" in text
+    assert reader in text
+
+
+def test_the_split_that_the_hub_shows(params: Params, data: Path) -> None:
+    for origin, split in (("test", "test"), ("validation", "validation"), ("held_back", "train"), ("dcgan", "train")):
+        [config] = DatasetCard(card(params, data, origin)).data.to_dict()["configs"]
+        assert config["data_files"][0]["split"] == split
+    assert "configs" not in DatasetCard(card(params, data, data_files=None)).data.to_dict()
+
+
+def test_names_cannot_break_out_of_their_place(params: Params, data: Path) -> None:
+    text = card(params, data)
+    assert r"| a\|b &lt;i&gt;\*x\*&lt;/i&gt; {{ 1 }}{% endraw %} | 499 |" in text
+    assert "| --- license: mit | 501 |" in text
+    assert DatasetCard(text).data.to_dict()["license"] == "mit"
+    titled = params.model_copy(update={"cards": params.cards.model_copy(update={"title": "---\nlicense: gpl\n---"})})
+    assert DatasetCard(card(titled, data)).data.to_dict()["license"] == "mit"
+
+
+def test_an_unknown_licence_is_asked_for(params: Params, data: Path) -> None:
+    own = params.model_copy(
+        update={"prepare": params.prepare.model_copy(update={"source": "imagefolder", "folder": "/photos/birds"})}
+    )
+    text = card(own, data)
+    assert DatasetCard(text).data.to_dict()["license"] == "unknown"
+    assert "**The licence of the real images is not stated.**" in text
+    assert "birds" in text
+    assert "Zalando" not in text
+    stated = own.cards.model_copy(update={"licence": "apache-2.0", "attribution": "B. Watcher", "title": "Birds"})
+    text = card(own.model_copy(update={"cards": stated}), data)
+    assert DatasetCard(text).data.to_dict()["license"] == "apache-2.0"
+    assert "Birds. B. Watcher. Licence of the real images: apache-2.0." in text
+
+
+@pytest.mark.parametrize("generator", ["dcgan", "diffusion"])
+def test_model_cards(generator: str, params: Params, data: Path) -> None:
+    text = model_card(params, generator, data)
+    metadata = ModelCard(text).data.to_dict()
+    assert metadata["library_name"] == ("diffusers" if generator == "diffusion" else "pytorch")
+    [entry] = metadata["model-index"]
+    metrics = [metric for result in entry["results"] for metric in result["metrics"]]
+    assert {metric["type"] for metric in metrics} == set(SCORES)
+    assert all("n = 500" in metric["name"] for metric in metrics)
+    assert "It learned from 240 images" in text
+    assert "the snapshot after 150.0 thousand was kept" in text
+    assert ("DiffusionPipeline" in text) == (generator == "diffusion")
+
+
+def test_the_digest_tells_weights_and_settings_apart(data: Path) -> None:
+    folder = data / "generators/dcgan"
+    before = weights_digest(folder)
+    (folder / "training.json").write_text("{}")
+    assert weights_digest(folder) == before
+    (folder / "model.safetensors").write_bytes(b"others")
+    changed = weights_digest(folder)
+    assert changed != before
+    write_json(folder / "config.json", {"image_size": 32})
+    assert weights_digest(folder) not in (before, changed)
+
+
+def test_the_stage_writes_two_cards_for_every_generator(
+    params: Params, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    main(params)
+    found = {path.relative_to(data / "cards").as_posix() for path in data.glob("cards/*/*.md")}
+    assert found == {f"{kind}/{name}.md" for kind in ("models", "datasets") for name in params.sample.generators}
+    assert "1,500 labelled images" in (data / "cards/datasets/stylegan.md").read_text(encoding="utf-8")

@@ -1,0 +1,153 @@
+"""Choices: what init writes for what it found, without a folder to look at."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import Prepare
+from augury.preflight.choices import SIZES, choose, left_to_learn, training_counts
+from augury.preflight.layouts import Layout
+from augury.preflight.survey import Copies, Stems, Survey
+from tests import CHECKOUT
+
+PARAMS = params.load(CHECKOUT / "params.yaml")
+
+
+def found(counts: list[int] | dict[str, list[int]], size: int = 100, **different: Any) -> Survey:
+    """A survey of square colour images with this many in each class."""
+    of_splits = counts if isinstance(counts, dict) else {"train": counts}
+    total = sum(map(sum, of_splits.values()))
+    survey = Survey(
+        layout=Layout(Path("photos"), "imagefolder", "a folder per class"),
+        class_names=tuple(f"class {label}" for label in range(len(of_splits["train"]))),
+        counts=of_splits,
+        looked_at=total,
+        sizes=np.full((total, 2), size),
+        channels=3,
+        colourless=False,
+        unreadable=(),
+        contradictory=0,
+        copies=Copies(0, 0, 0, ()),
+        stems=Stems(0, 0.0, ("a.png", "b.png")),
+    )
+    return replace(survey, **different)
+
+
+def chosen(survey: Survey, device: str = "cpu") -> dict[str, Any]:
+    """Key -> value; and that params.yaml would be valid with them."""
+    values = {choice.key: choice.value for choice in choose(survey, PARAMS, device)}
+    prepare = {key.removeprefix("prepare."): value for key, value in values.items() if key.startswith("prepare.")}
+    Prepare.model_validate(prepare)
+    assert list(prepare) == list(Prepare.model_fields)
+    return prepare | {"per_class": values["sample.per_class"]}
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [(100, "cpu", 32), (3000, "cpu", 32), (100, "cuda", 64), (30, "cpu", 28), (50, "cuda", 48), (5, "cpu", 8)],
+)
+def test_images_are_as_large_as_the_device_affords_and_never_enlarged(size: int, device: str, expected: int) -> None:
+    assert chosen(found([100, 100], size), device)["image_size"] == expected
+
+
+def test_a_few_small_images_do_not_make_all_small() -> None:
+    survey = found([100, 100])
+    sizes = survey.sizes.copy()
+    sizes[:4] = 9
+    assert chosen(replace(survey, sizes=sizes))["image_size"] == 32
+    sizes[:40] = 9
+    assert chosen(replace(survey, sizes=sizes))["image_size"] == 8
+
+
+def test_every_size_is_one_that_params_take() -> None:
+    for size in SIZES:
+        Prepare.model_validate({**PARAMS.prepare.model_dump(), "image_size": size})
+
+
+def test_colour_is_kept_only_where_there_is_any() -> None:
+    assert chosen(found([50, 50]))["color"] == "rgb"
+    assert chosen(found([50, 50], colourless=True))["color"] == "gray"
+    assert chosen(found([50, 50], channels=1, colourless=True))["color"] == "gray"
+    assert chosen(found([50, 50], colourless=True, looked_at=60))["color"] == "auto"
+
+
+def test_where_there_are_plenty_of_images_as_many_as_are_learned_from_are_held_back() -> None:
+    survey = found([206, 204, 208])
+    values = chosen(survey)
+    left = left_to_learn(survey, values["test_fraction"])
+    train = training_counts(left, values)
+    assert values["labels_per_class"] == 80
+    assert (left - values["labels_per_class"] >= values["held_back"] * train).all()
+    assert chosen(found([5000, 6000]))["labels_per_class"] == 100
+    assert chosen(found([5000, 6000]), "cuda")["labels_per_class"] == 500
+
+
+def test_where_there_are_few_all_are_learned_from_and_larger_shares_held_out() -> None:
+    values = chosen(found([90, 95]))
+    assert (values["labels_per_class"], values["test_fraction"]) == (None, 0.2)
+    values = chosen(found([12, 25]))
+    assert (values["labels_per_class"], values["test_fraction"], values["validation_fraction"]) == (None, 0.3, 0.25)
+
+
+def test_a_long_tail_is_kept() -> None:
+    values = chosen(found([1000, 300, 120]))
+    assert values["proportions"] == "natural"
+    assert values["imbalance_ratio"] is None
+    # The smallest class still has labels to split: its share of the largest one's budget.
+    assert values["labels_per_class"] * 120 / 1000 >= 39
+    assert values["labels_per_class"] <= 400
+    assert chosen(found([100, 110]))["proportions"] == "equal"
+
+
+def test_generators_draw_what_the_arms_take() -> None:
+    assert chosen(found([1000, 1000]))["per_class"] == 500
+    assert chosen(found([1000] * 100))["per_class"] == 81  # 80 training images a class, and scores of 8,100 images
+    many = chosen(found({"train": [30] * 2, "test": [3000] * 2}))
+    assert many["per_class"] == 500
+    few = found([39] * 1000)
+    assert chosen(few)["per_class"] == 50
+
+
+def test_copies_are_kept_together_where_there_are_many_but_not_where_all_images_look_alike() -> None:
+    survey = found([100, 100])
+    assert chosen(replace(survey, copies=Copies(0, 1, 2, ())))["near_duplicates"] == "report"
+    assert chosen(replace(survey, copies=Copies(2, 20, 3, ())))["near_duplicates"] == "keep_together"
+    assert chosen(replace(survey, copies=Copies(2, 190, 150, ())))["near_duplicates"] == "report"
+
+
+def test_groups_are_asked_for_only_where_names_tell_them_surely() -> None:
+    survey = found([100, 100])
+    sure = Stems(20, 10.0, ("ann_01.png", "ann_02.png"))
+    assert chosen(replace(survey, stems=sure))["group_pattern"] == r"([^/]+)[_-]\d+\.\w+$"
+    for stems in (
+        Stems(2, 1.0, ("cat_01.png", "cat_02.png")),  # the class's own name
+        Stems(5, 4.0, ("IMG_01.png", "DSC_02.png")),
+        Stems(150, 75.0, ("a_1.png", "b_1.png")),  # hardly two images of each
+    ):
+        assert chosen(replace(survey, stems=stems))["group_pattern"] is None
+    perhaps = replace(survey, stems=Stems(5, 4.0, ("a_1.png", "b_1.png")))
+    reasons = {choice.key: choice.reason for choice in choose(perhaps, PARAMS, "cpu")}
+    assert "names like a_1.png and b_1.png" in reasons["prepare.group_pattern"]
+
+
+def test_a_column_of_groups_is_used() -> None:
+    layout = Layout(Path("photos"), "csv", "a table", "label", "patient")
+    values = chosen(replace(found([100, 100]), layout=layout))
+    assert (values["group_column"], values["group_pattern"]) == ("patient", None)
+
+
+def test_damaged_images_are_skipped_only_where_there_are_some() -> None:
+    assert chosen(found([50, 50]))["unreadable"] == "stop"
+    assert chosen(found([50, 50], unreadable=("a.png",)))["unreadable"] == "skip"
+
+
+def test_too_few_images_are_an_error_that_says_how_many_it_takes() -> None:
+    with pytest.raises(UserError, match=r"class 'class 1' \(and 1 other classes\) has 3 images, at least 10 of each"):
+        choose(found([50, 3, 4]), PARAMS, "cpu")
+    with pytest.raises(UserError, match="class 'class 0' has 0 images in test, at least 1"):
+        choose(found({"train": [50, 50], "test": [0, 5]}), PARAMS, "cpu")

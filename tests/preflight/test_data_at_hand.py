@@ -1,0 +1,138 @@
+"""Data at hand: where each source's images are, and how many the splits will have, as `prepare` makes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import Prepare
+from augury.preflight.data_at_hand import (
+    DIGITS,
+    bytes_of_a_run,
+    described,
+    expected_workload,
+    last_workload,
+    look_for_data,
+    shortage,
+)
+from augury.sources import fashion_mnist
+from augury.sources.registry import read_source
+from augury.splits.split import split
+from tests import CHECKOUT
+
+PARAMS = params.load(CHECKOUT / "params.yaml")
+
+
+def prepare(**different: Any) -> Prepare:
+    return Prepare.model_validate({**PARAMS.prepare.model_dump(), **different})
+
+
+def make_images(folder: Path, counts: dict[str, int]) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("RGB", (8, 8), (hash_of(name), index, 0)).save(folder / name / f"{index}.png")
+    return folder
+
+
+def hash_of(name: str) -> int:
+    return sum(map(ord, name)) % 256
+
+
+def test_fashion_mnist_is_where_its_four_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
+    found = look_for_data(prepare(folder="images"))
+    assert found.where.startswith(f"not in images, {tmp_path / 'debian'}, .cache/fashion_mnist; `prepare` downloads it")
+    for name in fashion_mnist.OFFICIAL_FILES:
+        (tmp_path / "debian").mkdir(exist_ok=True)
+        (tmp_path / "debian" / name).touch()
+    found = look_for_data(prepare(folder="images"))
+    assert described(found) == (
+        f"{tmp_path / 'debian'}, the four files; 10 classes, 60,000 to learn from (6,000 a class), "
+        "10,000 for the test (1,000 a class)"
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"labels_per_class": 50, "image_size": 8},
+        {"labels_per_class": None, "image_size": 8, "held_back": 0.0},
+        {"labels_per_class": 120, "image_size": 8, "held_back": 1.0},
+        {"labels_per_class": 100, "imbalance_ratio": 10.0, "image_size": 8},
+    ],
+)
+def test_the_splits_are_foretold(settings: dict[str, Any]) -> None:
+    asked = prepare(source="digits", **settings)
+    found = look_for_data(asked)
+    assert found.counts == {"train": DIGITS}
+    work = expected_workload(found, asked)
+    raw = read_source(asked)
+    assert raw.pool.counts() == DIGITS
+    splits = split(raw.pool, None, None, prepare=asked, seed=0)
+    assert work is not None
+    assert work.channels == 1
+    # Exact copies across splits, of which the digits have some, are known to `prepare` alone.
+    for name in ("train", "validation", "test", "held_back"):
+        assert getattr(work, name) == pytest.approx(getattr(splits, name).counts(), abs=5)
+
+
+def test_labels_that_are_not_there_are_noticed_before_the_run() -> None:
+    found = look_for_data(prepare(source="digits"))
+    assert shortage(found, prepare(source="digits", labels_per_class=139)) is None
+    short = shortage(found, prepare(source="digits", labels_per_class=150))
+    assert short is not None
+    assert "150 asked, but a class has 139 left after the test split" in short
+    assert shortage(found, prepare(source="digits", labels_per_class=None)) is None
+
+
+def test_images_in_folders_are_counted_without_being_read(tmp_path: Path) -> None:
+    make_images(tmp_path / "photos/train", {"cat": 6, "dog": 9})
+    make_images(tmp_path / "photos/test", {"cat": 2, "dog": 3})
+    (tmp_path / "photos/train/cat/0.png").write_bytes(b"damaged")
+    asked = prepare(source="imagefolder", folder=str(tmp_path / "photos"), labels_per_class=None)
+    found = look_for_data(asked)
+    assert found.counts == {"train": [6, 9], "test": [2, 3]}
+    work = expected_workload(found, asked)
+    assert work is not None
+    assert (work.train, work.validation, work.test, work.held_back) == ([5, 7], [1, 2], [2, 3], [0, 0])
+
+
+def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        look_for_data(prepare(source="imagefolder", folder=str(tmp_path / "none")))
+    make_images(tmp_path / "one", {"cat": 2})
+    with pytest.raises(UserError, match=r"1 class .*at least 2"):
+        look_for_data(prepare(source="imagefolder", folder=str(tmp_path / "one")))
+    with pytest.raises(UserError, match="unknown 'CIFAR'; choose from CIFAR10"):
+        look_for_data(prepare(source="torchvision:CIFAR"))
+
+
+def test_of_a_public_set_nothing_is_known_before_it_is_there() -> None:
+    asked = prepare(source="torchvision:CIFAR10")
+    found = look_for_data(asked)
+    assert "`prepare` downloads it" in described(found)
+    assert expected_workload(found, asked) is None
+
+
+def test_the_last_run_tells_its_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/splits").mkdir(parents=True)
+    splits = {"train": [3, 4], "validation": [1, 1], "test": [2, 2], "held_back": [0, 1]}
+    Path("data/splits/summary.json").write_text(json.dumps({"source": "digits", "channels": 1, **splits}))
+    work = last_workload()
+    assert (work.train, work.held_back, work.channels) == ([3, 4], [0, 1], 1)
+
+
+def test_a_run_takes_room_for_images_features_and_generators() -> None:
+    small, large = (
+        bytes_of_a_run(PARAMS, work)
+        for work in (expected_workload(look_for_data(prepare()), prepare(labels_per_class=n)) for n in (10, 1000))
+        if work is not None
+    )
+    assert 0.3 * 2**30 < small < large < 4 * 2**30

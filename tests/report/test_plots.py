@@ -1,0 +1,113 @@
+"""Inline drawings: same bytes every time, colours left to the page, nothing from outside."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augury.images.grids import write_png
+from augury.report.numbers import decimals, number, signed
+from augury.report.plots import VERDICTS, PairedGain, data_uri, dot_plot, forest_plot, loss_curves
+
+GAINS = {
+    "none": [PairedGain("classic", 1.5, 1.0, 2.0, 0.4, "helps"), PairedGain("vae", -0.5, -0.9, -0.1, None, "hurts")],
+    "classic": [PairedGain("vae", 0.1, -0.4, 0.5, 0.4, "can't tell")],
+    "vae": [],
+}
+
+
+def drawings(name: str) -> dict[str, str]:
+    kimg = np.arange(10.0)
+    return {
+        "forest": forest_plot(GAINS, name),
+        "dots": dot_plot({"none": [80.0, 81.0], "vae": [82.0, 79.0]}, name),
+        "curves": loss_curves({"kimg": kimg, "loss_generator": kimg, "loss_discriminator": -kimg, "kl": kimg}, name),
+    }
+
+
+@pytest.mark.parametrize("kind", ["forest", "dots", "curves"])
+def test_drawings_are_repeatable_and_self_contained(kind: str) -> None:
+    svg = drawings("one")[kind]
+    assert svg == drawings("one")[kind]
+    assert "http" not in svg
+    assert "<metadata" not in svg
+    assert "<style" not in svg
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= {"#ffffff", "#000000"}
+    assert "var(--ink)" in svg
+
+
+def test_two_drawings_share_no_identifier() -> None:
+    found = [set(re.findall(r'id="([^"]+)"', drawings(name)["forest"])) for name in ("one", "two")]
+    assert found[0]
+    assert not found[0] & found[1]
+    svg = drawings("one")["forest"]
+    used = set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg))
+    assert used <= found[0]
+
+
+def test_forest_plot_names_arms_gains_and_verdicts() -> None:
+    svg = forest_plot(GAINS, "forest")
+    for expected in ("Gain over none", "Gain over classic", "+1.50", "−0.50", "hurts", "can't tell"):
+        assert expected in svg
+    assert "Gain over vae" not in svg  # nothing was compared with it
+    assert {row.verdict for rows in GAINS.values() for row in rows} == set(VERDICTS)
+
+
+def test_long_names_of_arms_are_broken_into_lines() -> None:
+    svg = dot_plot({"none": [80.0, 81.0], "classic+stylegan_filtered+diffusion": [82.0, 79.0]}, "dots")
+    for line in ("classic+stylegan_", "filtered+diffusion"):
+        assert f">{line}<" in svg
+    svg = dot_plot({"without mapping network": [80.0, 81.0], "fifteen letters next": [1.0, 2.0]}, "dots")
+    for line in ("without mapping", "network", "fifteen letters", "next"):
+        assert f">{line}<" in svg
+
+
+def test_loss_curves_skip_what_was_not_recorded() -> None:
+    kimg = np.arange(4.0)
+    gappy = np.array([3.0, np.nan, 2.0, np.nan])
+    svg = loss_curves({"kimg": kimg, "kl": kimg, "validation_kl": gappy}, "curves")
+    assert ">training<" in svg
+    assert ">validation<" in svg
+    assert "nan" not in svg
+
+
+def test_wide_pictures_are_scaled_down(tmp_path: Path) -> None:
+    path = tmp_path / "grid.png"
+    write_png(path, np.zeros((10, 40, 3), np.uint8))
+    as_it_is, narrower = data_uri(path, 40), data_uri(path, 20)
+    assert as_it_is.startswith("data:image/png;base64,")
+    assert as_it_is != narrower
+    with Image.open(path) as image:
+        assert image.size == (40, 10)
+
+
+@pytest.mark.parametrize(
+    ("points", "text"), [(0.424, "+0.42"), (-0.3, "−0.30"), (0.004, "0.00"), (-0.004, "0.00"), (0.0, "0.00")]
+)
+def test_signed(points: float, text: str) -> None:
+    assert signed(points) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "figures", "digits"),
+    [([516.5], 4, 1), ([12.25, 516.5], 4, 2), ([-0.107, None, 0.0], 2, 2), ([5e-9], 2, 6), ([12345], 2, 0), ([], 4, 2)],
+)
+def test_decimals(values: list[float | None], figures: int, digits: int) -> None:
+    assert decimals(values, figures) == digits
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1234.56, 1, "1,234.6"),
+        (-0.046, 2, "−0.05"),
+        (-0.004, 2, "0.00"),
+        (-3, 0, "−3"),
+        (0.0, 2, "0.00"),
+        (None, 2, "—"),
+    ],
+)
+def test_number(value: float | None, digits: int, text: str) -> None:
+    assert number(value, digits) == text

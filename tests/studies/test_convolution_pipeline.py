@@ -1,0 +1,49 @@
+"""What the dvc.yaml of the study of convolutions asks for, and the params that come with it."""
+
+from pathlib import Path
+
+from augury.evidence.statistics import fewest_seeds, smallest_p_value
+from augury.pipeline import params
+from augury.pipeline.params import PARAMS_FILE
+from studies.convolution.settings import Convolution
+from studies.convolution.variants import MEANINGS, VARIANTS
+from studies.workspace import settings
+from tests import CHECKOUT
+from tests.smoke import copy_checkout, dvc
+from tests.studies.test_studies import check_deps
+
+HERE = CHECKOUT / "studies/convolution"
+STEPS = ("checks", "fit", "look", "ablate", "report")
+
+
+def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None:
+    study, compare = settings(Convolution, HERE), params.load(CHECKOUT / PARAMS_FILE).compare
+    seeds, comparisons = len(study.ablation.seeds), len(VARIANTS) - 1
+    assert comparisons * 2 / 2**seeds <= 1 - compare.confidence
+    assert smallest_p_value(seeds, comparisons, compare.resamples) <= 1 - compare.confidence
+    assert fewest_seeds(comparisons, 1 - compare.confidence) <= seeds
+    assert study.training.fine_tune.weight_decays == [study.training.weight_decay]
+    assert set(MEANINGS) == set(VARIANTS)
+
+
+def test_deps_hold_every_module_that_a_step_imports() -> None:
+    stages = check_deps("convolution")
+    assert [(name, stage["cmd"].split()[3]) for name, stage in stages.items()] == [
+        (step, f"studies.convolution.{step}") for step in STEPS
+    ]
+    assert stages["ablate"]["matrix"]["variant"] == list(VARIANTS)
+    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == ["ablate"]
+    assert not any("../../data/splits" in stage["deps"] for stage in stages.values())
+
+
+def test_dvc_understands_the_study_and_begins_with_the_splits(tmp_path: Path) -> None:
+    copy_checkout(tmp_path, {"prepare": {"source": "digits"}})
+    done = dvc(tmp_path / "studies/convolution", "repro", "--dry", check=False)
+    assert "Running stage '../../dvc.yaml:prepare'" in done.stdout
+    assert "train_gan" not in done.stdout
+    names = dvc(tmp_path / "studies/convolution", "stage", "list", "--name-only").stdout.split()
+    classifiers = settings(Convolution, HERE).classifiers
+    assert names == [
+        "checks", *(f"{step}@{name}" for step in ("fit", "look") for name in classifiers),
+        *(f"ablate@{name}" for name in VARIANTS), "report",
+    ]  # fmt: skip

@@ -1,0 +1,497 @@
+"""The studies: curves of known shape, choices on made-up results, the workspace, and what the dvc.yaml files ask for.
+
+A whole run takes minutes and is left to a check by hand: `make study NAME=exchange_rate`, `make study NAME=dose`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from augury.pipeline import params
+from augury.pipeline.errors import UserError
+from studies.dose import fit as dose_fit
+from studies.dose.choice import choose, corrected
+from studies.dose.measure import arm_name, per_class
+from studies.drawings import DoseRow, WorthRow, dose_plot, exchange_plot
+from studies.exchange_rate import fit as exchange_fit
+from studies.exchange_rate.learning_curve import (
+    LearningCurve,
+    fit_curve,
+    resampled_curves,
+    smoothed_spread,
+    worth,
+)
+from studies.page import Table, listed
+from studies.workspace import make_workspace, reference_arm
+from tests import CHECKOUT
+from tests.smoke import change_params, copy_checkout, dvc
+
+LABELS = np.array([20, 50, 100, 200, 500], float)
+TRUE = LearningCurve(asymptote=0.92, scale=0.08, exponent=0.45, unit=100.0)
+STUDIES = ("exchange_rate", "dose")
+
+
+def measured(rng: np.random.Generator, draws: int = 3) -> np.ndarray:
+    """Accuracies (L, draws) about the true curve, more spread where labels are few."""
+    return TRUE(LABELS)[:, None] + rng.normal(size=(len(LABELS), draws)) * 0.01 * np.sqrt(20 / LABELS)[:, None]
+
+
+# The learning curve.
+
+
+@pytest.mark.parametrize(
+    ("asymptote", "scale", "exponent"), [(0.92, 0.08, 0.45), (0.8, 0.3, 1.2), (1.0, 0.1, 0.2), (0.6, 0.05, 2.0)]
+)
+def test_a_known_curve_is_found_again(asymptote: float, scale: float, exponent: float) -> None:
+    true = LearningCurve(asymptote, scale, exponent, unit=100.0)
+    found = fit_curve(LABELS, true(LABELS), np.full(5, 0.01))
+    assert found.asymptote == pytest.approx(asymptote, abs=2e-3)
+    assert found.scale * found.unit**found.exponent == pytest.approx(scale * 100**exponent, rel=0.05)
+    assert found.exponent == pytest.approx(exponent, abs=0.02)
+
+
+def test_the_fit_weighs_points_by_their_spread() -> None:
+    accuracy = TRUE(LABELS)
+    accuracy[0] -= 0.05
+    trusting, wary = (fit_curve(LABELS, accuracy, np.array([spread, 1, 1, 1, 1])) for spread in (1.0, 100.0))
+    assert abs(float(wary(200) - TRUE(200))) < 1e-4 < abs(float(trusting(200) - TRUE(200)))
+
+
+def test_a_curve_that_would_fall_is_fitted_flat() -> None:
+    found = fit_curve(LABELS, 0.9 - 0.0001 * LABELS, np.full(5, 0.01))
+    assert found.scale >= 0
+    assert found.asymptote <= 1
+
+
+def test_the_spread_is_smoothed_and_never_nothing() -> None:
+    rng = np.random.default_rng(0)
+    spreads = smoothed_spread(LABELS, measured(rng, draws=2000))
+    assert spreads == pytest.approx(0.01 * np.sqrt(20 / LABELS), rel=0.1)
+    assert (smoothed_spread(LABELS, np.full((5, 3), 0.9)) > 0).all()
+
+
+@pytest.mark.parametrize("labels", [30.0, 100.0, 180.0, 400.0])
+def test_a_known_number_of_labels_is_found_again(labels: float) -> None:
+    gain = float(TRUE(labels) - TRUE(100))
+    assert TRUE.equivalent(gain, 100) == pytest.approx(labels)
+    gains = gain + np.array([-1e-4, 0, 1e-4])
+    found = worth(TRUE, [TRUE] * 200, gains, 100, 0.95, np.random.default_rng(0))
+    assert found.labels == pytest.approx(labels - 100)
+    assert found.low <= found.labels <= found.high
+
+
+def test_the_reference_is_worth_exactly_nothing() -> None:
+    accuracies = measured(np.random.default_rng(1))
+    curve = fit_curve(LABELS, accuracies.mean(axis=1), smoothed_spread(LABELS, accuracies))
+    others = resampled_curves(LABELS, accuracies, 20, np.random.default_rng(2))
+    found = worth(curve, others, np.zeros(10), 100, 0.95, np.random.default_rng(3))
+    assert (found.labels, found.low, found.high) == (0, 0, 0)
+
+
+def test_a_harmful_arm_is_worth_less_than_nothing_but_not_more_than_there_was() -> None:
+    found = worth(TRUE, [TRUE] * 200, np.array([-0.02, -0.021, -0.019]), 100, 0.95, np.random.default_rng(0))
+    assert -100 < found.low <= found.labels <= found.high < 0
+
+
+def test_beyond_the_asymptote_there_is_no_number() -> None:
+    far = worth(TRUE, [TRUE] * 200, np.full(3, 0.2), 100, 0.95, np.random.default_rng(0))
+    assert far.labels == far.low == far.high == np.inf
+    # The asymptote is 0.08 above: some of the seeds' means pass it.
+    near = worth(TRUE, [TRUE] * 500, np.array([0.03, 0.07, 0.11]), 100, 0.95, np.random.default_rng(0))
+    assert np.isfinite([near.labels, near.low]).all()
+    assert near.high == np.inf
+
+
+def test_a_flat_curve_has_no_exchange() -> None:
+    flat = LearningCurve(0.9, 0.0, 1.0, 100.0)
+    assert flat.equivalent(0.001, 100) == np.inf
+    assert flat.equivalent(0.0, 100) == 100
+    assert flat.equivalent(-0.001, 100) == 0
+
+
+def test_the_interval_covers_the_true_worth_about_as_often_as_it_says() -> None:
+    """In 300 such trials with 300 resamples it was 94%."""
+    rng = np.random.default_rng(0)
+    gain = float(TRUE(150) - TRUE(100))
+    covered = 0
+    for _ in range(80):
+        accuracies = measured(rng)
+        curve = fit_curve(LABELS, accuracies.mean(axis=1), smoothed_spread(LABELS, accuracies))
+        others = resampled_curves(LABELS, accuracies, 120, rng)
+        found = worth(curve, others, gain + 0.001 * rng.normal(size=10), 100, 0.95, rng)
+        covered += found.low <= 50 <= found.high
+    assert 0.85 <= covered / 80 <= 1.0
+
+
+# The choice of a dose.
+
+
+def dose(ratio: float, accuracy: float, validation_nll: float, seeds: int = 8) -> dict[str, Any]:
+    wiggle = 0.0005 * np.sin(np.arange(seeds) * (1 + ratio))
+    return {
+        "ratio": ratio,
+        "n_real": 100,
+        "n_synthetic": round(100 * ratio),
+        "n_test": 1000,
+        "seed": list(range(seeds)),
+        "accuracy": (accuracy + wiggle).tolist(),
+        "validation_nll": [validation_nll] * seeds,
+        "validation_accuracy": [0.8] * seeds,
+    }
+
+
+def test_validation_chooses_the_dose_and_not_the_test() -> None:
+    choice = choose([dose(0, 0.85, 0.50), dose(1, 0.86, 0.45), dose(2, 0.90, 0.46)], 0.95, 1000, 0)
+    assert choice.best == 1
+    assert choice.gain.gain == pytest.approx(0.01, abs=1e-3)
+    assert choice.gain.p_value == 2 / 2**8
+    assert choice.falls_after is None
+    # Of equal doses, the smallest.
+    assert choose([dose(0, 0.85, 0.5), dose(1, 0.86, 0.5)], 0.95, 1000, 0).best == 0
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "falls_after"),
+    [
+        ((0.85, 0.87, 0.86, 0.84, 0.80), 1),  # all larger doses are worse
+        ((0.85, 0.87, 0.86, 0.88, 0.80), 5),  # a larger dose is as good as the best
+        ((0.85, 0.87, 0.86, 0.84, 0.88), None),  # the largest is
+        ((0.85, 0.87, 0.87, 0.87, 0.87), None),  # the interval holds 0
+    ],
+)
+def test_from_where_on_more_images_hurt(accuracies: tuple[float, ...], falls_after: float | None) -> None:
+    ratios = (0, 1, 2, 5, 10)
+    doses = [dose(r, a, 0.4 if r == 1 else 0.5) for r, a in zip(ratios, accuracies, strict=True)]
+    assert choose(doses, 0.95, 1000, 0).falls_after == falls_after
+
+
+def test_a_generator_without_a_good_dose_gains_nothing_and_counts_as_a_comparison() -> None:
+    none = choose([dose(0, 0.85, 0.4), dose(1, 0.80, 0.5)], 0.95, 1000, 0)
+    good = choose([dose(0, 0.85, 0.5), dose(1, 0.86, 0.4)], 0.95, 1000, 0)
+    assert (none.best, none.gain.gain, none.gain.p_value, none.falls_after) == (0, 0, 1, 0)
+    assert corrected({"none": none, "good": good}) == {"none": 1.0, "good": 2 * good.gain.p_value}
+
+
+def test_arm_names_and_counts_suit_the_params() -> None:
+    assert arm_name("classic", "dcgan", 0.5) == "classic+dcgan_0_5"
+    assert arm_name("classic", "dcgan", 1e-5) == "classic+dcgan_1em05"
+    assert per_class(10, [80] * 10) == 800
+    assert per_class(0.5, [3, 4]) == 2
+
+
+# The workspace.
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A main pipeline's folder with params.yaml alone."""
+    folder = tmp_path / "root"
+    (folder / "images").mkdir(parents=True)
+    (folder / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
+    return folder
+
+
+def test_a_workspace_has_its_own_params_and_links_to_the_rest(root: Path, tmp_path: Path) -> None:
+    (root / "data/splits").mkdir(parents=True)
+    recipe = reference_arm(params.load(root / "params.yaml"), "classic")
+    workspace = tmp_path / "runs/one"
+    overrides = {"seed": 3, "prepare": {"labels_per_class": 500, "held_back": 0.0}, "classify": {"seeds": [0, 1]}}
+    for _ in range(2):  # the second time, what the first one left goes
+        make_workspace(workspace, {"classic": recipe}, overrides, links=("data/splits",), root=root)
+        assert not (workspace / "left").exists()
+        (workspace / "left").touch()
+    own, top = params.load(workspace / "params.yaml"), params.load(root / "params.yaml")
+    assert (own.seed, own.prepare.labels_per_class, own.classify.seeds) == (3, 500, [0, 1])
+    assert list(own.classify.arms) == ["classic"]
+    assert own.classify.arms["classic"] == top.classify.arms["classic"]
+    assert own.compare.baseline == "classic"
+    assert own.train_vae == top.train_vae
+    for name in (".cache", "images", "data/splits"):
+        assert (workspace / name).resolve() == root / name
+    assert (root / "data/splits").is_dir()
+    assert len(top.classify.arms) > 1
+
+
+@pytest.mark.parametrize("reference", ["nothing", "classic+dcgan", "classic+more_real"])
+def test_the_reference_is_an_arm_of_real_images_alone(reference: str, root: Path) -> None:
+    with pytest.raises(UserError, match=r"reference: .* choose from none, classic"):
+        reference_arm(params.load(root / "params.yaml"), reference)
+
+
+# The dvc.yaml files.
+
+
+def read_yaml(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+
+
+def check_deps(study: str) -> dict[str, Any]:
+    """Every stage lists just the files of the studies that its module imports, directly or not, and the folders of the
+    main pipeline's. Returns the stages."""
+    folder = CHECKOUT / "studies" / study
+    stages = read_yaml(folder / "dvc.yaml")["stages"]
+    modules = list(dict.fromkeys(stage["cmd"].split()[3] for stage in stages.values()))
+    code = f"""
+import importlib, sys
+for module in {modules}:
+    for name in [name for name in sys.modules if name.startswith("studies")]:
+        del sys.modules[name]
+    importlib.import_module(module)
+    print(*[m.__file__ for name, m in sys.modules.items() if name.startswith("studies.")])"""
+    lines = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, check=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    needed = {
+        module: {path for path in map(Path, line.split()) if path.name != "__init__.py"}
+        for module, line in zip(modules, lines, strict=True)
+    }
+    for stage in stages.values():
+        listed_files = {(folder / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
+        assert listed_files == needed[stage["cmd"].split()[3]], stage["cmd"]
+        assert {"../../augury", "../../models"} <= set(stage["deps"])
+    return stages
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_deps_in_the_repository_exist_and_hold_every_module_of_the_study(study: str) -> None:
+    folder = CHECKOUT / "studies" / study
+    stages = read_yaml(folder / "dvc.yaml")["stages"]
+    listed_files = set()
+    for stage in stages.values():
+        for dep in stage["deps"]:
+            if "data/" in dep or dep == "points":
+                continue
+            assert (folder / dep).exists(), dep
+            listed_files.add((folder / dep).resolve())
+    modules = {path for path in folder.glob("*.py") if path.name != "__init__.py"}
+    assert modules <= listed_files
+    # What the main pipeline gives, it makes.
+    outs = {out.split("$")[0].rstrip("/") for stage in read_yaml(CHECKOUT / "dvc.yaml")["stages"].values()
+            for out in [*stage["outs"], *stage.get("metrics", [])]}  # fmt: skip
+    for stage in stages.values():
+        for dep in stage["deps"]:
+            if dep.startswith("../../data/"):
+                path = dep.removeprefix("../../").split("$")[0].rstrip("/")
+                assert any(path.startswith(out) or out.startswith(path) for out in outs), dep
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    overrides = {
+        "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
+        "augment": {"copies": 2},
+        "classify": {"resolution": 32, "head": {"steps": 50}},
+    }
+    copy_checkout(folder, overrides)
+    return folder
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_dvc_understands_a_study_and_begins_with_what_it_needs_of_the_main_pipeline(study: str, checkout: Path) -> None:
+    done = dvc(checkout / "studies" / study, "repro", "--dry", "measure", check=False)
+    assert "Running stage '../../dvc.yaml:prepare'" in done.stdout
+
+
+def test_the_main_pipeline_runs_no_study(checkout: Path) -> None:
+    assert "studies/" not in dvc(checkout, "repro", "--dry", check=False).stdout
+
+
+def test_one_point_of_the_curve_is_measured_with_the_stages_as_they_are(checkout: Path) -> None:
+    here = checkout / "studies/exchange_rate"
+    (here / "params.yaml").write_text("reference: classic\nlabels_per_class: [10, 12, 14, 16]\ndraws: [0, 1]\n"
+                                      "seeds: [0, 1]\nresamples: 20\n")  # fmt: skip
+    done = dvc(here, "repro", "measure@10-1")
+    assert "Running stage 'measure@10-1'" in done.stdout
+    assert "Running stage 'measure@12-1'" not in done.stdout
+    point = json.loads((here / "points/10-1.json").read_text())
+    assert (point["n_train"], point["n_validation"]) == (80, 20)
+    assert 0.3 < min(point["accuracies"]) <= 1
+    assert "Running stage" not in dvc(here, "repro", "measure@10-1").stdout
+    untracked = subprocess.run(
+        ["git", "status", "--short", "--untracked-files=all", "studies"],
+        cwd=checkout, capture_output=True, check=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    committed = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "studies").rglob("*") if path.is_file()}
+    assert {line.split()[-1] for line in untracked} - committed <= {"studies/exchange_rate/dvc.lock"}
+
+
+def test_a_point_that_cannot_be_had_ends_in_one_clear_line(checkout: Path) -> None:
+    here = checkout / "studies/exchange_rate"
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.exchange_rate.measure", "5000", "0"],
+        cwd=here, env={"PYTHONPATH": str(checkout), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "prepare.labels_per_class: 5000 asked" in done.stderr
+    assert done.stderr.splitlines()[-1] == "exchange_rate: 5000-0: stage prepare failed, see above"
+
+
+# What is made of the results.
+
+
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+GAINS = {
+    "classic": 0.0,
+    "classic+dcgan": 0.004,
+    "classic+vae": -0.01,
+    "classic+more_real": float(TRUE(180) - TRUE(100)),
+}
+
+
+@pytest.fixture
+def results(root: Path) -> Path:
+    """The main pipeline's results on four seeds, made up."""
+    seeds = [0, 1, 2, 3]
+    names = [*params.load(root / "params.yaml").classify.arms]
+    accuracies = {
+        arm: [0.84 + GAINS.get(arm, 0.001) + 0.0002 * (len(arm) % 3) * (-1) ** seed for seed in seeds] for arm in names
+    }
+    change_params(root, {"classify": {"seeds": seeds}, "compare": {"resamples": 1000}})
+    write(
+        root / "data/comparison.json", {"seeds": seeds, "arms": {a: {"accuracies": v} for a, v in accuracies.items()}}
+    )
+    write(root / "data/splits/summary.json", {"train": [80] * 10, "validation": [20] * 10})
+    for arm in names:
+        for seed, accuracy in zip(seeds, accuracies[arm], strict=True):
+            result = {
+                "seed": seed, "accuracy": accuracy, "validation_nll": 0.5, "validation_accuracy": 0.8, "n_real": 800,
+                "n_synthetic": 800 * ("+" in arm and "real" not in arm), "n_more_real": 800 * ("more_real" in arm),
+                "n_test": 1000,
+            }  # fmt: skip
+            write(root / f"data/results/{arm}/{seed}.json", result)
+    return root
+
+
+def well_formed(page: str) -> None:
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<svg") == page.count("</svg>") == 1
+    assert "<script" not in page
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "aria-label" in page
+    assert "<figcaption>" in page
+
+
+def test_the_exchange_rates_of_known_gains(results: Path, tmp_path: Path) -> None:
+    here = tmp_path / "exchange_rate"
+    here.mkdir()
+    (here / "params.yaml").write_bytes((CHECKOUT / "studies/exchange_rate/params.yaml").read_bytes())
+    change = (here / "params.yaml").read_text().replace("1000 ", "200 ")
+    (here / "params.yaml").write_text(change)
+    rng = np.random.default_rng(0)
+    for labels, row in zip(LABELS, TRUE(LABELS)[:, None] + 0.0005 * rng.normal(size=(5, 3)), strict=True):
+        for draw, accuracy in enumerate(row):
+            write(
+                here / f"points/{labels:.0f}-{draw}.json",
+                {"labels_per_class": int(labels), "draw": draw, "n_train": int(8 * labels), "n_test": 1000,
+                 "n_validation": int(2 * labels), "seeds": [0, 1, 2], "accuracies": [accuracy] * 3},
+            )  # fmt: skip
+    exchange_fit.main(here, results)
+    first = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    content = json.loads((here / "exchange.json").read_text())
+    more_real, dcgan, vae = (content["arms"][f"classic+{name}"] for name in ("more_real", "dcgan", "vae"))
+    assert more_real["worth"] == pytest.approx(800, rel=0.1)  # from 100 to 180 labels per class, in 10 classes
+    assert more_real["worth_low"] < more_real["worth"] < more_real["worth_high"]
+    assert more_real["labels_added"] == 1000
+    assert 0 < dcgan["worth_low"] < dcgan["worth"] < dcgan["worth_high"]
+    assert vae["worth_high"] < 0
+    page = (here / "page/index.html").read_text()
+    well_formed(page)
+    assert "Calibration check" in page
+    assert "The check fails" not in page
+    header, *rows = (here / "curve.csv").read_text().splitlines()
+    assert header == "labels_per_class,draw,seed,accuracy,fitted"
+    assert len(rows) == 5 * 3 * 3
+    exchange_fit.main(here, results)
+    assert first == {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+
+
+def test_a_calibration_that_is_far_off_is_said_on_the_page() -> None:
+    gains = {"n_synthetic": 0, "n_more_real": 800, "labels_added": 1000, "extrapolated": False, "seeds": 4, "gain": 0.0}
+    curve = {"asymptote": 0.9, "scale": 0.3, "exponent": 0.5, "largest_residual": 0.0}
+    curve |= {f"{name}_{end}": 0.9 for name in ("asymptote", "exponent") for end in ("low", "high")}
+    study = exchange_fit.ExchangeRate(
+        reference="classic", labels_per_class=[20, 50, 100, 200], draws=[0, 1], seeds=[0, 1], resamples=10
+    )
+    point = {"labels_per_class": 20, "n_train": 160, "n_test": 10, "seeds": [0, 1]}
+    for worth_low, worth_high, fails in ((700.0, 900.0, False), (-9.0, 700.0, True), (1100.0, None, True)):
+        row = gains | {"worth": 800.0, "worth_low": worth_low, "worth_high": worth_high}
+        content = {"reference": "classic", "labels_per_class": 100, "labels": 1000, "confidence": 0.95,
+                   "curve": curve, "arms": {"classic+more_real": row}}  # fmt: skip
+        page = exchange_fit.page(content, [[point] * 2], np.array([[0.8, 0.8]]), TRUE, study, "<svg></svg>")
+        assert any("The check fails" in sentence for sentence in page.cautions) == fails
+        assert "No arm of the main pipeline has synthetic images" in page.answer
+
+
+def test_an_exchange_rate_needs_a_budget(results: Path, tmp_path: Path) -> None:
+    change_params(results, {"prepare": {"labels_per_class": None}})
+    with pytest.raises(UserError, match=r"prepare\.labels_per_class: null"):
+        exchange_fit.main(CHECKOUT / "studies/exchange_rate", results)
+
+
+def test_the_page_of_the_doses(results: Path, tmp_path: Path) -> None:
+    here = tmp_path / "dose"
+    here.mkdir()
+    (here / "params.yaml").write_bytes((CHECKOUT / "studies/dose/params.yaml").read_bytes())
+    for generator in params.load(results / "params.yaml").sample.generators:
+        doses = [dose(r, 0.85 - 0.002 * r, 0.4 + 0.01 * r, seeds=4) for r in (0.5, 1, 2, 5, 10)]
+        write(here / f"points/{generator}.json", {"generator": generator, "doses": doses})
+    dose_fit.main(here, results)
+    content = json.loads((here / "dose.json").read_text())
+    for row in content["generators"].values():
+        assert row["best_dose"] == 0.5
+        assert row["falls_after"] in (0.5, 1)
+        assert row["verdict"] == "can't tell"  # four seeds can't
+    page = (here / "page/index.html").read_text()
+    well_formed(page)
+    assert "With 4 seeds no gain" in page
+    assert len((here / "dose.csv").read_text().splitlines()) == 1 + 4 * 6 * 4
+
+
+def test_drawings_are_the_same_every_time_and_take_what_lies_beyond() -> None:
+    rows = [WorthRow("a", 10.0, -5.0, np.inf, None), WorthRow("b", np.inf, np.inf, np.inf, 80.0)]
+    accuracies = np.array([[80.0, 81.0], [85.0, 84.0], [88.0, 88.5]])
+
+    def drawn() -> str:
+        return exchange_plot(
+            np.array([10.0, 20.0, 40.0]), accuracies, lambda at: 80 + at / 10,
+            lambda at: (79 + at / 10, 81 + at / 10), 20, rows, "exchange",
+        )  # fmt: skip
+
+    assert drawn() == drawn()
+    assert "beyond" in drawn()
+    assert "<svg" in dose_plot({"vae": DoseRow([0, 1], [0, 0.1], [0, -0.1], [0, 0.3], 1, None)}, "dose")
+
+
+def test_words_in_a_list() -> None:
+    assert [listed(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_columns_of_words_are_read_from_the_left_and_numbers_from_the_right() -> None:
+    rows = [["two words", "−0.6 to +0.4", "can't tell", "12"], ["both are", "—", "surely better", "within 2%"]]
+    assert Table("title", ["name", "interval", "verdict", "n"], rows, "note").wordy == [True, False, True, False]
+
+
+def test_every_topic_of_the_lecture_has_a_command_that_is_there() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    rows = readme.split("| topic | command | where to look |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    commands = [command for row in rows for command in re.findall(r"`(.+?)`", row.split("|")[2])]
+    assert all(re.findall(r"`(.+?)`", row.split("|")[2]) for row in rows)
+    there = {f"make study NAME={folder.parent.name}" for folder in CHECKOUT.glob("studies/*/dvc.yaml")}
+    assert set(commands) == there | {"make repro"}
+    topics = " ".join(row.split("|")[1] for row in rows)
+    lecture = ("LeNet-5", "AlexNet", "VGG", "ResNet", "compound scaling", "ConvNeXt", "dilated convolution", "GAN",
+               "StyleGAN", "latent editing", "VAE", "transfer learning")  # fmt: skip
+    assert [topic for topic in lecture if topic not in topics] == []

@@ -1,0 +1,468 @@
+"""Guards of the architecture (read from dvc.yaml, params.yaml and the imports), and the whole pipeline run for real."""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from augury.images.image_set import ImageSet
+from augury.pipeline import params as params_module
+from models import GENERATORS
+from tests import CHECKOUT
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc
+from tests.tiny_pipeline import commit, git
+
+# The architecture, read from the files.
+
+
+def read_yaml(name: str) -> Any:
+    return YAML(typ="safe", pure=True).load((CHECKOUT / name).read_text(encoding="utf-8"))
+
+
+PIPELINE = read_yaml("dvc.yaml")["stages"]
+PARAMS = read_yaml("params.yaml")
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a first-party module, relative to the checkout; None for others."""
+    path = Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if (CHECKOUT / candidate).is_file():
+            return candidate
+    return None
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The first-party files that `path` imports, directly or not."""
+    found: set[Path] = set()
+    pending = [path]
+    while pending:
+        tree = ast.parse((CHECKOUT / pending.pop()).read_text(encoding="utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        for file in filter(None, map(module_file, names)):
+            if file not in found:
+                found.add(file)
+                pending.append(file)
+    return found
+
+
+def resolved(text: str, stage: dict[str, Any]) -> set[str]:
+    """A path of dvc.yaml with its ${...} filled in, for every entry of the stage's matrix."""
+    paths = {text}
+    for axis, values in stage.get("matrix", {}).items():
+        entries: Any = PARAMS
+        for key in values.removeprefix("${").removesuffix("}").split("."):
+            entries = entries[key]
+        paths = {path.replace(f"${{item.{axis}}}", entry) for path in paths for entry in entries}
+    return {path.replace("${prepare.folder}", PARAMS["prepare"]["folder"]) for path in paths}
+
+
+def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
+    files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
+    assert files == set(PIPELINE)
+    assert set(PARAMS) - {"seed", "device", "launch", "log"} == set(PIPELINE)
+    assert list(PARAMS) == list(params_module.Params.model_fields)
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_runs_its_own_file(name: str) -> None:
+    command = PIPELINE[name]["cmd"].split()
+    # Training can be spread over several processes, all else cannot.
+    assert command[:3] == ["${launch}" if name.startswith("train_") else "python", "-m", f"stages.{name}"]
+    entries = [f"${{item.{axis}}}" for axis in PIPELINE[name].get("matrix", {})]
+    assert command[3:] == entries
+
+
+def test_training_is_one_process_unless_told_otherwise() -> None:
+    assert PARAMS["launch"] == "python"
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_deps_hold_exactly_the_first_party_files_that_the_stage_imports(name: str) -> None:
+    own = Path("stages") / f"{name}.py"
+    imported = {str(file) for file in imported_files(own) | {own} if file.name != "__init__.py"}
+    # A change to any network may change models/__init__.py's registries: stages depend on the folder as a whole.
+    imported = {"models" if file.startswith("models/") else file for file in imported}
+    listed = {dep for dep in PIPELINE[name]["deps"] if dep == "models" or dep.endswith(".py")}
+    assert listed == imported
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_depends_on_its_own_section_and_on_the_seed_and_device_it_uses(name: str) -> None:
+    keys = PIPELINE[name]["params"]
+    source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    assert any(key == name or key.startswith(f"{name}.") for key in keys)
+    assert ("seed" in keys) == ("params.seed" in source) or name in ("cards", "report")  # which print it
+    assert ("device" in keys) == ("params.device" in source) or name == "report"
+
+
+def test_the_test_split_is_opened_by_classify_alone() -> None:
+    test_split = "data/splits/test"
+    for name, stage in PIPELINE.items():
+        touches = any(
+            test_split == path or test_split.startswith(f"{path}/") or path.startswith(f"{test_split}/")
+            for dep in stage["deps"]
+            for path in resolved(dep, stage)
+        )
+        assert touches == (name == "classify"), name
+    # Nor does another stage name it in its code, declared or not; prepare writes it.
+    for path in [*(CHECKOUT / "stages").glob("*.py"), *(CHECKOUT / "augury").glob("*.py")]:
+        strings = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
+        ]
+        if path.stem not in ("prepare", "classify"):
+            assert not any("splits/test" in text for text in strings), path
+
+
+def trained() -> dict[str, str]:
+    """Generator -> the entry of the pipeline that trains it."""
+    entries = {architecture: f"train_gan@{architecture}" for architecture in PARAMS["train_gan"]}
+    alone = [name for name in PIPELINE if name.startswith("train_") and name != "train_gan"]
+    return entries | {name.removeprefix("train_"): name for name in alone}
+
+
+def test_every_generator_is_trained_sampled_and_plotted_and_no_other() -> None:
+    assert set(trained()) == set(GENERATORS)
+    assert set(PARAMS["sample"]["generators"]) == set(GENERATORS)
+    architectures = {name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")}
+    assert set(PARAMS["train_gan"]) == architectures
+    curves = {f"data/curves/{generator}.csv" for generator in GENERATORS}
+    plots = [plot for entry in read_yaml("dvc.yaml")["plots"] for plot in entry.values()]
+    assert {path for plot in plots for path in plot["y"]} == curves | {"data/curves/accuracy.csv"}
+    assert any(set(plot["y"]) == curves for plot in plots)  # all beside each other
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_every_generator_leaves_its_weights_and_its_curve(generator: str) -> None:
+    stage = PIPELINE[trained()[generator].partition("@")[0]]
+    outs = {path for out in stage["outs"] for path in resolved(out, stage)}
+    assert {f"data/generators/{generator}", f"data/curves/{generator}.csv"} <= outs
+
+
+def test_augury_never_imports_stages_and_models_do_no_input_or_output() -> None:
+    for path in (CHECKOUT / "augury").glob("*.py"):
+        assert not any(file.parts[0] == "stages" for file in imported_files(path.relative_to(CHECKOUT))), path
+    for path in (CHECKOUT / "models").glob("*.py"):
+        imported = {str(file) for file in imported_files(path.relative_to(CHECKOUT)) if file.parts[0] == "augury"}
+        assert imported <= {"augury/__init__.py", "augury/pipeline/seeding.py"}, path
+
+
+def test_stages_are_thin_and_no_module_is_too_long_for_one_sitting() -> None:
+    for folder, limit in (("stages", 150), ("augury", 300), ("models", 300)):
+        for path in (CHECKOUT / folder).rglob("*.py"):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
+
+
+# The pipeline, run for real on tiny budgets.
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the whole pipeline has run once. Tests that change it put it back."""
+    checkout = tmp_path_factory.mktemp("smoke")
+    copy_checkout(checkout, SMOKE_PARAMS)
+    dvc(checkout, "repro")
+    return checkout
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not {"costs", "costs.html"} & {*path.parts}  # times
+        and not any(".partial" in part for part in path.parts)
+    }
+
+
+def entries_of(output: str) -> set[str]:
+    """The stages that a `dvc repro` ran, or would run, with their matrix entries."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def ran(output: str) -> set[str]:
+    """The same without the entries."""
+    return {entry.partition("@")[0] for entry in entries_of(output)}
+
+
+def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
+    train = ImageSet.read(smoke / "data/splits/train")
+    validation = ImageSet.read(smoke / "data/splits/validation")
+    assert train.counts() == [16] * 10
+    assert validation.counts() == [4] * 10
+    assert ImageSet.read(smoke / "data/splits/held_back").counts() == [16] * 10
+    for policy in PARAMS["augment"]["policies"]:
+        assert ImageSet.read(smoke / "data/augmented" / policy).counts() == [32] * 10
+    comparison = json.loads((smoke / "data/comparison.json").read_text())
+    assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
+    for arm, content in comparison["arms"].items():
+        seeds = PARAMS["classify"]["seeds"]
+        results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in seeds]
+        assert content["accuracies"] == [result["accuracy"] for result in results]
+        assert {result["steps"] for result in results} == {100}
+        assert {result["n_real"] for result in results} == {160}
+        assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
+        recipe = PARAMS["classify"]["arms"][arm]
+        assert {result["n_more_real"] for result in results} == {160 * ("more_real" in recipe)}
+        assert {result["n_classic"] for result in results} == {320 * len(recipe.get("augment", []))}
+        assert {result["n_mixed"] for result in results} == {160 * ("mix" in recipe)}
+    assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
+    for generator in GENERATORS:
+        training = json.loads((smoke / f"data/generators/{generator}/training.json").read_text())
+        assert len(training["snapshots"]) == 4
+        assert training["kept_kimg"] in [each["kimg"] for each in training["snapshots"] if not each["problems"]]
+        score = json.loads((smoke / f"data/scores/{generator}.json").read_text())
+        assert score["fd"] > score["fd_floor"] > 0
+        assert score["fid"] is None
+        assert "off" in score["fid_status"]
+    assert "<html" in (smoke / "data/report/index.html").read_text()
+    assert not list((smoke / "data").rglob(".partial-*"))
+    assert not list((smoke / ".cache/checkpoints").iterdir())
+
+
+def test_nothing_changed_nothing_runs(smoke: Path) -> None:
+    lock = (smoke / "dvc.lock").read_bytes()
+    done = dvc(smoke, "repro")
+    assert "Running stage" not in done.stdout
+    assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def test_a_clone_that_pulls_the_results_has_nothing_to_run(smoke: Path, tmp_path: Path) -> None:
+    """Though git also has the dvc.lock of studies that were never run here."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    shutil.copytree(smoke, origin)
+    dvc(origin, "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    commit(origin, "Run")
+    dvc(origin, "push")
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    dvc(clone, "pull", "--allow-missing")
+    assert digests(clone / "data") == digests(origin / "data")
+    assert "Running stage" not in dvc(clone, "repro").stdout
+    assert git(clone, "status", "--porcelain") == ""
+
+
+def test_metrics_and_plots_show(smoke: Path) -> None:
+    metrics = json.loads(dvc(smoke, "metrics", "show", "--json").stdout.splitlines()[-1])
+    shown = metrics[""]["data"]["data/metrics.json"]["data"]
+    assert set(shown["arms"]) == set(PARAMS["classify"]["arms"])
+    assert set(shown["generators"]) == set(GENERATORS)
+    done = dvc(smoke, "plots", "show", "--json", "--out", "plots")
+    for plot in read_yaml("dvc.yaml")["plots"]:
+        [(title, axes)] = plot.items()
+        assert f'"{title}"' in done.stdout
+        for path, columns in [*axes["x"].items(), *axes["y"].items()]:
+            header = (smoke / path).read_text().partition("\n")[0].split(",")
+            assert set([columns] if isinstance(columns, str) else columns) <= set(header), (title, path)
+
+
+CHANGES: dict[str, Any] = {
+    "prepare": {"labels_per_class": 18},
+    "augment": {"copies": 1},
+    "train_gan": {"dcgan": {"learning_rate": 0.0003}},
+    "train_vae": {"learning_rate": 0.0003},
+    "train_diffusion": {"learning_rate": 0.0003},
+    "sample": {"batch_size": 7},
+    "score": {"halvings": 1},
+    "classify": {"head": {"steps": 50}},
+    "compare": {"resamples": 2000},
+    "cards": {"licence": "mit"},
+    "report": {"progress_grids": 3},
+}
+
+
+def test_every_section_has_a_change_to_try() -> None:
+    assert set(CHANGES) == set(PIPELINE)
+
+
+@pytest.fixture
+def changed(smoke: Path) -> Iterator[Callable[[dict[str, Any]], Path]]:
+    """Changes the params of the smoke checkout; afterwards they and the outputs are what they were."""
+    before = (smoke / "params.yaml").read_bytes()
+
+    def change(overrides: dict[str, Any]) -> Path:
+        change_params(smoke, overrides)
+        return smoke
+
+    yield change
+    (smoke / "params.yaml").write_bytes(before)
+    dvc(smoke, "repro")
+
+
+@pytest.mark.parametrize("section", CHANGES)
+def test_a_section_makes_its_own_stage_run(section: str, changed: Callable[[dict[str, Any]], Path]) -> None:
+    checkout = changed({section: CHANGES[section]})
+    # A dry run follows what changed, not yet what comes of it. The report prints all params.
+    # A score is the accuracy of a head that is trained as `classify` trains it.
+    also = {"score"} if section == "classify" else set()
+    assert ran(dvc(checkout, "repro", "--dry").stdout) == {section, "report"} | also
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_what_belongs_to_one_generator_leaves_the_others_alone(
+    generator: str, changed: Callable[[dict[str, Any]], Path]
+) -> None:
+    entry = trained()[generator]
+    section, _, architecture = entry.partition("@")
+    budget = {"ema_halflife_kimg": 0.2}
+    overrides = {section: {architecture: budget} if architecture else budget}
+    output = dvc(changed(overrides | {"sample": {"generators": {generator: {"spread": 0.5}}}}), "repro", "--dry").stdout
+    assert entries_of(output) == {entry, f"sample@{generator}", "cards", "report"}
+
+
+def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[dict[str, Any]], Path]) -> None:
+    """Several processes draw other noise."""
+    checkout = changed({"launch": "torchrun --standalone --nproc-per-node 1"})
+    assert entries_of(dvc(checkout, "repro", "--dry").stdout) == set(trained().values())
+    output = dvc(checkout, "repro", "train_gan@dcgan").stdout
+    assert "> torchrun --standalone --nproc-per-node 1 -m stages.train_gan dcgan" in output
+    assert entries_of(output) == {"train_gan@dcgan"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stages"),
+    [
+        ({"compare": {"resamples": 2000}}, {"compare", "cards", "report"}),
+        ({"classify": {"head": {"steps": 50}}}, {"classify", "score", "compare", "cards", "report"}),
+        ({"classify": {"arms": {"vae_only": {"synthetic": {"vae": 0.5}}}}}, {"classify", "compare", "cards", "report"}),
+        ({"score": {"halvings": 1}}, {"score", "compare", "cards", "report"}),
+        ({"cards": {"title": "Clothes"}}, {"cards", "report"}),
+    ],
+)
+def test_what_depends_on_a_section_runs_and_nothing_else(
+    overrides: dict[str, Any], stages: set[str], changed: Callable[[dict[str, Any]], Path]
+) -> None:
+    output = dvc(changed(overrides), "repro").stdout
+    assert ran(output) == stages
+    if "arms" in overrides.get("classify", {}):  # a new arm leaves the others alone
+        assert "Running stage 'classify@vae_only'" in output
+        assert "Running stage 'classify@none'" not in output
+
+
+def test_a_forced_rerun_gives_the_same_bytes(smoke: Path) -> None:
+    """Of all but the arms, each of which runs again in the next test."""
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    entries = dvc(smoke, "stage", "list", "dvc.yaml", "--name-only").stdout.split()
+    others = [entry for entry in entries if not entry.startswith("classify@")]
+    output = dvc(smoke, "repro", "--force", "--single-item", *others).stdout
+    assert entries_of(output) == set(others)
+    assert {entry.partition("@")[0] for entry in others} | {"classify"} == set(PIPELINE)
+    assert digests(smoke / "data") == before
+    assert (smoke / "dvc.lock").read_bytes() == lock
+
+
+def split_lock(text: str) -> list[str]:
+    """dvc.lock as its head and an entry for every stage."""
+    return re.split(r"^(?=  \S.*:$)", text, flags=re.MULTILINE)
+
+
+def test_arms_side_by_side_give_the_same_bytes(smoke: Path) -> None:
+    """Without their entries in dvc.lock and DVC's cache of runs, every arm has to run again."""
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    head, *entries = split_lock(lock.decode())
+    names = [entry.partition(":")[0].strip() for entry in entries]
+    arms = [f"classify@{arm}" for arm in PARAMS["classify"]["arms"]]
+    again = [*arms, "compare", "report"]
+    # DVC keeps the entries of arms that other tests have tried.
+    known = [i for i, name in enumerate(names) if not name.startswith("classify@") or name in arms]
+    expected = head + "".join(entries[i] for i in known)
+    upstream = head + "".join(entries[i] for i in known if names[i] not in again)
+    runs, aside = smoke / ".dvc/cache/runs", smoke / ".cache/runs_aside"
+    runs.rename(aside)
+    try:
+        (smoke / "dvc.lock").write_text(upstream)
+        done = subprocess.run(
+            [sys.executable, "-m", "augury", "arms", "--jobs", "2"],
+            cwd=smoke, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert f"{len(arms)} of {len(arms)} arms are out of date" in done.stdout
+        assert entries_of(done.stdout) == {"compare", "report"}  # and what the arms said is not shown
+        assert digests(smoke / "data") == before
+        # New entries come after those that are there, whatever the order in which all of them were made.
+        assert sorted(split_lock((smoke / "dvc.lock").read_text())) == sorted(split_lock(expected))
+    finally:
+        shutil.rmtree(runs, ignore_errors=True)
+        aside.rename(runs)
+        (smoke / "dvc.lock").write_bytes(lock)
+        dvc(smoke, "repro")
+
+
+def stages_of(checkout: Path) -> Iterator[int]:
+    """Process ids of the stages that run in `checkout`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if any(argument.startswith(b"stages.") for argument in arguments) and (
+                (process / "cwd").resolve() == checkout.resolve()
+            ):
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds the running stage by /proc")
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_kill_repro_goes_on_to_the_same_bytes(smoke: Path, blow: signal.Signals) -> None:
+    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    assert not list((smoke / ".cache/checkpoints").iterdir())
+    # Where the tests are a background job, SIGINT is ignored, and what they start would inherit that.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@dcgan"],
+        cwd=smoke, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        # What a shell starts in the background is deaf to SIGINT, and so is all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as repro:  # fmt: skip
+        signal.signal(signal.SIGINT, handler)
+        deadline = time.monotonic() + 120
+        while not checkpoints(smoke) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert list(stages_of(smoke)), "the stage was to be caught at work"
+        os.killpg(repro.pid, blow)
+        repro.wait(timeout=60)
+    while list(stages_of(smoke)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not list(stages_of(smoke))
+    assert not (smoke / "data/generators/dcgan").exists()  # whole or absent
+    assert not (smoke / "data/curves/dcgan.csv").exists()
+    [checkpoint] = checkpoints(smoke)
+    assert list((checkpoint.parent / "progress").glob("kimg_*.png"))
+    # Forced, as DVC would else take what the first run left from its cache.
+    output = dvc(smoke, "repro", "--force", "--single-item", "train_gan@dcgan").stdout
+    assert entries_of(output) == {"train_gan@dcgan"}
+    [step] = re.findall(r"train_gan\.dcgan: going on after step (\d+) of 62", output)
+    assert 0 < int(step) < 62
+    assert not entries_of(dvc(smoke, "repro").stdout)
+    assert digests(smoke / "data") == before
+    assert (smoke / "dvc.lock").read_bytes() == lock
+    assert not checkpoints(smoke)
+
+
+def checkpoints(checkout: Path) -> list[Path]:
+    return list(checkout.glob(".cache/checkpoints/train_gan.dcgan-*/state.pt"))
+
+
+def test_a_faulty_key_stops_the_pipeline_with_one_line(changed: Callable[[dict[str, Any]], Path]) -> None:
+    more_than_there_are = {"prepare": {"labels_per_class": 170}, "sample": {"per_class": 200}}
+    done = dvc(changed(more_than_there_are), "repro", check=False)
+    assert done.returncode != 0
+    assert "prepare.labels_per_class: 170 asked, but class" in done.stdout
+    assert "Traceback" not in done.stdout
