@@ -28,7 +28,7 @@ doctor: .venv/installed ## Say what this machine has and lacks, and what a run w
 
 study: .venv/installed ## Run a study: NAME=dose, say; without NAME, say which there are
 	@test -f "studies/$(NAME)/dvc.yaml" || { echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
-	cd "studies/$(NAME)" && PYTHONPATH="$(CURDIR)" dvc repro
+	cd "studies/$(NAME)" && dvc repro
 	@echo "The page: $(CURDIR)/studies/$(NAME)/page/index.html"
 
 smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy
@@ -64,9 +64,10 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 		"Python {}.{} found, 3.11 to 3.13 needed: make PYTHON=python3.11 ...".format(*v[:2]))'
 	$(PYTHON) -m venv .venv
 
-.venv/installed: .venv/bin/python requirements.txt constraints.txt
+.venv/installed: .venv/bin/python requirements.txt constraints.txt pyproject.toml
 	@echo "Installing packages into .venv; the first time this takes minutes"
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt

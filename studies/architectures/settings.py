@@ -12,7 +12,7 @@ from augury.pipeline.sections import Fraction, PositiveFloat, PositiveInt, Secti
 from models import CLASSIFIERS
 
 PACE_FILE = "pace.yaml"
-COMMAND = "PYTHONPATH=../.. python -m studies.architectures.pace"
+COMMAND = "python -m studies.architectures.pace"
 BUDGETS = ("steps", "seconds")  # what is the same for all networks
 
 

@@ -237,7 +237,7 @@ def check_deps(study: str) -> dict[str, Any]:
     main pipeline's. Returns the stages."""
     folder = CHECKOUT / "studies" / study
     stages = read_yaml(folder / "dvc.yaml")["stages"]
-    modules = list(dict.fromkeys(stage["cmd"].split()[3] for stage in stages.values()))
+    modules = list(dict.fromkeys(stage["cmd"].split()[2] for stage in stages.values()))
     code = f"""
 import importlib, sys
 for module in {modules}:
@@ -255,7 +255,7 @@ for module in {modules}:
     }
     for stage in stages.values():
         listed_files = {(folder / dep).resolve() for dep in stage["deps"] if dep.endswith(".py")}
-        assert listed_files == needed[stage["cmd"].split()[3]], stage["cmd"]
+        assert listed_files == needed[stage["cmd"].split()[2]], stage["cmd"]
         assert {"../../augury", "../../models"} <= set(stage["deps"])
     return stages
 

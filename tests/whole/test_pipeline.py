@@ -1,6 +1,5 @@
-"""Guards of the architecture (read from dvc.yaml, params.yaml and the imports), and the whole pipeline run for real."""
+"""The whole pipeline, run for real on tiny budgets."""
 
-import ast
 import hashlib
 import json
 import os
@@ -15,162 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from augury.images.image_set import ImageSet
-from augury.pipeline import params as params_module
 from models import GENERATORS
-from tests import CHECKOUT
 from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc
 from tests.tiny_pipeline import commit, git
-
-# The architecture, read from the files.
-
-
-def read_yaml(name: str) -> Any:
-    return YAML(typ="safe", pure=True).load((CHECKOUT / name).read_text(encoding="utf-8"))
-
-
-PIPELINE = read_yaml("dvc.yaml")["stages"]
-PARAMS = read_yaml("params.yaml")
-
-
-def module_file(name: str) -> Path | None:
-    """The file of a first-party module, relative to the checkout; None for others."""
-    path = Path(*name.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if (CHECKOUT / candidate).is_file():
-            return candidate
-    return None
-
-
-def imported_files(path: Path) -> set[Path]:
-    """The first-party files that `path` imports, directly or not."""
-    found: set[Path] = set()
-    pending = [path]
-    while pending:
-        tree = ast.parse((CHECKOUT / pending.pop()).read_text(encoding="utf-8"))
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        for file in filter(None, map(module_file, names)):
-            if file not in found:
-                found.add(file)
-                pending.append(file)
-    return found
-
-
-def resolved(text: str, stage: dict[str, Any]) -> set[str]:
-    """A path of dvc.yaml with its ${...} filled in, for every entry of the stage's matrix."""
-    paths = {text}
-    for axis, values in stage.get("matrix", {}).items():
-        entries: Any = PARAMS
-        for key in values.removeprefix("${").removesuffix("}").split("."):
-            entries = entries[key]
-        paths = {path.replace(f"${{item.{axis}}}", entry) for path in paths for entry in entries}
-    return {path.replace("${prepare.folder}", PARAMS["prepare"]["folder"]) for path in paths}
-
-
-def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
-    files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
-    assert files == set(PIPELINE)
-    assert set(PARAMS) - {"seed", "device", "launch", "log"} == set(PIPELINE)
-    assert list(PARAMS) == list(params_module.Params.model_fields)
-
-
-@pytest.mark.parametrize("name", PIPELINE)
-def test_a_stage_runs_its_own_file(name: str) -> None:
-    command = PIPELINE[name]["cmd"].split()
-    # Training can be spread over several processes, all else cannot.
-    assert command[:3] == ["${launch}" if name.startswith("train_") else "python", "-m", f"stages.{name}"]
-    entries = [f"${{item.{axis}}}" for axis in PIPELINE[name].get("matrix", {})]
-    assert command[3:] == entries
-
-
-def test_training_is_one_process_unless_told_otherwise() -> None:
-    assert PARAMS["launch"] == "python"
-
-
-@pytest.mark.parametrize("name", PIPELINE)
-def test_deps_hold_exactly_the_first_party_files_that_the_stage_imports(name: str) -> None:
-    own = Path("stages") / f"{name}.py"
-    imported = {str(file) for file in imported_files(own) | {own} if file.name != "__init__.py"}
-    # A change to any network may change models/__init__.py's registries: stages depend on the folder as a whole.
-    imported = {"models" if file.startswith("models/") else file for file in imported}
-    listed = {dep for dep in PIPELINE[name]["deps"] if dep == "models" or dep.endswith(".py")}
-    assert listed == imported
-
-
-@pytest.mark.parametrize("name", PIPELINE)
-def test_a_stage_depends_on_its_own_section_and_on_the_seed_and_device_it_uses(name: str) -> None:
-    keys = PIPELINE[name]["params"]
-    source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
-    assert any(key == name or key.startswith(f"{name}.") for key in keys)
-    assert ("seed" in keys) == ("params.seed" in source) or name in ("cards", "report")  # which print it
-    assert ("device" in keys) == ("params.device" in source) or name == "report"
-
-
-def test_the_test_split_is_opened_by_classify_alone() -> None:
-    test_split = "data/splits/test"
-    for name, stage in PIPELINE.items():
-        touches = any(
-            test_split == path or test_split.startswith(f"{path}/") or path.startswith(f"{test_split}/")
-            for dep in stage["deps"]
-            for path in resolved(dep, stage)
-        )
-        assert touches == (name == "classify"), name
-    # Nor does another stage name it in its code, declared or not; prepare writes it.
-    for path in [*(CHECKOUT / "stages").glob("*.py"), *(CHECKOUT / "augury").glob("*.py")]:
-        strings = [
-            node.value
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
-        ]
-        if path.stem not in ("prepare", "classify"):
-            assert not any("splits/test" in text for text in strings), path
-
-
-def trained() -> dict[str, str]:
-    """Generator -> the entry of the pipeline that trains it."""
-    entries = {architecture: f"train_gan@{architecture}" for architecture in PARAMS["train_gan"]}
-    alone = [name for name in PIPELINE if name.startswith("train_") and name != "train_gan"]
-    return entries | {name.removeprefix("train_"): name for name in alone}
-
-
-def test_every_generator_is_trained_sampled_and_plotted_and_no_other() -> None:
-    assert set(trained()) == set(GENERATORS)
-    assert set(PARAMS["sample"]["generators"]) == set(GENERATORS)
-    architectures = {name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")}
-    assert set(PARAMS["train_gan"]) == architectures
-    curves = {f"data/curves/{generator}.csv" for generator in GENERATORS}
-    plots = [plot for entry in read_yaml("dvc.yaml")["plots"] for plot in entry.values()]
-    assert {path for plot in plots for path in plot["y"]} == curves | {"data/curves/accuracy.csv"}
-    assert any(set(plot["y"]) == curves for plot in plots)  # all beside each other
-
-
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_every_generator_leaves_its_weights_and_its_curve(generator: str) -> None:
-    stage = PIPELINE[trained()[generator].partition("@")[0]]
-    outs = {path for out in stage["outs"] for path in resolved(out, stage)}
-    assert {f"data/generators/{generator}", f"data/curves/{generator}.csv"} <= outs
-
-
-def test_augury_never_imports_stages_and_models_do_no_input_or_output() -> None:
-    for path in (CHECKOUT / "augury").glob("*.py"):
-        assert not any(file.parts[0] == "stages" for file in imported_files(path.relative_to(CHECKOUT))), path
-    for path in (CHECKOUT / "models").glob("*.py"):
-        imported = {str(file) for file in imported_files(path.relative_to(CHECKOUT)) if file.parts[0] == "augury"}
-        assert imported <= {"augury/__init__.py", "augury/pipeline/seeding.py"}, path
-
-
-def test_stages_are_thin_and_no_module_is_too_long_for_one_sitting() -> None:
-    for folder, limit in (("stages", 150), ("augury", 300), ("models", 300)):
-        for path in (CHECKOUT / folder).rglob("*.py"):
-            assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
-
-
-# The pipeline, run for real on tiny budgets.
+from tests.whole.test_architecture import PARAMS, PIPELINE, read_yaml, trained
 
 
 @pytest.fixture(scope="session")
