@@ -5,8 +5,8 @@ from typing import Any
 
 from augury.pipeline.outputs import whole_file, write_json
 from models import CLASSIFIERS
-from studies.architectures.counts import Complete, Counts, count
 from studies.architectures.published import PUBLISHED
+from studies.counts import Complete, Counts, count
 from studies.workspace import run
 
 CLASSES = {"lenet5": 10, "small_cnn": 10}  # of the data set that a network was made for; the others' have a last layer

@@ -11,8 +11,8 @@ from augury.features.backbones import check_resolution
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
-from studies.architectures.counts import Complete, Counts, count
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
+from studies.counts import Complete, Counts, count
 from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode

@@ -19,11 +19,11 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.threads import in_processes
-from studies.architectures.counts import count
 from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution
 from studies.convolution.training import SPLITS, read_split, train
 from studies.convolution.variants import VARIANTS, variant
+from studies.counts import count
 from studies.workspace import ROOT, run, settings
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from augury.pipeline.seeding import derive_seed
 from models.backbone import Backbone
-from studies.architectures.counts import Counts, count
+from studies.counts import Counts, count
 
 
 @dataclass(frozen=True)

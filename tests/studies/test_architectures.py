@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from models import CLASSIFIERS
-from studies.architectures.counts import Counts, count
 from studies.architectures.published import PUBLISHED, TOLERANCE
 from studies.architectures.table import counts_of, row_of
+from studies.counts import Counts, count
 
 LAYERS = {  # of the whole network: convolutions, dense layers
     "lenet5": (3, 2), "alexnet_2012": (5, 3), "vgg16": (13, 3), "vgg19": (16, 3), "plain34": (33, 1),

@@ -10,12 +10,12 @@ import pytest
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import PARAMS_FILE
 from studies.architectures import pace, train
-from studies.architectures.counts import Counts
 from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
 from studies.architectures.findings import compare, mean_interval, preferred
 from studies.architectures.lecture import IDEAS, families_of, ideas_of
 from studies.architectures.published import PUBLISHED
 from studies.architectures.settings import Architectures, read_pace
+from studies.counts import Counts
 from studies.workspace import settings
 from tests import CHECKOUT
 from tests.smoke import change_params
@@ -82,7 +82,7 @@ def test_bad_params_are_clear_lines(here: Path, old: str, new: str, message: str
 
 def test_a_pace_of_other_settings_is_refused(here: Path) -> None:
     study = settings(Architectures, here)
-    with pytest.raises(UserError, match=r"^batch_size: pace.yaml was measured at 4, not at 8; measure with `PYTHON"):
+    with pytest.raises(UserError, match=r"^batch_size: pace.yaml was measured at 4, not at 8; measure with `python -m"):
         read_pace(here, study.model_copy(update={"batch_size": 8}))
     with pytest.raises(UserError, match=r"^networks: pace.yaml has no pace of vgg16; measure with"):
         read_pace(here, study.model_copy(update={"networks": ["vgg16"]}))

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from augury.pipeline.sections import Compare
-from studies.architectures.counts import count
 from studies.convolution.fields import stage_fields
 from studies.convolution.findings import (
     NEAR_CEILING,
@@ -23,6 +22,7 @@ from studies.convolution.findings import (
     sentences,
 )
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant
+from studies.counts import count
 
 COMPARE = Compare(baseline="none", confidence=0.95, resamples=2000)
 OTHERS = [name for name in VARIANTS if name != PLAIN]

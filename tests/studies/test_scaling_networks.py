@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import nn
 
-from studies.architectures.counts import count
+from studies.counts import count
 from studies.scaling.constants import ALONE, CLOSE, PUBLISHED, Constants, at_cost, candidates
 from studies.scaling.efficientnet import CHANNELS, FINER, VERSIONS, Version, blocks_at, channels_at, reproduced
 from studies.scaling.network import Residual, Shape, backbone, initialised
