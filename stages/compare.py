@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from augury.evidence.comparison import Runs, summarise
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Arm
 from augury.pipeline.stage import run
@@ -84,9 +84,10 @@ def main(params: Params) -> None:
         "generators": {trial.name: {"gain": trial.gain, **trial.scores} for trial in trials},
     }
     write_json(Path("data/metrics.json"), metrics)
-    with whole_file(Path("data/curves/accuracy.csv")) as partial:
-        rows = [f"{r['seed']},{arm},{r['accuracy']}" for arm, of_arm in runs.items() for r in of_arm.results]
-        partial.write_text("\n".join(["seed,arm,accuracy", *rows]) + "\n", encoding="utf-8")
+    accuracies = [
+        (result["seed"], arm, result["accuracy"]) for arm, of_arm in runs.items() for result in of_arm.results
+    ]
+    write_csv(Path("data/curves/accuracy.csv"), ("seed", "arm", "accuracy"), accuracies)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augury.pipeline.outputs import read_json, whole_directory, whole_file, write_json
+from augury.pipeline.outputs import read_json, whole_directory, whole_file, write_csv, write_json
 from tests import CHECKOUT
 
 
@@ -150,3 +151,9 @@ def test_json_comes_back_as_written(tmp_path_factory: pytest.TempPathFactory, co
     path = tmp_path_factory.getbasetemp() / "any.json"
     write_json(path, content)
     assert read_json(path) == content
+
+
+def test_a_table_keeps_floats_in_full_and_leaves_unknown_cells_empty(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    write_csv(path, ("arm", "accuracy"), [("a+b", 0.1 + 0.2), ('with a , and a "', None), ("c", np.float64(1e-17))])
+    assert path.read_bytes() == b'arm,accuracy\na+b,0.30000000000000004\n"with a , and a """,\nc,1e-17\n'
