@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -25,12 +26,21 @@ ADA_EVERY = 4  # steps between two moves of its probability, as in the paper
 
 
 def train(
-    architecture: str, images: ImageSet, validation: ImageSet, budget: GanTraining, seed: int, accelerator: Accelerator
+    architecture: str,
+    network_class: type[Any],
+    images: ImageSet,
+    validation: ImageSet,
+    budget: GanTraining,
+    seed: int,
+    accelerator: Accelerator,
 ) -> TrainingRun:
     """Adversarial training. One step shows the discriminator `batch_size` real and as many generated images, and
-    updates both networks once."""
+    updates both networks once.
+
+    architecture: names the section of params.yaml, the generator and its random numbers. network_class: what is
+    trained, against its `Discriminator`.
+    """
     name, device, rank = f"train_gan.{architecture}", accelerator.device, accelerator.process_index
-    network_class = GENERATORS[architecture]
     config = network_config(network_class.Config, f"{name}.network", budget.network)
     shape = (config, images.size, images.channels, len(images.class_names))
     torch.manual_seed(derive_seed(seed, architecture, "initialisation"))
@@ -110,15 +120,15 @@ def main(params: Params, architecture: str) -> int:
     key = f"train_gan.{architecture}"
     if architecture not in params.train_gan:
         raise UserError(f"train_gan: unknown architecture {architecture!r}; choose from {', '.join(params.train_gan)}")
-    if not hasattr(GENERATORS.get(architecture), "Discriminator"):
-        trainable = [name for name, network in GENERATORS.items() if hasattr(network, "Discriminator")]
+    trainable = {name: network for name, network in GENERATORS.items() if hasattr(network, "Discriminator")}
+    if architecture not in trainable:
         raise UserError(f"{key}: unknown architecture; choose from {', '.join(trainable)}")
     budget = params.train_gan[architecture]
     if budget.path_length_weight > 0 and architecture != "stylegan":
         raise UserError(f"{key}.path_length_weight: only a generator with a mapping network has paths")
     images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, budget.batch_size, key, params.log)
-    training = train(architecture, images, validation, budget, params.seed, accelerator)
+    training = train(architecture, trainable[architecture], images, validation, budget, params.seed, accelerator)
     training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
     return training.images_seen
 

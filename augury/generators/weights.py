@@ -51,11 +51,16 @@ def save_generator(
     )
 
 
-def load_generator(folder: Path, device: torch.device) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network, ready to sample, and its class names. Raises UserError where the folder is missing or damaged."""
+def load_generator(
+    folder: Path, device: torch.device, network_class: type[Any] | None = None
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network, ready to sample, and its class names. Raises UserError where the folder is missing or damaged.
+
+    network_class: what its weights belong to, where that is not what `GENERATORS` has under the generator's name.
+    """
     try:
         config = read_json(folder / "config.json")
-        network_class = GENERATORS[config["generator"]]
+        network_class = network_class or GENERATORS[config["generator"]]
         class_names = tuple(config["class_names"])
         network_config = TypeAdapter(network_class.Config).validate_python(config["network"], extra="forbid")
         network = network_class(network_config, config["image_size"], config["channels"], len(class_names))

@@ -42,6 +42,10 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
+class UnfitError(UserError):
+    """Training came to its end, and no snapshot of it is fit for use."""
+
+
 class TrainingRun:
     """Hands out the steps of a budget, resumes, takes snapshots, and knows which one to keep.
 
@@ -142,10 +146,10 @@ class TrainingRun:
         return min((each for each in self.snapshots if not each.problems), key=lambda each: each.distance)
 
     def keep_best(self) -> None:
-        """Load the best snapshot into `snapshot`. Raises UserError where none is fit for use."""
+        """Load the best snapshot into `snapshot`. Raises UnfitError where there is none."""
         if self.best is None:
             problem = self.stopped or "; ".join(self.snapshots[-1].problems)
-            raise UserError(
+            raise UnfitError(
                 f"{self.name}: {problem}; no snapshot is fit for use. Lower {self.name}.learning_rate or raise "
                 f"{self.name}.total_kimg"
             )

@@ -16,7 +16,7 @@ from augury.generators.weights import load_generator, save_generator
 from augury.pipeline.errors import UserError
 from models import GENERATORS
 from models.diffusion import Diffusion
-from models.vae import VAEConfig
+from models.vae import VAE, VAEConfig
 
 # diffusers 0.42 turns tensors into NumPy arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:diffusers")
@@ -65,6 +65,14 @@ def test_a_generator_comes_back_and_draws_the_same_images(tmp_path: Path, name: 
             for some in (trained(name).to(memory_format=torch.channels_last), network)
         )
     assert torch.equal(before, after)
+
+
+def test_weights_are_opened_as_the_class_that_is_asked_for(tmp_path: Path) -> None:
+    class Variant(VAE):
+        pass
+
+    network, _ = load_generator(saved(tmp_path, "vae"), CPU, Variant)
+    assert type(network) is Variant
 
 
 @pytest.mark.parametrize("name", IN_ONE_FILE)

@@ -28,6 +28,7 @@ from augury.pipeline.params import Params
 from augury.training import snapshots
 from augury.training.training_run import STORE, TrainingRun
 from models import GENERATORS
+from models.dcgan import DCGAN
 from stages import train_diffusion, train_gan, train_vae
 from tests import CHECKOUT
 
@@ -458,6 +459,16 @@ def test_a_section_of_an_architecture_that_does_not_exist_is_told_those_that_do(
 
 
 # The options of GANs.
+
+
+def test_a_gan_is_trained_of_the_class_that_is_asked_for(folder: Path) -> None:
+    class Variant(DCGAN):
+        pass
+
+    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    accelerator = Accelerator(cpu=True)
+    training = train_gan.train("dcgan", Variant, images, validation, settings().train_gan["dcgan"], 0, accelerator)
+    assert type(training.snapshot) is Variant
 
 
 def test_a_generator_without_a_mapping_network_has_no_path_length(folder: Path) -> None:

@@ -28,7 +28,7 @@ from augury.pipeline.seeding import batch_rows
 from augury.training import snapshots, training_run
 from augury.training.history import LOGS, DivergenceError
 from augury.training.snapshots import CRITERION, Judge
-from augury.training.training_run import STORE, TrainingRun
+from augury.training.training_run import STORE, TrainingRun, UnfitError
 from models.dcgan import DCGANConfig
 from models.latent import Seeds, randn_per_image
 
@@ -324,7 +324,7 @@ def test_nor_do_those_before_the_first_good_one(start: Callable[..., TrainingRun
 def test_where_every_snapshot_has_collapsed_none_is_kept(start: Callable[..., TrainingRun]) -> None:
     run = start({2 * snapshot: (9.0, snapshot / 1000) for snapshot in range(1, 7)})
     assert len(follow(run)) == STEPS
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UnfitError) as caught:
         run.keep_best()
     [line] = str(caught.value).splitlines()
     assert line == (
@@ -673,7 +673,7 @@ def test_a_checkpoint_is_kept_where_no_snapshot_was_fit_for_use(start: Callable[
     follow(start(figures))
     run = start(figures)
     assert follow(run) == []
-    with pytest.raises(UserError, match="no snapshot is fit for use"):
+    with pytest.raises(UnfitError, match="no snapshot is fit for use"):
         run.keep_best()
 
 
