@@ -10,8 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
+
+from augury.pipeline.cores import cores
+from augury.pipeline.errors import one_line
 
 # Photographs of 32 x 32 pixels: as small as with zlib's own strategy at level 1, and 1.5 times as fast to write and
 # 1.2 times to read; of 128 x 128: 10% smaller, three times as fast. Level 6 takes three times as long to save 4%.
@@ -71,12 +73,12 @@ def _decode_with_pillow(data: Any) -> np.ndarray:
         raise
     # Damaged bytes make Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise UndecodableError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise UndecodableError(one_line(error)) from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def decode_images(encoded: Sequence[Any]) -> np.ndarray:
-    """N images of one size, as `decode_image` takes them -> (N, H, W, 1 or 3) uint8, in as many threads as torch has.
+    """N images of one size, as `decode_image` takes them -> (N, H, W, 1 or 3) uint8, in a thread per core.
 
     Raises UndecodableError also where they differ in size or in the number of channels.
     """
@@ -92,7 +94,7 @@ def decode_images(encoded: Sequence[Any]) -> np.ndarray:
                 raise UndecodableError(f"images of {_size(shape)} and of {_size(image.shape)} pixels in one set")
             pixels[row] = image
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(fill, range(0, len(encoded), ROWS_PER_TASK)))
     return pixels
 

@@ -1,5 +1,6 @@
 """Image files of any kind, found and decoded without trusting them: what cannot be used says why in one line."""
 
+import contextlib
 import io
 import os
 import stat
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from augury.images.names import printable
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"
@@ -22,17 +23,6 @@ GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # A few hundred bytes may claim to be any number of pixels. Telephones take photographs of 108 million.
 MOST_PIXELS = 120_000_000
 BLOCK_ROWS = 256  # of a deep image scaled to eight bits at a time
-# EXIF's orientation -> what turns the image upright.
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class UnreadableError(Exception):
@@ -141,23 +131,16 @@ def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
                     # Photographs: JPEG decodes several times faster to 1/2, 1/4 or 1/8; still four times the need.
                     image.draft(None, (4 * size, 4 * size))
                 image.load()
-                turn = _turn(image)
-                return _eight_bits(image) if turn is None else _eight_bits(image).transpose(turn)
+                with contextlib.suppress(Exception):  # damaged EXIF: the pixels are what counts
+                    ImageOps.exif_transpose(image, in_place=True)
+                return _eight_bits(image)
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from error
     except Image.UnidentifiedImageError as error:
         raise UnreadableError(f"not an image in {', '.join(IMAGE_FORMATS)} format") from error
     # A damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise UnreadableError(printable(" ".join(str(error).split())) or type(error).__name__) from error
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns an image upright; None where EXIF says nothing of it or is damaged: the pixels are what counts."""
-    try:
-        return UPRIGHT.get(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:
-        return None
+        raise UnreadableError(printable(one_line(error))) from error
 
 
 def _square(image: Image.Image, size: int, *, gray: bool) -> np.ndarray:

@@ -1,26 +1,22 @@
-"""Labelled image sets: uint8 arrays in memory, Parquet shards on disk.
-
-This is the only file that knows pixel ranges: uint8 in [0, 255] at rest, float32 in [-1, 1] inside networks.
-The shards carry Hugging Face feature metadata, so `datasets.load_dataset("parquet", data_dir=...)` opens them as
-Image and ClassLabel columns.
-"""
+"""Labelled image sets: uint8 arrays in memory, Parquet shards on disk."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from augury.images.codec import decode_images, encode_png
-from augury.images.pixels import to_network
-from augury.images.shards import ROWS_PER_SHARD, _class_names, _readable, _shards, shard_name
+from augury.images.shards import ROWS_PER_SHARD, class_names, read_batches, readable, shard_name, shard_paths
 from augury.pipeline.outputs import whole_directory, whole_file
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -64,10 +60,11 @@ class ImageSet:
         provenance = {name: column[rows] for name, column in self.provenance.items()}
         return ImageSet(self.pixels[rows], self.labels[rows], self.class_names, provenance)
 
-    def batch(self, rows: np.ndarray | slice, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, rows: np.ndarray | slice, device: "torch.device") -> tuple["torch.Tensor", "torch.Tensor"]:
         """What a network takes: images (B, C, H, W) float32 in [-1, 1], channels last, and labels (B,) int64."""
-        images = to_network(self.pixels[rows]).to(device, memory_format=torch.channels_last)
-        return images, torch.from_numpy(self.labels[rows]).to(device)
+        from augury.images.pixels import to_device  # torch, which reading and writing images does without
+
+        return to_device(self.pixels[rows], self.labels[rows], device)
 
     def slices(self, size: int = 250) -> Iterator[slice]:
         """Slices that cover the rows: where no gradient is taken, they keep memory flat in the number of images."""
@@ -122,24 +119,24 @@ class ImageSet:
     @classmethod
     def read(cls, directory: Path) -> "ImageSet":
         """Read what `write` wrote. Raises UserError where the folder holds no shard or a damaged one."""
-        paths = _shards(directory)
-        with _readable(directory):
+        paths = shard_paths(directory)
+        with readable(directory):
             return cls._from_table(pa.concat_tables([pq.read_table(path) for path in paths]))
 
     @classmethod
     def stream(cls, directory: Path, rows: int) -> Iterator["ImageSet"]:
         """As `read`, up to `rows` images at a time: memory does not grow with the number of images."""
-        for path in _shards(directory):
-            with _readable(directory), pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=rows):
+        for path in shard_paths(directory):
+            with readable(directory):
+                for batch in read_batches(path, rows):
                     yield cls._from_table(pa.Table.from_batches([batch]))
 
     @classmethod
     def read_rows(cls, directory: Path, rows: np.ndarray) -> "ImageSet":
         """The images at `rows` of the whole set, in that order, without decoding the others."""
         parts, wanted, start = [], [], 0
-        for path in _shards(directory):
-            with _readable(directory):
+        for path in shard_paths(directory):
+            with readable(directory):
                 stop = start + pq.read_metadata(path).num_rows
                 here = np.flatnonzero((rows >= start) & (rows < stop))
                 if len(here):
@@ -156,7 +153,7 @@ class ImageSet:
         columns = {
             name: table[name].to_numpy().copy() for name in table.column_names if name != "image"
         }  # writable copies
-        return cls(pixels, columns.pop("label"), _class_names(table.schema), columns)
+        return cls(pixels, columns.pop("label"), class_names(table.schema), columns)
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

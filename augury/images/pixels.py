@@ -1,4 +1,4 @@
-"""The one place that knows pixel ranges: uint8 arrays on one side, what networks take and give on the other."""
+"""The one place that knows pixel ranges: uint8 in [0, 255] at rest, float32 in [-1, 1] inside networks."""
 
 import numpy as np
 import torch
@@ -19,6 +19,12 @@ def to_backbone(pixels: np.ndarray, resolution: int | None, device: torch.device
     if resolution is not None:
         batch = F.interpolate(batch, size=(resolution, resolution), mode="bilinear", antialias=True)
     return batch.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def to_device(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a generator's training takes: images as `to_network` has them, channels last, and labels (B,) int64."""
+    images = to_network(pixels).to(device, memory_format=torch.channels_last)
+    return images, torch.from_numpy(labels).to(device)
 
 
 def from_network(images: torch.Tensor) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Sets of images on disk: Parquet shards, their names, counts and notes."""
+"""Sets of images on disk: Parquet shards, their names, counts and notes.
+
+The shards carry Hugging Face's metadata, so that `datasets.load_dataset("parquet", data_dir=...)` opens them as Image
+and ClassLabel columns.
+"""
 
 import json
 import re
@@ -12,45 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augury.images.codec import UndecodableError
-from augury.pipeline.errors import UserError
+from augury.images.names import printable
+from augury.pipeline.errors import UserError, one_line
 
 ROWS_PER_SHARD = 10_000
-
-
 SHARD_NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<shard>\d{5})-of-(?P<shards>\d{5})\.parquet")
-
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    """Turn what a damaged shard makes the libraries raise into a UserError."""
-    try:
-        yield
-    except (pa.ArrowInvalid, KeyError, TypeError, OSError, UndecodableError) as error:
-        raise UserError(f"{directory}: not a readable image set ({error})") from error
-
-
-def count_images(directory: Path) -> int:
-    """How many images a set on disk has, from the shards' footers."""
-    with _readable(directory):
-        return sum(pq.read_metadata(path).num_rows for path in _shards(directory))
-
-
-def class_counts(directory: Path) -> dict[str, int]:
-    """Class -> how many images a set on disk has of it, without reading them."""
-    counts: dict[str, int] = {}
-    with _readable(directory):
-        for path in _shards(directory):
-            table = pq.read_table(path, columns=["label"])
-            names = _class_names(table.schema)
-            for name, count in zip(names, np.bincount(table["label"], minlength=len(names)), strict=True):
-                counts[name] = counts.get(name, 0) + int(count)
-    return counts
-
-
-def read_notes(path: Path) -> Any:
-    """The notes that went into a shard with `ImageSet.write_shard`."""
-    with _readable(path):
-        return json.loads(pq.read_schema(path).metadata[b"augury"])
 
 
 def shard_name(shard: int, shards: int, name: str = "") -> str:
@@ -58,30 +28,74 @@ def shard_name(shard: int, shards: int, name: str = "") -> str:
     return f"{name}{'-' if name else ''}{shard:05d}-of-{shards:05d}.parquet"
 
 
-def _shards(directory: Path) -> list[Path]:
+def shard_paths(directory: Path) -> list[Path]:
     """The files of a set in their order. Raises UserError where one is missing, or there is more than one set."""
     paths = sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("."))
     if not paths:
         raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
-    names = [(path, SHARD_NAME.fullmatch(path.name)) for path in paths]
-    if strangers := [path.name for path, match in names if not match]:
-        raise UserError(f"{directory}: {strangers[0]} is not named as a shard: {shard_name(0, 1)} or train-... so")
-    found = [match for _, match in names if match]
-    sets = sorted({match["set"] or "" for match in found})
+    names = [match for path in paths if (match := SHARD_NAME.fullmatch(path.name))]
+    if strangers := {path.name for path in paths} - {match.string for match in names}:
+        raise UserError(f"{directory}: {min(strangers)} is not named as a shard: {shard_name(0, 1)} or train-... so")
+    sets = sorted({match["set"] or "" for match in names})
     if len(sets) > 1:
         raise UserError(
             f"{directory}: shards of {len(sets)} sets ({', '.join(name or 'one without a name' for name in sets)}); "
             "keep each in a folder of its own"
         )
-    sizes = sorted({int(match["shards"]) for match in found})
+    sizes = sorted({int(match["shards"]) for match in names})
     if len(sizes) > 1:
         raise UserError(
             f"{directory}: found {len(paths)} Parquet shards, of sets of {' and of '.join(map(str, sizes))}"
         )
-    if [int(match["shard"]) for match in found] != list(range(sizes[0])):
+    if [int(match["shard"]) for match in names] != list(range(sizes[0])):
         raise UserError(f"{directory}: found {len(paths)} Parquet shards, expected {sizes[0]} numbered from 00000 on")
     return paths
 
 
-def _class_names(schema: pa.Schema) -> tuple[str, ...]:
-    return tuple(json.loads(schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"])
+@contextmanager
+def readable(path: Path, kind: str = "image set") -> Iterator[None]:
+    """Turn what a damaged file makes the libraries raise into a UserError."""
+    try:
+        yield
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError, UndecodableError) as error:
+        raise UserError(f"{printable(path)}: not a readable {kind} ({printable(one_line(error))})") from error
+
+
+def read_batches(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Any Parquet file, `rows` at a time, in memory that does not grow with the file; columns: None for all."""
+    with pq.ParquetFile(path, buffer_size=2**20) as file:  # without a buffer, a row group is in memory as a whole
+        yield from file.iter_batches(batch_size=rows, columns=columns)
+
+
+def features(schema: pa.Schema) -> Any:
+    """Column -> what Hugging Face's metadata say of it. Raises KeyError, TypeError or ValueError where they do not."""
+    return json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+
+
+def class_names(schema: pa.Schema) -> tuple[str, ...]:
+    """Those of the column `label`. Raises as `features` does."""
+    return tuple(features(schema)["label"]["names"])
+
+
+def count_images(directory: Path) -> int:
+    """How many images a set on disk has, from the shards' footers."""
+    with readable(directory):
+        return sum(pq.read_metadata(path).num_rows for path in shard_paths(directory))
+
+
+def class_counts(directory: Path) -> dict[str, int]:
+    """Class -> how many images a set on disk has of it, without reading them."""
+    counts: dict[str, int] = {}
+    with readable(directory):
+        for path in shard_paths(directory):
+            table = pq.read_table(path, columns=["label"])
+            names = class_names(table.schema)
+            for name, count in zip(names, np.bincount(table["label"], minlength=len(names)), strict=True):
+                counts[name] = counts.get(name, 0) + int(count)
+    return counts
+
+
+def read_notes(path: Path) -> Any:
+    """The notes that went into a shard with `ImageSet.write_shard`."""
+    with readable(path):
+        return json.loads(pq.read_schema(path).metadata[b"augury"])

@@ -13,3 +13,8 @@ class UserError(Exception):
 
 def unknown(key: str, value: object, allowed: Iterable[str]) -> str:
     return f"{key}: unknown {value!r}; choose from {', '.join(allowed)}"
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception of a library says, without its line breaks; its class's name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from augury.images import codec as image_codec
@@ -127,7 +126,7 @@ def test_a_header_that_asks_for_more_memory_than_is_safe_is_refused_before_it_is
 @pytest.mark.parametrize("count", [0, 1, 7, 23])
 def test_many_are_decoded_in_order(count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_codec, "ROWS_PER_TASK", 3)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(image_codec, "cores", lambda: threads)
     images = photographs(count, 3)
     decoded = decode_images([encode_png(image) for image in images])
     assert decoded.dtype == np.uint8
