@@ -9,7 +9,7 @@ import numpy as np
 from augury.arms.policies import augment, compose
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.params import Params
 from augury.pipeline.stage import run
 
@@ -18,7 +18,7 @@ def main(params: Params, policy: str) -> int:
     """The number of copies made."""
     policies = params.augment.policies
     if policy not in policies:
-        raise UserError(f"augment.policies: unknown {policy!r}; choose from {', '.join(policies)}")
+        raise UserError(unknown("augment.policies", policy, policies))
     transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
     pipeline = compose(transforms, f"augment.policies.{policy}")
     images = augment(ImageSet.read(Path("data/splits/train")), pipeline, params.augment.copies, params.seed, policy)

@@ -2,131 +2,70 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from PIL import Image
-from pydantic import Field, ValidationError, validate_call
-from torchvision.transforms import InterpolationMode, autoaugment
+from pydantic import ValidationError
 
 from augury.images.image_set import ImageSet
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.seeding import derive_seed
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks a server for the latest version
-import albumentations
+if TYPE_CHECKING:
+    import albumentations
 
 Transform = tuple[str, Mapping[str, Any]]
 
-
-Chance = Annotated[float, Field(ge=0, le=1)]
-Gray = Annotated[int, Field(ge=0, le=255)]
-Fill = Gray | Annotated[list[Gray], Field(min_length=1, max_length=3)]  # of what is moved in from outside the image
-
-
-class AutomaticPolicy(albumentations.ImageOnlyTransform):
-    """An automatic policy of torchvision as a step of an albumentations pipeline, applied with probability p.
-
-    policy: takes a PIL image and returns one of the same size, drawing from torch's global generator.
-    """
-
-    def __init__(self, policy: Callable[[Image.Image], Image.Image], p: float) -> None:
-        super().__init__(p=p)
-        self.policy = policy
-
-    def get_params(self) -> dict[str, int]:
-        return {"policy_seed": int(self.random_generator.integers(2**63))}
-
-    def apply(self, img: np.ndarray, policy_seed: int, **_: Any) -> np.ndarray:
-        """(H, W, 1 or 3) uint8 -> the same. Torch's global generator is left as it was."""
-        image = Image.fromarray(img[..., 0] if img.shape[2] == 1 else img)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(policy_seed)
-            return np.asarray(self.policy(image)).reshape(img.shape)
-
-
-# Magnitudes and defaults are torchvision's, but for `fill`: black, as albumentations has it.
-
-
-@validate_call
-def trivial_augment_wide(
-    num_magnitude_bins: Annotated[int, Field(ge=2)] = 31,
-    interpolation: InterpolationMode = InterpolationMode.NEAREST,
-    fill: Fill = 0,
-    p: Chance = 1.0,
-) -> AutomaticPolicy:
-    """One operation of any strength, shifts of up to 32 pixels (Mueller & Hutter 2021, TrivialAugment)."""
-    return AutomaticPolicy(autoaugment.TrivialAugmentWide(num_magnitude_bins, interpolation, fill), p)
-
-
-@validate_call
-def rand_augment(
-    num_ops: Annotated[int, Field(ge=1)] = 2,
-    magnitude: Annotated[int, Field(ge=0)] = 9,
-    num_magnitude_bins: Annotated[int, Field(ge=2)] = 31,
-    interpolation: InterpolationMode = InterpolationMode.NEAREST,
-    fill: Fill = 0,
-    p: Chance = 1.0,
-) -> AutomaticPolicy:
-    """`num_ops` operations of one strength, `magnitude` of `num_magnitude_bins` (Cubuk et al. 2020, RandAugment)."""
-    if magnitude >= num_magnitude_bins:
-        raise ValueError(f"magnitude {magnitude}: must be below num_magnitude_bins, {num_magnitude_bins}")
-    return AutomaticPolicy(autoaugment.RandAugment(num_ops, magnitude, num_magnitude_bins, interpolation, fill), p)
-
-
-@validate_call
-def aug_mix(
-    severity: Annotated[int, Field(ge=1, le=10)] = 3,
-    mixture_width: Annotated[int, Field(ge=1)] = 3,
-    chain_depth: Annotated[int, Field(ge=-1)] = -1,
-    alpha: Annotated[float, Field(gt=0)] = 1.0,
-    all_ops: bool = True,
-    interpolation: InterpolationMode = InterpolationMode.BILINEAR,
-    fill: Fill = 0,
-    p: Chance = 1.0,
-) -> AutomaticPolicy:
-    """The image mixed with `mixture_width` chains of operations on it (Hendrycks et al. 2020, AugMix)."""
-    return AutomaticPolicy(
-        autoaugment.AugMix(severity, mixture_width, chain_depth, alpha, all_ops, interpolation, fill), p
-    )
-
-
-@validate_call
-def auto_augment(
-    policy: autoaugment.AutoAugmentPolicy = autoaugment.AutoAugmentPolicy.IMAGENET,
-    interpolation: InterpolationMode = InterpolationMode.NEAREST,
-    fill: Fill = 0,
-    p: Chance = 1.0,
-) -> AutomaticPolicy:
-    """Pairs of operations that were found by search on `policy`'s images (Cubuk et al. 2019, AutoAugment)."""
-    return AutomaticPolicy(autoaugment.AutoAugment(policy, interpolation, fill), p)
-
-
-AUTOMATIC: Mapping[str, Callable[..., AutomaticPolicy]] = {
-    "TrivialAugmentWide": trivial_augment_wide,
-    "RandAugment": rand_augment,
-    "AugMix": aug_mix,
-    "AutoAugment": auto_augment,
+# What params.yaml calls them, as torchvision does -> the function in automatic_policies.py.
+AUTOMATIC = {
+    "TrivialAugmentWide": "trivial_augment_wide",
+    "RandAugment": "rand_augment",
+    "AugMix": "aug_mix",
+    "AutoAugment": "auto_augment",
 }
 
 
-def available() -> dict[str, Callable[..., Any]]:
-    """Every image transform that albumentations has, and torchvision's automatic policies, by name."""
-    named = {name: getattr(albumentations, name) for name in dir(albumentations)}
+def available() -> set[str]:
+    """The names of every image transform that albumentations has, and of torchvision's automatic policies."""
+    library = _import_albumentations()
+    named = {name: getattr(library, name) for name in dir(library)}
     return {
-        name: value
+        name
         for name, value in named.items()
         if inspect.isclass(value)
-        and issubclass(value, albumentations.BasicTransform)
+        and issubclass(value, library.BasicTransform)
         and "image" in getattr(value, "_available_keys", {"image"})
         and not inspect.isabstract(value)
         and value.__module__ != "albumentations.core.transforms_interface"
-    } | dict(AUTOMATIC)
+    } | AUTOMATIC.keys()
 
 
-def compose(transforms: Sequence[Transform], key: str) -> albumentations.Compose:
+def _import_albumentations() -> ModuleType:
+    """Without its folder pytorch: transforms to tensors, of no use here, for which it would import torch."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks a server for the latest version
+    # It does without the folder where that cannot be imported, as of a module that is None. Whoever asks for the folder
+    # later gets it.
+    hidden = sys.modules.setdefault("albumentations.pytorch", None) is None  # type: ignore[arg-type]
+    import albumentations
+
+    if hidden:
+        del sys.modules["albumentations.pytorch"]
+    return albumentations
+
+
+def _transform_called(name: str) -> Callable[..., Any]:
+    """One of the `available` transforms."""
+    if name not in AUTOMATIC:
+        return getattr(_import_albumentations(), name)
+    from augury.arms import automatic_policies  # torchvision takes seconds to import
+
+    return getattr(automatic_policies, AUTOMATIC[name])
+
+
+def compose(transforms: Sequence[Transform], key: str) -> "albumentations.Compose":
     """Build the pipeline of `(name, kwargs)` entries; `key` is where they stand in params.yaml.
 
     Raises UserError on a name or argument that is not known (which albumentations by itself only warns of), with those
@@ -137,8 +76,9 @@ def compose(transforms: Sequence[Transform], key: str) -> albumentations.Compose
     for position, (name, kwargs) in enumerate(transforms):
         step = f"{key}.{position}"
         if name not in known:
-            raise UserError(f"{step}.name: unknown {name!r}; choose from {', '.join(sorted(known))}")
-        allowed = list(inspect.signature(known[name]).parameters)
+            raise UserError(unknown(f"{step}.name", name, sorted(known)))
+        transform = _transform_called(name)
+        allowed = list(inspect.signature(transform).parameters)
         for argument in kwargs:
             if argument not in allowed:
                 raise UserError(
@@ -146,24 +86,24 @@ def compose(transforms: Sequence[Transform], key: str) -> albumentations.Compose
                 )
         arguments = {argument: tuple(v) if isinstance(v, list) else v for argument, v in kwargs.items()}
         try:
-            steps.append(known[name](**arguments))
+            steps.append(transform(**arguments))
         except (ValueError, TypeError) as error:
-            raise UserError(f"{step}.kwargs: {name} refuses them: {_one_line(error)}") from error
-    return albumentations.Compose(steps)
+            raise UserError(f"{step}.kwargs: {name} refuses them: {_problem(error)}") from error
+    return _import_albumentations().Compose(steps)
 
 
-def _one_line(error: Exception) -> str:
-    """The message without its line breaks; of a pydantic error, what is wrong with which argument."""
+def _problem(error: Exception) -> str:
+    """The message in one line; of a pydantic error, what is wrong with which argument."""
     cause = error if isinstance(error, ValidationError) else error.__cause__  # albumentations' own is raised from it
     if isinstance(cause, ValidationError):
         problem = cause.errors(include_url=False)[0]
         if not problem["loc"]:
             return problem["msg"]
         return f"{problem['loc'][0]} {problem['input']!r}: {problem['msg']}"
-    return " ".join(str(error).split())
+    return one_line(error)
 
 
-def augment(images: ImageSet, pipeline: albumentations.Compose, copies: int, seed: int, policy: str) -> ImageSet:
+def augment(images: ImageSet, pipeline: "albumentations.Compose", copies: int, seed: int, policy: str) -> ImageSet:
     """`copies` augmented copies of every image by the policy of that name, copy by copy.
 
     Copy c of the image with index i depends on (seed, policy, c, i) alone, so that the result does not depend on the
@@ -183,7 +123,7 @@ def augment(images: ImageSet, pipeline: albumentations.Compose, copies: int, see
         try:
             augmented = pipeline(image=images.pixels[source])["image"]
         except Exception as error:  # albumentations raises bare exceptions where an image does not suit
-            raise UserError(f"{key}: {_one_line(error)}") from error
+            raise UserError(f"{key}: {_problem(error)}") from error
         if augmented.shape != pixels.shape[1:] or augmented.dtype != np.uint8:
             raise UserError(
                 f"{key}: its transforms turn uint8 {pixels.shape[1:]} images into {augmented.dtype} {augmented.shape}; "

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-import torch
-
+from augury.pipeline.errors import one_line
 from augury.pipeline.outputs import whole_file
+
+PATIENCE = 30  # seconds for which a download may stand still
 
 
 @contextmanager
@@ -22,27 +23,28 @@ def socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-PATIENCE = 30  # seconds for which a download may stand still
-
-
 def cached_download(url: str) -> Path:
     """A weights file in torch's cache, downloaded into it if it is not there.
 
     url: its last part is the file's name, which ends in a dash and the first digits of the file's SHA-256.
     Raises ConnectionError, in one line, if the file cannot be had or is not the one that its name promises.
     """
+    from torch import hub
+
     cached = cached_file(url)
     if cached.is_file():
         return cached
     try:
         with socket_timeout(PATIENCE), whole_file(cached) as partial:
-            torch.hub.download_url_to_file(url, str(partial), hash_prefix=cached.stem.rpartition("-")[2])
+            hub.download_url_to_file(url, str(partial), hash_prefix=cached.stem.rpartition("-")[2])
     except (OSError, RuntimeError, HTTPException) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())  # urllib wraps the cause
+        reason = one_line(getattr(error, "reason", error))  # urllib wraps the cause
         raise ConnectionError(f"weights not in torch's cache, and their download failed ({reason})") from error
     return cached
 
 
 def cached_file(url: str) -> Path:
     """Where torch's cache has the weights file of that address, or would have it."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    from torch import hub
+
+    return Path(hub.get_dir()) / "checkpoints" / Path(url).name

@@ -2,9 +2,12 @@
 
 import hashlib
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -17,8 +20,10 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def seeded(*parts: int | str) -> torch.Generator:
+def seeded(*parts: int | str) -> "torch.Generator":
     """A CPU random generator seeded by `derive_seed(*parts)`; the same numbers whatever the device."""
+    import torch  # takes a second, which stages without a network do without
+
     return torch.Generator().manual_seed(derive_seed(*parts))
 
 

@@ -13,8 +13,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from augury.images.files import IMAGE_FORMATS, check_file
 from augury.images.image_set import ImageSet, concatenate
@@ -22,6 +20,7 @@ from augury.pipeline.sections import Prepare
 from augury.preflight.layouts import Layout
 from augury.sources.listed_images import ListedImage, read_listed
 from augury.sources.registry import LISTINGS
+from augury.splits.groups import connected
 from augury.splits.near_duplicates import find_near_duplicates
 
 MOST_READ = 20_000  # images; of larger folders a random sample is looked at
@@ -186,12 +185,9 @@ def find_copies(images: ImageSet, files: Sequence[str]) -> Copies:
     hashes = images.content_hashes()
     pairs = find_near_duplicates(images.pixels)
     near = np.union1d(pairs.first, pairs.second)
-    count = len(images)
-    links = coo_array((np.ones(len(pairs)), (pairs.first, pairs.second)), shape=(count, count))
-    _, components = connected_components(links, directed=False)
-    largest = int(np.bincount(components).max()) if len(pairs) else 0
+    largest = int(np.bincount(connected(pairs.first, pairs.second, len(images))).max()) if len(pairs) else 0
     examples = tuple((files[first], files[second]) for first, second, _, _ in itertools.islice(pairs, 2))
-    return Copies(count - len(set(hashes)), len(near), largest, examples)
+    return Copies(len(images) - len(set(hashes)), len(near), largest, examples)
 
 
 def read_stems(files: Sequence[str], labels: np.ndarray) -> Stems:

@@ -5,8 +5,6 @@ import warnings
 from fractions import Fraction
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.errors import UserError
@@ -77,11 +75,18 @@ def grouping_key(prepare: Prepare) -> str:
 def join_groups(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """groups (N,) str, made larger: those of rows first[k] and second[k] become one, named after its first image's."""
     _, codes = np.unique(groups, return_inverse=True)
-    count = int(codes.max(initial=-1)) + 1
-    links = coo_array((np.ones(len(first), np.int8), (codes[first], codes[second])), shape=(count, count))
-    _, components = connected_components(links, directed=False)
+    components = connected(codes[first], codes[second], int(codes.max(initial=-1)) + 1)
     _, firsts, whole = np.unique(components[codes], return_index=True, return_inverse=True)
     return groups[firsts][whole]
+
+
+def connected(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
+    """(count,) int: a number for each of `count` things, equal for those that links first[k] to second[k] connect."""
+    from scipy.sparse import coo_array  # takes a quarter of a second to import
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
+    return connected_components(links, directed=False)[1]
 
 
 def keep_near_duplicates_together(raw: RawImages) -> tuple[RawImages, Pairs]:

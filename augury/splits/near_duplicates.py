@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import imagehash
 import numpy as np
-import torch
 from PIL import Image
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from augury.images.image_set import ImageSet
-from augury.images.pixels import from_network, to_network
+from augury.pipeline.cores import cores
 
 # Bits of 64 by which the hashes of one picture may differ. Of photographs of 96 pixels encoded anew (JPEG, quality 20),
 # halved in size and back, or cropped by 4%, nine in ten stay within 2, 2 and 6; gray ones of 28 pixels within 8, 4, 8.
@@ -71,9 +69,9 @@ class Fingerprints:
 
 
 def fingerprints(pixels: np.ndarray) -> Fingerprints:
-    """pixels: (N, H, W, 1 or 3) uint8. As many threads as torch has; their number does not change the result."""
+    """pixels: (N, H, W, 1 or 3) uint8."""
     slices = [slice(start, start + IMAGES) for start in range(0, len(pixels), IMAGES)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         hashes = pool.map(lambda rows: [_hash(image) for image in pixels[rows]], slices)
         shown = tqdm(hashes, desc="comparing pictures", total=len(slices), unit="batch", disable=None, leave=False)
         listed = [value for part in shown for value in part]
@@ -163,8 +161,14 @@ def _hash(image: np.ndarray) -> int:
 def _glances(pixels: np.ndarray) -> np.ndarray:
     """(N, H, W, C) uint8 -> (N, D) uint8."""
     side = min(GLANCE, *pixels.shape[1:3])
-    small = F.interpolate(to_network(pixels), size=(side, side), mode="bilinear", antialias=True)
-    return from_network(small).reshape(len(pixels), -1)
+    if pixels.shape[1:3] != (side, side):
+        from torch.nn import functional as F  # here, since images that are small already do without torch
+
+        from augury.images.pixels import from_network, to_network
+
+        small = F.interpolate(to_network(pixels), size=(side, side), mode="bilinear", antialias=True)
+        pixels = from_network(small)
+    return pixels.reshape(len(pixels), -1)
 
 
 def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -71,9 +71,9 @@ def test_an_unknown_transform_is_told_those_there_are() -> None:
 
 
 def test_what_can_be_chosen_are_transforms_of_images() -> None:
-    assert {"TrivialAugmentWide", "RandAugment", "AugMix", "AutoAugment"} <= available().keys()
-    assert {"HorizontalFlip", "Affine", "CoarseDropout", "GaussNoise", "ElasticTransform"} <= available().keys()
-    assert not {"Compose", "OneOf", "BasicTransform", "ImageOnlyTransform", "DualTransform"} & available().keys()
+    assert {"TrivialAugmentWide", "RandAugment", "AugMix", "AutoAugment"} <= available()
+    assert {"HorizontalFlip", "Affine", "CoarseDropout", "GaussNoise", "ElasticTransform"} <= available()
+    assert not {"Compose", "OneOf", "BasicTransform", "ImageOnlyTransform", "DualTransform"} & available()
 
 
 def test_an_unknown_argument_is_told_those_there_are() -> None:
