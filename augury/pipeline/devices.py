@@ -1,11 +1,15 @@
-"""Where a network computes: the device, its precision, and the same result every time."""
+"""Where a network computes: the device, its precision, what others leave of it, and the same result every time."""
 
 import os
+import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
 from augury.pipeline.errors import UserError
+
+STAT = Path("/proc/stat")  # what the cores of a Linux machine have done since it was started
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,3 +47,23 @@ def native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def busy_elsewhere(seconds: float = 0.5) -> float:
+    """How many of the cores that this process may use others keep busy, measured for so long; 0 without /proc."""
+    if not STAT.exists():
+        return 0.0
+    started, busy = time.monotonic(), _busy_seconds()
+    time.sleep(seconds)
+    return max(0.0, (_busy_seconds() - busy) / (time.monotonic() - started))
+
+
+def _busy_seconds() -> float:
+    """What this process's cores have computed for others, and for the system, since they were started."""
+    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    ticks = 0
+    for name, *fields in map(str.split, STAT.read_text(encoding="ascii").splitlines()):
+        if name in cores:
+            user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, fields[:8])
+            ticks += user + nice + system + interrupts + soft_interrupts + stolen
+    return ticks / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])

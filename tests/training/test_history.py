@@ -1,4 +1,4 @@
-"""Device, processes, moving averages, divergence and the history of losses."""
+"""Processes, moving averages, divergence and the history of losses."""
 
 import io
 import math
@@ -13,7 +13,6 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from augury.pipeline.devices import autocast, choose_device
 from augury.pipeline.errors import UserError
 from augury.training.history import (
     DivergenceError,
@@ -25,49 +24,12 @@ from augury.training.history import (
     start_processes,
 )
 
-no_gpu_here = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-gpu_here = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-
 
 @pytest.fixture(autouse=True)
 def _restore_determinism() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     yield
     torch.use_deterministic_algorithms(before)
-
-
-@no_gpu_here
-def test_without_a_gpu_cuda_is_an_error_and_auto_is_the_cpu() -> None:
-    with pytest.raises(UserError, match=r"^device: cuda .*no GPU.*choose auto or cpu$"):
-        choose_device("cuda")
-    assert choose_device("auto") == torch.device("cpu")
-
-
-@gpu_here
-def test_with_a_gpu_auto_and_cuda_are_the_gpu() -> None:
-    assert choose_device("auto").type == choose_device("cuda").type == "cuda"
-
-
-def test_more_processes_than_gpus_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert choose_device("cpu").type == "cpu"
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(UserError, match=r"^--nproc-per-node: 3 processes .*has 2; choose at most 2, or CUDA_VIS"):
-        choose_device("cpu")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert choose_device("cpu").type == "cpu"
-
-
-def test_the_chosen_device_computes_the_same_every_time() -> None:
-    torch.use_deterministic_algorithms(False)
-    assert choose_device("cpu") == torch.device("cpu")
-    assert torch.are_deterministic_algorithms_enabled()
-
-
-def test_mixed_precision_can_be_left_out() -> None:
-    with autocast(torch.device("cpu"), enabled=False):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 def test_one_process_takes_any_batch_and_the_device_asked_for() -> None:
