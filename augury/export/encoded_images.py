@@ -1,6 +1,5 @@
 """Image sets on disk as PNG bytes, a few at a time: what is copied from one layout to another is not decoded."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from augury.images.codec import decode_image, encode_png
-from augury.images.shards import count_images
+from augury.images.codec import PNG_SIGNATURE, decode_image, encode_png
+from augury.images.shards import class_names, count_images, read_batches, readable, shard_paths
 from augury.pipeline.errors import UserError
 
 MOST_ROWS, MOST_BYTES = 1_000, 2**25  # at a time: whichever is less
 HEADER = slice(16, 26)  # of a PNG: width, height, bit depth, colour type
-SIGNATURE, END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
+END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 EIGHT_BIT_CHANNELS = {b"\x08\x00": 1, b"\x08\x02": 3}  # gray, RGB
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -67,14 +66,15 @@ class EncodedImages:
 
     def tables(self) -> Iterator[pa.Table]:
         """The set a few rows at a time: image (PNG), label, and provenance. Raises UserError where it is damaged."""
-        for path in _paths(self.folder):
-            for table in _batches(path, self.schema.names, self.rows_within(MOST_ROWS, MOST_BYTES)):
-                pngs = [_png(path, data) for data in _encoded(table)]
-                if any(png[HEADER] != self.header for png in pngs):
-                    raise UserError(f"{path}: images of different sizes or colours")
-                images = pa.array([{"bytes": png, "path": None} for png in pngs], IMAGE)
-                columns = [images if name == "image" else table[name] for name in self.schema.names]
-                yield pa.table(columns, schema=self.schema)
+        for path in shard_paths(self.folder):
+            with readable(path):
+                for batch in read_batches(path, self.rows_within(MOST_ROWS, MOST_BYTES), self.schema.names):
+                    pngs = _pngs(path, batch)
+                    if any(png[HEADER] != self.header for png in pngs):
+                        raise UserError(f"{path}: images of different sizes or colours")
+                    images = pa.array([{"bytes": png, "path": None} for png in pngs], IMAGE)
+                    columns = [images if name == "image" else batch[name] for name in self.schema.names]
+                    yield pa.table(columns, schema=self.schema)
 
     def __iter__(self) -> Iterator[EncodedImage]:
         row = 0
@@ -91,43 +91,34 @@ def open_encoded(folder: Path) -> EncodedImages:
     """
     if count_images(folder) == 0:
         raise UserError(f"{folder}: no image in it")
-    paths = _paths(folder)
-    schema, class_names = _schema(paths[0])
-    counts, origins = np.zeros(len(class_names), np.int64), set[Any]()
+    paths = shard_paths(folder)
+    schema, classes = _schema(paths[0])
+    counts, origins = np.zeros(len(classes), np.int64), set[Any]()
     for path in paths:
-        if _schema(path) != (schema, class_names):
+        if _schema(path) != (schema, classes):
             raise UserError(f"{path}: other columns or classes than {paths[0].name}")
-        for table in _batches(path, ["label", "origin"], 10_000):
-            labels = table["label"].to_numpy()
-            if table["label"].null_count:
-                raise UserError(f"{path}: images without a label")
-            if len(labels) and not (labels.min() >= 0 and labels.max() < len(class_names)):
-                raise UserError(f"{path}: labels outside 0..{len(class_names) - 1}")
-            counts += np.bincount(labels, minlength=len(class_names))
-            origins.update(table["origin"].unique().to_pylist())
+        with readable(path):
+            for batch in read_batches(path, 10_000, ["label", "origin"]):
+                if batch["label"].null_count:
+                    raise UserError(f"{path}: images without a label")
+                labels = batch["label"].to_numpy()
+                if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
+                    raise UserError(f"{path}: labels outside 0..{len(classes) - 1}")
+                counts += np.bincount(labels, minlength=len(classes))
+                origins.update(batch["origin"].unique().to_pylist())
     if len(origins) > 1:
         raise UserError(f"{folder}: images of several origins: {', '.join(sorted(map(str, origins)))}")
-    firsts = ((path, table) for path in paths for table in _batches(path, ["image"], 1))
-    header = next(_png(path, data)[HEADER] for path, table in firsts for data in _encoded(table))
+    firsts = ((path, batch) for path in paths for batch in read_batches(path, 1, ["image"]))
+    header = next(png[HEADER] for path, batch in firsts for png in _pngs(path, batch))
     bytes_per_image = math.ceil(sum(path.stat().st_size for path in paths) / counts.sum())
-    return EncodedImages(
-        folder, str(origins.pop()), class_names, tuple(counts.tolist()), header, bytes_per_image, schema
-    )
-
-
-def _paths(folder: Path) -> list[Path]:
-    """The shards in their order; `count_images` has seen to it that none is missing."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    return EncodedImages(folder, str(origins.pop()), classes, tuple(counts.tolist()), header, bytes_per_image, schema)
 
 
 def _schema(path: Path) -> tuple[pa.Schema, tuple[str, ...]]:
     """Image, label, then provenance, with no metadata but Hugging Face's; and the names of the classes."""
-    try:
+    with readable(path):
         schema = pq.read_schema(path)
-        metadata = schema.metadata[b"huggingface"]
-        class_names = tuple(json.loads(metadata)["info"]["features"]["label"]["names"])
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{path}: not a readable image set ({error})") from error
+        classes, metadata = class_names(schema), schema.metadata[b"huggingface"]
     if missing := {"image", "label", "origin"} - set(schema.names):
         raise UserError(f"{path}: no column {', '.join(sorted(missing))}; a set that Augury wrote has them")
     image = schema.field("image").type
@@ -138,7 +129,7 @@ def _schema(path: Path) -> tuple[pa.Schema, tuple[str, ...]]:
         if not (pa.types.is_integer(kind) or (name != "label" and _is_scalar(kind))):
             raise UserError(f"{path}: column {name} holds {kind}; only numbers, text and booleans can be exported")
     fields = [("image", IMAGE), ("label", types.pop("label")), *types.items()]
-    return pa.schema(fields, metadata={b"huggingface": metadata}), class_names
+    return pa.schema(fields, metadata={b"huggingface": metadata}), classes
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
@@ -146,22 +137,13 @@ def _is_scalar(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.Table]:
-    try:
-        with pq.ParquetFile(path, buffer_size=2**20) as file:  # else a row group is in memory as a whole
-            for batch in file.iter_batches(batch_size=rows, columns=columns):
-                yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a readable image set ({error})") from error
-
-
-def _encoded(table: pa.Table) -> list[bytes | None]:
-    return pc.struct_field(table["image"], "bytes").to_pylist()
+def _pngs(path: Path, batch: pa.RecordBatch) -> list[bytes]:
+    return [_png(path, data) for data in pc.struct_field(batch["image"], "bytes").to_pylist()]
 
 
 def _png(path: Path, data: bytes | None) -> bytes:
     """The bytes themselves where they are a whole PNG of 8 bits, else the image encoded again."""
-    if data is not None and data.startswith(SIGNATURE) and data.endswith(END) and data[24:26] in EIGHT_BIT_CHANNELS:
+    if data is not None and data.startswith(PNG_SIGNATURE) and data.endswith(END) and data[24:26] in EIGHT_BIT_CHANNELS:
         return data
     try:
         return encode_png(decode_image(data or b""))

@@ -63,7 +63,8 @@ def readable(path: Path, kind: str = "image set") -> Iterator[None]:
 
 def read_batches(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Any Parquet file, `rows` at a time, in memory that does not grow with the file; columns: None for all."""
-    with pq.ParquetFile(path, buffer_size=2**20) as file:  # without a buffer, a row group is in memory as a whole
+    # Neither read ahead nor by row groups as a whole: that would have a shard of photographs in memory.
+    with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=rows, columns=columns)
 
 

@@ -9,24 +9,9 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.sections import (
-    Arm,
-    Augment,
-    Cards,
-    Classify,
-    Compare,
-    GanTraining,
-    Name,
-    Prepare,
-    Report,
-    Sample,
-    Score,
-    Section,
-    Seed,
-    Training,
-    TrainVae,
-)
+from augury.pipeline import sections
+from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.sections import Name, Section, Seed
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -38,17 +23,17 @@ class Params(Section):
     device: Literal["auto", "cpu", "cuda"]
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
     log: Literal["none", "tensorboard"]
-    prepare: Prepare
-    augment: Augment
-    train_gan: dict[Name, GanTraining]
-    train_vae: TrainVae
-    train_diffusion: Training
-    sample: Sample
-    score: Score
-    classify: Classify
-    compare: Compare
-    cards: Cards
-    report: Report
+    prepare: sections.Prepare
+    augment: sections.Augment
+    train_gan: dict[Name, sections.GanTraining]
+    train_vae: sections.TrainVae
+    train_diffusion: sections.Training
+    sample: sections.Sample
+    score: sections.Score
+    classify: sections.Classify
+    compare: sections.Compare
+    cards: sections.Cards
+    report: sections.Report
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -69,7 +54,7 @@ class Params(Section):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self
 
-    def _check_arm(self, key: str, arm: Arm) -> None:
+    def _check_arm(self, key: str, arm: sections.Arm) -> None:
         """Say before hours of training, rather than after, what an arm cannot have."""
         if not (arm.real or arm.more_real or arm.augment or arm.synthetic):
             raise ValueError(f"{key}: nothing to train on; choose from real, more_real, augment, synthetic")
@@ -92,22 +77,24 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the whole file.
-
-    Raises UserError with one line per faulty key. YAML 1.2 as DVC reads it: 1e-3 is a number, `no` a string.
-    """
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    """Read and check the whole file. Raises UserError with one line per faulty key."""
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected the keys {', '.join(Params.model_fields)}")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise UserError(explain(error, Params)) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """YAML 1.2 as DVC reads it: 1e-3 is a number, `no` a string. Raises UserError where the file holds none."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {one_line(error)}") from error
 
 
 def network_config(config: type[Config], key: str, values: dict[str, Any]) -> Config:
@@ -135,8 +122,8 @@ def explain(error: ValidationError, model: type, prefix: str = "") -> str:
                 lines.append(f"{key}: missing")
             case "literal_error":
                 allowed = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-                lines.append(f"{key}: unknown {problem['input']!r}; choose from {allowed}")
-            case "value_error":  # raised by a validator of this file, which words it in full
+                lines.append(unknown(key, problem["input"], [allowed]))
+            case "value_error":  # raised by a validator of ours, which words it in full
                 section = f"{key}." if key else ""
                 lines.append(f"{section}{problem['ctx']['error']}")
             case _:

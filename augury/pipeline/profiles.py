@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
@@ -39,13 +38,10 @@ def _merge(target: Any, overrides: dict[str, Any]) -> None:
 
 
 def main(profile: Path) -> None:
-    try:
-        overrides = YAML(typ="safe", pure=True).load(profile.read_text(encoding="utf-8"))
-    except OSError as error:
-        found = ", ".join(str(path) for path in sorted(Path().glob("params.*.yaml")))
-        raise UserError(f"{profile}: {error.strerror}; profiles here: {found or 'none'}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{profile}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not profile.exists():
+        there = ", ".join(str(path) for path in sorted(Path().glob("params.*.yaml")))
+        raise UserError(f"{profile}: No such file or directory; profiles here: {there or 'none'}")
+    overrides = params.read_yaml(profile)
     if not isinstance(overrides, dict):
         raise UserError(f"{profile}: expected keys of {params.PARAMS_FILE} with new values")
     lay_over(params.PARAMS_FILE, overrides)

@@ -1,6 +1,7 @@
 """A look at a folder of labelled images: layout, sizes, colours, counts, damage, copies, names. It is only read."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import logging
@@ -25,6 +26,7 @@ from augury.splits.near_duplicates import find_near_duplicates
 
 MOST_READ = 20_000  # images; of larger folders a random sample is looked at
 SAMPLE = 5_000
+QUIET = logging.Logger("quiet", logging.ERROR)  # what is damaged is told once, and by `init`
 FEW = 5  # images of every class are looked at, whatever the sample
 GLANCE = 64  # pixels a side at which images are looked at
 COLOURLESS = 12  # most that channels differ, of 255, where a gray picture has been stored as a colour JPEG
@@ -112,11 +114,8 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         rows = np.random.default_rng(seed).choice(count, SAMPLE, replace=False)
         images, count = _sampled(images, set(rows.tolist()), listed), SAMPLE
     sizes: list[tuple[int, int]] = []
-    logging.getLogger("augury.sources.registry.listed_images").setLevel(
-        logging.ERROR
-    )  # what is damaged is told once, and by `init`
-    noting = _noting_sizes(images, listing.root, sizes)
-    raw = read_listed(noting, listing.class_names, prepare, root=listing.root, count=count)
+    noting = dataclasses.replace(listing, images=_noting_sizes(images, listing.root, sizes), count=count)
+    raw = read_listed(noting, prepare, QUIET)
 
     splits = {"train": raw.pool, "validation": raw.validation, "test": raw.test}
     sets = {split: part for split, part in splits.items() if part is not None}

@@ -10,7 +10,16 @@ from pathlib import Path, PurePosixPath
 from augury.images.names import class_name, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import KNOWN_SPLIT_NAMES, ListedImage, Listing, group_in, read_listed, split_called
+from augury.sources.listed_images import (
+    KNOWN_SPLIT_NAMES,
+    ListedImage,
+    Listing,
+    check_folder,
+    check_link,
+    group_in,
+    read_listed,
+    split_called,
+)
 from augury.sources.raw_images import RawImages
 
 TABLE = "labels.csv"  # read where a folder holds several tables
@@ -35,8 +44,7 @@ def csv_images(prepare: Prepare) -> RawImages:
     Columns: path (or file_name), prepare.label_column, and optionally split and prepare.group_column. Labels are the
     names of the classes. Raises UserError with file and line where a row cannot be used.
     """
-    found = list_csv(prepare)
-    return read_listed(found.images, found.class_names, prepare, root=found.root, count=found.count)
+    return read_listed(list_csv(prepare), prepare)
 
 
 def list_csv(prepare: Prepare) -> Listing:
@@ -54,9 +62,7 @@ def list_csv(prepare: Prepare) -> Listing:
 
 
 def _find_table(root: Path) -> Path:
-    if not root.is_dir():
-        problem = "not a folder" if root.exists() else "no such folder"
-        raise UserError(f"prepare.folder: {root}: {problem}; expected {root}/{TABLE} and the images that it names")
+    check_folder(root, f"{root}/{TABLE} and the images that it names")
     tables = sorted(path for path in root.glob("*.csv") if not path.name.startswith("."))
     if (root / TABLE) in tables:
         return root / TABLE
@@ -105,8 +111,7 @@ def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
 
 def _lines(table: Path) -> Iterator[tuple[int, Sequence[str]]]:
     """The rows that are not empty, each with the number of the line in which it ends."""
-    if not table.resolve().is_relative_to(table.parent.resolve()):
-        raise UserError(f"{table}: a link that leaves {table.parent}")
+    check_link(table, table.parent)
     try:
         text = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -13,6 +13,8 @@ from augury.sources.listed_images import (
     SPLIT_NAMES,
     ListedImage,
     Listing,
+    check_folder,
+    check_link,
     group_in,
     read_listed,
     split_called,
@@ -28,8 +30,7 @@ def imagefolder(prepare: Prepare) -> RawImages:
     Images may lie in further folders below their class. Raises UserError where a folder, class or image is missing
     or unreadable, or the splits differ in classes.
     """
-    found = list_imagefolder(prepare)
-    return read_listed(found.images, found.class_names, prepare, root=found.root, count=found.count)
+    return read_listed(list_imagefolder(prepare), prepare)
 
 
 def list_imagefolder(prepare: Prepare) -> Listing:
@@ -59,9 +60,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Split -> folder that holds its classes; only "train", the root itself, where there is no such level."""
-    if not root.is_dir():
-        problem = "not a folder" if root.exists() else "no such folder"
-        raise UserError(f"prepare.folder: {root}: {problem}; expected {root}/<class>/<image>")
+    check_folder(root, f"{root}/<class>/<image>")
     if not (root / "train").is_dir() or not _subfolders(root / "train"):
         return {"train": root}
     present = {path.name: path for path in _subfolders(root)}
@@ -86,8 +85,7 @@ def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
     classes = {}
     names = distinct_class_names([path.name for path in subfolders], str(folder))
     for name, subfolder in sorted(zip(names, subfolders, strict=True)):
-        if not subfolder.resolve().is_relative_to(root.resolve()):
-            raise UserError(f"{printable(subfolder)}: a link that leaves {root}")
+        check_link(subfolder, root)
         _check_level(subfolder, folder)
         classes[name], others = walk_images(subfolder)
         passed_over += others

@@ -48,7 +48,11 @@ class ListedImage:
 
 @dataclass(frozen=True)
 class Listing:
-    """What `read_listed` takes: `count` images of these classes, whose files lie in `root`."""
+    """What `read_listed` takes: `count` images, each taken up once, so that a generator need not hold them all.
+
+    Sources with names give every image a `file`, which no other has. class_names: None where labels are all that is
+    known. root: folder that no file may leave by a link.
+    """
 
     images: Iterable[ListedImage]
     class_names: Sequence[str] | None
@@ -77,27 +81,23 @@ class _Split:
         self.groups.append(image.group)
 
 
-def read_listed(
-    listed: Iterable[ListedImage], class_names: Sequence[str] | None, prepare: Prepare, *, root: Path, count: int
-) -> RawImages:
+def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -> RawImages:
     """Read all images: the centre square of each at prepare.image_size, gray or colour as prepare.color asks.
 
-    listed: `count` images, each taken up once, so that a generator need not hold them all; sources with names give
-    every image a `file`, which no other has. class_names: None where labels are all that is known.
-    root: folder that no file may leave by a link.
-
     An unreadable image is an error or is skipped and counted, as prepare.unreadable says. Classes without any image
-    are left out. Raises UserError where a class is missing from a split or loses all its images, or one class is left.
+    are left out. log: is told of what is skipped, left out or contradictory. Raises UserError where a class is missing
+    from a split or loses all its images, or one class is left.
     """
-    if isinstance(listed, list):  # what is known before hours of reading is not said after them
-        _check_groups([image.group for image in listed], [image.file for image in listed], prepare)
+    images, class_names, root = listing.images, listing.class_names, listing.root
+    if isinstance(images, list):  # what is known before hours of reading is not said after them
+        _check_groups([image.group for image in images], [image.file for image in images], prepare)
         present: dict[str, set[int]] = defaultdict(set)
-        for image in listed:
+        for image in images:
             present[image.split] |= set() if image.label is None else {image.label}
         _check_classes(present, class_names, root)
     splits: dict[str, _Split] = defaultdict(_Split)
     unreadable: list[str] = []
-    for image in tqdm(listed, desc=f"reading {root}", total=count, unit="image", disable=None):
+    for image in tqdm(images, desc=f"reading {root}", total=listing.count, unit="image", disable=None):
         split = splits[image.split]
         if image.label is not None:
             split.tried[image.label] += 1
@@ -110,7 +110,7 @@ def read_listed(
             unreadable.append(printable(image.file or image.place))
             log.warning("%s: skipped (%s)", printable(image.place), printable(reason))
     if unreadable:
-        log.warning("%s: %d of %d images skipped as unreadable", root, len(unreadable), count)
+        log.warning("%s: %d of %d images skipped as unreadable", root, len(unreadable), listing.count)
     for title in [title for title, split in splits.items() if not split.tried and title != "train"]:
         log.warning("%s: the %s split is left out, since none of its images has a label", root, title)
         del splits[title]
@@ -119,7 +119,7 @@ def read_listed(
         for label in sorted(labels - set(split.labels)):
             lost = f"none of its {split.tried[label]} images is readable"
             raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost}")
-    return _raw_images(splits, sorted(labels), class_names, prepare, tuple(unreadable))
+    return _raw_images(splits, sorted(labels), class_names, prepare, tuple(unreadable), log)
 
 
 def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray:
@@ -165,6 +165,7 @@ def _raw_images(
     class_names: Sequence[str] | None,
     prepare: Prepare,
     unreadable: tuple[str, ...],
+    log: logging.Logger,
 ) -> RawImages:
     """The sets of what was read. kept: the labels that have images."""
     names = tuple(_name(label, class_names) for label in kept)
@@ -188,13 +189,13 @@ def _raw_images(
     sets: dict[str, ImageSet] = {}
     for title, split in splits.items():
         labels = np.searchsorted(kept, split.labels)
-        own = zip(split.files, split.groups, strict=True) if grouped else None
-        # One that belongs to no other goes by its own name.
-        named = None if own is None else [file if group is None else group for file, group in own]
+        named = None
+        if grouped:  # one that belongs to no other goes by its own name
+            named = [file if group is None else group for file, group in zip(split.files, split.groups, strict=True)]
         pixels = _stack(split.pixels, channels)
         split.pixels.clear()
         sets[title] = indexed_image_set(pixels, labels, names, split.files or None, named)
-    contradictory = _count_contradictions(sets, splits)
+    contradictory = _count_contradictions(sets, splits, log)
     return RawImages(sets["train"], sets.get("test"), sets.get("validation"), unreadable, contradictory)
 
 
@@ -209,7 +210,7 @@ def _check_groups(groups: Sequence[str | None], files: Sequence[str | None], pre
         raise UserError(f"prepare.group_column: {prepare.group_column!r} is empty for all {len(groups)} images")
 
 
-def _count_contradictions(sets: dict[str, ImageSet], splits: dict[str, _Split]) -> int:
+def _count_contradictions(sets: dict[str, ImageSet], splits: dict[str, _Split], log: logging.Logger) -> int:
     """How many images have exactly the pixels of an earlier one, but another label; the first are logged."""
     first: dict[bytes, tuple[int, str]] = {}
     found = []
@@ -234,6 +235,19 @@ def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
     for row, image in enumerate(images):
         pixels[row] = image[..., None] if image.ndim == 2 else image
     return pixels
+
+
+def check_folder(root: Path, expected: str) -> None:
+    """Raise UserError unless `root` is a folder, which is to hold what is expected."""
+    if not root.is_dir():
+        problem = "not a folder" if root.exists() else "no such folder"
+        raise UserError(f"prepare.folder: {root}: {problem}; expected {expected}")
+
+
+def check_link(path: Path, root: Path) -> None:
+    """Raise UserError where `path` is not in `root`, by links of its own or of a folder above it."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{printable(path)}: a link that leaves {root}")
 
 
 def group_in(path: str, prepare: Prepare) -> str | None:

@@ -1,10 +1,8 @@
 """The parquet source: images and labels in the layout of Hugging Face's data sets."""
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,9 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from augury.images.names import class_name, distinct_class_names, printable, shortened
+from augury.images.shards import features, read_batches, readable
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import KNOWN_SPLIT_NAMES, ListedImage, Listing, group_in, read_listed, split_called
+from augury.sources.listed_images import (
+    KNOWN_SPLIT_NAMES,
+    ListedImage,
+    Listing,
+    check_folder,
+    check_link,
+    group_in,
+    read_listed,
+    split_called,
+)
 from augury.sources.raw_images import RawImages
 
 log = logging.getLogger(__name__)
@@ -45,8 +53,7 @@ def parquet_images(prepare: Prepare) -> RawImages:
     call Image, or the only one of bytes; prepare.label_column holds ClassLabels, integers or strings. Raises
     UserError where a file cannot be read or differs from the others.
     """
-    found = list_parquet(prepare)
-    return read_listed(found.images, found.class_names, prepare, root=found.root, count=found.count)
+    return read_listed(list_parquet(prepare), prepare)
 
 
 def list_parquet(prepare: Prepare) -> Listing:
@@ -68,9 +75,7 @@ def list_parquet(prepare: Prepare) -> Listing:
 
 def _find_files(root: Path) -> dict[Path, str]:
     """Parquet file -> its split, in order of name."""
-    if not root.is_dir():
-        problem = "not a folder" if root.exists() else "no such folder"
-        raise UserError(f"prepare.folder: {root}: {problem}; expected *.parquet in it or below it")
+    check_folder(root, "*.parquet in it or below it")
     paths = sorted(
         path
         for path in root.rglob("*.parquet")
@@ -97,16 +102,15 @@ def _split_of(path: Path) -> str | None:
 def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:
     if not path.exists():
         raise UserError(f"{printable(path)}: a link that leads nowhere")
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{printable(path)}: a link that leaves {root}")
+    check_link(path, root)
     if not path.is_file():
         raise UserError(f"{printable(path)}: not a file")
-    with _readable(path), pq.ParquetFile(path) as file:
+    with readable(path, "Parquet file"), pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     if len(set(schema.names)) < len(schema.names):
         raise UserError(f"{printable(path)}: two columns of one name; found {shortened(schema.names)}")
-    features = _features(schema)
-    image_column = _image_column(schema, features, path)
+    described = _described(schema)
+    image_column = _image_column(schema, described, path)
     for key, name in (("label_column", prepare.label_column), ("group_column", prepare.group_column)):
         if name is not None and name not in schema.names:
             raise UserError(f"prepare.{key}: {path} has no column {name!r}; found {shortened(schema.names)}")
@@ -117,7 +121,7 @@ def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:
         raise UserError(
             f"prepare.label_column: {prepare.label_column} of {path} holds {label_type}; expected integers or strings"
         )
-    feature = features.get(prepare.label_column)
+    feature = described.get(prepare.label_column)
     names = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
     class_names = None
     if isinstance(names, list) and pa.types.is_integer(label_type):
@@ -126,22 +130,22 @@ def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:
     return Shard(path, name, split, rows, image_column, label_type, class_names)
 
 
-def _features(schema: pa.Schema) -> dict[str, Any]:
+def _described(schema: pa.Schema) -> dict[str, Any]:
     """Column -> what Hugging Face's metadata say of it; empty where there are none."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        described = features(schema)
     except (KeyError, TypeError, ValueError):
         return {}
-    return features if isinstance(features, dict) else {}
+    return described if isinstance(described, dict) else {}
 
 
-def _image_column(schema: pa.Schema, features: dict[str, Any], path: Path) -> str:
-    said = [
+def _image_column(schema: pa.Schema, described: dict[str, Any], path: Path) -> str:
+    called_images = [
         name
-        for name, feature in features.items()
+        for name, feature in described.items()
         if isinstance(feature, dict) and feature.get("_type") == "Image" and name in schema.names
     ]
-    candidates = said or [field.name for field in schema if _bytes_type(field.type) is not None]
+    candidates = called_images or [field.name for field in schema if _bytes_type(field.type) is not None]
     if len(candidates) != 1 or _bytes_type(schema.field(candidates[0]).type) is None:
         found = shortened([f"{field.name} ({field.type})" for field in schema])
         raise UserError(f"{path}: expected one column of images, bytes or struct<bytes, path>; found {found}")
@@ -160,8 +164,8 @@ def _found_classes(shards: Sequence[Shard], prepare: Prepare) -> tuple[tuple[str
     """The class names of a column of integers or strings, sorted, and the label of each value."""
     values: set[Any] = set()
     for shard in shards:
-        with _readable(shard.path):
-            for batch in _batches(shard, [prepare.label_column], rows=100_000):
+        with readable(shard.path, "Parquet file"):
+            for batch in read_batches(shard.path, 100_000, [prepare.label_column]):
                 values.update(pc.unique(batch.column(0).cast(shard.label_type)).to_pylist())
     values.discard(None)
     where = f"{shards[0].path.parent}, {prepare.label_column}"
@@ -178,8 +182,8 @@ def _images(shards: Sequence[Shard], numbers: dict[Any, int], prepare: Prepare) 
     for shard in shards:
         columns = [shard.image_column, prepare.label_column]
         columns += [] if prepare.group_column is None else [prepare.group_column]
-        with _readable(shard.path):
-            batches = _batches(shard, list(dict.fromkeys(columns)), ROWS)
+        with readable(shard.path, "Parquet file"):
+            batches = read_batches(shard.path, ROWS, list(dict.fromkeys(columns)))
             for row, values in enumerate(values for batch in batches for values in batch.to_pylist()):
                 yield _listed(values, row, shard, numbers, prepare)
 
@@ -208,19 +212,3 @@ def _listed(values: dict[str, Any], row: int, shard: Shard, numbers: dict[Any, i
 def _file(path: str | None, name: str) -> str:
     """The image's own name where the data set kept it, and where it lies: names may come more than once."""
     return name if path is None else f"{name}/{PurePosixPath(path).name}"
-
-
-def _batches(shard: Shard, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    # Not read ahead: that would have a whole shard of photographs in memory.
-    with pq.ParquetFile(shard.path, memory_map=True, pre_buffer=False) as file:
-        yield from file.iter_batches(batch_size=rows, columns=columns)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes Arrow raise into a UserError."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = printable(" ".join(str(error).split())) or type(error).__name__
-        raise UserError(f"{printable(path)}: not a readable Parquet file ({reason})") from error

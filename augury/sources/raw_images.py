@@ -1,4 +1,4 @@
-"""What a source gives: square uint8 image sets of one size, not yet split by splits.py."""
+"""What a source gives: square uint8 image sets of one size, not yet split by augury/splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Where raw data comes from: image files in folders or tables, Parquet files, or public image sets.
 
 A source turns whatever it finds into square uint8 image sets of one size. Which of them are learned from and
-which are held out is decided in splits.py.
+which are held out is decided in augury/splits.
 """
 
 from collections.abc import Callable

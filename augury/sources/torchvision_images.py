@@ -12,10 +12,10 @@ from PIL import Image
 
 from augury.images.names import distinct_class_names, printable
 from augury.pipeline.downloads import socket_timeout
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.outputs import whole_directory
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, read_listed
+from augury.sources.listed_images import ListedImage, Listing, read_listed
 from augury.sources.raw_images import RawImages
 
 CACHE = Path(".cache/torchvision")  # untracked
@@ -86,7 +86,7 @@ def torchvision_images(prepare: Prepare) -> RawImages:
     splits, place = _find(name, Path(prepare.folder))
     class_names = _class_names(splits["train"], name)
     count = sum(len(images) for images in splits.values())
-    return read_listed(_images(splits, class_names, name), class_names, prepare, root=place, count=count)
+    return read_listed(Listing(_images(splits, class_names, name), class_names, place, count), prepare)
 
 
 def _find(name: str, folder: Path) -> tuple[dict[str, Any], Path]:
@@ -100,7 +100,7 @@ def _find(name: str, folder: Path) -> tuple[dict[str, Any], Path]:
             return obtain(name, place), place
         # Each of these sets fails in ways of its own: RuntimeError, URLError, ValueError, ImportError, KeyError, ...
         except Exception as error:
-            failures.append(f"{title}: {_one_line(error).partition('. You can use download=True')[0]}")
+            failures.append(f"{title}: {printable(one_line(error)).partition('. You can use download=True')[0]}")
     raise UserError(f"prepare.source: torchvision:{name} cannot be had ({'; '.join(failures)})")
 
 
@@ -149,7 +149,7 @@ def _images(splits: Mapping[str, Any], class_names: tuple[str, ...] | None, name
                     warnings.simplefilter("ignore")  # Pillow's, of odd EXIF or TIFF tags
                     image, label = images[row]
             except Exception as error:  # a damaged file among those that the set names
-                yield ListedImage(split, None, place, None, problem=_one_line(error))
+                yield ListedImage(split, None, place, None, problem=printable(one_line(error)))
                 continue
             classes = float("inf") if class_names is None else len(class_names)
             known = isinstance(label, (int, np.integer)) and 0 <= label < classes
@@ -157,7 +157,3 @@ def _images(splits: Mapping[str, Any], class_names: tuple[str, ...] | None, name
             if not isinstance(image, Image.Image):
                 problem = f"{type(image).__name__} instead of an image"
             yield ListedImage(split, int(label) if known else None, place, image, problem=problem)
-
-
-def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split())) or type(error).__name__

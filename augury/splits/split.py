@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.images.image_set import ImageSet, places_of
+from augury.images.names import shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.pipeline.seeding import derive_seed
@@ -12,7 +13,6 @@ from augury.splits.groups import carve_groups, grouping_key, without_groups_of
 
 STREAM = 1797  # keeps these draws apart from others that start from the same seed
 POOL, VALIDATION = range(2)
-LISTED_CLASSES = 20  # at most, in an error message
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,9 @@ def _require(
         asked = prepare.labels_per_class
         need = "all" if asked is None else f"{asked}"
         share = "" if count == asked else f", {count} needed"
-        pairs = list(zip(class_names, available, strict=True))
-        listed = ", ".join(f"{other} {images}" for other, images in pairs[:LISTED_CLASSES])
-        more = f" and {len(pairs) - LISTED_CLASSES} more" if len(pairs) > LISTED_CLASSES else ""
+        listed = shortened([f"{other} {images}" for other, images in zip(class_names, available, strict=True)])
         advice = "add images or remove the class" if asked is None else "lower it or set null"
         raise UserError(
             f"prepare.labels_per_class: {need} asked, but class {name!r} has {found} {where}{share} "
-            f"(classes: {listed}{more}); {advice}"
+            f"(classes: {listed}); {advice}"
         )

@@ -12,7 +12,7 @@ from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources import listed_images
-from augury.sources.listed_images import ListedImage, group_in, read_listed, split_called
+from augury.sources.listed_images import ListedImage, Listing, group_in, read_listed, split_called
 from augury.sources.raw_images import RawImages
 from tests import CHECKOUT
 
@@ -32,7 +32,7 @@ def listed(*labels: int | None, split: str = "train", start: int = 0, **fields: 
 
 
 def read(images: list[ListedImage], names: tuple[str, ...] | None = ("a", "b", "c"), **changes: Any) -> RawImages:
-    return read_listed(images, names, prepare_section(**changes), root=Path("there"), count=len(images))
+    return read_listed(Listing(images, names, Path("there"), len(images)), prepare_section(**changes))
 
 
 def test_images_arrive_by_split_in_their_order() -> None:
@@ -48,7 +48,7 @@ def test_images_arrive_by_split_in_their_order() -> None:
 
 def test_a_generator_need_not_hold_its_images() -> None:
     images = (image for image in listed(0, 1))
-    raw = read_listed(images, ("a", "b"), prepare_section(), root=Path("there"), count=2)
+    raw = read_listed(Listing(images, ("a", "b"), Path("there"), 2), prepare_section())
     assert len(raw.pool) == 2
 
 
