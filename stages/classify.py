@@ -24,7 +24,7 @@ from augury.features.extractor import backbone_levels
 from augury.features.heads import fit_head
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import seeded
@@ -41,7 +41,7 @@ def main(params: Params, arm: str) -> int:
     """The number of images that the arm learned from and was tried on."""
     classify = params.classify
     if arm not in classify.arms:
-        raise UserError(f"classify.arms: unknown {arm!r}; choose from {', '.join(classify.arms)}")
+        raise UserError(unknown("classify.arms", arm, classify.arms))
     train = training_set(arm, classify.arms[arm], classify.mix, params.seed)
     test = ImageSet.read(SPLITS / "test")
     budget = classify.head if classify.mode == "head" else classify.finetune

@@ -18,7 +18,7 @@ from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.stage import run
@@ -27,7 +27,7 @@ from augury.pipeline.stage import run
 def main(params: Params, generator: str) -> int:
     """The number of images drawn."""
     if generator not in params.sample.generators:
-        raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(params.sample.generators)}")
+        raise UserError(unknown("sample.generators", generator, params.sample.generators))
     device = choose_device(params.device)
     network, class_names = load_generator(Path("data/generators") / generator, device)
 

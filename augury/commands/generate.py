@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,7 @@ def main(asked: argparse.Namespace) -> None:
 
     settings = params.load()
     if asked.generator not in settings.sample.generators:
-        choices = ", ".join(settings.sample.generators)
-        raise UserError(f"--generator: unknown {asked.generator!r}; choose from {choices}")
+        raise UserError(unknown("--generator", asked.generator, settings.sample.generators))
     changes = {key: getattr(asked, key) for key in ("seed", "device") if getattr(asked, key) is not None}
     generate(
         settings.model_copy(update=changes), asked.generator, Path(asked.out), per_class=asked.per_class,

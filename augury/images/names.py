@@ -1,4 +1,4 @@
-"""Class names as names of folders: on any system, inside the folder they are put in, and no two of them the same."""
+"""Names that come from outside: on one line of a message, as names of classes, and of folders on any system."""
 
 import hashlib
 import re
@@ -8,12 +8,49 @@ from collections.abc import Collection, Sequence
 
 from augury.pipeline.errors import UserError
 
-MOST_BYTES = 255  # of a name in UTF-8, on ext4, APFS, NTFS and others
+LISTED_NAMES = 20  # at most, in a message
+MOST_BYTES = 255  # of a folder's name in UTF-8, on ext4, APFS, NTFS and others
 SEPARATORS = '/\\:*?"<>|'
 # Control characters, invisible ones (which some systems ignore), halves of characters, unassigned ones, line breaks.
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
 # What Windows takes for a device, whatever follows the first dot.
 DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+
+
+def printable(name: object) -> str:
+    """A name from outside on one line of valid text: line breaks, other control characters and lone bytes escaped."""
+    return "".join(
+        character if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") else ascii(character)[1:-1]
+        for character in str(name)
+    )
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names in a message, the first LISTED_NAMES of them."""
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    return ", ".join(map(printable, names[:LISTED_NAMES])) + more
+
+
+def class_name(name: str, where: str) -> str:
+    """A class name in Unicode's composed form, so that one spelling is one class on every system.
+
+    Raises UserError where it is empty, or holds control characters or bytes that are no text; where: who says so.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    if not composed.strip():
+        raise UserError(f"{where}: a class without a name")
+    if composed != printable(composed):
+        unusual = "line breaks, control characters or undecodable bytes"
+        raise UserError(f"{where}: class name '{printable(name)}' holds {unusual}; rename it")
+    return composed
+
+
+def distinct_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names as `class_name` has them. Raises UserError where two are the same, as far as the eye can tell."""
+    composed = [class_name(name, where) for name in names]
+    if twins := [name for name, count in Counter(composed).items() if count > 1]:
+        raise UserError(f"{where}: several classes are called {twins[0]}; rename or merge them")
+    return tuple(composed)
 
 
 def safe_names(names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:
@@ -77,42 +114,3 @@ def _to_be_marked(group: Sequence[str], plain: Sequence[str], digits: dict[str, 
     if len(plain) == 1 and len(unmarked) > 1:
         return [name for name in unmarked if name not in plain]
     return unmarked or list(group)
-
-
-LISTED_NAMES = 20  # at most, in a message
-
-
-def class_name(name: str, where: str) -> str:
-    """A class name in Unicode's composed form, so that one spelling is one class on every system.
-
-    Raises UserError where it is empty, or holds control characters or bytes that are no text; where: who says so.
-    """
-    composed = unicodedata.normalize("NFC", name)
-    if not composed.strip():
-        raise UserError(f"{where}: a class without a name")
-    if composed != printable(composed):
-        unusual = "line breaks, control characters or undecodable bytes"
-        raise UserError(f"{where}: class name '{printable(name)}' holds {unusual}; rename it")
-    return composed
-
-
-def distinct_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Class names as `class_name` has them. Raises UserError where two are the same, as far as the eye can tell."""
-    composed = [class_name(name, where) for name in names]
-    if twins := [name for name, count in Counter(composed).items() if count > 1]:
-        raise UserError(f"{where}: several classes are called {twins[0]}; rename or merge them")
-    return tuple(composed)
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Names in a message, the first LISTED_NAMES of them."""
-    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
-    return ", ".join(map(printable, names[:LISTED_NAMES])) + more
-
-
-def printable(name: object) -> str:
-    """A name from outside on one line of valid text: line breaks, other control characters and lone bytes escaped."""
-    return "".join(
-        character if unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") else ascii(character)[1:-1]
-        for character in str(name)
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
@@ -66,7 +66,7 @@ def _digits(prepare: Prepare) -> DataAtHand:
 def _torchvision(prepare: Prepare) -> DataAtHand:
     name = prepare.source.partition(":")[2]
     if name not in PUBLIC_SETS:
-        raise UserError(f"prepare.source: torchvision: unknown {name!r}; choose from {', '.join(sorted(PUBLIC_SETS))}")
+        raise UserError(unknown("prepare.source: torchvision", name, sorted(PUBLIC_SETS)))
     return DataAtHand(f"in {prepare.folder} or {TORCHVISION_CACHE}, or `prepare` downloads it into the latter", {})
 
 

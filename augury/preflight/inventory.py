@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from augury.pipeline.errors import UserError, unknown
+
 PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
 
 
@@ -77,7 +79,6 @@ def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
 
 def _package_weights() -> Finding:
     from augury.features.backbones import weights_file
-    from augury.pipeline.errors import UserError
 
     try:
         return Finding("efficientnet_lite0", str(weights_file("efficientnet_lite0")))
@@ -107,8 +108,7 @@ def _extractor_weights(name: str, where: str) -> Finding:
         kept = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
         there, path, looked = isinstance(kept, str), Path(str(kept)), Path(constants.HF_HUB_CACHE)
     else:
-        known = ", ".join(["efficientnet_lite0", "inception", *DINOV2])
-        problem = f"score.extractors: unknown {name!r}; choose from {known}"
+        problem = unknown("score.extractors", name, ["efficientnet_lite0", "inception", *DINOV2])
         return Finding(name, "unknown", problem, there=False)
     if there:
         return Finding(name, str(path))
@@ -128,8 +128,7 @@ def _backbone_weights(name: str) -> Finding:
     from models import CLASSIFIERS
 
     if name not in CLASSIFIERS:
-        choose = f"classify.backbone: unknown {name!r}; choose from {', '.join(CLASSIFIERS)}"
-        return Finding(name, "unknown", choose, there=False)
+        return Finding(name, "unknown", unknown("classify.backbone", name, CLASSIFIERS), there=False)
     weights = CLASSIFIERS[name].weights
     if weights is None:
         problem = f"classify.pretrained: {name} has no pretrained weights; set it to false"

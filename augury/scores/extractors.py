@@ -19,7 +19,7 @@ from torchvision.models.inception import BasicConv2d
 
 from augury.features.extractor import Extractor, Forward, efficientnet_lite0
 from augury.pipeline.downloads import cached_download, socket_timeout
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.sections import FeatureExtractor
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def build_extractor(name: str, settings: FeatureExtractor, key: str = "score.ext
     unknown name, a file that is not there, or a resolution that the network does not take.
     """
     if name not in EXTRACTORS:
-        raise UserError(f"{key}: unknown {name!r}; choose from {', '.join(EXTRACTORS)}")
+        raise UserError(unknown(key, name, EXTRACTORS))
     if settings.weights != "auto" and not Path(settings.weights).is_file():
         raise UserError(f"{key}.{name}.weights: {settings.weights}: no such file")
     try:

@@ -103,12 +103,15 @@ def test_splits_of_its_own_are_used(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert counts["held_back"] == [0, 0]
 
 
-def test_damaged_files_are_named_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_files_are_named_once_and_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
     (folder / "cat/broken.png").write_bytes(b"no image")
     (folder / "dog/empty.jpg").touch()
     printed = init(capsys, folder)
     assert "damaged    2: cat/broken.png, dog/empty.jpg" in printed
+    assert not caplog.records
     assert "unreadable: skip" in printed
     assert sum(map(sum, prepared().values())) == 24
 

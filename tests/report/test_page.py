@@ -16,6 +16,7 @@ import pytest
 from augury.evidence.predictors import DIRECTIONS
 from augury.images.grids import write_png
 from augury.pipeline import params as parameters
+from augury.pipeline import sections
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.report.findings import (
@@ -51,10 +52,10 @@ SEEDS = list(range(8))
 SPLITS = ("train", "validation", "test", "held_back")
 
 
-def recipe_of(arm: str) -> parameters.Arm:
+def recipe_of(arm: str) -> sections.Arm:
     """What the parts of an arm's name say: "classic+vae" has classic copies and images of the VAE."""
     parts = arm.split("+")
-    return parameters.Arm(
+    return sections.Arm(
         augment=["classic"] if "classic" in parts else [],
         synthetic={name: 1.0 for name in parts if name in PARAMS.sample.generators},
         more_real=1.0 if "more_real" in parts else 0.0,
