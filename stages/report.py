@@ -70,7 +70,7 @@ def main(params: Params) -> None:
             for arm, results in runs.items()
         },
         confusions={arm: np.sum([result["confusion"] for result in results], axis=0) for arm, results in runs.items()},
-        forest=Markup(forest_plot(findings.paired_gains(comparison), "forest")),
+        forest=Markup(forest_plot(findings.gains(comparison), "forest")),
         dots=Markup(dot_plot(percent, "dots")),
         grids={name: data_uri(_found(DATA / "previews" / f"{name}.png"), WIDEST_GRID) for name in _previews(params)},
         scores=scores,

@@ -1,9 +1,14 @@
 """Gains over a reference, tested family by family."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from augury.evidence.statistics import (
+    Key,
+    PairedGain,
     detectable_effect,
     holm,
     paired_gain,
@@ -15,6 +20,62 @@ from augury.pipeline.seeding import derive_seed
 
 # Arms with synthetic images are what is asked; the others are yardsticks. Each family pays for its own comparisons.
 FAMILIES = ("synthetic", "control")
+Accuracies = Sequence[float] | np.ndarray  # (seeds,) fractions
+
+
+@dataclass(frozen=True)
+class Gain(PairedGain):
+    """A paired gain as one of the comparisons of its family.
+
+    p_holm: the p-value, corrected for their number. verdict: helps | hurts | can't tell. undetectable: the gain that
+    would show with 80% power at the level of Holm's first step; None where no gain could be significant.
+    """
+
+    p_holm: float
+    verdict: str
+    undetectable: float | None
+
+    def as_row(self) -> dict[str, Any]:
+        """As data/comparison.json and the studies' summaries have it."""
+        return {
+            "gain": self.mean,
+            "gain_ci": [self.low, self.high],
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
+        }
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Gain":
+        """What `verdicts_over` made a row of."""
+        (low, high), effect = row["gain_ci"], row["minimum_detectable_effect"]
+        return cls(row["gain"], low, high, row["p_value"], row["p_holm"], row["verdict"], effect)
+
+
+def gains_of_family(
+    pairs: Mapping[Key, tuple[Accuracies, Accuracies]], compare: Compare, seed_of: Callable[[Key], int]
+) -> dict[Key, Gain]:
+    """The gains of one family, with Holm's correction for their number: which these are is fixed before any result.
+
+    pairs: accuracies and those of the reference, on as many seeds in all pairs. seed_of: of a gain's bootstrap.
+    """
+    paired = {
+        key: paired_gain(*pair, compare.confidence, compare.resamples, seed_of(key)) for key, pair in pairs.items()
+    }
+    corrected = holm({key: gain.p_value for key, gain in paired.items()})
+    alpha = 1 - compare.confidence
+    gains = {}
+    for key, gain in paired.items():
+        differences = np.subtract(*pairs[key])
+        possible = smallest_p_value(len(differences), len(pairs), compare.resamples) <= alpha
+        effect = detectable_effect(len(differences), alpha / len(pairs)) if possible else None
+        gains[key] = Gain(
+            **vars(gain),
+            p_holm=corrected[key],
+            verdict=verdict(gain.mean, corrected[key], compare.confidence),
+            undetectable=None if effect is None else effect * float(differences.std(ddof=1)),
+        )
+    return gains
 
 
 def families_over(
@@ -43,34 +104,14 @@ def verdicts_over(
     accuracies: arm -> fractions, one per seed in the same order for all. family: arm -> its family.
     minimum_detectable_effect is at the level of Holm's first step; None where no gain could be significant.
     """
-    gains = {
-        arm: paired_gain(
-            of_arm,
-            accuracies[reference],
-            compare.confidence,
-            compare.resamples,
-            derive_seed(seed, "compare", arm, reference),
-        )
-        for arm, of_arm in accuracies.items()
-        if arm != reference
-    }
-    corrected: dict[str, float] = {}
-    for name in FAMILIES:
-        corrected |= holm({arm: gain.p_value for arm, gain in gains.items() if family[arm] == name})
-    seeds = len(accuracies[reference])
-    alpha = 1 - compare.confidence
-    families = families_over(reference, family, seeds, compare.resamples)
     rows = {}
-    for arm, gain in gains.items():
-        own = families[family[arm]]
-        effect = detectable_effect(seeds, alpha / own["comparisons"]) if own["smallest_p"] <= alpha else None
-        rows[arm] = {
-            "gain": gain.gain,
-            "gain_ci": list(gain.gain_ci),
-            "p_value": gain.p_value,
-            "p_holm": corrected[arm],
-            "verdict": verdict(gain.gain, corrected[arm], compare.confidence),
-            "family": family[arm],
-            "minimum_detectable_effect": None if effect is None else effect * gain.spread,
+    for name in FAMILIES:
+        pairs = {
+            arm: (of_arm, accuracies[reference])
+            for arm, of_arm in accuracies.items()
+            if arm != reference and family[arm] == name
         }
+        gains = gains_of_family(pairs, compare, lambda arm: derive_seed(seed, "compare", arm, reference))
+        for arm, gain in gains.items():
+            rows[arm] = gain.as_row() | {"family": name, "minimum_detectable_effect": gain.undetectable}
     return rows

@@ -1,17 +1,17 @@
 """How well one classifier does, and whether one arm beats another: paired over seeds, with intervals and verdicts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
+# SciPy's and statsmodels' functions are imported where they are used: that takes longer than what most stages ask here.
+
+Key = TypeVar("Key", bound=Hashable)
 POWER = 0.8
 EXACT_SEEDS = 16  # up to so many, every one of the 2^n sign flips is gone through
 
@@ -20,14 +20,13 @@ EXACT_SEEDS = 16  # up to so many, every one of the 2^n sign flips is gone throu
 class PairedGain:
     """What an arm gained over a reference, seed by seed, in accuracy (fractions).
 
-    gain_ci: BCa bootstrap interval of the mean gain over seeds. p_value: exact two-sided sign-flip test.
-    spread: standard deviation of the seeds' gains.
+    mean: over seeds; low, high: its BCa bootstrap interval. p_value: exact two-sided sign-flip test.
     """
 
-    gain: float
-    gain_ci: tuple[float, float]
+    mean: float
+    low: float
+    high: float
     p_value: float
-    spread: float
 
 
 def paired_gain(
@@ -43,13 +42,14 @@ def paired_gain(
     seed's gain in every possible way, so that its p-value is exact and never below 2 / 2^n. Above 16 seeds it draws
     `resamples` of the flips.
     """
+    from scipy import stats
+
     gains = np.subtract(accuracies, reference)
     if len(gains) < 2:
         raise ValueError(f"found {len(gains)} seed, expected at least 2")
-    gain = float(gains.mean())
-    spread = float(gains.std(ddof=1))
-    if math.isclose(spread, 0, abs_tol=1e-12):  # the bootstrap is degenerate when every seed gained the same
-        interval = (gain, gain)
+    mean = float(gains.mean())
+    if math.isclose(gains.std(ddof=1), 0, abs_tol=1e-12):  # all the same: the bootstrap is degenerate
+        low = high = mean
     else:
         bootstrap = stats.bootstrap(
             (gains,),
@@ -59,7 +59,7 @@ def paired_gain(
             method="BCa",
             rng=np.random.default_rng(seed),
         )
-        interval = (float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high))
+        low, high = map(float, bootstrap.confidence_interval)
     # Gains are counts of test images over n: compare them as such, or rounding would tell equal sums apart.
     test = stats.permutation_test(
         (gains.round(9),),
@@ -69,15 +69,15 @@ def paired_gain(
         n_resamples=np.inf if len(gains) <= EXACT_SEEDS else resamples,
         rng=np.random.default_rng(seed),
     )
-    return PairedGain(gain, interval, float(test.pvalue), spread)
+    return PairedGain(mean, low, high, float(test.pvalue))
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """Holm's step-down correction for having compared several arms with one reference (Holm 1979)."""
-    if not p_values:
-        return {}
-    corrected = multipletests(list(p_values.values()), method="holm")[1]
-    return dict(zip(p_values, corrected.tolist(), strict=True))
+    ascending = sorted(p_values, key=lambda key: p_values[key])
+    steps = (p_values[key] * (len(ascending) - place) for place, key in enumerate(ascending))
+    corrected = dict(zip(ascending, accumulate(steps, max), strict=True))
+    return {key: min(1.0, corrected[key]) for key in p_values}
 
 
 def verdict(gain: float, p_holm: float, confidence: float) -> str:
@@ -112,6 +112,9 @@ def detectable_effect(seeds: int, alpha: float) -> float | None:
     three most extreme cases are rejected. Where it rejects only if all gains have one sign, its power is known:
     Phi(effect)^seeds. None where it can't reach alpha.
     """
+    from scipy import stats
+    from statsmodels.stats.power import TTestPower
+
     rejected = math.floor(alpha * 2 ** (seeds - 1) + 1e-9)  # pairs of sign flips, of 2^(seeds - 1)
     if rejected == 0:
         return None
@@ -133,14 +136,37 @@ def mcnemar_test(right: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
 
     gained: images that only the first gets right; lost: only the reference; p_value: of both being equally likely.
     """
+    from scipy import stats
+
     gained, lost = int((right & ~reference).sum()), int((reference & ~right).sum())
     # Images on which both are right, or both wrong, have no part in the test.
-    return {"gained": gained, "lost": lost, "p_value": float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue)}
+    p_value = min(1.0, 2 * float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5)))
+    return {"gained": gained, "lost": lost, "p_value": p_value}
 
 
 def interval_over_images(share: np.ndarray, reference: np.ndarray, confidence: float) -> tuple[float, float]:
     """Normal interval of the mean gain over test images, at least 2: share, reference (N,), of the seeds right."""
+    from scipy import stats
+
     gains = share - reference
     reach = float(stats.sem(gains) * stats.norm.isf((1 - confidence) / 2))
     gain = float(gains.mean())
     return gain - reach, gain + reach
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """The mean over seeds and Student's interval about it; at least 2 values.
+
+    With a handful of seeds it is wider than a bootstrap's, and rightly so.
+    """
+    from scipy import stats
+
+    mean = float(np.mean(values))
+    reach = float(stats.sem(values) * stats.t.isf((1 - confidence) / 2, len(values) - 1))
+    return mean, mean - reach, mean + reach
+
+
+def accuracy_interval(values: Sequence[float] | np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """As `mean_interval`, for shares, which are nowhere below 0 or above 1."""
+    mean, low, high = mean_interval(values, confidence)
+    return mean, max(0.0, low), min(1.0, high)

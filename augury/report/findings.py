@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from augury.evidence.families import Gain
 from augury.evidence.predictors import DIRECTIONS
 from augury.pipeline.sections import Arm, Classify
-from augury.report.numbers import signed
-from augury.report.plots import PairedGain
+from augury.report.numbers import points_between, points_of
 
 OPENINGS = {
     "helps": "Synthetic images helped",
@@ -76,13 +76,12 @@ def headline(comparison: dict[str, Any], synthetic: Collection[str]) -> str:
 
 
 def _distance(row: dict[str, Any]) -> str:
-    gain = signed(100 * row["gain"])
+    gain = points_of(row["gain"])
     return f"{gain[1:]} points {'above' if gain[0] == '+' else 'below'}" if gain[0] in "+−" else "level with"
 
 
 def _interval(row: dict[str, Any], comparison: dict[str, Any]) -> str:
-    low, high = (signed(100 * limit) for limit in row["gain_ci"])
-    return f"{100 * comparison['confidence']:g}% interval {low} to {high}"
+    return f"{100 * comparison['confidence']:g}% interval {points_between(*row['gain_ci'])}"
 
 
 def yardsticks(
@@ -156,16 +155,16 @@ def classifier(classify: Classify) -> str:
     return f"{classify.backbone} ({start}) at {size}, mode {classify.mode}: {MODES[classify.mode]}"
 
 
-def paired_gains(comparison: dict[str, Any]) -> dict[str, list[PairedGain]]:
-    """Reference -> what the arms gained over it, in percentage points."""
-    panels: dict[str, list[PairedGain]] = {reference: [] for reference in references_of(comparison)}
-    for arm, entry in comparison["arms"].items():
-        for reference, row in entry["over"].items():
-            low, high = (100 * limit for limit in row["gain_ci"])
-            effect = row["minimum_detectable_effect"]
-            undetectable = None if effect is None else 100 * effect
-            panels[reference].append(PairedGain(arm, 100 * row["gain"], low, high, undetectable, row["verdict"]))
-    return panels
+def gains(comparison: dict[str, Any]) -> dict[str, dict[str, Gain]]:
+    """Reference -> arm -> what it gained over that."""
+    return {
+        reference: {
+            arm: Gain.of_row(entry["over"][reference])
+            for arm, entry in comparison["arms"].items()
+            if reference in entry["over"]
+        }
+        for reference in references_of(comparison)
+    }
 
 
 def harmed_classes(results: list[dict[str, Any]], references: list[dict[str, Any]]) -> list[bool]:

@@ -12,6 +12,34 @@ def signed(points: float, digits: int = 2) -> str:
     return ("−" if math.copysign(1, points) < 0 else "+") + text
 
 
+def points_of(fraction: float, digits: int = 2) -> str:
+    """A share in percentage points: 0.004242 -> "+0.42"."""
+    return signed(100 * fraction, digits)
+
+
+def points_between(low: float, high: float) -> str:
+    """-0.003, 0.004242 -> "−0.30 to +0.42"."""
+    return f"{points_of(low)} to {points_of(high)}"
+
+
+def scientific(value: float) -> str:
+    """3.2e-16 -> "3e−16"; 0 as it is."""
+    return f"{value:.0e}".replace("e-", "e−").replace("e−0", "e−") if value else "0"
+
+
+def large(value: float) -> str:
+    """1234567 -> "1.23 × 10⁶"."""
+    for size, power in ((1e15, "10¹⁵"), (1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶")):
+        if value >= size:
+            return f"{value / size:.3g} × {power}"
+    return f"{value:,.0f}"
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """0.4242 -> "42.4%"."""
+    return f"{100 * fraction:.{digits}f}%"
+
+
 def decimals(values: Iterable[float | None], figures: int) -> int:
     """Digits after the point that give the smallest of the values so many significant ones; up to 6, 2 if all are 0."""
     sizes = [abs(value) for value in values if value]

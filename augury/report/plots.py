@@ -10,7 +10,6 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from augury.report.numbers import signed
+from augury.evidence.families import Gain
+from augury.report.numbers import points_of
 
 WIDTH = 4.4  # inches; narrow, so that text is still readable where a phone scales the drawing down
 ROW, LINE = 0.34, 0.16  # inches per arm, and per line of its name where that is broken
@@ -71,53 +71,33 @@ STYLE: dict[Any, Any] = {  # matplotlib's annotation of this argument differs be
 }
 
 
-@dataclass(frozen=True)
-class PairedGain:
-    """How much an arm scored over a reference on the same seeds, in percentage points.
+def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
+    """Gains with their intervals in percentage points, one panel per reference and one row per arm -> inline SVG.
 
-    low, high: the confidence interval.
-    undetectable: gains smaller than this would usually go unnoticed; None where that is not known.
-    verdict: a key of VERDICTS.
-    """
-
-    arm: str
-    gain: float
-    low: float
-    high: float
-    undetectable: float | None
-    verdict: str
-
-
-def forest_plot(gains: Mapping[str, Sequence[PairedGain]], name: str) -> str:
-    """Gains with their intervals, one panel per reference and one row per arm -> inline SVG.
-
-    gains: reference -> the arms compared with it; references without any are left out. Returns "" if all are.
+    gains: reference -> arm -> its gain; references without any are left out. Returns "" if all are.
     name: unique in the page; it keeps the identifiers of several drawings apart.
     """
     panels = {reference: rows for reference, rows in gains.items() if rows}
     if not panels:
         return ""
     with drawing_style(name):
-        row_height = height_per_row(row.arm for rows in panels.values() for row in rows)
+        row_height = height_per_row(arm for rows in panels.values() for arm in rows)
         heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         for axes, (reference, rows) in zip(all_axes, panels.items(), strict=True):
             axes.set_title(f"Gain over {reference}")
             axes.axvline(0, color=INK, linewidth=0.8)
-            for position, row in enumerate(rows):
-                color, marker = VERDICTS[row.verdict]
-                if row.undetectable is not None:
-                    axes.barh(
-                        position, 2 * row.undetectable, left=-row.undetectable, height=0.62, color=RULE, alpha=0.55
-                    )
-                axes.plot([row.low, row.high], [position, position], color=color, linewidth=1.8)
-                axes.plot(row.gain, position, marker, color=color, markersize=5.5)
-                axes.text(
-                    1.02, position, f"{signed(row.gain)}  {row.verdict}",
-                    transform=axes.get_yaxis_transform(), verticalalignment="center",
-                )  # fmt: skip
-            label_rows(axes, [row.arm for row in rows])
+            for position, gain in enumerate(rows.values()):
+                color, marker = VERDICTS[gain.verdict]
+                if gain.undetectable is not None:
+                    reach = 100 * gain.undetectable
+                    axes.barh(position, 2 * reach, left=-reach, height=0.62, color=RULE, alpha=0.55)
+                axes.plot([100 * gain.low, 100 * gain.high], [position, position], color=color, linewidth=1.8)
+                axes.plot(100 * gain.mean, position, marker, color=color, markersize=5.5)
+                words = f"{points_of(gain.mean)}  {gain.verdict}"
+                axes.text(1.02, position, words, transform=axes.get_yaxis_transform(), verticalalignment="center")
+            label_rows(axes, list(rows))
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.pipeline.outputs import read_json
 from studies.architectures.settings import BUDGETS, Architectures
 
@@ -47,17 +47,9 @@ def read_points(folder: Path, study: Architectures) -> dict[str, list[dict[str, 
     }
 
 
-def mean_interval(values: Sequence[float] | np.ndarray, confidence: float) -> Estimate:
-    """Student's interval of a mean, which with a handful of seeds is wider than a bootstrap's, and rightly so."""
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    reach = error * float(stats.t.isf((1 - confidence) / 2, len(values) - 1))
-    return Estimate(mean, mean - reach, mean + reach)
-
-
 def accuracy(point: dict[str, Any], confidence: float) -> Estimate:
     """Test accuracy, its interval cut off at 0 and 1."""
-    found = mean_interval(point["accuracy"], confidence)
-    return Estimate(found.mean, max(0.0, found.low), min(1.0, found.high))
+    return Estimate(*accuracy_interval(point["accuracy"], confidence))
 
 
 def label(point: dict[str, Any]) -> str:
@@ -73,7 +65,7 @@ def compare(pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], confide
     """Of (budget, one, other), one minus other, seed by seed, with Bonferroni's correction for their number."""
     each = 1 - (1 - confidence) / max(1, len(pairs))
     return [
-        Comparison(budget, one, other, mean_interval(np.subtract(one["accuracy"], other["accuracy"]), each))
+        Comparison(budget, one, other, Estimate(*mean_interval(np.subtract(one["accuracy"], other["accuracy"]), each)))
         for budget, one, other in pairs
     ]
 

@@ -2,24 +2,12 @@
 
 from typing import Any
 
-from augury.report.numbers import number, signed
+from augury.report.numbers import large, number, percent, signed
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label, preferred, speed
 from studies.architectures.settings import Architectures
 from studies.page import listed
 
 Points = dict[str, list[dict[str, Any]]]
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}%"
-
-
-def large(value: float) -> str:
-    """1234567 -> "1.23 × 10⁶"."""
-    for size, power in ((1e15, "10¹⁵"), (1e12, "10¹²"), (1e9, "10⁹"), (1e6, "10⁶")):
-        if value >= size:
-            return f"{value / size:.3g} × {power}"
-    return f"{value:,.0f}"
 
 
 def spoken(row: dict[str, Any], confidence: float) -> str:

@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.statistics import (
-    PairedGain,
-    detectable_effect,
-    fewest_seeds,
-    holm,
-    paired_gain,
-    smallest_p_value,
-    verdict,
-)
+from augury.evidence.families import Gain, gains_of_family
+from augury.evidence.statistics import fewest_seeds
 from augury.pipeline.outputs import read_json
 from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
-from augury.report.numbers import number
+from augury.report.numbers import number, scientific
 from studies.convolution.variants import PLAIN, VARIANTS
 from studies.page import listed
 
@@ -50,63 +43,32 @@ def read_results(points: Path, classifiers: Sequence[str]) -> Results:
     )
 
 
-@dataclass(frozen=True)
-class Gain:
-    """What a variant gained over PLAIN on the same seeds, as fractions.
-
-    undetectable: the gain that would show with 80% power at the level of Holm's first step; None where none can be
-    significant.
-    """
-
-    variant: str
-    gain: PairedGain
-    p_holm: float
-    verdict: str
-    undetectable: float | None
+def gains_over_plain(ablation: Points, compare: Compare, seed: int) -> dict[str, Gain]:
+    """Of every other variant."""
+    plain = ablation[PLAIN]["accuracy"]
+    pairs = {name: (point["accuracy"], plain) for name, point in ablation.items() if name != PLAIN}
+    return gains_of_family(pairs, compare, lambda name: derive_seed(seed, "convolution", name))
 
 
-def gains_over_plain(ablation: Points, compare: Compare, seed: int) -> list[Gain]:
-    """Holm's correction is over all variants: which these are is fixed before any result is seen."""
-    plain, seeds = ablation[PLAIN]["accuracy"], len(ablation[PLAIN]["seeds"])
-    gains = {
-        name: paired_gain(
-            point["accuracy"], plain, compare.confidence, compare.resamples, derive_seed(seed, "convolution", name)
-        )
-        for name, point in ablation.items()
-        if name != PLAIN
-    }
-    corrected = holm({name: gain.p_value for name, gain in gains.items()})
-    alpha = 1 - compare.confidence
-    possible = smallest_p_value(seeds, len(gains), compare.resamples) <= alpha
-    effect = detectable_effect(seeds, alpha / len(gains)) if possible else None
-    return [
-        Gain(
-            name, gain, corrected[name], verdict(gain.gain, corrected[name], compare.confidence),
-            None if effect is None else effect * gain.spread,
-        )
-        for name, gain in gains.items()
-    ]  # fmt: skip
-
-
-def answer(gains: Sequence[Gain]) -> str:
+def answer(gains: Mapping[str, Gain]) -> str:
     """A sentence without its full stop."""
     by_verdict = {
-        said: [PLAINLY[gain.variant] for gain in gains if gain.verdict == said]
-        for said in ("helps", "hurts", "can't tell")
+        verdict: [PLAINLY[name] for name, gain in gains.items() if gain.verdict == verdict]
+        for verdict in ("helps", "hurts", "can't tell")
     }
     if len(by_verdict["can't tell"]) == len(gains):
         return "On these images neither dilation nor another way of pooling can be told from maximum pooling"
-    parts = [f"{listed(names)} {_verb(said, names)}" for said, names in by_verdict.items() if names]
+    parts = [f"{listed(names)} {_verb(verdict, names)}" for verdict, names in by_verdict.items() if names]
     return "On these images, " + "; ".join(parts)
 
 
-def _verb(said: str, names: Sequence[str]) -> str:
+def _verb(verdict: str, names: Sequence[str]) -> str:
     several = len(names) > 1
     return {
         "helps": "help the small CNN" if several else "helps the small CNN",
         "hurts": "hurt it" if several else "hurts it",
         "can't tell": "cannot be told from what it has",
-    }[said]
+    }[verdict]
 
 
 def sentences(results: Results) -> list[str]:
@@ -135,7 +97,7 @@ def sentences(results: Results) -> list[str]:
     return said
 
 
-def cautions(results: Results, gains: Sequence[Gain], compare: Compare) -> list[str]:
+def cautions(results: Results, gains: Mapping[str, Gain], compare: Compare) -> list[str]:
     """What limits the study."""
     plain = results.ablation[PLAIN]
     said = []
@@ -144,7 +106,7 @@ def cautions(results: Results, gains: Sequence[Gain], compare: Compare) -> list[
         said.append(
             f"The small CNN errs on {number(100 * errors, 1)}% of the test images: there is little left to gain here."
         )
-    if all(gain.undetectable is None for gain in gains):
+    if all(gain.undetectable is None for gain in gains.values()):
         said.append(
             f"With {len(plain['seeds'])} seeds no difference can be significant; {len(gains)} comparisons would need "
             f"{fewest_seeds(len(gains), 1 - compare.confidence)}."
@@ -160,8 +122,3 @@ def cautions(results: Results, gains: Sequence[Gain], compare: Compare) -> list[
             "edges are softer there than in photographs of that size."
         )
     return said
-
-
-def scientific(value: float) -> str:
-    """3.2e-16 -> "3e−16"; 0 as it is."""
-    return f"{value:.0e}".replace("e-", "e−").replace("e−0", "e−") if value else "0"

@@ -1,15 +1,16 @@
 """Put together the page and the numbers of the study: `python -m studies.convolution.report`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from augury.evidence.families import Gain
 from augury.pipeline import params
-from augury.pipeline.outputs import whole_file, write_json
+from augury.pipeline.outputs import write_csv, write_json
+from augury.report.plots import forest_plot
 from studies.convolution.findings import (
-    Gain,
     Results,
     answer,
     cautions,
@@ -22,7 +23,6 @@ from studies.convolution.sections import (
     arithmetic_section,
     backpropagation_section,
     dilation_section,
-    gains_plot,
     variants_table,
 )
 from studies.convolution.settings import Convolution
@@ -38,18 +38,16 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     results = read_results(here / "points", list(study.classifiers))
     gains = gains_over_plain(results.ablation, top.compare, top.seed)
     write_json(here / "convolution.json", summary(results, gains))
-    write_table(
+    write_csv(
         here / "accuracy.csv",
         ("variant", "seed", "accuracy", "validation_accuracy", "measured_field"),
         [
             (name, *row)
             for name, point in results.ablation.items()
-            for row in zip(
-                *(point[key] for key in ("seeds", "accuracy", "validation_accuracy", "measured")), strict=True
-            )
+            for row in zip(*(point[key] for key in PER_SEED), strict=True)
         ],
     )
-    write_table(
+    write_csv(
         here / "fields.csv",
         ("classifier", "stage", "possible", "measured"),
         [
@@ -65,7 +63,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         answer=answer(gains),
         sentences=sentences(results),
         cautions=cautions(results, gains, top.compare),
-        drawing=gains_plot(gains),
+        drawing=forest_plot({PLAIN: gains}, "gains"),
         alternative=f"Gains in accuracy of each variant over {PLAIN}; the numbers are in the table.",
         caption=f"Mark and bar: gain over the small CNN as it is, the mean over {len(plain['seeds'])} seeds and its "
         f"{interval} interval. Shaded: gains too small to be noticed. Look for bars that stay on one side of 0.",
@@ -104,18 +102,15 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     page.write(here / "page")
 
 
-def summary(results: Results, gains: Sequence[Gain]) -> dict[str, Any]:
+def summary(results: Results, gains: Mapping[str, Gain]) -> dict[str, Any]:
     """The numbers of the page, for `dvc metrics show` and other programs."""
     checks = results.checks
     return {
         "seeds": len(results.ablation[PLAIN]["seeds"]),
         "accuracy": {name: float(np.mean(point["accuracy"])) for name, point in results.ablation.items()},
         "gain_over_plain": {
-            gain.variant: {
-                "gain": gain.gain.gain, "gain_ci": list(gain.gain.gain_ci), "p_holm": gain.p_holm,
-                "verdict": gain.verdict,
-            }
-            for gain in gains
+            name: {key: value for key, value in gain.as_row().items() if key != "p_value"}
+            for name, gain in gains.items()
         },
         "sizes": {
             key: sum(each[key] for each in checks["agreements"]) for key in ("compared", "different")
@@ -133,13 +128,6 @@ def summary(results: Results, gains: Sequence[Gain]) -> dict[str, Any]:
             for name, look in results.looks.items()
         },
     }  # fmt: skip
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """For `dvc plots`."""
-    lines = [",".join(map(str, row)) for row in [columns, *rows]]
-    with whole_file(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

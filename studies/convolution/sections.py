@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from augury.report.numbers import decimals, number, signed
-from augury.report.plots import PairedGain, forest_plot
+from augury.evidence.families import Gain
+from augury.report.numbers import decimals, number, points_between, points_of, scientific
 from studies.convolution.arithmetic import Window
 from studies.convolution.drawings import dilation_drawing
-from studies.convolution.findings import Gain, Points, scientific
+from studies.convolution.findings import Points
 from studies.convolution.settings import Arithmetic
 from studies.convolution.variants import MEANINGS, PLAIN
 from studies.page import Figure, Section, Table
@@ -17,28 +17,18 @@ from studies.page import Figure, Section, Table
 Checks = Mapping[str, Any]
 
 
-def gains_plot(gains: Sequence[Gain]) -> str:
-    rows = []
-    for gain in gains:
-        low, high = (100 * limit for limit in gain.gain.gain_ci)
-        undetectable = None if gain.undetectable is None else 100 * gain.undetectable
-        rows.append(PairedGain(gain.variant, 100 * gain.gain.gain, low, high, undetectable, gain.verdict))
-    return forest_plot({PLAIN: rows}, "gains")
-
-
-def variants_table(ablation: Points, gains: Sequence[Gain], confidence: float) -> Table:
-    by_name = {gain.variant: gain for gain in gains}
+def variants_table(ablation: Points, gains: Mapping[str, Gain], confidence: float) -> Table:
     plain = ablation[PLAIN]["multiply_adds"]
     rows = []
     for name, point in ablation.items():
-        gain = by_name.get(name)
+        gain = gains.get(name)
         rows.append(
             [
                 name, MEANINGS[name], f"{point['parameters']:,}", f"{point['multiply_adds'] / plain:.2f}",
                 " ".join(map(str, point["sizes"])), str(point["fields"][-1]), f"{np.mean(point['measured']):.0f}",
                 f"{100 * np.mean(point['accuracy']):.2f}%",
-                "—" if gain is None else signed(100 * gain.gain.gain),
-                "—" if gain is None else " to ".join(signed(100 * limit) for limit in gain.gain.gain_ci),
+                "—" if gain is None else points_of(gain.mean),
+                "—" if gain is None else points_between(gain.low, gain.high),
                 "—" if gain is None else f"{gain.p_holm:.3f}",
             ]
         )  # fmt: skip

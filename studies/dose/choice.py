@@ -43,7 +43,7 @@ def choose(doses: Sequence[Mapping[str, Any]], confidence: float, resamples: int
     falls_after = None
     for dose in range(len(doses) - 1, chosen, -1):
         difference = gain_over(dose, chosen)
-        if not (difference.gain < 0 and difference.gain_ci[1] < 0):
+        if not (difference.mean < 0 and difference.high < 0):
             break
         falls_after = ratios[dose - 1]
     over_none = [gain_over(dose, 0) for dose in range(len(doses))]

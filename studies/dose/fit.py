@@ -7,10 +7,10 @@ import numpy as np
 
 from augury.evidence.statistics import smallest_p_value, verdict
 from augury.pipeline import params
-from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
-from augury.report.numbers import signed
+from augury.report.numbers import points_between, points_of
 from studies.dose.choice import Choice, choose, corrected
 from studies.dose.measure import Dose, of_dose
 from studies.drawings import DoseRow, dose_plot
@@ -36,12 +36,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     generators = {
         generator: {
             "best_dose": choice.best,
-            "gain": choice.gain.gain,
-            "gain_low": choice.gain.gain_ci[0],
-            "gain_high": choice.gain.gain_ci[1],
+            "gain": choice.gain.mean,
+            "gain_low": choice.gain.low,
+            "gain_high": choice.gain.high,
             "p_value": choice.gain.p_value,
             "p_holm": p_holm[generator],
-            "verdict": verdict(choice.gain.gain, p_holm[generator], top.compare.confidence),
+            "verdict": verdict(choice.gain.mean, p_holm[generator], top.compare.confidence),
             "falls_after": choice.falls_after,
         }
         for generator, choice in choices.items()
@@ -55,16 +55,17 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "generators": generators,
     }
     write_json(here / "dose.json", content)
-    with whole_file(here / "dose.csv") as partial:
-        columns = ("seed", "accuracy", "validation_nll", "validation_accuracy")
-        rows = [
-            ",".join(map(str, (generator, dose["ratio"], dose["n_synthetic"], *values)))
+    columns = ("seed", "accuracy", "validation_nll", "validation_accuracy")
+    write_csv(
+        here / "dose.csv",
+        ("generator", "ratio", "n_synthetic", *columns),
+        [
+            (generator, dose["ratio"], dose["n_synthetic"], *values)
             for generator, of_generator in doses.items()
             for dose in of_generator
             for values in zip(*(dose[column] for column in columns), strict=True)
-        ]
-        header = ",".join(("generator", "ratio", "n_synthetic", *columns))
-        partial.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        ],
+    )
     drawing = dose_plot({name: row_of(doses[name], choice) for name, choice in choices.items()}, "dose")
     page(content, doses, choices, top, drawing).write(here / "page")
 
@@ -73,16 +74,12 @@ def row_of(doses: list[dict[str, Any]], choice: Choice) -> DoseRow:
     gains = choice.over_none
     return DoseRow(
         [dose["ratio"] for dose in doses],
-        [100 * gain.gain for gain in gains],
-        [100 * gain.gain_ci[0] for gain in gains],
-        [100 * gain.gain_ci[1] for gain in gains],
+        [100 * gain.mean for gain in gains],
+        [100 * gain.low for gain in gains],
+        [100 * gain.high for gain in gains],
         choice.best,
         choice.falls_after,
     )
-
-
-def points(fraction: float) -> str:
-    return signed(100 * fraction)
 
 
 def answer_of(generators: dict[str, dict[str, Any]]) -> str:
@@ -94,8 +91,8 @@ def answer_of(generators: dict[str, dict[str, Any]]) -> str:
     row = wanted[best]
     said = {"helps": "which helps", "hurts": "which hurts", "can't tell": "which these seeds can't tell from none"}
     return (
-        f"The best dose was {row['best_dose']:g} synthetic images per real one, of {best}: {points(row['gain'])} "
-        f"points over none of them ({points(row['gain_low'])} to {points(row['gain_high'])}), {said[row['verdict']]}"
+        f"The best dose was {row['best_dose']:g} synthetic images per real one, of {best}: {points_of(row['gain'])} "
+        f"points over none of them ({points_between(row['gain_low'], row['gain_high'])}), {said[row['verdict']]}"
     )
 
 
@@ -152,8 +149,8 @@ def page(
                 "Best dose of each generator",
                 ["Generator", "Best dose", "n seeds", "Gain", confidence, "p", "p (Holm)", "Verdict", "More hurts"],
                 [
-                    [name, f"{row['best_dose']:g}", str(content["seeds"]), points(row["gain"]),
-                     f"{points(row['gain_low'])} to {points(row['gain_high'])}", f"{row['p_value']:.3f}",
+                    [name, f"{row['best_dose']:g}", str(content["seeds"]), points_of(row["gain"]),
+                     points_between(row["gain_low"], row["gain_high"]), f"{row['p_value']:.3f}",
                      f"{row['p_holm']:.3f}", row["verdict"], falls(row, largest[name])]
                     for name, row in generators.items()
                 ],
@@ -166,7 +163,7 @@ def page(
                 [
                     [f"{name}, {dose['ratio']:g}", f"{dose['n_synthetic']:,}", str(len(dose["seed"])),
                      f"{np.mean(dose['validation_nll']):.4f}", f"{100 * np.mean(dose['accuracy']):.2f}%",
-                     points(gain.gain), f"{points(gain.gain_ci[0])} to {points(gain.gain_ci[1])}"]
+                     points_of(gain.mean), points_between(gain.low, gain.high)]
                     for name, choice in choices.items()
                     for dose, gain in zip(doses[name], choice.over_none, strict=True)
                 ],

@@ -8,7 +8,7 @@ import numpy as np
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, signed
@@ -72,14 +72,16 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "arms": arms,
     }
     write_json(here / "exchange.json", content)
-    with whole_file(here / "curve.csv") as partial:
-        rows = [
-            f"{point['labels_per_class']},{point['draw']},{seed},{accuracy},{float(curve(point['labels_per_class']))}"
+    write_csv(
+        here / "curve.csv",
+        ("labels_per_class", "draw", "seed", "accuracy", "fitted"),
+        [
+            (point["labels_per_class"], point["draw"], seed, accuracy, float(curve(point["labels_per_class"])))
             for row in points
             for point in row
             for seed, accuracy in zip(point["seeds"], point["accuracies"], strict=True)
-        ]
-        partial.write_text("\n".join(["labels_per_class,draw,seed,accuracy,fitted", *rows]) + "\n", encoding="utf-8")
+        ],
+    )
     drawing = exchange_plot(
         labels, 100 * accuracies, lambda at: 100 * curve(at),
         lambda at: tuple(100 * np.quantile([other(at) for other in others], [tail, 1 - tail], axis=0)),

@@ -3,20 +3,22 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from augury.evidence.families import Gain
 from augury.evidence.statistics import smallest_p_value
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
-from augury.report.numbers import number, signed
-from augury.report.plots import PairedGain, forest_plot
+from augury.report.numbers import number, points_between, points_of, signed
+from augury.report.plots import forest_plot
 from augury.scores.extractors import title
 from studies.generators.drawings import ScoreRow, score_plot
-from studies.generators.gains import Change, Comparison, Points, usable
+from studies.generators.gains import Change, Comparison, Points, by_training, usable
 from studies.generators.settings import Generators
 from studies.generators.variants import VARIANTS
 from studies.page import Figure, Section, Table, listed
@@ -51,7 +53,7 @@ def answer(found: Sequence[Change]) -> str:
     )
 
 
-def findings(points: Points, changed: Sequence[Change], found: Sequence[Comparison], reference: str) -> list[str]:
+def findings(points: Points, changed: Sequence[Change], gains: Mapping[Comparison, Gain], reference: str) -> list[str]:
     """In sentences, which components moved the distance, and which the classifier's accuracy."""
     sentences = []
     for said, chosen in (
@@ -67,13 +69,13 @@ def findings(points: Points, changed: Sequence[Change], found: Sequence[Comparis
             f"On this budget the DCGAN is at a distance of {number(dcgan, 1)}, StyleGAN-lite at {number(stylegan, 1)}."
         )
     for kind, of_kind in (
-        (f"Added to {reference}", [one for one in found if one.over == reference]),
-        ("In accuracy over their base", [one for one in found if one.over != reference]),
+        (f"Added to {reference}", [one for one in gains if one.over == reference]),
+        ("In accuracy over their base", [one for one in gains if one.over != reference]),
     ):
         sure = [
-            f"{VARIANTS[one.variant].full_title} {one.verdict} ({signed(100 * one.gain.gain)} points)"
+            f"{VARIANTS[one.variant].full_title} {gains[one].verdict} ({points_of(gains[one].mean)} points)"
             for one in of_kind
-            if one.verdict != "can't tell"
+            if gains[one].verdict != "can't tell"
         ]
         rest = len(of_kind) - len(sure)
         said = "; ".join(
@@ -84,18 +86,16 @@ def findings(points: Points, changed: Sequence[Change], found: Sequence[Comparis
     return sentences
 
 
-def overview(changed: Sequence[Change], found: Sequence[Comparison], confidence: float) -> Table:
+def overview(changed: Sequence[Change], gains: Mapping[Comparison, Gain], confidence: float) -> Table:
     """Component by component: what it changed, and what the classifier gained by that."""
-    gains = {one.variant: one for one in found if one.over == VARIANTS[one.variant].base}
     rows = []
     for change in changed:
-        one = gains[change.variant]
-        low, high = one.gain.gain_ci
+        gain = gains[Comparison(change.variant, change.base)]
         interval = "—" if change.low is None else f"{number(change.low)} to {number(change.high)}"
         rows.append(
             [VARIANTS[change.variant].full_title, VARIANTS[change.variant].component, f"× {number(change.ratio)}",
-             interval, "yes" if change.sure else "can't tell", signed(change.recall), signed(100 * one.gain.gain),
-             f"{signed(100 * low)} to {signed(100 * high)}", one.verdict]
+             interval, "yes" if change.sure else "can't tell", signed(change.recall), points_of(gain.mean),
+             points_between(gain.low, gain.high), gain.verdict]
         )  # fmt: skip
     said = f"{100 * confidence:g}% interval"
     return Table(
@@ -108,7 +108,7 @@ def overview(changed: Sequence[Change], found: Sequence[Comparison], confidence:
     )
 
 
-def cautions(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> list[str]:
+def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators, top: Params) -> list[str]:
     budget = study.training
     said = [
         f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to "
@@ -130,7 +130,7 @@ def cautions(points: Points, found: Sequence[Comparison], study: Generators, top
         )
     seeds = len(next(iter(points.values()))["reference_accuracy"])
     for over_base in (False, True):
-        count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in found)
+        count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in gains)
         smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
         if smallest > 1 - top.compare.confidence:
             over = "the base" if over_base else study.reference
@@ -201,18 +201,17 @@ def scores_section(folder: Path, points: Points) -> Section:
     )  # fmt: skip
 
 
-def gains_section(points: Points, found: Sequence[Comparison], study: Generators, top: Params) -> Section:
+def gains_section(points: Points, gains: Mapping[Comparison, Gain], study: Generators, top: Params) -> Section:
     """What the variants' images do for the classifier."""
-    if not found:
+    if not gains:
         return Section("Gain of the classifier", ["No variant could be trained on this budget."])
     confidence = f"{100 * top.compare.confidence:g}% interval"
     seeds = len(next(iter(points.values()))["reference_accuracy"])
-    panels: dict[str, list[PairedGain]] = {}
-    for one in found:
-        low, high = one.gain.gain_ci
-        panels.setdefault(VARIANTS[one.over].title if one.over in VARIANTS else one.over, []).append(
-            PairedGain(VARIANTS[one.variant].title, 100 * one.gain.gain, 100 * low, 100 * high, None, one.verdict)
-        )
+    panels: dict[str, dict[str, Gain]] = {}
+    for one, gain in gains.items():
+        over = VARIANTS[one.over].title if one.over in VARIANTS else one.over
+        # What would go unnoticed depends on how many trainings there are as well, and is not drawn.
+        panels.setdefault(over, {})[VARIANTS[one.variant].title] = replace(gain, undetectable=None)
     trained = [training for content in points.values() for training in usable(content)]
     return Section(
         "Gain of the classifier",
@@ -235,10 +234,10 @@ def gains_section(points: Points, found: Sequence[Comparison], study: Generators
                 ["Variant, over", "n synthetic", "n seeds", "Gain", confidence, "By training", "p (Holm)", "Verdict"],
                 [
                     [f"{VARIANTS[one.variant].title}, {VARIANTS[one.over].title if one.over in VARIANTS else one.over}",
-                     f"{usable(points[one.variant])[0]['n_synthetic']:,}", str(seeds), signed(100 * one.gain.gain),
-                     f"{signed(100 * one.gain.gain_ci[0])} to {signed(100 * one.gain.gain_ci[1])}",
-                     ", ".join(signed(100 * gain) for gain in one.by_training), f"{one.p_holm:.3f}", one.verdict]
-                    for one in found
+                     f"{usable(points[one.variant])[0]['n_synthetic']:,}", str(seeds), points_of(gain.mean),
+                     points_between(gain.low, gain.high), ", ".join(map(points_of, by_training(points, one))),
+                     f"{gain.p_holm:.3f}", gain.verdict]
+                    for one, gain in gains.items()
                 ],
                 f"Percentage points, on {trained[0]['n_test']:,} test images. By training: the gain with each "
                 "training's images alone, over the mean of the base's. Holm's correction: over those of one kind.",

@@ -1,14 +1,14 @@
 """What the variants changed: distances over those of their base, and gains of the classifier."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from augury.evidence.statistics import PairedGain, holm, paired_gain, verdict
+from augury.evidence.families import Gain, gains_of_family
 from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
 from studies.generators.variants import VARIANTS
@@ -16,16 +16,11 @@ from studies.generators.variants import VARIANTS
 Points = Mapping[str, Mapping[str, Any]]  # variant -> points/ablation/<variant>/ablation.json
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One variant against the reference arm, or against its base. by_training: the mean gain of each training alone."""
+class Comparison(NamedTuple):
+    """One variant against the reference arm, or against its base."""
 
     variant: str
     over: str
-    gain: PairedGain
-    p_holm: float
-    verdict: str
-    by_training: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -80,31 +75,33 @@ def changes(points: Points, confidence: float) -> list[Change]:
     return sorted(found, key=lambda row: -abs(math.log(row.ratio)))
 
 
-def comparisons(points: Points, compare: Compare, seed: int) -> list[Comparison]:
+def comparisons(points: Points, compare: Compare, seed: int) -> dict[Comparison, Gain]:
     """Every variant that could be trained over the reference arm, then every one over its base, if that could be too.
 
-    Gains are paired by the classifier's seed, after the
-    mean over trainings. Holm's correction is over all comparisons of one kind.
+    Gains are paired by the classifier's seed, after the mean over trainings. Holm's correction is over all comparisons
+    of one kind.
     """
-    found: list[Comparison] = []
     trained = {name: content for name, content in points.items() if usable(content)}
-    for over_base in (False, True):
-        gains: dict[str, tuple[str, PairedGain, list[float]]] = {}
-        for name, content in trained.items():
-            base = VARIANTS[name].base
-            if over_base and (base is None or base not in trained):
-                continue
-            over = base if over_base and base is not None else content["reference"]
-            own = values(content, "accuracy")
-            others = values(trained[over], "accuracy").mean(axis=0) if over_base else content["reference_accuracy"]
-            gain = paired_gain(
-                own.mean(axis=0), others, compare.confidence, compare.resamples,
-                derive_seed(seed, "generators", name, over),
-            )  # fmt: skip
-            gains[name] = (over, gain, (own.mean(axis=1) - np.mean(others)).tolist())
-        corrected = holm({name: gain.p_value for name, (_, gain, _) in gains.items()}) if gains else {}
-        found += [
-            Comparison(name, over, gain, corrected[name], verdict(gain.gain, corrected[name], compare.confidence), each)
-            for name, (over, gain, each) in gains.items()
-        ]
-    return found
+    over_reference = [Comparison(name, content["reference"]) for name, content in trained.items()]
+    bases = [(name, VARIANTS[name].base) for name in trained]
+    over_base = [Comparison(name, base) for name, base in bases if base is not None and base in trained]
+    gains: dict[Comparison, Gain] = {}
+    for family in (over_reference, over_base):
+        pairs = {
+            one: (values(points[one.variant], "accuracy").mean(axis=0), _accuracy_over(points, one)) for one in family
+        }
+        gains |= gains_of_family(pairs, compare, lambda one: derive_seed(seed, "generators", *one))
+    return gains
+
+
+def by_training(points: Points, one: Comparison) -> list[float]:
+    """The mean gain of each training alone."""
+    means = values(points[one.variant], "accuracy").mean(axis=1) - np.mean(_accuracy_over(points, one))
+    return [float(mean) for mean in means]
+
+
+def _accuracy_over(points: Points, one: Comparison) -> np.ndarray:
+    """(seeds,) of the reference arm, or of the base's trainings in the mean."""
+    if one.over == VARIANTS[one.variant].base:
+        return np.asarray(values(points[one.over], "accuracy").mean(axis=0))
+    return np.array(points[one.variant]["reference_accuracy"])

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from augury.evidence.families import Gain
 from augury.pipeline import params
-from augury.pipeline.outputs import whole_file, write_json
+from augury.pipeline.outputs import write_csv, write_json
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import SCORES, mean_of
 from studies.generators.costs import FILE, costs_page, seconds_of
@@ -22,18 +23,28 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     points, budget = here / "points", study.training
     progress = progress_section.read_progress(points, list(top.sample.generators))
     ablation = ablation_sections.read_ablation(points, study.variants)
-    changed, found = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
-    write_json(here / "generators.json", summary(ablation, changed, found, study))
-    write_csv(here / "ablation.csv", ablation)
+    changed, gains = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
+    write_json(here / "generators.json", summary(ablation, changed, gains, study))
+    # A row per training; one that led to nothing has none.
+    write_csv(
+        here / "ablation.csv",
+        ("variant", "training", *COLUMNS, "accuracy"),
+        [
+            (name, number, *(training[column] for column in COLUMNS), mean(training["accuracy"]))
+            for name, content in ablation.items()
+            for number, training in enumerate(content["trainings"])
+            if training is not None
+        ],
+    )
     page = Page(
         question="how do generators learn, and what does each component of a GAN do?",
         answer=ablation_sections.answer(changed),
-        sentences=ablation_sections.findings(ablation, changed, found, study.reference),
-        cautions=ablation_sections.cautions(ablation, found, study, top),
+        sentences=ablation_sections.findings(ablation, changed, gains, study.reference),
+        cautions=ablation_sections.cautions(ablation, gains, study, top),
         drawing="",
         alternative="",
         caption="",
-        tables=[ablation_sections.overview(changed, found, top.compare.confidence)] if changed else [],
+        tables=[ablation_sections.overview(changed, gains, top.compare.confidence)] if changed else [],
         protocol={
             "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "
             f"pipeline and those after it, on {budget.total_kimg:g} thousand images, {budget.width} channels at full "
@@ -49,7 +60,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         },
         sections=[
             ablation_sections.scores_section(points, ablation),
-            ablation_sections.gains_section(ablation, found, study, top),
+            ablation_sections.gains_section(ablation, gains, study, top),
             ablation_sections.cost_section(ablation),
             progress_section.section(points, progress),
         ],
@@ -63,18 +74,18 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 
 def summary(
-    points: Points, changed: Sequence[Change], found: Sequence[Comparison], study: Generators
+    points: Points, changed: Sequence[Change], gains: Mapping[Comparison, Gain], study: Generators
 ) -> dict[str, Any]:
     """What other programs read: scores as means over trainings, gains with their intervals."""
-    gains: dict[str, dict[str, Any]] = {name: {} for name in points}
-    for one in found:
-        gains[one.variant][one.over] = {
-            "gain": one.gain.gain,
-            "gain_low": one.gain.gain_ci[0],
-            "gain_high": one.gain.gain_ci[1],
-            "p_value": one.gain.p_value,
-            "p_holm": one.p_holm,
-            "verdict": one.verdict,
+    rows: dict[str, dict[str, Any]] = {name: {} for name in points}
+    for one, gain in gains.items():
+        rows[one.variant][one.over] = {
+            "gain": gain.mean,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+            "p_value": gain.p_value,
+            "p_holm": gain.p_holm,
+            "verdict": gain.verdict,
         }
     ratios = {change.variant: change for change in changed}
     return {
@@ -90,24 +101,11 @@ def summary(
                 },
                 "fd_ratio": ratios[name].ratio if name in ratios else None,
                 "fd_ratio_ci": [ratios[name].low, ratios[name].high] if name in ratios else None,
-                "over": gains[name],
+                "over": rows[name],
             }
             for name, content in points.items()
         },
     }  # fmt: skip
-
-
-def write_csv(path: Path, points: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row per training, for `dvc plots`; one that led to nothing has none."""
-    rows = [
-        ",".join(map(str, (name, number, *(training[column] for column in COLUMNS), mean(training["accuracy"]))))
-        for name, content in points.items()
-        for number, training in enumerate(content["trainings"])
-        if training is not None
-    ]
-    with whole_file(path) as partial:
-        header = ",".join(("variant", "training", *COLUMNS, "accuracy"))
-        partial.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
 
 
 def mean(values: Sequence[float]) -> float:

@@ -1,29 +1,29 @@
 """What the page says of latent augmentation."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from augury.evidence.families import Gain
 from augury.evidence.statistics import smallest_p_value
 from augury.pipeline.params import Params
-from augury.report.numbers import signed
-from augury.report.plots import PairedGain, forest_plot
+from augury.report.numbers import points_between, points_of
+from augury.report.plots import forest_plot
 from studies.latent.gains import PLAIN, Comparison, comparisons
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed
 
 
-def augmentation_in_words(found: Sequence[Comparison], reference: str) -> str:
+def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> str:
     """The verdicts on latent augmentation in a sentence or two."""
     said = []
     for over, name in ((reference, reference), (PLAIN, "plain sampling")):
-        methods = [one for one in found if one.over == over and one.method != PLAIN]
+        methods = {one: gain for one, gain in gains.items() if one.over == over and one.method != PLAIN}
         sure = [
-            f"{one.method} in {one.generator} {one.verdict} ({signed(100 * one.gain.gain)} points)"
-            for one in methods
-            if one.verdict != "can't tell"
+            f"{one.method} in {one.generator} {gain.verdict} ({points_of(gain.mean)} points)"
+            for one, gain in methods.items()
+            if gain.verdict != "can't tell"
         ]
         said.append(
             f"Over {name}, "
@@ -40,30 +40,21 @@ def augmentation_in_words(found: Sequence[Comparison], reference: str) -> str:
 def augmentation_section(augmentation: Mapping[str, Mapping[str, Any]], top: Params, study: Latent) -> Section:
     """augmentation: generator -> points/augmentation/<generator>.json."""
     reference, confidence = study.augmentation.reference, f"{100 * top.compare.confidence:g}% interval"
-    found = comparisons(augmentation, top.compare, top.seed)
-    by_method = {(one.generator, one.method, one.over): one for one in found}
+    gains = comparisons(augmentation, top.compare, top.seed)
     panels = {
-        f"{over} sampling" if over == PLAIN else over: [
-            PairedGain(
-                f"{one.generator}_{one.method}", 100 * one.gain.gain, 100 * one.gain.gain_ci[0],
-                100 * one.gain.gain_ci[1], None if one.undetectable is None else 100 * one.undetectable, one.verdict,
-            )
-            for one in of_kind
-        ]
-        for over, of_kind in groupby(found, key=lambda one: one.over)
-    }  # fmt: skip
+        panel: {f"{one.generator}_{one.method}": gain for one, gain in gains.items() if one.over == over}
+        for over, panel in ((reference, reference), (PLAIN, "plain sampling"))
+    }
 
     def against(generator: str, method: str, over: str) -> list[str]:
-        one = by_method.get((generator, method, over))
-        if one is None:
+        gain = gains.get(Comparison(generator, method, over))
+        if gain is None:
             return ["—"] * 4
-        low, high = one.gain.gain_ci
-        interval = f"{signed(100 * low)} to {signed(100 * high)}"
-        return [signed(100 * one.gain.gain), interval, f"{one.p_holm:.3f}", one.verdict]
+        return [points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
 
     first = next(iter(augmentation.values()))
     seeds = len(first["reference_accuracy"])
-    counts = {over: sum(one.over == over for one in found) for over in (reference, PLAIN)}
+    counts = {over: sum(one.over == over for one in gains) for over in (reference, PLAIN)}
     cautions = []
     for over, count in counts.items():
         smallest = smallest_p_value(seeds, count, top.compare.resamples)

@@ -60,18 +60,8 @@ def summary(points: Path, generators: Sequence[str], top: Params, study: Latent)
             "reference": study.augmentation.reference,
             "generators": augmentation,
             "gains": [
-                {
-                    "generator": one.generator,
-                    "method": one.method,
-                    "over": one.over,
-                    "gain": one.gain.gain,
-                    "gain_ci": list(one.gain.gain_ci),
-                    "p_value": one.gain.p_value,
-                    "p_holm": one.p_holm,
-                    "verdict": one.verdict,
-                    "minimum_detectable_effect": one.undetectable,
-                }
-                for one in comparisons(augmentation, top.compare, top.seed)
+                one._asdict() | gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
+                for one, gain in comparisons(augmentation, top.compare, top.seed).items()
             ],
         },
     }

@@ -1,24 +1,23 @@
 """Put together the page and the numbers of the study: `python -m studies.scaling.report`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from augury.evidence.statistics import fewest_seeds, smallest_p_value
+from augury.evidence.families import Gain
+from augury.evidence.statistics import accuracy_interval, fewest_seeds, smallest_p_value
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import Params
-from augury.report.numbers import number, signed
-from augury.report.plots import PairedGain, forest_plot
+from augury.report.numbers import number, points_of, signed
+from augury.report.plots import forest_plot
 from studies.page import Figure, Page, Section, Table, listed
 from studies.scaling.drawings import Curve, scaling_plot
 from studies.scaling.findings import (
-    Gain,
     Points,
-    accuracy_interval,
     as_good,
     dimensions_scaled,
     of_compound,
@@ -56,8 +55,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 
 def page(
-    study: Scaling, top: Params, search: Mapping[str, Any], points: Points, gains: Sequence[Gain],
-    grown: Sequence[Gain], curves: Mapping[str, Curve], train: ImageSet,
+    study: Scaling, top: Params, search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain],
+    grown: Mapping[str, Gain], curves: Mapping[str, Curve], train: ImageSet,
 ) -> Page:  # fmt: skip
     base, training, confidence = points[BASE], study.training, top.compare.confidence
     return Page(
@@ -101,25 +100,29 @@ def page(
     )
 
 
-def answer(gains: Sequence[Gain]) -> str:
+def answer(gains: Mapping[str, Gain]) -> str:
     """One sentence from the verdicts."""
     said = {
-        "beats": [TITLES[each.way] for each in gains if each.verdict == "helps"],
-        "loses to": [TITLES[each.way] for each in gains if each.verdict == "hurts"],
-        "cannot be told from": [TITLES[each.way] for each in gains if each.verdict == "can't tell"],
+        "beats": _ways(gains, "helps"),
+        "loses to": _ways(gains, "hurts"),
+        "cannot be told from": _ways(gains, "can't tell"),
     }
     parts = [f"{verb} {listed(ways)}" for verb, ways in said.items() if ways]
     return "At equal multiply-adds, compound scaling " + ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 
-def findings(search: Mapping[str, Any], points: Points, grown: Sequence[Gain], confidence: float) -> list[str]:
+def _ways(gains: Mapping[str, Gain], verdict: str) -> list[str]:
+    return [TITLES[way] for way, gain in gains.items() if gain.verdict == verdict]
+
+
+def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain], confidence: float) -> list[str]:
     chosen = search["candidates"][search["chosen"]]
     base_mean, *_ = accuracy_interval(points[BASE]["networks"][0]["accuracy"], confidence)
     largest = {way: points[way]["networks"][-1] for way in WAYS}
     means = {way: accuracy_interval(row["accuracy"], confidence)[0] for way, row in largest.items()}
     best = max(means, key=lambda way: means[way])
-    helped = [TITLES[each.way] for each in grown if each.verdict == "helps"]
-    hurt = [TITLES[each.way] for each in grown if each.verdict == "hurts"]
+    helped = _ways(grown, "helps")
+    hurt = _ways(grown, "hurts")
     times = times_word(largest[best]["times"])
     surely = [f"{listed(ways)} surely {verb}" for verb, ways in (("helped", helped), ("hurt", hurt)) if ways]
     return [
@@ -132,7 +135,7 @@ def findings(search: Mapping[str, Any], points: Points, grown: Sequence[Gain], c
     ]
 
 
-def cautions(search: Mapping[str, Any], points: Points, gains: Sequence[Gain], top: Params) -> list[str]:
+def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain], top: Params) -> list[str]:
     found = []
     scaled, equals = dimensions_scaled(points), as_good(search, top.compare.confidence)
     if len(scaled) == 1:
@@ -167,11 +170,11 @@ def cautions(search: Mapping[str, Any], points: Points, gains: Sequence[Gain], t
     return found
 
 
-def gains_section(gains: Sequence[Gain], grown: Sequence[Gain], points: Points) -> Section:
+def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: Points) -> Section:
     cost = times_word(points[COMPOUND]["networks"][-1]["times"])
     panels = {
-        f"the base network, at {cost} its cost": [_row(each) for each in grown],
-        "each other way, by compound scaling": [_row(each) for each in gains],
+        f"the base network, at {cost} its cost": {TITLES[way]: gain for way, gain in grown.items()},
+        "each other way, by compound scaling": {TITLES[way]: gain for way, gain in gains.items()},
     }
     return Section(
         "What surely differs",
@@ -184,9 +187,9 @@ def gains_section(gains: Sequence[Gain], grown: Sequence[Gain], points: Points) 
                 "Gains with their intervals",
                 forest_plot(panels, "gains"),
                 "; ".join(
-                    f"over {panel}, {row.arm}: {signed(row.gain)}, {row.verdict}"
-                    for panel, rows in panels.items()
-                    for row in rows
+                    f"over {panel}, {way}: {points_of(gain.mean)}, {gain.verdict}"
+                    for panel, gains_over in panels.items()
+                    for way, gain in gains_over.items()
                 ),
                 "Dots are mean gains over the seeds, bars their intervals; a bar right of zero is a gain. Gray boxes "
                 "are gains too small to be noticed with this many seeds. In the lower panel compound scaling is "
@@ -194,12 +197,6 @@ def gains_section(gains: Sequence[Gain], grown: Sequence[Gain], points: Points) 
             )
         ],
     )
-
-
-def _row(gain: Gain) -> PairedGain:
-    low, high = gain.gain.gain_ci
-    undetectable = None if gain.undetectable is None else 100 * gain.undetectable
-    return PairedGain(TITLES[gain.way], 100 * gain.gain.gain, 100 * low, 100 * high, undetectable, gain.verdict)
 
 
 def accuracy_table(points: Points, confidence: float) -> Table:

@@ -1,12 +1,14 @@
 """The numbers of the study as other programs read them: JSON for `dvc metrics`, CSV for `dvc plots`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.outputs import whole_file
+from augury.evidence.families import Gain
+from augury.evidence.statistics import accuracy_interval, mean_interval
+from augury.pipeline.outputs import write_csv
 from studies.scaling.drawings import Curve
-from studies.scaling.findings import Gain, Points, accuracy_interval, as_good, mean_interval
+from studies.scaling.findings import Points, as_good
 from studies.scaling.scale import BASE, WAYS
 
 NETWORK = ("times", "phi", "resolution", "convolutions", "parameters", "multiply_adds", "activations")
@@ -21,7 +23,7 @@ def curve_of(points: Points, way: str, confidence: float) -> Curve:
 
 
 def summary(
-    search: Mapping[str, Any], points: Points, gains: Sequence[Gain], grown: Sequence[Gain], confidence: float
+    search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain], grown: Mapping[str, Gain], confidence: float
 ) -> dict[str, Any]:
     """Accuracies and gains as fractions."""
     chosen = search["candidates"][search["chosen"]]
@@ -41,20 +43,13 @@ def summary(
             }
             for way in (BASE, *WAYS)
         },
-        "gain_over_base": {each.way: _gain(each) for each in grown},
-        "gain_of_compound_over": {each.way: _gain(each) for each in gains},
+        "gain_over_base": {way: _row(gain) for way, gain in grown.items()},
+        "gain_of_compound_over": {way: _row(gain) for way, gain in gains.items()},
     }
 
 
-def _gain(each: Gain) -> dict[str, Any]:
-    return {
-        "gain": each.gain.gain,
-        "gain_ci": list(each.gain.gain_ci),
-        "p_value": each.gain.p_value,
-        "p_holm": each.p_holm,
-        "verdict": each.verdict,
-        "minimum_detectable_effect": each.undetectable,
-    }
+def _row(gain: Gain) -> dict[str, Any]:
+    return gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
 
 
 def write_curves(path: Path, points: Points, confidence: float) -> None:
@@ -65,7 +60,7 @@ def write_curves(path: Path, points: Points, confidence: float) -> None:
         for way in WAYS
         for row in [points[BASE]["networks"][0], *points[way]["networks"]]
     ]  # fmt: skip
-    _write(path, ["way", *NETWORK, "off", "seeds", "accuracy", "low", "high"], rows)
+    write_csv(path, ["way", *NETWORK, "off", "seeds", "accuracy", "low", "high"], rows)
 
 
 def write_search(path: Path, search: Mapping[str, Any], confidence: float) -> None:
@@ -75,11 +70,4 @@ def write_search(path: Path, search: Mapping[str, Any], confidence: float) -> No
          *mean_interval(row["validation_nll"], confidence), place == search["chosen"]]
         for place, row in enumerate(search["candidates"])
     ]  # fmt: skip
-    _write(path, ["alpha", "beta", "gamma", *NETWORK, "seeds", "validation_nll", "low", "high", "chosen"], rows)
-
-
-def _write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(
-            "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8"
-        )
+    write_csv(path, ["alpha", "beta", "gamma", *NETWORK, "seeds", "validation_nll", "low", "high", "chosen"], rows)

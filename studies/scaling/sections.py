@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from augury.evidence.statistics import mean_interval
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number, signed
 from studies.page import Figure, Section, Table, listed
 from studies.scaling.constants import PUBLISHED, Constants
 from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot
 from studies.scaling.efficientnet import FINER, VERSIONS, reproduced
-from studies.scaling.findings import Points, as_good, mean_interval
+from studies.scaling.findings import Points, as_good
 from studies.scaling.pictures import as_uri, seen_at
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augury.evidence.families import Gain
 from augury.images.grids import write_png
 from augury.report.numbers import decimals, number, signed
-from augury.report.plots import VERDICTS, PairedGain, data_uri, dot_plot, forest_plot, loss_curves
+from augury.report.plots import VERDICTS, data_uri, dot_plot, forest_plot, loss_curves
 
 GAINS = {
-    "none": [PairedGain("classic", 1.5, 1.0, 2.0, 0.4, "helps"), PairedGain("vae", -0.5, -0.9, -0.1, None, "hurts")],
-    "classic": [PairedGain("vae", 0.1, -0.4, 0.5, 0.4, "can't tell")],
-    "vae": [],
+    "none": {
+        "classic": Gain(0.015, 0.01, 0.02, 0.01, 0.01, "helps", 0.004),
+        "vae": Gain(-0.005, -0.009, -0.001, 0.01, 0.01, "hurts", None),
+    },
+    "classic": {"vae": Gain(0.001, -0.004, 0.005, 0.6, 0.6, "can't tell", 0.004)},
+    "vae": {},
 }
 
 
@@ -52,7 +56,7 @@ def test_forest_plot_names_arms_gains_and_verdicts() -> None:
     for expected in ("Gain over none", "Gain over classic", "+1.50", "−0.50", "hurts", "can't tell"):
         assert expected in svg
     assert "Gain over vae" not in svg  # nothing was compared with it
-    assert {row.verdict for rows in GAINS.values() for row in rows} == set(VERDICTS)
+    assert {row.verdict for rows in GAINS.values() for row in rows.values()} == set(VERDICTS)
 
 
 def test_long_names_of_arms_are_broken_into_lines() -> None:

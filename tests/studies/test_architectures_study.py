@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from augury.evidence.statistics import mean_interval
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import PARAMS_FILE
 from studies.architectures import pace, train
 from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
-from studies.architectures.findings import compare, mean_interval, preferred
+from studies.architectures.findings import Estimate, compare, preferred
 from studies.architectures.lecture import IDEAS, families_of, ideas_of
 from studies.architectures.published import PUBLISHED
 from studies.architectures.settings import Architectures, read_pace
@@ -154,9 +155,9 @@ def test_validation_chooses_the_leader_and_not_the_test() -> None:
 
 
 def test_an_interval_is_students() -> None:
-    found = mean_interval([1.0, 2.0, 3.0], 0.95)
+    found = Estimate(*mean_interval([1.0, 2.0, 3.0], 0.95))
     assert (found.mean, found.high - found.mean) == pytest.approx((2, 4.302653 / np.sqrt(3)), rel=1e-5)
-    assert mean_interval([0.5, 0.5, 0.5], 0.95).high == 0.5
+    assert Estimate(*mean_interval([0.5, 0.5, 0.5], 0.95)).high == 0.5
 
 
 def test_intervals_cover_all_true_differences_together() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from augury.pipeline.sections import Compare
+from augury.report.numbers import scientific
 from studies.convolution.fields import stage_fields
 from studies.convolution.findings import (
     NEAR_CEILING,
@@ -18,7 +19,6 @@ from studies.convolution.findings import (
     answer,
     cautions,
     gains_over_plain,
-    scientific,
     sentences,
 )
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant
@@ -136,18 +136,18 @@ def results(accuracy: Mapping[str, float], seeds: int = 8, **looks: dict[str, An
 
 def test_verdicts_need_seeds_and_a_gain() -> None:
     gains = gains_over_plain(made_up({"average": 0.95, "strided": 0.8}), COMPARE, 0)
-    assert [each.variant for each in gains] == OTHERS
-    verdicts = {each.variant: each.verdict for each in gains}
+    assert list(gains) == OTHERS
+    verdicts = {name: gain.verdict for name, gain in gains.items()}
     assert verdicts == {
         "average": "helps", "strided": "hurts", "dilated": "can't tell", "dilated_for_pooling": "can't tell",
     }  # fmt: skip
     # Holm: the smallest of four p-values counts four times.
-    assert gains[0].p_holm == pytest.approx(4 * 2 / 2**8)
-    assert gains[0].gain.gain == pytest.approx(0.05, abs=0.001)
-    assert all(each.undetectable is not None and 0 < each.undetectable < 0.01 for each in gains)
+    assert gains["average"].p_holm == pytest.approx(4 * 2 / 2**8)
+    assert gains["average"].mean == pytest.approx(0.05, abs=0.001)
+    assert all(each.undetectable is not None and 0 < each.undetectable < 0.01 for each in gains.values())
     few = gains_over_plain(made_up({"average": 0.99}, seeds=7), COMPARE, 0)
-    assert {each.verdict for each in few} == {"can't tell"}
-    assert {each.undetectable for each in few} == {None}
+    assert {each.verdict for each in few.values()} == {"can't tell"}
+    assert {each.undetectable for each in few.values()} == {None}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
@@ -20,7 +21,7 @@ from augury.pipeline.params import PARAMS_FILE
 from augury.pipeline.sections import Compare
 from studies.scaling import report, scale, search
 from studies.scaling.constants import Constants
-from studies.scaling.findings import accuracy_interval, as_good, mean_interval, of_compound, over_base
+from studies.scaling.findings import as_good, of_compound, over_base
 from studies.scaling.pictures import TILE, seen_at
 from studies.scaling.report import answer, cautions
 from studies.scaling.scale import BASE, COMPOUND, WAYS
@@ -58,15 +59,15 @@ def made_up(accuracy: dict[str, float], seeds: int = 8) -> dict[str, Any]:
 
 def test_verdicts_need_seeds_and_a_gain() -> None:
     points = made_up({"depth": 0.93, "width": 0.97})
-    verdicts = {each.way: each.verdict for each in of_compound(points, COMPARE, 0)}
+    verdicts = {way: gain.verdict for way, gain in of_compound(points, COMPARE, 0).items()}
     assert verdicts == {
         "depth": "helps", "width": "hurts", "resolution": "can't tell", "published": "can't tell",
     }  # fmt: skip
-    assert {each.verdict for each in over_base(points, COMPARE, 0)} == {"helps"}
+    assert {each.verdict for each in over_base(points, COMPARE, 0).values()} == {"helps"}
     # Holm: the smallest of four p-values counts four times.
-    assert of_compound(points, COMPARE, 0)[0].p_holm == pytest.approx(4 * 2 / 2**8)
+    assert of_compound(points, COMPARE, 0)["depth"].p_holm == pytest.approx(4 * 2 / 2**8)
     few = made_up({"depth": 0.5}, seeds=5)
-    assert {each.verdict for each in of_compound(few, COMPARE, 0)} == {"can't tell"}
+    assert {each.verdict for each in of_compound(few, COMPARE, 0).values()} == {"can't tell"}
 
 
 def test_the_answer_says_each_verdict() -> None:

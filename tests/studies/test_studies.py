@@ -150,7 +150,7 @@ def dose(ratio: float, accuracy: float, validation_nll: float, seeds: int = 8) -
 def test_validation_chooses_the_dose_and_not_the_test() -> None:
     choice = choose([dose(0, 0.85, 0.50), dose(1, 0.86, 0.45), dose(2, 0.90, 0.46)], 0.95, 1000, 0)
     assert choice.best == 1
-    assert choice.gain.gain == pytest.approx(0.01, abs=1e-3)
+    assert choice.gain.mean == pytest.approx(0.01, abs=1e-3)
     assert choice.gain.p_value == 2 / 2**8
     assert choice.falls_after is None
     # Of equal doses, the smallest.
@@ -175,7 +175,7 @@ def test_from_where_on_more_images_hurt(accuracies: tuple[float, ...], falls_aft
 def test_a_generator_without_a_good_dose_gains_nothing_and_counts_as_a_comparison() -> None:
     none = choose([dose(0, 0.85, 0.4), dose(1, 0.80, 0.5)], 0.95, 1000, 0)
     good = choose([dose(0, 0.85, 0.5), dose(1, 0.86, 0.4)], 0.95, 1000, 0)
-    assert (none.best, none.gain.gain, none.gain.p_value, none.falls_after) == (0, 0, 1, 0)
+    assert (none.best, none.gain.mean, none.gain.p_value, none.falls_after) == (0, 0, 1, 0)
     assert corrected({"none": none, "good": good}) == {"none": 1.0, "good": 2 * good.gain.p_value}
 
 

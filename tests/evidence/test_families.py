@@ -1,0 +1,48 @@
+"""Gains within their family: corrected for its size, with what it could not have seen."""
+
+import numpy as np
+import pytest
+
+from augury.evidence.families import Gain, gains_of_family
+from augury.evidence.statistics import detectable_effect, holm, paired_gain
+from augury.pipeline.sections import Compare
+
+COMPARE = Compare(baseline="none", confidence=0.95, resamples=1000)
+GAINS = np.array([0.01, 0.02, 0.0, 0.03, 0.01, 0.02, 0.02, 0.01])
+
+
+def family(seeds: int, *shifts: float) -> dict[str, Gain]:
+    reference = np.full(seeds, 0.8)
+    pairs = {f"{shift:g}": (reference + GAINS[:seeds] + shift, reference) for shift in shifts}
+    return gains_of_family(pairs, COMPARE, lambda key: len(key))
+
+
+def test_what_goes_unnoticed_is_a_multiple_of_the_spread_of_the_gains() -> None:
+    effect = detectable_effect(8, 1 - 0.95)
+    assert effect is not None
+    assert family(8, 0.0)["0"].undetectable == pytest.approx(effect * GAINS.std(ddof=1))
+
+
+def test_every_gain_pays_for_the_size_of_its_family() -> None:
+    gains = family(8, 0.05, -0.05, -0.014)
+    alone = paired_gain(np.full(8, 0.8) + GAINS + 0.05, np.full(8, 0.8), 0.95, 1000, seed=4)
+    surest = gains["0.05"]
+    assert (surest.mean, surest.low, surest.high, surest.p_value) == (alone.mean, alone.low, alone.high, alone.p_value)
+    assert {key: gain.p_holm for key, gain in gains.items()} == holm({key: g.p_value for key, g in gains.items()})
+    assert surest.p_holm == pytest.approx(3 * 2 / 2**8)
+    assert [gain.verdict for gain in gains.values()] == ["helps", "hurts", "can't tell"]
+
+
+def test_no_gain_goes_noticed_where_none_can_be_significant() -> None:
+    gains = family(5, 0.05, 0.06)
+    assert {gain.verdict for gain in gains.values()} == {"can't tell"}
+    assert {gain.undetectable for gain in gains.values()} == {None}
+
+
+def test_a_family_without_comparisons_has_no_gains() -> None:
+    assert gains_of_family({}, COMPARE, len) == {}
+
+
+def test_rows_hold_all_of_a_gain() -> None:
+    gain = family(8, 0.05)["0.05"]
+    assert Gain.of_row(gain.as_row() | {"minimum_detectable_effect": gain.undetectable}) == gain
