@@ -4,7 +4,6 @@ To a stage it is what the root is in the main pipeline: params.yaml and data/ in
 """
 
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -26,11 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 Settings = TypeVar("Settings", bound=Section)
 
 
-def run(study: str, main: Callable[[], None]) -> None:
-    """Run a study's step as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C)."""
+def run(study: str, main: Callable[..., None]) -> None:
+    """Run a study's step as a process; what follows the module in its command are the arguments.
+
+    Exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        main()
+        main(*sys.argv[1:])
     except (UserError, OSError) as error:
         sys.exit("\n".join(f"{study}: {line}" for line in str(error).splitlines()))
     except KeyboardInterrupt:
@@ -44,6 +46,11 @@ def settings(kind: type[Settings], folder: Path) -> Settings:
         return kind.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise UserError(explain(error, kind)) from error
+
+
+def load_params(kind: type[Settings], here: Path, root: Path) -> tuple[Settings, Params]:
+    """The study's own, in the folder `here`, and those of the main pipeline. Raises UserError as `settings` does."""
+    return settings(kind, here), params.load(root / params.PARAMS_FILE)
 
 
 def reference_arm(main: Params, reference: str) -> Arm:
@@ -65,17 +72,17 @@ def make_workspace(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    own = folder / params.PARAMS_FILE
+    params_file = folder / params.PARAMS_FILE
     yaml = YAML()
     content = yaml.load((root / params.PARAMS_FILE).read_text(encoding="utf-8"))
     # Laying over adds arms and takes none away.
     content["classify"]["arms"] = {name: arm.model_dump(exclude_defaults=True) for name, arm in arms.items()}
     content["compare"]["baseline"] = next(iter(arms))
-    with own.open("w", encoding="utf-8") as file:
+    with params_file.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
-    lay_over(own, overrides)
+    lay_over(params_file, overrides)
     (root / ".cache").mkdir(exist_ok=True)
-    images = params.load(own).prepare.folder  # an absolute path needs no link
+    images = params.load(params_file).prepare.folder  # an absolute path needs no link
     for name in [".cache", *links, *([] if Path(images).is_absolute() or not (root / images).exists() else [images])]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(root / name)
@@ -83,10 +90,13 @@ def make_workspace(
 
 def run_stage(folder: Path, stage: str, *arguments: str) -> None:
     """Run one stage in a workspace. Raises UserError where it fails; the stage has said why."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
-    if subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}).returncode != 0:
+    if run_module(folder, f"stages.{stage}", *arguments) != 0:
         raise UserError(f"{folder.name}: stage {'@'.join([stage, *arguments])} failed, see above")
+
+
+def run_module(folder: Path, module: str, *arguments: str) -> int:
+    """Run a module as a process in a workspace: its exit status."""
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder).returncode
 
 
 def read_results(data: Path, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:

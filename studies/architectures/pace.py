@@ -13,13 +13,12 @@ from augury.arms.finetuning import fine_tune
 from augury.arms.training_set import TrainingSet
 from augury.features.backbones import check_resolution, read_backbone
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.sections import FineTune
 from augury.pipeline.threads import single_threaded
 from studies.architectures.settings import PACE_FILE, Architectures
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 SHORT, LONG = 2, 8  # steps of two trainings, whose difference leaves out what a training costs but for its steps
 REPEATS = 3  # the fastest counts: whatever else goes on can only slow a training down
@@ -30,7 +29,7 @@ HEADER = """\
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Architectures, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Architectures, here, root)
     device = choose_device(top.device)
     lines = [f"resolution: {study.resolution}", f"batch_size: {study.batch_size}", f"device: {device.type}"]
     lines.append("seconds_per_step:")

@@ -1,19 +1,16 @@
 """Train one network on the user's images: `python -m studies.architectures.train scratch resnet18 seconds`."""
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from augury.features.backbones import check_resolution
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
 from studies.counts import Complete, Counts, count
-from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
 PASSES = 3  # of a training step, in forward passes: the backward one takes two products for each of the forward one
@@ -21,7 +18,7 @@ KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll", "best_step"
 
 
 def main(start: str, network: str, budget: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Architectures, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Architectures, here, root)
     names = {"scratch": study.networks, "transfer": study.transfer}[start]
     if network not in names:
         raise UserError(f"networks: {network!r} is not among those of params.yaml: {', '.join(names)}")
@@ -108,5 +105,4 @@ def point_of(
 
 
 if __name__ == "__main__":
-    start, network, budget = sys.argv[1:4]
-    run("architectures", partial(main, start, network, budget))
+    run("architectures", main)

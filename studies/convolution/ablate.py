@@ -3,17 +3,13 @@
 The test split is opened here alone, once per variant and seed, after all is chosen on validation.
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from augury.arms.finetuning import predict
 from augury.images.pixels import to_backbone
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
@@ -21,16 +17,16 @@ from augury.pipeline.params import Params
 from augury.pipeline.threads import in_processes
 from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution
-from studies.convolution.training import SPLITS, read_split, train
 from studies.convolution.variants import VARIANTS, variant
 from studies.counts import count
-from studies.workspace import ROOT, run, settings
+from studies.training import SPLITS, accuracy_on_test, read_split, split_sizes, train
+from studies.workspace import ROOT, load_params, run
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     if name not in VARIANTS:
         raise UserError(f"unknown variant {name!r}; choose from {', '.join(VARIANTS)}")
-    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Convolution, here, root)
     resolution, seeds = study.ablation.resolution, study.ablation.seeds
     splits = root / SPLITS
     work = partial(train_one, name, study, top, splits)
@@ -44,9 +40,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             "variant": name,
             "resolution": resolution,
             "seeds": seeds,
-            "n_train": len(read_split(splits / "train")),
-            "n_validation": len(read_split(splits / "validation")),
-            "n_test": len(read_split(splits / "test")),
+            **split_sizes(splits),
             "parameters": counts.parameters,
             "multiply_adds": counts.multiply_adds,
             "sizes": [field.size for field in fields],
@@ -60,15 +54,13 @@ def train_one(name: str, study: Convolution, top: Params, splits: Path, seed: in
     """Accuracies as fractions. measured: side of the square about the middle with most of the gradient, in pixels."""
     device, resolution = choose_device(top.device), study.ablation.resolution
     tuned = train(variant(name, seed), splits, study.training, resolution=resolution, seed=seed, device=device)
-    backbone, test = tuned.network.backbone, read_split(splits / "test")
     shown = to_backbone(read_split(splits / "validation").pixels[: study.look.images], resolution, device)
-    predicted = predict(tuned.network, test, resolution, device).argmax(axis=1)
     return {
-        "accuracy": float(np.mean(predicted == test.labels)),
+        "accuracy": accuracy_on_test(tuned, splits, resolution, device),
         "validation_accuracy": tuned.validation_accuracy,
         "validation_nll": tuned.validation_nll,
         "best_step": tuned.best_step,
-        "measured": look_through(backbone, shown, top.seed)[-1].side,
+        "measured": look_through(tuned.network.backbone, shown, top.seed)[-1].side,
     }
 
 
@@ -79,4 +71,4 @@ def _complete(name: str, classes: int) -> nn.Module:
 
 
 if __name__ == "__main__":
-    run("convolution", partial(main, sys.argv[1]))
+    run("convolution", main)

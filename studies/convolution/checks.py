@@ -8,21 +8,20 @@ import numpy as np
 import torch
 
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.outputs import write_json
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.threads import single_threaded
 from studies.convolution.arithmetic import Window, compare_with_torch, covered
 from studies.convolution.backpropagation import CHECKED, check, weight_gradients
 from studies.convolution.settings import Convolution
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 DILATIONS = (1, 2, 3)  # of the 3x3 kernels that are shown
 STACK = (1, 2, 4)  # dilations of convolutions one after the other
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Convolution, here, root)
     grid = study.arithmetic
     own = ImageSet.read(root / "data/splits/train").size
     sizes = sorted({own, *grid.sizes})

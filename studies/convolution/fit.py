@@ -3,8 +3,6 @@
 One that is not pretrained is trained on the training images; of the other, ImageNet's weights are used as they are.
 """
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from augury.features.backbones import check_resolution, load_backbone
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.threads import single_threaded
 from models.backbone import Backbone
 from studies.convolution.settings import Convolution
-from studies.convolution.training import SPLITS, train
-from studies.workspace import ROOT, run, settings
+from studies.training import SPLITS, train
+from studies.workspace import ROOT, load_params, run
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Convolution, here, root)
     if name not in study.classifiers:
         raise UserError(f"classifiers: {name!r} is not among those of params.yaml: {', '.join(study.classifiers)}")
     classifier = study.classifiers[name]
@@ -81,4 +78,4 @@ def open_fitted(folder: Path, name: str, device: torch.device) -> tuple[Backbone
 
 
 if __name__ == "__main__":
-    run("convolution", partial(main, sys.argv[1]))
+    run("convolution", main)

@@ -3,8 +3,6 @@
 First-layer filters, feature maps of one image, what drives channels high, and receptive fields.
 """
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import torch
 from augury.images.grids import write_png
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_directory, write_json
@@ -33,13 +30,13 @@ from studies.convolution.ascent import (
 from studies.convolution.fields import look_through
 from studies.convolution.fit import open_fitted
 from studies.convolution.settings import Convolution, Look
-from studies.convolution.training import SPLITS, read_split
 from studies.convolution.variants import convolutions
-from studies.workspace import ROOT, run, settings
+from studies.training import SPLITS, read_split
+from studies.workspace import ROOT, load_params, run
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Convolution, here, root)
     look, device = study.look, choose_device(top.device)
     backbone, config = open_fitted(here / "points/fit" / name, name, device)
     resolution = config["resolution"]
@@ -137,4 +134,4 @@ def drive_channels(
 
 
 if __name__ == "__main__":
-    run("convolution", partial(main, sys.argv[1]))
+    run("convolution", main)

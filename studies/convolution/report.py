@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.families import Gain
-from augury.pipeline import params
 from augury.pipeline.outputs import write_csv, write_json
 from augury.report.plots import forest_plot
 from studies.convolution.findings import (
@@ -28,13 +27,13 @@ from studies.convolution.sections import (
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import PLAIN
 from studies.page import Page
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 PER_SEED = ("seeds", "accuracy", "validation_accuracy", "measured")
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Convolution, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Convolution, here, root)
     results = read_results(here / "points", list(study.classifiers))
     gains = gains_over_plain(results.ablation, top.compare, top.seed)
     write_json(here / "convolution.json", summary(results, gains))

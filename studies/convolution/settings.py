@@ -5,8 +5,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import unknown
-from augury.pipeline.sections import FineTune, Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.sections import Name, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
+from studies.training import Training
 
 Sizes = Annotated[list[PositiveInt], Field(min_length=1)]
 
@@ -16,29 +17,6 @@ class Classifier(Section):
 
     pretrained: bool
     resolution: PositiveInt
-
-
-class Training(Section):
-    """The same for every network. evaluations: how often it is tried on validation; the best of these is used.
-
-    warmup: share of the steps in which the learning rate rises.
-    """
-
-    steps: PositiveInt
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    evaluations: PositiveInt
-
-    @property
-    def fine_tune(self) -> FineTune:
-        """As augury.arms.finetuning takes it: from a random start, all layers at one rate from the first step."""
-        return FineTune(
-            steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
-            weight_decays=[self.weight_decay], layer_decay=1.0, warmup=self.warmup, unfreezing=0.0, trained_stages=1,
-            evaluations=self.evaluations,
-        )  # fmt: skip
 
 
 class Look(Section):

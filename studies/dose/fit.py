@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.statistics import smallest_p_value, verdict
-from augury.pipeline import params
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
@@ -15,11 +14,11 @@ from studies.dose.choice import Choice, choose, corrected
 from studies.dose.measure import Dose, of_dose
 from studies.drawings import DoseRow, dose_plot
 from studies.page import Page, Table, listed
-from studies.workspace import ROOT, read_results, reference_arm, run, settings
+from studies.workspace import ROOT, load_params, read_results, reference_arm, run
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Dose, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Dose, here, root)
     reference_arm(top, study.reference)
     none = of_dose(0.0, read_results(root / "data", study.reference, top.classify.seeds))
     doses = {

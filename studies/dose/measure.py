@@ -1,18 +1,15 @@
 """Accuracy with more and more images of one generator: `python -m studies.dose.measure dcgan`."""
 
 import math
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Arm, PositiveFloat, Section
-from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 
 class Dose(Section):
@@ -23,7 +20,7 @@ class Dose(Section):
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Dose, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Dose, here, root)
     recipe = reference_arm(top, study.reference)
     if generator not in top.sample.generators:
         raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(top.sample.generators)}")
@@ -76,4 +73,4 @@ def of_dose(ratio: float, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run("dose", partial(main, sys.argv[1]))
+    run("dose", main)

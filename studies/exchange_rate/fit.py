@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
@@ -22,13 +21,13 @@ from studies.exchange_rate.learning_curve import (
 )
 from studies.exchange_rate.measure import ExchangeRate
 from studies.page import Page, Table, listed
-from studies.workspace import ROOT, read_results, reference_arm, run, settings
+from studies.workspace import ROOT, load_params, read_results, reference_arm, run
 
 LAW = "accuracy(n) = a − b n^−c"
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(ExchangeRate, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(ExchangeRate, here, root)
     reference_arm(top, study.reference)
     budget = top.prepare.labels_per_class
     if budget is None:

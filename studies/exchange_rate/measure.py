@@ -1,16 +1,13 @@
 """One point of the learning curve: `python -m studies.exchange_rate.measure 100 0`, labels per class and draw."""
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from augury.pipeline import params
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import PositiveInt, Section, Seed
-from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 
 class ExchangeRate(Section):
@@ -24,8 +21,8 @@ class ExchangeRate(Section):
 
 
 def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None:
-    study = settings(ExchangeRate, here)
-    recipe = reference_arm(params.load(root / params.PARAMS_FILE), study.reference)
+    study, top = load_params(ExchangeRate, here, root)
+    recipe = reference_arm(top, study.reference)
     workspace = here / "runs" / f"{labels}-{draw}"
     overrides = {
         "seed": draw,
@@ -54,4 +51,4 @@ def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None
 
 
 if __name__ == "__main__":
-    run("exchange_rate", partial(main, int(sys.argv[1]), int(sys.argv[2])))
+    run("exchange_rate", lambda labels, draw: main(int(labels), int(draw)))

@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from augury.generators.sampling import balanced_labels, sample_images
 from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, concatenate
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
@@ -35,7 +33,7 @@ from augury.scores.neighbours import manifold_scores
 from models import GENERATORS
 from studies.generators.settings import Generators
 from studies.generators.variants import VARIANTS, Variant, overrides
-from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
 UNFIT = "no snapshot is fit for use"  # how `train_gan` says that a training led to nothing
@@ -43,7 +41,7 @@ SHOWN = 8  # images of a variant in the picture
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Generators, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Generators, here, root)
     if name not in study.variants:
         raise UserError(f"variants: {name!r} is not among {', '.join(study.variants)}")
     variant, recipe = VARIANTS[name], reference_arm(top, study.reference)
@@ -207,4 +205,4 @@ def strip(images: ImageSet) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("generators", partial(main, sys.argv[1]))
+    run("generators", main)

@@ -3,8 +3,6 @@
 One column per snapshot, one row per class, the same latents in every column: time runs from left to right.
 """
 
-import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,4 +73,4 @@ def side_by_side(columns: list[np.ndarray], rows: int, size: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("generators", partial(main, sys.argv[1]))
+    run("generators", main)

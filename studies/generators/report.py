@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from augury.evidence.families import Gain
-from augury.pipeline import params
 from augury.pipeline.outputs import write_csv, write_json
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import SCORES, mean_of
@@ -13,13 +12,13 @@ from studies.generators.costs import FILE, costs_page, seconds_of
 from studies.generators.gains import Change, Comparison, Points, changes, comparisons, usable
 from studies.generators.settings import Generators
 from studies.page import Page
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 COLUMNS = ("n_per_side", *(key for score in SCORES for key in (score, f"{score}_floor")), "n_synthetic", "n_test")
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Generators, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Generators, here, root)
     points, budget = here / "points", study.training
     progress = progress_section.read_progress(points, list(top.sample.generators))
     ablation = ablation_sections.read_ablation(points, study.variants)

@@ -5,10 +5,8 @@ and the classifier is trained and tested by `classify`, on the seeds of the main
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import torch
 from augury.arms.training_set import balanced
 from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.images.image_set import ImageSet, places_of
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
@@ -29,7 +26,7 @@ from studies.latent.attributes import CONFIDENCE
 from studies.latent.gains import PLAIN
 from studies.latent.settings import Latent
 from studies.latent.spaces import PriorSpace, Space, open_space
-from studies.workspace import ROOT, make_workspace, read_results, reference_arm, run, run_stage, settings
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 BEYOND = 0.5  # share of the way from one latent to another by which an extrapolation goes on at most
 
@@ -154,7 +151,7 @@ def draw_sets(
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Latent, here, root)
     rules = study.augmentation
     recipe = reference_arm(top, rules.reference)
     device = choose_device(top.device)
@@ -205,4 +202,4 @@ def arm_name(reference: str, generator: str, method: str) -> str:
 
 
 if __name__ == "__main__":
-    run("latent", partial(main, sys.argv[1]))
+    run("latent", main)

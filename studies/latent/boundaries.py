@@ -12,10 +12,8 @@ all their images; what one of each class's own would know more is told beside it
 `python -m studies.latent.boundaries stylegan`
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from augury.generators.sampling import balanced_labels
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
@@ -34,7 +31,7 @@ from augury.scores.fidelity import significant
 from studies.latent.attributes import ATTRIBUTES, Measured, Measurements
 from studies.latent.settings import Boundaries, Latent
 from studies.latent.spaces import open_space
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,7 @@ def boundaries(
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
     train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
@@ -239,4 +236,4 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
 
 
 if __name__ == "__main__":
-    run("latent", partial(main, sys.argv[1]))
+    run("latent", main)

@@ -6,10 +6,8 @@ section 3.2), so that a step no longer goes towards more or less of them. Whethe
 `python -m studies.latent.edits stylegan`
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from statsmodels.stats.proportion import proportion_confint
 from augury.generators.sampling import balanced_labels
 from augury.images.grids import write_png
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.seeding import derive_seed
@@ -29,7 +26,7 @@ from studies.latent.attributes import Measured, Measurements
 from studies.latent.grids import tile_grid
 from studies.latent.settings import Latent
 from studies.latent.spaces import open_space
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,7 @@ def most_moved(row: Mapping[str, Any]) -> str:
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
     boundaries = read_json(here / "points/boundaries" / f"{generator}.json")
@@ -199,4 +196,4 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
 
 
 if __name__ == "__main__":
-    run("latent", partial(main, sys.argv[1]))
+    run("latent", main)

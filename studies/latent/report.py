@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline import params
 from augury.pipeline.outputs import whole_file, write_json
 from studies.latent import edit_sections, truncation_section, walk_sections
 from studies.latent.settings import Latent
 from studies.page import Page
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 COLUMNS = ("spread", "n_per_side", "fd", "fd_floor", "precision", "precision_floor", "recall", "recall_floor")
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Latent, here, root)
     points, generators = here / "points", study.generators
     walks = walk_sections.read_walks(points, generators)
     truncation = truncation_section.read_truncation(points, generators)

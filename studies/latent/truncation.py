@@ -4,7 +4,6 @@ Every image set is compared with real images of the training and validation spli
 every side, and beside every score its floor, what real images get against other real ones.
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 
 from augury.generators.sampling import sample_images
 from augury.images.image_set import ImageSet, concatenate
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
@@ -25,7 +23,7 @@ from augury.scores.fidelity import fidelity_scores, halve, significant
 from models.latent import slerp
 from studies.latent.settings import Latent, Truncation
 from studies.latent.spaces import Space, open_space
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
 KEPT = (
@@ -57,12 +55,12 @@ class Judge:
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here).truncation, params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
     real = concatenate([ImageSet.read(root / "data/splits" / split) for split in ("train", "validation")])
-    labels = np.tile(np.flatnonzero(real.counts()), study.per_class)
-    judge = Judge(real, labels, study, top, device)
+    labels = np.tile(np.flatnonzero(real.counts()), study.truncation.per_class)
+    judge = Judge(real, labels, study.truncation, top, device)
     options = top.sample.generators.get(generator, Drawing()).model_dump(exclude_none=True)
     content = {
         "generator": generator,
@@ -72,7 +70,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         "strategy": options.get("strategy"),
         "spreads": [
             {"spread": spread, **judge(at_spread(space, labels, top.seed, options | {"spread": spread}))}
-            for spread in sorted(study.spreads)
+            for spread in sorted(study.truncation.spreads)
         ],
         "ways": {way: judge(pixels) for way, pixels in halfway(space, labels, top.seed).items()},
     }
@@ -98,4 +96,4 @@ def halfway(space: Space, labels: np.ndarray, seed: int) -> dict[str, np.ndarray
 
 
 if __name__ == "__main__":
-    run("latent", partial(main, sys.argv[1]))
+    run("latent", main)

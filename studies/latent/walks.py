@@ -1,7 +1,5 @@
 """Pictures of a latent space, and how evenly one walks in it: `python -m studies.latent.walks stylegan`."""
 
-import sys
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -149,4 +147,4 @@ def layout(points: np.ndarray, side: int, seed: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run("latent", partial(main, sys.argv[1]))
+    run("latent", main)

@@ -9,7 +9,6 @@ import numpy as np
 from augury.evidence.families import Gain
 from augury.evidence.statistics import accuracy_interval, fewest_seeds, smallest_p_value
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import Params
 from augury.report.numbers import number, points_of, signed
@@ -33,14 +32,14 @@ from studies.scaling.sections import (
     times_word,
 )
 from studies.scaling.settings import Scaling
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 NEARLY_ALL = 0.95  # accuracy of the base, above which scaling has little to show
 FAR = 0.1  # of the cost wanted: a network that is further off is no fair comparison
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Scaling, here), params.load(root / params.PARAMS_FILE)
+    study, top = load_params(Scaling, here, root)
     search = read_json(here / "points/search.json")
     points = {way: read_json(here / "points/scale" / f"{way}.json") for way in (BASE, *WAYS)}
     gains, grown = of_compound(points, top.compare, top.seed), over_base(points, top.compare, top.seed)

@@ -3,12 +3,8 @@
 The test split is opened here alone, once per network and seed, after all is chosen.
 """
 
-import sys
-from functools import partial
 from pathlib import Path
 
-from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from studies.scaling.constants import ALONE, PUBLISHED, Constants, at_cost
@@ -16,7 +12,8 @@ from studies.scaling.network import Shape
 from studies.scaling.search import chosen_constants
 from studies.scaling.settings import Scaling
 from studies.scaling.trials import Work, described, train_all
-from studies.workspace import ROOT, run, settings
+from studies.training import SPLITS, read_split, split_sizes
+from studies.workspace import ROOT, load_params, run
 
 BASE, COMPOUND = "base", "compound"  # no scaling at all, and by the constants that the search chose
 WAYS = (*ALONE, "published", COMPOUND)
@@ -33,8 +30,8 @@ def constants_of(way: str, here: Path) -> Constants:
 
 
 def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Scaling, here), params.load(root / params.PARAMS_FILE)
-    base, splits = study.base.shape, root / "data/splits"
+    study, top = load_params(Scaling, here, root)
+    base, splits = study.base.shape, root / SPLITS
     networks: list[tuple[float, Shape, float]] = [(1.0, base, 0.0)]
     constants = None
     if way != BASE:
@@ -42,16 +39,14 @@ def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
         networks = [(times, *at_cost(base, constants, times)) for times in study.scale.times]
     trials = train_all(
         [shape for _, shape, _ in networks], study.scale.seeds,
-        Work(splits, study.training.fine_tune, top.device, test=True),
+        Work(splits, study.training, top.device, test=True),
     )  # fmt: skip
     content = {
         "way": way,
         "constants": None if constants is None else vars(constants),
         "seeds": study.scale.seeds,
-        "n_train": len(ImageSet.read(splits / "train")),
-        "n_validation": len(ImageSet.read(splits / "validation")),
-        "n_test": len(ImageSet.read(splits / "test")),
-        "image_size": ImageSet.read(splits / "train").size,
+        **split_sizes(splits),
+        "image_size": read_split(splits / "train").size,
         "networks": [
             {
                 "phi": phi,
@@ -68,4 +63,4 @@ def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
 
 
 if __name__ == "__main__":
-    run("scaling", partial(main, sys.argv[1]))
+    run("scaling", main)

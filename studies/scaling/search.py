@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from augury.pipeline import params
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from studies.scaling.constants import Constants, at_cost
 from studies.scaling.settings import Scaling
 from studies.scaling.trials import Work, described, train_all
-from studies.workspace import ROOT, run, settings
+from studies.training import SPLITS
+from studies.workspace import ROOT, load_params, run
 
 TIMES = 2.0  # the base's multiply-adds: what alpha beta^2 gamma^2 is held to
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Scaling, here), params.load(root / params.PARAMS_FILE)
-    write_json(here / "points/search.json", searched(study, top, root / "data/splits"))
+    study, top = load_params(Scaling, here, root)
+    write_json(here / "points/search.json", searched(study, top, root / SPLITS))
 
 
 def searched(study: Scaling, top: Params, splits: Path) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def searched(study: Scaling, top: Params, splits: Path) -> dict[str, Any]:
     networks = [(constants, *at_cost(base, constants, TIMES)) for constants in study.search.constants]
     trials = train_all(
         [shape for _, shape, _ in networks], study.search.seeds,
-        Work(splits, study.training.fine_tune, top.device, test=False),
+        Work(splits, study.training, top.device, test=False),
     )  # fmt: skip
     rows = [
         {

@@ -2,20 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from augury.arms.finetuning import fine_tune, predict
-from augury.arms.training_set import TrainingSet
-from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
-from augury.pipeline.sections import FineTune
 from augury.pipeline.threads import in_processes
 from studies.scaling.network import Shape, initialised
+from studies.training import Training, accuracy_on_test, train
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class Work:
     """What all trainings share. splits: the folder that holds train, validation and test. test: whether to open it."""
 
     splits: Path
-    fine_tune: FineTune
+    training: Training
     device: str
     test: bool
 
@@ -57,27 +51,11 @@ def train_all(shapes: Sequence[Shape], seeds: Sequence[int], work: Work) -> dict
 
 def train_one(work: Work, jobs: Sequence[tuple[Shape, int]], number: int) -> Trial:
     shape, seed = jobs[number]
-    device = choose_device(work.device)
-    train, validation = read_split(work.splits / "train"), read_split(work.splits / "validation")
-    targets = np.eye(len(train.class_names), dtype=np.float32)[train.labels]
-    try:
-        tuned = fine_tune(
-            initialised(shape, seed), TrainingSet({"real": train}, targets), validation, mode="scratch",
-            settings=work.fine_tune, resolution=shape.resolution, seed=seed, device=device,
-        )  # fmt: skip
-    except UserError as error:  # its one reason is the learning rate, which has another name in the main params.yaml
-        raise UserError(str(error).replace("classify.finetune.", "training.")) from error
-    accuracy = None
-    if work.test:
-        test = read_split(work.splits / "test")
-        predicted = predict(tuned.network, test, shape.resolution, device).argmax(axis=1)
-        accuracy = float((predicted == test.labels).mean())
+    resolution, device = shape.resolution, choose_device(work.device)
+    backbone = initialised(shape, seed)
+    tuned = train(backbone, work.splits, work.training, resolution=resolution, seed=seed, device=device)
+    accuracy = accuracy_on_test(tuned, work.splits, resolution, device) if work.test else None
     return Trial(tuned.validation_nll, tuned.validation_accuracy, tuned.best_step, accuracy)
-
-
-@lru_cache(maxsize=3)
-def read_split(folder: Path) -> ImageSet:
-    return ImageSet.read(folder)
 
 
 def described(shape: Shape, base: Shape, times: float) -> dict[str, Any]:

@@ -203,13 +203,13 @@ def test_the_same_again_byte_for_byte(here: Path, root: Path, tmp_path: Path) ->
 
 def test_a_seed_gives_the_same_result_whatever_is_trained_beside_it(root: Path) -> None:
     study = Scaling.model_validate(STUDY)
-    work = Work(root / "data/splits", study.training.fine_tune, "cpu", test=True)
+    work = Work(root / "data/splits", study.training, "cpu", test=True)
     base, wide = study.base.shape, study.base.shape.scaled(1, 2, 1)
     together, alone = train_all([base, wide, base], [4, 5], work), train_all([base], [5], work)
     assert list(together) == [wide, base]
     assert together[base][1] == alone[base][0]
     assert together[base][0] != together[base][1]
-    untested = train_all([base], [5], Work(root / "data/splits", study.training.fine_tune, "cpu", test=False))
+    untested = train_all([base], [5], Work(root / "data/splits", study.training, "cpu", test=False))
     assert untested[base][0].accuracy is None
     assert untested[base][0].validation_nll == alone[base][0].validation_nll
 

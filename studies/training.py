@@ -1,0 +1,74 @@
+"""Training a network from a random start on the main pipeline's images, the same way for all that the studies train."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from augury.arms.finetuning import FineTuned, fine_tune, predict
+from augury.arms.training_set import TrainingSet
+from augury.images.image_set import ImageSet
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
+from models.backbone import Backbone
+
+SPLITS = "data/splits"  # of the main pipeline
+
+
+class Training(Section):
+    """The same for every network. evaluations: how often it is tried on validation; the best of these is used.
+
+    warmup: share of the steps in which the learning rate rises.
+    """
+
+    steps: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    evaluations: PositiveInt
+
+    @property
+    def fine_tune(self) -> FineTune:
+        """As augury.arms.finetuning takes it: from a random start, all layers at one rate from the first step."""
+        return FineTune(
+            **self.model_dump(exclude={"weight_decay"}), weight_decays=[self.weight_decay], layer_decay=1.0,
+            unfreezing=0.0, trained_stages=1,
+        )  # fmt: skip
+
+
+def train(
+    backbone: Backbone, splits: Path, training: Training, *, resolution: int, seed: int, device: torch.device
+) -> FineTuned:
+    """On the real training images; the best moment on validation is used. Raises UserError where it diverges.
+
+    splits: the folder that holds train and validation.
+    """
+    images = read_split(splits / "train")
+    targets = np.eye(len(images.class_names), dtype=np.float32)[images.labels]
+    try:
+        return fine_tune(
+            backbone, TrainingSet({"real": images}, targets), read_split(splits / "validation"), mode="scratch",
+            settings=training.fine_tune, resolution=resolution, seed=seed, device=device,
+        )  # fmt: skip
+    except UserError as error:  # its one reason is the learning rate, which has another name in the main params.yaml
+        raise UserError(str(error).replace("classify.finetune.", "training.")) from error
+
+
+def accuracy_on_test(tuned: FineTuned, splits: Path, resolution: int, device: torch.device) -> float:
+    """As a fraction. It opens the test split."""
+    test = read_split(splits / "test")
+    return float((predict(tuned.network, test, resolution, device).argmax(axis=1) == test.labels).mean())
+
+
+def split_sizes(splits: Path) -> dict[str, int]:
+    """Images of each split, as n_train and so on."""
+    return {f"n_{split}": len(read_split(splits / split)) for split in ("train", "validation", "test")}
+
+
+@lru_cache(maxsize=3)
+def read_split(folder: Path) -> ImageSet:
+    return ImageSet.read(folder)
