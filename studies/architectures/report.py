@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.outputs import read_json, whole_file, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.architectures.findings import Comparison, accuracy, label, leads, preferred, read_points, transfers
 from studies.architectures.sections import figure_of, results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
@@ -15,6 +15,7 @@ COLUMNS = (
     "budget", "start", "network", "seed", "accuracy", "validation_nll", "steps", "seconds",
     "parameters", "multiply_adds",
 )  # fmt: skip
+PER_SEED = ("seed", "accuracy", "validation_nll")
 
 
 def main(here: Path = Path()) -> None:
@@ -22,15 +23,13 @@ def main(here: Path = Path()) -> None:
     points, counts = read_points(here / "points", study), read_json(here / "counts.json")
     lead, transfer = leads(points, study.confidence), transfers(points, study.confidence)
     write_json(here / "architectures.json", summary(points, lead, transfer, counts, study))
-    lines = [
-        ",".join(str(value) for value in [*(point[key] for key in ("budget", "start", "network")), seed, right, nll,
-                                          *(point[key] for key in COLUMNS[6:])])
-        for rows in points.values()
-        for point in rows
-        for seed, right, nll in zip(point["seed"], point["accuracy"], point["validation_nll"], strict=True)
-    ]  # fmt: skip
-    with whole_file(here / "accuracy.csv") as partial:
-        partial.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+    rows = [
+        [(point | dict(zip(PER_SEED, values, strict=True)))[column] for column in COLUMNS]
+        for of_budget in points.values()
+        for point in of_budget
+        for values in zip(*(point[key] for key in PER_SEED), strict=True)
+    ]
+    write_csv(here / "accuracy.csv", COLUMNS, rows)
     page(points, lead, transfer, counts, study).write(here / "page")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.outputs import whole_file, write_json
+from augury.pipeline.outputs import write_csv, write_json
 from models import CLASSIFIERS
 from studies.architectures.published import PUBLISHED
 from studies.counts import Complete, Counts, count
@@ -51,9 +51,7 @@ def row_of(name: str) -> dict[str, Any]:
 def main(here: Path = Path()) -> None:
     rows = [row_of(name) for name in PUBLISHED]
     write_json(here / "counts.json", {row["network"]: row for row in rows})
-    lines = [",".join("" if row[column] is None else str(row[column]) for column in COLUMNS) for row in rows]
-    with whole_file(here / "counts.csv") as partial:
-        partial.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+    write_csv(here / "counts.csv", COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
 
 
 if __name__ == "__main__":

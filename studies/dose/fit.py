@@ -11,7 +11,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import points_between, points_of
 from studies.dose.choice import Choice, choose, corrected
-from studies.dose.measure import Dose, of_dose
+from studies.dose.measure import PER_SEED, Dose, of_dose
 from studies.drawings import DoseRow, dose_plot
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, read_results, reference_arm, run
@@ -54,17 +54,13 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "generators": generators,
     }
     write_json(here / "dose.json", content)
-    columns = ("seed", "accuracy", "validation_nll", "validation_accuracy")
-    write_csv(
-        here / "dose.csv",
-        ("generator", "ratio", "n_synthetic", *columns),
-        [
-            (generator, dose["ratio"], dose["n_synthetic"], *values)
-            for generator, of_generator in doses.items()
-            for dose in of_generator
-            for values in zip(*(dose[column] for column in columns), strict=True)
-        ],
-    )
+    rows = [
+        (generator, dose["ratio"], dose["n_synthetic"], *values)
+        for generator, of_generator in doses.items()
+        for dose in of_generator
+        for values in zip(*(dose[key] for key in PER_SEED), strict=True)
+    ]
+    write_csv(here / "dose.csv", ("generator", "ratio", "n_synthetic", *PER_SEED), rows)
     drawing = dose_plot({name: row_of(doses[name], choice) for name, choice in choices.items()}, "dose")
     page(content, doses, choices, top, drawing).write(here / "page")
 

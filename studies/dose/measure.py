@@ -11,6 +11,8 @@ from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Arm, PositiveFloat, Section
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
+PER_SEED = ("seed", "accuracy", "validation_nll", "validation_accuracy")  # of what `classify` wrote
+
 
 class Dose(Section):
     """The study's params.yaml."""
@@ -62,13 +64,12 @@ def per_class(ratio: float, train: list[int]) -> int:
 
 def of_dose(ratio: float, results: list[dict[str, Any]]) -> dict[str, Any]:
     """What is kept of one arm: lists with a value per seed."""
-    keys = ("seed", "accuracy", "validation_nll", "validation_accuracy")
     return {
         "ratio": ratio,
         "n_real": results[0]["n_real"],
         "n_synthetic": results[0]["n_synthetic"],
         "n_test": results[0]["n_test"],
-        **{key: [result[key] for result in results] for key in keys},
+        **{key: [result[key] for result in results] for key in PER_SEED},
     }
 
 

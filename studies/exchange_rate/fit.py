@@ -71,16 +71,13 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "arms": arms,
     }
     write_json(here / "exchange.json", content)
-    write_csv(
-        here / "curve.csv",
-        ("labels_per_class", "draw", "seed", "accuracy", "fitted"),
-        [
-            (point["labels_per_class"], point["draw"], seed, accuracy, float(curve(point["labels_per_class"])))
-            for row in points
-            for point in row
-            for seed, accuracy in zip(point["seeds"], point["accuracies"], strict=True)
-        ],
-    )
+    rows = [
+        (point["labels_per_class"], point["draw"], seed, accuracy, float(curve(point["labels_per_class"])))
+        for row in points
+        for point in row
+        for seed, accuracy in zip(point["seeds"], point["accuracies"], strict=True)
+    ]
+    write_csv(here / "curve.csv", ("labels_per_class", "draw", "seed", "accuracy", "fitted"), rows)
     drawing = exchange_plot(
         labels, 100 * accuracies, lambda at: 100 * curve(at),
         lambda at: tuple(100 * np.quantile([other(at) for other in others], [tail, 1 - tail], axis=0)),

@@ -1,10 +1,8 @@
 """Put together the page and the numbers of the study: `python -m studies.latent.report`."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from augury.pipeline.outputs import whole_file, write_json
+from augury.pipeline.outputs import write_csv, write_json
 from studies.latent import edit_sections, truncation_section, walk_sections
 from studies.latent.settings import Latent
 from studies.page import Page
@@ -20,7 +18,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     truncation = truncation_section.read_truncation(points, generators)
     spaces = {"extractor": truncation[generators[0]]["extractor"], "spaces": walk_sections.summary(walks, truncation)}
     write_json(here / "latent.json", spaces | edit_sections.summary(points, generators, top, study))
-    write_truncation(here / "truncation.csv", truncation)
+    rows = [
+        [generator, *(row[column] for column in COLUMNS)]
+        for generator, content in truncation.items()
+        for row in content["spreads"]
+    ]
+    write_csv(here / "truncation.csv", ("generator", *COLUMNS), rows)
     scored = truncation[generators[0]]
     page = Page(
         question="what do the latent spaces of the generators know?",
@@ -55,17 +58,6 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         ],
     )
     page.write(here / "page")
-
-
-def write_truncation(path: Path, truncation: Mapping[str, dict[str, Any]]) -> None:
-    """A row per generator and spread, for `dvc plots`."""
-    rows = [
-        ",".join([generator, *("" if row[column] is None else str(row[column]) for column in COLUMNS)])
-        for generator, content in truncation.items()
-        for row in content["spreads"]
-    ]
-    with whole_file(path) as partial:
-        partial.write_text("\n".join([",".join(("generator", *COLUMNS)), *rows]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
