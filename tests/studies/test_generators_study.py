@@ -3,7 +3,6 @@
 A whole run on its default budget takes minutes and is left to a check by hand: `make study NAME=generators`.
 """
 
-import ast
 import json
 import shutil
 import subprocess
@@ -547,24 +546,6 @@ def test_what_is_not_there_is_one_clear_line(tiny: tuple[Path, Path], tmp_path: 
 
 def test_unfit_is_what_train_gan_says() -> None:
     assert ablation.UNFIT in (CHECKOUT / "augury/training/training_run.py").read_text()
-
-
-def test_deps_exist_and_hold_every_module_of_the_study() -> None:
-    folder = CHECKOUT / "studies/generators"
-    modules = {path.name for path in folder.glob("*.py") if path.name != "__init__.py"}
-    files = set()
-    for name, stage in read_yaml(folder / "dvc.yaml")["stages"].items():
-        own = {dep for dep in stage["deps"] if "data/" not in dep and not dep.startswith("points")}
-        for dep in own:
-            assert (folder / dep).exists(), dep
-        files |= own
-        for module in modules & own:
-            for node in ast.walk(ast.parse((folder / module).read_text())):
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("studies.generators"):
-                    _, _, last = node.module.rpartition(".")
-                    named = [each.name for each in node.names] if last == "generators" else [last]
-                    assert {f"{each}.py" for each in named} <= own, f"{name}: {module}"
-    assert modules <= files
 
 
 def test_the_test_split_is_opened_for_the_classifier_alone() -> None:

@@ -3,7 +3,6 @@
 A whole run takes minutes and is left to a check by hand: `make study NAME=latent`.
 """
 
-import ast
 import json
 import subprocess
 from collections.abc import Callable
@@ -547,33 +546,6 @@ def test_a_page_with_sections_escapes_text_and_shows_drawings(tmp_path: Path) ->
 
 
 # The pipeline.
-
-
-def test_deps_exist_and_hold_every_module_of_the_study() -> None:
-    folder = CHECKOUT / "studies/latent"
-    stages = read_yaml(folder / "dvc.yaml")["stages"]
-    files = set()
-    for stage in stages.values():
-        for dep in stage["deps"]:
-            if "data/" not in dep and not dep.startswith("points"):
-                assert (folder / dep).exists(), dep
-                files.add(dep)
-    modules = {path.name for path in folder.glob("*.py") if path.name != "__init__.py"}
-    assert modules <= files
-    # Each stage lists what the modules that it lists import from the study.
-    for name, stage in stages.items():
-        for module in modules & set(stage["deps"]):
-            imported = {
-                f"{imported}.py"
-                for node in ast.walk(ast.parse((folder / module).read_text()))
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("studies.latent")
-                for imported in (
-                    [node.module.rpartition(".")[2]]
-                    if node.module != "studies.latent"
-                    else [n.name for n in node.names]
-                )
-            }
-            assert imported <= set(stage["deps"]), f"{name}: {module}"
 
 
 def test_the_test_split_is_opened_for_the_arms_alone() -> None:

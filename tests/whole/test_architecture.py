@@ -66,15 +66,28 @@ def check_dependencies(entry: Path, deps: list[str], root: Path) -> None:
     """Of the first-party code that `entry` imports, directly or not, every file lies in a dependency, and none is idle.
 
     deps: as in a dvc.yaml in the folder `root`. A dependency is a room, or a file. entry: relative to the checkout.
+    What it starts as processes of their own counts as what it imports.
     """
     paths = [(root / dep).resolve() for dep in deps if "$" not in dep]
     code = {path.relative_to(CHECKOUT) for path in paths if path.is_relative_to(CHECKOUT)}
-    code = {path for path in code if path.parts[0] in CODE}
-    imported = {file for file in {entry, *imported_files(entry)} if is_code(file)}
+    code = {path for path in code if path.parts[0] in CODE or (path.parts[0] == "studies" and path.suffix == ".py")}
+    entries = [entry, *started(entry)]
+    imported = {file for each in entries for file in {each, *imported_files(each)} if is_code(file)}
     uncovered = {file for file in imported if not any(file.is_relative_to(path) for path in code)}
     assert not uncovered
     idle = {path for path in code if not any(file.is_relative_to(path) for file in imported)}
     assert not idle
+
+
+def started(entry: Path) -> Iterator[Path]:
+    """The files that a study's step runs in a workspace, by `run_stage` or `run_module`."""
+    for node in ast.walk(ast.parse((CHECKOUT / entry).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            match node.func.id, node.args[1:2]:
+                case "run_stage", [ast.Constant(value=name)]:
+                    yield Path(f"stages/{name}.py")
+                case "run_module", [ast.Constant(value=name)]:
+                    yield Path(*str(name).split(".")).with_suffix(".py")
 
 
 def is_code(file: Path) -> bool:
@@ -198,6 +211,21 @@ def test_no_row_allows_what_stands_below_it() -> None:
     for room, (_, allowed) in ROOMS.items():
         assert allowed <= above, room
         above.add(room.rpartition("/")[2])
+
+
+STEPS = [
+    pytest.param(path.parent, stage["cmd"].split()[2], stage["deps"], id=f"{path.parent.name}-{name}")
+    for path in sorted(CHECKOUT.glob("studies/*/dvc.yaml"))
+    for name, stage in read_yaml(str(path.relative_to(CHECKOUT)))["stages"].items()
+]
+
+
+@pytest.mark.parametrize(("folder", "module", "deps"), STEPS)
+def test_deps_of_a_step_of_a_study_hold_exactly_what_it_imports_and_runs(
+    folder: Path, module: str, deps: list[str]
+) -> None:
+    check_dependencies(Path(*module.split(".")).with_suffix(".py"), deps, folder)
+    assert ("../page.py" in deps) == ("../page.html.jinja" in deps)
 
 
 def test_no_study_imports_another() -> None:
