@@ -67,9 +67,13 @@ def cpu_environment(checkout: Path) -> dict[str, str]:
 
 
 def dvc(checkout: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a DVC command in `checkout` with this interpreter's environment; the output is kept as text."""
+    """Run a DVC command in `checkout`, or in a folder of it, on its code and in this interpreter's environment.
+
+    The output is kept as text.
+    """
     executables = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{executables}{os.pathsep}{os.environ['PATH']}"}
+    root = next((folder for folder in (checkout, *checkout.parents) if (folder / ".git").exists()), checkout)
+    environment = os.environ | {"PATH": f"{executables}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=checkout, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
