@@ -115,8 +115,8 @@ def train(
     return training
 
 
-def main(params: Params, architecture: str) -> int:
-    """The number of images that the discriminator was shown."""
+def main(params: Params, architecture: str, network_class: type[Any] | None = None) -> int:
+    """The number of images that the discriminator was shown. network_class: in place of the architecture's own."""
     key = f"train_gan.{architecture}"
     if architecture not in params.train_gan:
         raise UserError(f"train_gan: unknown architecture {architecture!r}; choose from {', '.join(params.train_gan)}")
@@ -128,7 +128,8 @@ def main(params: Params, architecture: str) -> int:
         raise UserError(f"{key}.path_length_weight: only a generator with a mapping network has paths")
     images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, budget.batch_size, key, params.log)
-    training = train(architecture, trainable[architecture], images, validation, budget, params.seed, accelerator)
+    network_class = network_class or trainable[architecture]
+    training = train(architecture, network_class, images, validation, budget, params.seed, accelerator)
     training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
     return training.images_seen
 

@@ -4,9 +4,7 @@ Images are used as they are drawn, without the filter of the stage `sample`: it 
 """
 
 import math
-import os
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +28,12 @@ from augury.scores.extractors import build_extractor
 from augury.scores.fidelity import halve, significant
 from augury.scores.kernel_distance import kernel_distance
 from augury.scores.neighbours import manifold_scores
-from models import GENERATORS
 from studies.generators.settings import Generators
+from studies.generators.train import UNFIT
 from studies.generators.variants import VARIANTS, Variant, overrides
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
+from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_module, run_stage
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
-UNFIT = "no snapshot is fit for use"  # how `train_gan` says that a training led to nothing
 SHOWN = 8  # images of a variant in the picture
 
 
@@ -44,10 +41,9 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Generators, here, root)
     if name not in study.variants:
         raise UserError(f"variants: {name!r} is not among {', '.join(study.variants)}")
-    variant, recipe = VARIANTS[name], reference_arm(top, study.reference)
+    ablation = Ablation(name, study, top, reference_arm(top, study.reference), root)
     if missing := [each for each in ("dcgan", "stylegan") if each not in top.train_gan]:
         raise UserError(f"train_gan: the ablation starts from dcgan and stylegan; found no {missing[0]!r}")
-    device = choose_device(top.device)
     real = concatenate([ImageSet.read(root / "data/splits" / split) for split in ("train", "validation")])
     classes = len(real.class_names)
     train = sum(read_json(root / "data/splits/summary.json")["train"])
@@ -59,23 +55,23 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     with whole_directory(here / "points/ablation" / name) as out:
         for number in range(study.training.trainings):
             folder = here.absolute() / "runs" / name / str(number)
-            if not trained(folder / "training", name, study, top, recipe, number, root):
+            if not ablation.train(folder / "training", number):
                 trainings.append(None)
                 continue
-            generator = folder / "training/data/generators" / variant.architecture
-            images, size = drawn(generator, variant, labels, top, device)
+            generator = folder / "training/data/generators" / ablation.variant.architecture
+            images, size = ablation.draw(generator, labels)
             if not (out / "images.png").exists():
                 write_png(out / "images.png", strip(images))
-            kept = read_json(generator / "training.json")
+            training = read_json(generator / "training.json")
             trainings.append(
                 {
-                    "kept_kimg": kept["kept_kimg"],
-                    "stopped": kept["stopped"],
+                    "kept_kimg": training["kept_kimg"],
+                    "stopped": training["stopped"],
                     **size,
                     "extractor": extractor.name,
                     "resolution": extractor.resolution,
-                    **scores_of(real, images, extractor, study, top, device),
-                    **tested(folder / "test", variant, images, study, top, recipe, root),
+                    **ablation.score(real, images, extractor),
+                    **ablation.test(folder / "test", images),
                 }
             )
         reference = read_results(root / "data", study.reference, top.classify.seeds)
@@ -88,50 +84,87 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         write_json(out / "ablation.json", significant(content))
 
 
-def trained(
-    folder: Path, name: str, study: Generators, top: Params, recipe: Arm, number: int, root: Path
-) -> bool:  # fmt: skip
-    """Train the variant in a workspace of its own, from seed + number; False where no snapshot was fit for use.
+@dataclass(frozen=True)
+class Ablation:
+    """What is done with a variant. recipe: of the reference arm. root: the main pipeline's folder."""
 
-    Raises UserError where the stage fails for another reason.
-    """
-    variant = VARIANTS[name]
-    budget = study.training.model_dump(exclude={"trainings", "width"})
-    section = budget | overrides(variant, study.training.width)
-    make_workspace(
-        folder, {study.reference: recipe},
-        {"seed": top.seed + number, "train_gan": {variant.architecture: section}},
-        links=("data/splits",), root=root,
-    )  # fmt: skip
-    # Unfinished trainings of other variants, and of the main pipeline, are not for this one to find or to delete.
-    (folder / ".cache").unlink()
-    (folder / ".cache").mkdir()
-    (root / ".cache/features").mkdir(exist_ok=True)
-    (folder / ".cache/features").symlink_to((root / ".cache/features").absolute())
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.generators.train", name],
-        cwd=folder, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    sys.stderr.write(done.stderr)
-    if done.returncode != 0 and UNFIT not in done.stderr:
-        raise UserError(f"{name}: training {number} failed, see above")
-    return done.returncode == 0
+    name: str
+    study: Generators
+    top: Params
+    recipe: Arm
+    root: Path
 
+    @property
+    def variant(self) -> Variant:
+        return VARIANTS[self.name]
 
-def drawn(
-    folder: Path, variant: Variant, labels: np.ndarray, top: Params, device: torch.device
-) -> tuple[ImageSet, dict[str, int]]:  # fmt: skip
-    """Images of the trained variant, the same latents for all of them, and how large its generator is."""
-    own = GENERATORS[variant.architecture]
-    GENERATORS[variant.architecture] = variant.network_class  # by which the folder's weights are opened
-    try:
-        network, class_names = load_generator(folder, device)
-    finally:
-        GENERATORS[variant.architecture] = own
-    seed = derive_seed(top.seed, "generators")
-    images = sample_images(network, labels, class_names, origin=variant.architecture, seed=seed, device=device)
-    return images, size_of(network, device)
+    @property
+    def device(self) -> torch.device:
+        return choose_device(self.top.device)
+
+    def train(self, folder: Path, number: int) -> bool:
+        """Train it in a workspace of its own, from seed + number; False where no snapshot was fit for use.
+
+        Raises UserError where the training fails for another reason; the process has said why.
+        """
+        budget = self.study.training.model_dump(exclude={"trainings", "width"})
+        section = budget | overrides(self.variant, self.study.training.width)
+        changed = {"seed": self.top.seed + number, "train_gan": {self.variant.architecture: section}}
+        make_workspace(folder, {self.study.reference: self.recipe}, changed, links=("data/splits",), root=self.root)
+        # Unfinished trainings of other variants, and of the main pipeline, are not for this one to find or to delete.
+        (folder / ".cache").unlink()
+        (folder / ".cache").mkdir()
+        (self.root / ".cache/features").mkdir(exist_ok=True)
+        (folder / ".cache/features").symlink_to((self.root / ".cache/features").absolute())
+        status = run_module(folder, "studies.generators.train", self.name)
+        if status not in (0, UNFIT):
+            raise UserError(f"{self.name}: training {number} failed, see above")
+        return status == 0
+
+    def draw(self, folder: Path, labels: np.ndarray) -> tuple[ImageSet, dict[str, int]]:
+        """Images of the generator in `folder`, the same latents for all trainings, and how large it is."""
+        network, class_names = load_generator(folder, self.device, self.variant.network_class)
+        images = sample_images(
+            network, labels, class_names, origin=self.variant.architecture,
+            seed=derive_seed(self.top.seed, "generators"), device=self.device,
+        )  # fmt: skip
+        return images, size_of(network, self.device)
+
+    def score(self, real: ImageSet, images: ImageSet, extractor: Extractor) -> dict[str, Any]:
+        """Means over halvings of the real images, half against half for the floor; n is the same on every side."""
+        features, generated = (extractor.compute(each, self.device) for each in (real, images))
+        seed, neighbours = derive_seed(self.top.seed, "generators"), self.top.score.neighbours
+        rows = []
+        for halving in halve(real.labels, images.labels, self.study.scores.halvings, seed):
+            one, other, fake = features[halving.one], features[halving.other], generated[halving.generated]
+            n = len(one)
+            if n <= max(3, neighbours):
+                raise UserError(
+                    f"prepare.labels_per_class: {n} real images a side; scores need at least {neighbours + 1}"
+                )
+            scores, floors = (scores_of(each, one, neighbours) for each in (fake, other))
+            rows.append(
+                {key: each[score] for score in scores for key, each in ((score, scores), (f"{score}_floor", floors))}
+            )
+        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        return {"n_per_side": n, "fd_biased": n < 2 * features.shape[1], **means}
+
+    def test(self, folder: Path, images: ImageSet) -> dict[str, Any]:
+        """Accuracies of the reference arm with the images, one per seed of `classify`."""
+        architecture = self.variant.architecture
+        arm = f"{self.study.reference}+{architecture}"
+        with_images = self.recipe.model_copy(update={"synthetic": {architecture: self.study.ratio}})
+        drawn = {"per_class": max(self.top.sample.per_class, *images.counts()), "generators": {architecture: {}}}
+        links = ("data/splits", "data/augmented")
+        make_workspace(folder, {arm: with_images}, {"sample": drawn}, links=links, root=self.root)
+        images.write(folder / "data/synthetic" / architecture)
+        run_stage(folder, "classify", arm)
+        results = read_results(folder / "data", arm, self.top.classify.seeds)
+        return {
+            "n_synthetic": results[0]["n_synthetic"],
+            "n_test": results[0]["n_test"],
+            "accuracy": [result["accuracy"] for result in results],
+        }
 
 
 @torch.no_grad()
@@ -146,55 +179,14 @@ def size_of(network: Any, device: torch.device) -> dict[str, int]:
     }
 
 
-def scores_of(
-    real: ImageSet, images: ImageSet, extractor: Extractor, study: Generators, top: Params, device: torch.device
-) -> dict[str, Any]:
-    """Means over halvings of the real images, half against half for the floor; n is the same on every side."""
-    features = [extractor.compute(each, device) for each in (real, images)]
-    seed = derive_seed(top.seed, "generators")
-    rows = []
-    for halving in halve(real.labels, images.labels, study.scores.halvings, seed):
-        one, other = features[0][halving.one], features[0][halving.other]
-        fake = features[1][halving.generated]
-        n, neighbours = len(one), top.score.neighbours
-        if n <= max(3, neighbours):
-            raise UserError(f"prepare.labels_per_class: {n} real images a side; scores need at least {neighbours + 1}")
-        ours, floor = manifold_scores(one, fake, neighbours), manifold_scores(one, other, neighbours)
-        rows.append(
-            {
-                "fd": frechet_distance(fake, one),
-                "fd_floor": frechet_distance(other, one),
-                "kid": kernel_distance(fake, one)[0],
-                "kid_floor": kernel_distance(other, one)[0],
-                "precision": ours.precision,
-                "precision_floor": floor.precision,
-                "recall": ours.recall,
-                "recall_floor": floor.recall,
-            }
-        )
-    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-    return {"n_per_side": n, "fd_biased": n < 2 * features[0].shape[1], **means}
-
-
-def tested(
-    folder: Path, variant: Variant, images: ImageSet, study: Generators, top: Params, recipe: Arm, root: Path
-) -> dict[str, Any]:
-    """Accuracies of the reference arm with the images, one per seed of `classify`."""
-    arm = f"{study.reference}+{variant.architecture}"
-    with_images = recipe.model_copy(update={"synthetic": {variant.architecture: study.ratio}})
-    there = max(top.sample.per_class, *images.counts())
-    make_workspace(
-        folder, {arm: with_images},
-        {"sample": {"per_class": there, "generators": {variant.architecture: {}}}},
-        links=("data/splits", "data/augmented"), root=root,
-    )  # fmt: skip
-    images.write(folder / "data/synthetic" / variant.architecture)
-    run_stage(folder, "classify", arm)
-    results = read_results(folder / "data", arm, top.classify.seeds)
+def scores_of(images: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
+    """How near features (N, D) are to those of as many real images."""
+    manifold = manifold_scores(real, images, neighbours)
     return {
-        "n_synthetic": results[0]["n_synthetic"],
-        "n_test": results[0]["n_test"],
-        "accuracy": [result["accuracy"] for result in results],
+        "fd": frechet_distance(images, real),
+        "kid": kernel_distance(images, real)[0],
+        "precision": manifold.precision,
+        "recall": manifold.recall,
     }
 
 

@@ -1,19 +1,27 @@
-"""Run the stage `train_gan` with a variant's network in place of its architecture's: in a workspace, as a process of
-its own, `python -m studies.generators.train no_noise`."""
+"""Train a variant's network as the stage `train_gan` trains its architecture's: in a workspace, as a process of its
+own, `python -m studies.generators.train no_noise`. Its exit status says whether a snapshot was fit for use."""
 
-import runpy
+import logging
 import sys
+from functools import partial
 
-from models import GENERATORS
-from studies.generators.variants import VARIANTS
+from augury.pipeline.params import Params
+from augury.pipeline.stage import run
+from augury.training.training_run import UnfitError
+from stages import train_gan
+from studies.generators.variants import VARIANTS, Variant
+
+UNFIT = 3  # exit status of a training that led to nothing; that of one that failed is 1
 
 
-def main(name: str) -> None:
-    variant = VARIANTS[name]
-    GENERATORS[variant.architecture] = variant.network_class
-    sys.argv = ["train_gan", variant.architecture]
-    runpy.run_module("stages.train_gan", run_name="__main__")
+def main(variant: Variant, params: Params) -> int:
+    try:
+        return train_gan.main(params, variant.architecture, variant.network_class)
+    except UnfitError as error:
+        logging.error("train_gan@%s: %s", variant.architecture, error)
+        sys.exit(UNFIT)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    variant = VARIANTS[sys.argv[1]]
+    run(f"train_gan@{variant.architecture}", partial(main, variant))

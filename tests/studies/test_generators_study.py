@@ -6,6 +6,7 @@ A whole run on its default budget takes minutes and is left to a check by hand: 
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from scipy import stats
 from augury.generators.sampling import progress_file
 from augury.images.grids import GAP, class_grid, write_png
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
+from augury.pipeline import params, stage
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, network_config
 from augury.pipeline.sections import GanTraining
+from augury.training.training_run import UnfitError
 from models import GENERATORS
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig
-from studies.generators import ablation, ablation_sections, progress, report
-from studies.generators.ablation import size_of, trained
+from studies.generators import ablation, ablation_sections, progress, report, train
+from studies.generators.ablation import size_of
 from studies.generators.costs import costs_page, seconds_of
 from studies.generators.drawings import Progress, ScoreRow, progress_plot, score_plot
 from studies.generators.gains import Comparison, by_training, changes, comparisons
@@ -515,21 +517,28 @@ def test_a_training_that_leads_to_nothing_is_told_from_one_that_fails(
 ) -> None:
     _, root = tiny
     study, top = Generators.model_validate(STUDY), params.load(root / PARAMS_FILE)
-    recipe = reference_arm(top, "classic")
+    one = ablation.Ablation("no_noise", study, top, reference_arm(top, "classic"), root)
 
-    def ending(text: str) -> Any:
-        return lambda *_, **__: subprocess.CompletedProcess([], 1, stderr=text)
+    def ending(error: UserError) -> Any:
+        """In this process, a training that ends so."""
 
-    monkeypatch.setattr(
-        "studies.generators.ablation.subprocess.run",
-        ending("train_gan.stylegan: collapsed; no snapshot is fit for use"),
-    )
-    assert not trained(tmp_path / "a", "no_noise", study, top, recipe, 0, root)
-    monkeypatch.setattr(
-        "studies.generators.ablation.subprocess.run", ending("train_gan.stylegan.learning_rate: not a number")
-    )
+        def run_module(folder: Path, module: str, name: str) -> object:
+            def main(*_: Any) -> int:
+                raise error
+
+            monkeypatch.setattr(train.train_gan, "main", main)
+            monkeypatch.chdir(folder)
+            with pytest.raises(SystemExit) as ended:
+                stage.run("train_gan@stylegan", partial(train.main, VARIANTS[name]))
+            return ended.value.code
+
+        return run_module
+
+    monkeypatch.setattr(ablation, "run_module", ending(UnfitError("train_gan.stylegan: collapsed")))
+    assert not one.train(tmp_path / "a", 0)
+    monkeypatch.setattr(ablation, "run_module", ending(UserError("train_gan.stylegan.learning_rate: not a number")))
     with pytest.raises(UserError, match="no_noise: training 0 failed"):
-        trained(tmp_path / "b", "no_noise", study, top, recipe, 0, root)
+        one.train(tmp_path / "b", 0)
 
 
 def test_what_is_not_there_is_one_clear_line(tiny: tuple[Path, Path], tmp_path: Path) -> None:
@@ -542,10 +551,6 @@ def test_what_is_not_there_is_one_clear_line(tiny: tuple[Path, Path], tmp_path: 
 
 
 # The pipeline.
-
-
-def test_unfit_is_what_train_gan_says() -> None:
-    assert ablation.UNFIT in (CHECKOUT / "augury/training/training_run.py").read_text()
 
 
 def test_the_test_split_is_opened_for_the_classifier_alone() -> None:

@@ -85,7 +85,7 @@ def started(entry: Path) -> Iterator[Path]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             match node.func.id, node.args[1:2]:
                 case "run_stage", [ast.Constant(value=name)]:
-                    yield Path(f"stages/{name}.py")
+                    yield Path("stages") / f"{name!s}.py"
                 case "run_module", [ast.Constant(value=name)]:
                     yield Path(*str(name).split(".")).with_suffix(".py")
 
