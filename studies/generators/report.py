@@ -1,6 +1,6 @@
 """Put together the page and the numbers of the study: `python -m studies.generators.report`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
