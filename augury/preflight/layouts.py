@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augury.images.files import IMAGE_SUFFIXES
 from augury.images.names import printable
+from augury.images.shards import readable
 from augury.pipeline.errors import UserError
 from augury.sources.csv_images import PATH_COLUMNS, TABLE
+from augury.sources.image_folder import folders_in
 
 # Of a table that does not say so: the columns of labels and of groups, by the names that they often have.
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
@@ -40,8 +41,8 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
     """
     if not folder.is_dir():
         raise UserError(f"--images: {printable(folder)}: {'not a folder' if folder.exists() else 'no such folder'}")
-    subfolders = _subfolders(folder)
-    classes = [path for path in subfolders if _holds_images(path) or any(map(_holds_images, _subfolders(path)))]
+    subfolders = folders_in(folder)
+    classes = [path for path in subfolders if _holds_images(path) or any(map(_holds_images, folders_in(path)))]
     shards = sorted(folder.glob("*.parquet")) or ([] if classes else sorted(folder.glob("*/*.parquet")))
     tables = [path for path in sorted(folder.glob("*.csv")) if _names_images(path)]
     if shards:
@@ -54,7 +55,7 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
         table = folder / TABLE if folder / TABLE in tables else tables[0]
         label, group = _columns(_header(table), label_column, table)
         return Layout(folder, "csv", f"paths and labels in {table.name}", label, group)
-    if len(subfolders) == 1 and not _holds_images(subfolders[0]) and len(_subfolders(subfolders[0])) > 1:
+    if len(subfolders) == 1 and not _holds_images(subfolders[0]) and len(folders_in(subfolders[0])) > 1:
         raise UserError(f"--images: {printable(folder)}: one folder in it; did you mean {printable(subfolders[0])}?")
     if classes:
         return Layout(folder, "imagefolder", "a folder per class")
@@ -67,10 +68,6 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
         f"--images: {printable(folder)}: no labelled images; expected <class>/<image>, *.parquet, or {TABLE} with the "
         f"columns {PATH_COLUMNS[0]} and label"
     )
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _holds_images(folder: Path) -> bool:
@@ -91,10 +88,8 @@ def _names_images(table: Path) -> bool:
 
 
 def _parquet_columns(shard: Path) -> list[str]:
-    try:
+    with readable(shard, "Parquet file"):
         return list(pq.read_schema(shard).names)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{printable(shard)}: not a readable Parquet file ({' '.join(str(error).split())})") from error
 
 
 def _columns(names: list[str], label_column: str | None, where: Path) -> tuple[str, str | None]:

@@ -17,10 +17,8 @@ from augury.sources.listed_images import (
     check_folder,
     check_link,
     group_in,
-    read_listed,
     split_called,
 )
-from augury.sources.raw_images import RawImages
 
 TABLE = "labels.csv"  # read where a folder holds several tables
 PATH_COLUMNS = ("path", "file_name")  # the second as Hugging Face's metadata.csv has it
@@ -38,17 +36,12 @@ class Row:
     group: str | None
 
 
-def csv_images(prepare: Prepare) -> RawImages:
+def list_csv(prepare: Prepare) -> Listing:
     """The images that `prepare.folder`/labels.csv, or the one *.csv there, names by paths relative to the folder.
 
     Columns: path (or file_name), prepare.label_column, and optionally split and prepare.group_column. Labels are the
     names of the classes. Raises UserError with file and line where a row cannot be used.
     """
-    return read_listed(list_csv(prepare), prepare)
-
-
-def list_csv(prepare: Prepare) -> Listing:
-    """What `csv_images` reads, before any of it is read."""
     root = Path(prepare.folder)
     table = _find_table(root)
     rows = _read_rows(table, prepare)
@@ -92,15 +85,9 @@ def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
                 counted = f"fields found: {len(fields)}, expected: {len(header)}"
                 raise UserError(f"{table}:{line}: {counted} ({shortened(header)})")
             named = dict(zip(header, fields, strict=True))
-            rows.append(
-                Row(
-                    line,
-                    named[path_column],
-                    named[prepare.label_column].strip(),
-                    named.get(SPLIT_COLUMN),
-                    None if prepare.group_column is None else named[prepare.group_column].strip() or None,
-                )
-            )
+            group = None if prepare.group_column is None else named[prepare.group_column].strip() or None
+            label = named[prepare.label_column].strip()
+            rows.append(Row(line, named[path_column], label, named.get(SPLIT_COLUMN), group))
     except csv.Error as error:
         raise UserError(f"{table}: not a table of comma-separated values ({error})") from error
     if not rows:

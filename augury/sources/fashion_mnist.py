@@ -20,25 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from augury.pipeline.downloads import socket_timeout
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.sections import Prepare
 from augury.sources.raw_images import RawImages, indexed_image_set, prepare_gray
 
 log = logging.getLogger(__name__)
 
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+# Held here, as torchvision's own table takes seconds to import.
+CLASS_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,7 @@ def _official_files(prepare: Prepare) -> dict[str, bytes]:
         try:
             files = get()
         except UnavailableError as reason:
-            failures.append(f"{channel}: {' '.join(str(reason).split())}")
+            failures.append(f"{channel}: {one_line(reason)}")
             log.info("fashion_mnist: passed over %s", failures[-1])
         else:
             log.info("fashion_mnist: four files from %s", channel)
@@ -243,15 +233,9 @@ def _command(command: list[str], folder: Path) -> None:
     called = " ".join(word for word in command if not word.startswith("-"))
     try:
         done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "LC_ALL": "C"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=APT_TIMEOUT,
-            stdin=subprocess.DEVNULL,
-        )
+            command, cwd=folder, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, errors="replace", timeout=APT_TIMEOUT,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(f"{called}: no end after {error.timeout:g} s") from error
     except OSError as error:

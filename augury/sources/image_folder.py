@@ -16,25 +16,18 @@ from augury.sources.listed_images import (
     check_folder,
     check_link,
     group_in,
-    read_listed,
     split_called,
 )
-from augury.sources.raw_images import RawImages
 
 log = logging.getLogger(__name__)
 
 
-def imagefolder(prepare: Prepare) -> RawImages:
+def list_imagefolder(prepare: Prepare) -> Listing:
     """`prepare.folder`/class/image.png, optionally with train, val (or validation) and test above the classes.
 
     Images may lie in further folders below their class. Raises UserError where a folder, class or image is missing
     or unreadable, or the splits differ in classes.
     """
-    return read_listed(list_imagefolder(prepare), prepare)
-
-
-def list_imagefolder(prepare: Prepare) -> Listing:
-    """What `imagefolder` reads, before any of it is read."""
     root = Path(prepare.folder)
     folders = _split_folders(root)
     listed = {split: _list_classes(folder, root) for split, folder in folders.items()}
@@ -54,16 +47,16 @@ def list_imagefolder(prepare: Prepare) -> Listing:
     return Listing(images, class_names, root, len(images))
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Split -> folder that holds its classes; only "train", the root itself, where there is no such level."""
     check_folder(root, f"{root}/<class>/<image>")
-    if not (root / "train").is_dir() or not _subfolders(root / "train"):
+    if not (root / "train").is_dir() or not folders_in(root / "train"):
         return {"train": root}
-    present = {path.name: path for path in _subfolders(root)}
+    present = {path.name: path for path in folders_in(root)}
     found = {}
     for split, names in SPLIT_NAMES.items():
         folders = [present.pop(name) for name in names if name in present]
@@ -78,7 +71,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
     """Class -> its image files, both in order of name."""
-    subfolders = _subfolders(folder)
+    subfolders = folders_in(folder)
     if not subfolders:
         raise UserError(f"{folder}: no class folders; expected {folder}/<class>/<image>")
     passed_over = [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
@@ -100,14 +93,14 @@ def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
 
 def _hint(folder: Path) -> str:
     """What to change where the classes lie one level deeper, as in an archive that was unpacked into a folder."""
-    (only,) = _subfolders(folder)
-    below = len(_subfolders(only))
+    (only,) = folders_in(folder)
+    below = len(folders_in(only))
     return f"; if its {below} folders are the classes, set prepare.folder: {printable(only)}" if below > 1 else ""
 
 
 def _check_level(class_folder: Path, folder: Path) -> None:
     """Raise UserError where splits lie below a class: taken for one set, they would mix training and test images."""
-    inner = {split_called(path.name): path for path in _subfolders(class_folder)}
+    inner = {split_called(path.name): path for path in folders_in(class_folder)}
     if "train" in inner and len(set(inner) - {None}) > 1:
         wanted = folder / inner["train"].name / class_folder.name
         raise UserError(f"{printable(inner['train'])}: a split below a class; expected {printable(wanted)}")

@@ -22,10 +22,8 @@ from augury.sources.listed_images import (
     check_folder,
     check_link,
     group_in,
-    read_listed,
     split_called,
 )
-from augury.sources.raw_images import RawImages
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ class Shard:
     class_names: tuple[str, ...] | None
 
 
-def parquet_images(prepare: Prepare) -> RawImages:
+def list_parquet(prepare: Prepare) -> Listing:
     """The images of the *.parquet files in `prepare.folder` and below it.
 
     A file belongs to the split whose name (train, val, validation, test) its own begins with or a folder above it
@@ -53,11 +51,6 @@ def parquet_images(prepare: Prepare) -> RawImages:
     call Image, or the only one of bytes; prepare.label_column holds ClassLabels, integers or strings. Raises
     UserError where a file cannot be read or differs from the others.
     """
-    return read_listed(list_parquet(prepare), prepare)
-
-
-def list_parquet(prepare: Prepare) -> Listing:
-    """What `parquet_images` reads, before any of it is read."""
     root = Path(prepare.folder)
     shards = [_open(path, split, root, prepare) for path, split in _find_files(root).items()]
     first = shards[0]

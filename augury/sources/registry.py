@@ -10,11 +10,11 @@ import numpy as np
 
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.csv_images import csv_images, list_csv
+from augury.sources.csv_images import list_csv
 from augury.sources.fashion_mnist import fashion_mnist
-from augury.sources.image_folder import imagefolder, list_imagefolder
-from augury.sources.listed_images import Listing
-from augury.sources.parquet_images import list_parquet, parquet_images
+from augury.sources.image_folder import list_imagefolder
+from augury.sources.listed_images import Listing, read_listed
+from augury.sources.parquet_images import list_parquet
 from augury.sources.raw_images import RawImages, indexed_image_set, prepare_gray
 from augury.sources.torchvision_images import torchvision_images
 
@@ -29,20 +29,16 @@ def digits(prepare: Prepare) -> RawImages:
     return RawImages(indexed_image_set(prepare_gray(pixels, prepare), data.target, class_names))
 
 
-# By what stands before a colon in prepare.source.
-SOURCES: dict[str, Callable[[Prepare], RawImages]] = {
-    "fashion_mnist": fashion_mnist,
-    "digits": digits,
-    "imagefolder": imagefolder,
-    "parquet": parquet_images,
-    "csv": csv_images,
-    "torchvision": torchvision_images,
-}
-# Of the sources with file names: what they hold, before any of it is read.
+# By what stands before a colon in prepare.source. Of the sources with file names: what they hold, before any is read.
 LISTINGS: dict[str, Callable[[Prepare], Listing]] = {
     "imagefolder": list_imagefolder,
     "parquet": list_parquet,
     "csv": list_csv,
+}
+SOURCES: dict[str, Callable[[Prepare], RawImages]] = {
+    "fashion_mnist": fashion_mnist,
+    "digits": digits,
+    "torchvision": torchvision_images,
 }
 
 
@@ -52,4 +48,4 @@ def read_source(prepare: Prepare) -> RawImages:
     if prepare.group_pattern is not None and kind not in LISTINGS:
         allowed = ", ".join(LISTINGS)
         raise UserError(f"prepare.group_pattern: {prepare.source} has no file names; it takes {allowed}")
-    return SOURCES[kind](prepare)
+    return SOURCES[kind](prepare) if kind in SOURCES else read_listed(LISTINGS[kind](prepare), prepare)

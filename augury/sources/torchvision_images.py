@@ -40,38 +40,25 @@ class PublicSet:
         return {split: chosen for split, chosen in arguments.items() if chosen is not None}
 
 
-BY_FLAG = PublicSet({"train": True}, {"train": False})
-TRAIN_TEST = PublicSet({"split": "train"}, {"split": "test"})
-TRAIN_VAL_TEST = PublicSet({"split": "train"}, {"split": "test"}, {"split": "val"})
-UNDIVIDED = PublicSet({})
-
 PUBLIC_SETS = {
-    "CIFAR10": BY_FLAG,
-    "CIFAR100": BY_FLAG,
+    **dict.fromkeys(
+        ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS"),
+        PublicSet({"train": True}, {"train": False}),
+    ),
+    **dict.fromkeys(
+        ("Food101", "GTSRB", "STL10", "SVHN", "StanfordCars"), PublicSet({"split": "train"}, {"split": "test"})
+    ),
+    **dict.fromkeys(
+        ("DTD", "FGVCAircraft", "Flowers102", "PCAM", "RenderedSST2"),
+        PublicSet({"split": "train"}, {"split": "test"}, {"split": "val"}),
+    ),
+    **dict.fromkeys(("EuroSAT", "SEMEION", "SUN397"), PublicSet({})),
     "Caltech101": PublicSet({}, creates="caltech101"),
     "Caltech256": PublicSet({}, creates="caltech256"),
     "Country211": PublicSet({"split": "train"}, {"split": "test"}, {"split": "valid"}),
-    "DTD": TRAIN_VAL_TEST,
     "EMNIST": PublicSet({"split": "balanced", "train": True}, {"split": "balanced", "train": False}),
-    "EuroSAT": UNDIVIDED,
-    "FGVCAircraft": TRAIN_VAL_TEST,
-    "FashionMNIST": BY_FLAG,
-    "Flowers102": TRAIN_VAL_TEST,
-    "Food101": TRAIN_TEST,
-    "GTSRB": TRAIN_TEST,
     "Imagenette": PublicSet({"split": "train", "size": "160px"}, validation={"split": "val", "size": "160px"}),
-    "KMNIST": BY_FLAG,
-    "MNIST": BY_FLAG,
     "OxfordIIITPet": PublicSet({"split": "trainval"}, {"split": "test"}),
-    "PCAM": TRAIN_VAL_TEST,
-    "QMNIST": BY_FLAG,
-    "RenderedSST2": TRAIN_VAL_TEST,
-    "SEMEION": UNDIVIDED,
-    "STL10": TRAIN_TEST,
-    "SUN397": UNDIVIDED,
-    "SVHN": TRAIN_TEST,
-    "StanfordCars": TRAIN_TEST,
-    "USPS": BY_FLAG,
 }
 
 

@@ -32,7 +32,7 @@ from augury.images.names import safe_names
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
-from augury.sources.registry import SOURCES
+from augury.sources.registry import read_source
 from tests import CHECKOUT
 
 # Every one of them is something that a folder, a line, a table or a loader could stumble over.
@@ -165,7 +165,7 @@ def test_our_own_sources_read_them_back(workspace: Path, layout: str, by_class: 
     image_set("train", 16, names=names).write(Path("set"))
     main(["export", "set", "--to", layout, "--out", "out"])
     prepare = params.load().prepare.model_copy(update={"source": layout, "folder": "out", "image_size": 6})
-    read, written = SOURCES[layout](prepare).pool, ImageSet.read(Path("set"))
+    read, written = read_source(prepare).pool, ImageSet.read(Path("set"))
     rows = np.argsort(written.labels, kind="stable") if by_class else np.arange(16)
     assert read.class_names == (("ankle boot", "bag", "coat_jacket") if layout == "imagefolder" else names)
     assert read.labels.tolist() == written.labels[rows].tolist()

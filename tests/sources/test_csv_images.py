@@ -1,18 +1,14 @@
 """A table of paths and labels: what its columns mean, and which line is wrong."""
 
 import csv
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
-from augury.sources.csv_images import csv_images
-from augury.sources.raw_images import RawImages
-from tests import CHECKOUT
+from tests.sources import read_folder
 
 SHADES = {"a.png": 10, "b.png": 20, "deep/c.png": 30, "deep/d e.png": 40}
 
@@ -26,10 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def read(root: Path, **changes: Any) -> RawImages:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    changes = {"source": "csv", "folder": str(root), "image_size": 8, **changes}
-    return csv_images(Prepare.model_validate({**section.model_dump(), **changes}))
+read = partial(read_folder, "csv")
 
 
 def table(root: Path, *rows: str, name: str = "labels.csv") -> None:

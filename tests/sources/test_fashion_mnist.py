@@ -13,18 +13,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
 from augury.sources import fashion_mnist
 from augury.sources.fashion_mnist import UnavailableError
 from augury.sources.raw_images import RawImages
-from tests import CHECKOUT
-
-
-def prepare_section(**changes: Any) -> Prepare:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    return Prepare.model_validate({**section.model_dump(), **changes})
+from tests.sources import prepare_section
 
 
 def idx(values: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """A folder of images per class: which files are read, how each looks afterwards, and which are refused."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,10 @@ import pytest
 from PIL import Image
 
 from augury.images.files import IMAGE_SUFFIXES
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
-from augury.sources import image_folder
-from augury.sources.raw_images import RawImages
-from tests import CHECKOUT
+from tests.sources import read_folder
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def prepare_section(**changes: Any) -> Prepare:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    return Prepare.model_validate({**section.model_dump(), **changes})
 
 
 def save(path: Path, pixels: Any, mode: str | None = None, **options: Any) -> None:
@@ -34,9 +26,7 @@ def plain(color: tuple[int, ...] | int, size: tuple[int, int] = (8, 8)) -> Image
     return Image.new("RGB" if isinstance(color, tuple) else "L", size, color)
 
 
-def read(root: Path, **changes: Any) -> RawImages:
-    changes = {"source": "imagefolder", "image_size": 8, **changes}
-    return image_folder.imagefolder(prepare_section(folder=str(root), **changes))
+read = partial(read_folder, "imagefolder")
 
 
 def test_folders_are_classes_and_order_is_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,19 +8,11 @@ import pytest
 from PIL import Image
 
 from augury.images.names import class_name, distinct_class_names
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
 from augury.sources import listed_images
 from augury.sources.listed_images import ListedImage, Listing, group_in, read_listed, split_called
 from augury.sources.raw_images import RawImages
-from tests import CHECKOUT
-
-
-def prepare_section(**changes: Any) -> Prepare:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    changes = {"source": "imagefolder", "image_size": 8, **changes}
-    return Prepare.model_validate({**section.model_dump(), **changes})
+from tests.sources import prepare_section
 
 
 def listed(*labels: int | None, split: str = "train", start: int = 0, **fields: Any) -> list[ListedImage]:
@@ -32,7 +24,8 @@ def listed(*labels: int | None, split: str = "train", start: int = 0, **fields: 
 
 
 def read(images: list[ListedImage], names: tuple[str, ...] | None = ("a", "b", "c"), **changes: Any) -> RawImages:
-    return read_listed(Listing(images, names, Path("there"), len(images)), prepare_section(**changes))
+    section = prepare_section(**{"source": "imagefolder", "image_size": 8, **changes})
+    return read_listed(Listing(images, names, Path("there"), len(images)), section)
 
 
 def test_images_arrive_by_split_in_their_order() -> None:
@@ -48,7 +41,7 @@ def test_images_arrive_by_split_in_their_order() -> None:
 
 def test_a_generator_need_not_hold_its_images() -> None:
     images = (image for image in listed(0, 1))
-    raw = read_listed(Listing(images, ("a", "b"), Path("there"), 2), prepare_section())
+    raw = read_listed(Listing(images, ("a", "b"), Path("there"), 2), prepare_section(image_size=8))
     assert len(raw.pool) == 2
 
 

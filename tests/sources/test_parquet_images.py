@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,9 @@ import pytest
 from PIL import Image
 
 from augury.images.image_set import ImageSet
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
 from augury.sources import parquet_images
-from augury.sources.raw_images import RawImages
-from tests import CHECKOUT
+from tests.sources import read_folder
 
 Features = dict[str, dict[str, Any]]
 
@@ -44,10 +42,7 @@ def save(path: Path, content: pa.Table, **options: Any) -> None:
     pq.write_table(content, path, **options)
 
 
-def read(root: Path, **changes: Any) -> RawImages:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    changes = {"source": "parquet", "folder": str(root), "image_size": 8, **changes}
-    return parquet_images.parquet_images(Prepare.model_validate({**section.model_dump(), **changes}))
+read = partial(read_folder, "parquet")
 
 
 def shades(images: ImageSet) -> list[int]:

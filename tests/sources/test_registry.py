@@ -1,20 +1,13 @@
 """The sources as a whole, and the one that needs no files."""
 
 import dataclasses
-from typing import Any
 
 import pytest
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import SOURCE_NAMES, Prepare
+from augury.pipeline.sections import SOURCE_NAMES
 from augury.sources import registry as sources
-from tests import CHECKOUT
-
-
-def prepare_section(**changes: Any) -> Prepare:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    return Prepare.model_validate({**section.model_dump(), **changes})
+from tests.sources import prepare_section
 
 
 def test_digits() -> None:
@@ -34,7 +27,7 @@ def test_raw_images_cannot_be_changed() -> None:
 
 def test_every_source_of_params_yaml_has_a_function() -> None:
     named = [name.partition(":")[0] for name in SOURCE_NAMES]
-    assert sorted(sources.SOURCES) == sorted(named)
+    assert sorted([*sources.SOURCES, *sources.LISTINGS]) == sorted(named)
     assert set(sources.LISTINGS) < set(named)
 
 

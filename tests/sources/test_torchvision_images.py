@@ -13,13 +13,11 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
 from augury.sources import torchvision_images
 from augury.sources.raw_images import RawImages
 from augury.sources.torchvision_images import PUBLIC_SETS
-from tests import CHECKOUT
+from tests.sources import read_folder
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +33,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read(name: str, folder: Path, **changes: Any) -> RawImages:
-    section = params.load(CHECKOUT / "params.yaml").prepare
-    changes = {"source": f"torchvision:{name}", "folder": str(folder), "image_size": 28, **changes}
-    return torchvision_images.torchvision_images(Prepare.model_validate({**section.model_dump(), **changes}))
+    return read_folder(f"torchvision:{name}", folder, **{"image_size": 28, **changes})
 
 
 def idx(array: np.ndarray) -> bytes:
