@@ -1,6 +1,5 @@
 """What every training and inference loop shares: device, precision, processes, moving averages, history."""
 
-import csv
 import importlib.util
 import math
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import whole_file
+from augury.pipeline.outputs import write_csv
 
 LOGS = Path(".cache/tensorboard")  # untracked: one folder of events per generator
 
@@ -114,7 +113,5 @@ class History:
         self.rows, self._sums, self._steps = state["rows"], state["sums"], state["steps"]
 
     def write(self, path: Path) -> None:
-        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        columns = list(self.rows[0])
+        write_csv(path, columns, ([row.get(name) for name in columns] for row in self.rows))
