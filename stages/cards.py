@@ -6,21 +6,21 @@ Writes: data/cards/models/<generator>.md, data/cards/datasets/<generator>.md.
 
 from pathlib import Path
 
+from augury.evidence.results import Results
 from augury.export.cards import dataset_card, model_card
-from augury.pipeline.outputs import read_json, whole_directory
+from augury.pipeline.outputs import whole_directory
 from augury.pipeline.params import Params
 from augury.pipeline.stage import run
 
-DATA = Path("data")
-
 
 def main(params: Params) -> None:
-    splits = read_json(DATA / "splits/summary.json")
-    with whole_directory(DATA / "cards") as partial:
+    results = Results()
+    splits = results.splits()
+    with whole_directory(Path("data/cards")) as partial:
         for generator in params.sample.generators:
-            classes = read_json(DATA / "selection" / f"{generator}.json")["classes"]
+            classes = results.selection(generator)["classes"]
             texts = {
-                "models": model_card(params, generator),
+                "models": model_card(params, generator, results),
                 "datasets": dataset_card(
                     params,
                     origin=generator,
@@ -30,6 +30,7 @@ def main(params: Params) -> None:
                     channels=splits["channels"],
                     layout="parquet",
                     data_files="*.parquet",
+                    results=results,
                 ),
             }
             for kind, text in texts.items():

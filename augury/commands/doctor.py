@@ -136,12 +136,11 @@ def last_runs(settings: "Params") -> dict[str, float]:
     """Stage -> seconds of its last run, of those that would be run the same way again."""
     from ruamel.yaml import YAML
 
-    from augury.pipeline.outputs import read_json
+    from augury.evidence.results import Results
     from augury.pipeline.params import PARAMS_FILE
-    from augury.pipeline.stage import COSTS
     from augury.preflight.forecast import last_costs
 
-    costs = {cost["stage"]: cost for cost in map(read_json, sorted(COSTS.glob("*.json")))}
+    costs = Results().costs()
     if not costs or not LOCK.exists():
         return {}
     read = YAML(typ="safe", pure=True).load

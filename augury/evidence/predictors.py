@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from augury.evidence.statistics import holm
 
@@ -64,6 +63,8 @@ def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
 def _rank_correlation(scores: np.ndarray, gains: np.ndarray) -> tuple[float | None, float | None]:
     if len(scores) < 3 or np.ptp(scores) == 0 or np.ptp(gains) == 0:
         return None, None
+    from scipy import stats
+
     ranks = stats.rankdata(gains)
     test = stats.permutation_test(
         (stats.rankdata(scores),),

@@ -14,7 +14,7 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from augury.pipeline.outputs import read_json
+from augury.evidence.results import Results, if_there
 from augury.pipeline.params import Params
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,13 +76,13 @@ def dataset_card(
     layout: str,
     data_files: str | None,
     generation: Mapping[str, Any] | None = None,
-    data: Path = Path("data"),
+    results: Results,
 ) -> str:
     """The card of a data set on disk, as text.
 
     origin: name of a split, of an augmentation policy or of a generator. class_names (K,), counts (K,): its images.
     layout: parquet, imagefolder, webdataset or csv. data_files: what the Hub's loader is to read, as a glob.
-    generation: how `python -m augury generate` made it; None for what the pipeline itself left in `data`.
+    generation: how `python -m augury generate` made it; None for what the pipeline itself left.
     """
     synthetic = origin in params.sample.generators
     source = _source(params)
@@ -113,16 +113,15 @@ def dataset_card(
         layout=layout,
         reading=READING[layout],
         generation=generation,
-        **(_about_generator(params, origin, data) if synthetic else {}),
+        **(_about_generator(params, origin, results) if synthetic else {}),
     )  # fmt: skip
     return str(DatasetCard(_spaced(text)))
 
 
-def model_card(params: Params, generator: str, data: Path = Path("data")) -> str:
+def model_card(params: Params, generator: str, results: Results) -> str:
     """The card of a trained generator, as text."""
-    folder = data / "generators" / generator
-    config, training = read_json(folder / "config.json"), read_json(folder / "training.json")
-    source, about = _source(params), _about_generator(params, generator, data)
+    source, about = _source(params), _about_generator(params, generator, results)
+    splits = if_there(results.splits)
     name = f"{generator} for {source.title}"
     scores = about["scores"]
     measured = [] if scores is None else [
@@ -152,9 +151,9 @@ def model_card(params: Params, generator: str, data: Path = Path("data")) -> str
         generator=generator,
         title=name,
         source=source,
-        config=config,
-        training=training,
-        train_count=_train_count(data),
+        config=results.config(generator),
+        training=results.training(generator),
+        train_count=None if splits is None else sum(splits["train"]),
         **about,
     )  # fmt: skip
     return str(ModelCard(_spaced(text)))
@@ -179,17 +178,15 @@ def _source(params: Params) -> Source:
     return Source(own.title or title, own.licence or licence, own.attribution or attribution)
 
 
-def _about_generator(params: Params, generator: str, data: Path) -> dict[str, Any]:
+def _about_generator(params: Params, generator: str, results: Results) -> dict[str, Any]:
     """What the pipeline found out about a generator, as far as its stages have run."""
-    scores = data / "scores" / f"{generator}.json"
-    selection = data / "selection" / f"{generator}.json"
-    comparison = data / "comparison.json"
-    folder = data / "generators" / generator
+    comparison = if_there(results.comparison)
+    folder = results.generator(generator)
     return {
-        "scores": read_json(scores) if scores.exists() else None,
+        "scores": if_there(results.scores, generator),
         "score_titles": SCORES,
-        "selection": read_json(selection) if selection.exists() else None,
-        "verdicts": _verdicts(params, generator, read_json(comparison)) if comparison.exists() else None,
+        "selection": if_there(results.selection, generator),
+        "verdicts": None if comparison is None else _verdicts(params, generator, comparison),
         "digest": weights_digest(folder) if folder.exists() else None,
     }
 
@@ -210,11 +207,6 @@ def _verdicts(params: Params, generator: str, comparison: Mapping[str, Any]) -> 
         for arm, entry in comparison["arms"].items()
         if generator in params.classify.arms[arm].synthetic and reference in entry["over"]
     ]
-
-
-def _train_count(data: Path) -> int | None:
-    summary = data / "splits/summary.json"
-    return sum(read_json(summary)["train"]) if summary.exists() else None
 
 
 def _hub_split(origin: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from augury.evidence.results import Results
 from augury.export.cards import SPLITS, dataset_card
 from augury.export.encoded_images import EncodedImage, EncodedImages, open_encoded
 from augury.export.generation_plan import PLAN
@@ -82,7 +83,7 @@ def export(folder: Path, layout: str, out: Path, params: Params) -> EncodedImage
     write, data_files = LAYOUTS[layout]
     card = dataset_card(
         params, origin=images.origin, class_names=images.class_names, counts=images.counts, image_size=images.size,
-        channels=images.channels, layout=layout, data_files=data_files, generation=generation, data=DATA,
+        channels=images.channels, layout=layout, data_files=data_files, generation=generation, results=Results(DATA),
     )  # fmt: skip
     with whole_directory(out, replace=False) as partial:
         write(images, partial)

@@ -21,6 +21,7 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
+from augury.evidence.results import Results
 from augury.export.cards import dataset_card, weights_digest
 from augury.export.generation_plan import CARD, Plan, claim, make_plan, read_plan, record
 from augury.generators.sampling import labels_in_turn, sample_images
@@ -219,7 +220,7 @@ def finish(folder: Path, plan: Plan, params: Params, config: dict[str, Any]) -> 
         card = dataset_card(
             params, origin=generation["generator"], class_names=config["class_names"], counts=kept,
             image_size=config["image_size"], channels=config["channels"], layout="parquet", data_files="*.parquet",
-            generation=generation,
+            generation=generation, results=Results(),
         )  # fmt: skip
         with whole_file(folder / CARD) as partial:
             partial.write_text(card, encoding="utf-8", newline="\n")

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from augury.report.findings import worst_classes
+from augury.report.findings import FAMILIES, worst_classes
 from augury.report.numbers import decimals, duration, number, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,4 +37,5 @@ def render(name: str, **content: Any) -> str:
     environment.filters["count"] = lambda count: f"{count:,}"
     environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
     environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes, "duration": duration}
+    environment.globals |= {"sections": SECTIONS, "studies": STUDIES, "family_titles": FAMILIES}
     return environment.get_template(name).render(**content)

@@ -11,17 +11,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from augury.evidence.families import Gain
 from augury.report.numbers import points_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Matplotlib is imported where something is drawn: who only reads a page's numbers need not wait for it.
 
 WIDTH = 4.4  # inches; narrow, so that text is still readable where a phone scales the drawing down
 ROW, LINE = 0.34, 0.16  # inches per arm, and per line of its name where that is broken
@@ -80,6 +82,9 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
     panels = {reference: rows for reference, rows in gains.items() if rows}
     if not panels:
         return ""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     with drawing_style(name):
         row_height = height_per_row(arm for rows in panels.values() for arm in rows)
         heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
@@ -111,6 +116,9 @@ def dot_plot(accuracies: Mapping[str, Sequence[float]], name: str) -> str:
     accuracies: arm -> percent, one value per seed in the same order for all arms.
     name: as in `forest_plot`.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     with drawing_style(name):
         figure = Figure(
             figsize=(WIDTH, 1.4 * height_per_row(accuracies) * len(accuracies) + MARGIN), layout="constrained"
@@ -133,6 +141,8 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
     curves: column -> (rows,) float, NaN where nothing was recorded; `kimg`, thousands of images seen, is the x-axis.
     name: as in `forest_plot`.
     """
+    from matplotlib.figure import Figure
+
     panels: dict[str, list[str]] = {}
     for series in curves:
         if series != "kimg":
@@ -159,10 +169,12 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
 
 def drawing_style(name: str, grid_axis: str = "x") -> AbstractContextManager[None]:
     """The style of every drawing, whatever matplotlibrc the user has; `name` makes its identifiers."""
+    from matplotlib import style
+
     return style.context(["default", {**STYLE, "axes.grid.axis": grid_axis, "svg.hashsalt": name}])
 
 
-def label_rows(axes: Axes, labels: Sequence[str]) -> None:
+def label_rows(axes: "Axes", labels: Sequence[str]) -> None:
     """Name the rows 0, 1, ... of a horizontal plot, the first at the top."""
     axes.set_yticks(range(len(labels)), ["\n".join(_lines(label)) for label in labels])
     axes.set_ylim(len(labels) - 0.45, -0.55)
@@ -184,7 +196,7 @@ def _within_panel(series: str, quantity: str) -> str:
     return " ".join(series.replace(quantity, "").replace("_", " ").split()) or "training"
 
 
-def inline_svg(figure: Figure, name: str) -> str:
+def inline_svg(figure: "Figure", name: str) -> str:
     """A figure as an <svg> element that can stand in a page beside others; call it with the figure's style in force."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata block: it holds addresses and a date

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
+from augury.evidence.results import Results
 from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
 from augury.pipeline import params as params_module
 from augury.pipeline.outputs import write_json
@@ -60,7 +61,7 @@ def card(params: Params, data: Path, origin: str = "dcgan", **others: Any) -> st
         "class_names": NAMES, "counts": [500, 499, 501], "image_size": 28, "channels": 1, "layout": "parquet",
         "data_files": "*.parquet",
     }  # fmt: skip
-    return dataset_card(params, origin=origin, data=data, **(contents | others))
+    return dataset_card(params, origin=origin, results=Results(data), **(contents | others))
 
 
 def test_the_metadata_is_what_the_hub_reads(params: Params, data: Path) -> None:
@@ -186,7 +187,7 @@ def test_an_unknown_licence_is_asked_for(params: Params, data: Path) -> None:
 
 @pytest.mark.parametrize("generator", ["dcgan", "diffusion"])
 def test_model_cards(generator: str, params: Params, data: Path) -> None:
-    text = model_card(params, generator, data)
+    text = model_card(params, generator, Results(data))
     metadata = ModelCard(text).data.to_dict()
     assert metadata["library_name"] == ("diffusers" if generator == "diffusion" else "pytorch")
     [entry] = metadata["model-index"]

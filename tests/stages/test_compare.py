@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from augury.evidence.comparison import Runs, summarise
 from augury.evidence.predictors import DIRECTIONS, Trial
+from augury.evidence.results import Results
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import load
@@ -53,7 +54,7 @@ def predictions(arm: str) -> Path:
 def trials(offsets: dict[str, float], recipes: dict[str, dict[str, Any]], baseline: str = "none") -> list[Trial]:
     settings = Compare(baseline=baseline, confidence=0.95, resamples=1000)
     of_arms = {arm: Arm.model_validate(recipe) for arm, recipe in recipes.items()}
-    return compare.trials_of(summarise(runs_of(arms(offsets)), of_arms, settings, seed=0), of_arms)
+    return compare.trials_of(Results(), summarise(runs_of(arms(offsets)), of_arms, settings, seed=0), of_arms)
 
 
 def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

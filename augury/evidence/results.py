@@ -1,0 +1,118 @@
+"""What the stages left behind, read when it is asked for; what is not there is named in one line."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json
+
+Content = TypeVar("Content")
+
+
+class MissingError(UserError):
+    """A file that no stage has written yet."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files under `data`: JSON as it is, pictures as paths. Raises MissingError for one that is not there."""
+
+    data: Path = Path("data")
+
+    def comparison(self) -> dict[str, Any]:
+        return self._json("comparison.json")
+
+    def splits(self) -> dict[str, Any]:
+        return self._json("splits/summary.json")
+
+    def straddling(self) -> dict[str, Any]:
+        return self._json("near_duplicates/pairs.json")
+
+    def scores(self, generator: str) -> dict[str, Any]:
+        return self._json(f"scores/{generator}.json")
+
+    def selection(self, generator: str) -> dict[str, Any]:
+        return self._json(f"selection/{generator}.json")
+
+    def generator(self, name: str) -> Path:
+        """The folder of a generator, which need not be there."""
+        return self.data / "generators" / name
+
+    def config(self, generator: str) -> dict[str, Any]:
+        return self._json(f"generators/{generator}/config.json")
+
+    def training(self, generator: str) -> dict[str, Any]:
+        return self._json(f"generators/{generator}/training.json")
+
+    def of_arm(self, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
+        """What `classify` wrote for an arm, one per seed."""
+        return [read_json(_present(path)) for path in self.paths_of_arm(arm, seeds)]
+
+    def paths_of_arm(self, arm: str, seeds: Sequence[int]) -> list[Path]:
+        return [self.data / "results" / arm / f"{seed}.json" for seed in seeds]
+
+    def predictions_path(self, arm: str) -> Path:
+        return self.data / "results" / arm / "predictions.parquet"
+
+    def costs(self) -> dict[str, dict[str, Any]]:
+        """Stage -> what it took, of those that were run here."""
+        return {cost["stage"]: cost for cost in map(read_json, sorted(self.data.glob("costs/*.json")))}
+
+    def preview(self, name: str) -> Path:
+        return _present(self.data / f"previews/{name}.png")
+
+    def closest(self) -> Path | None:
+        """The picture of near duplicates, which is only there where there are any."""
+        path = self.data / "near_duplicates/closest.png"
+        return path if path.exists() else None
+
+    def progress(self, generator: str) -> dict[int, Path]:
+        """Training images seen -> the grid of samples of that moment, ascending."""
+        paths = (self.generator(generator) / "progress").glob("kimg_*.png")
+        return dict(sorted((int(1000 * float(re.sub(r"^kimg_", "", path.stem))), path) for path in paths))
+
+    def curves(self, generator: str) -> dict[str, np.ndarray]:
+        """Column -> (rows,) float64 of a generator's history; an empty cell is NaN."""
+        table = np.genfromtxt(_present(self.data / f"curves/{generator}.csv"), delimiter=",", names=True)
+        return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
+
+    def predictions(self, arm: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The test images' true classes (N,) and those that an arm's classifiers predicted (N, seeds)."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.predictions_path(arm)
+        if not path.is_file():
+            raise MissingError(f"{path}: predictions not found; run `dvc repro` to make them")
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
+        columns = ["label", *(f"seed_{seed}" for seed in seeds)]
+        absent = [name for name in columns if name not in table.column_names]
+        if absent:
+            raise UserError(f"{path}: no column {absent[0]}; run `dvc repro` to make it")
+        label, *predicted = (table[name].to_numpy().astype(np.int64) for name in columns)
+        return label, np.stack(predicted, axis=1)
+
+    def _json(self, name: str) -> Any:
+        return read_json(_present(self.data / name))
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise MissingError(f"{path}: not found; run `dvc repro` to make it")
+    return path
+
+
+def if_there(read: Callable[..., Content], *arguments: str) -> Content | None:
+    """What a method of Results reads; None where no stage has written it yet."""
+    try:
+        return read(*arguments)
+    except MissingError:
+        return None
