@@ -58,9 +58,9 @@ class Section:
     tables: Sequence[Table] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Page:
-    """answer: a sentence without its full stop. cautions: what limits it. drawing: an <svg> element.
+    """answer: a sentence without its full stop. cautions: what limits it. drawing: an <svg> element, or none.
 
     alternative: what the drawing shows, for those who do not see it. protocol: term -> how it was done.
     sections: what a longer page has between its tables and the protocol; the page begins with links to them.
@@ -68,14 +68,14 @@ class Page:
 
     question: str
     answer: str
-    sentences: Sequence[str]
-    cautions: Sequence[str]
-    drawing: str
-    alternative: str
-    caption: str
-    tables: Sequence[Table]
-    protocol: Mapping[str, str]
+    sentences: Sequence[str] = ()
+    cautions: Sequence[str] = ()
+    drawing: str = ""
+    alternative: str = ""
+    caption: str = ""
+    tables: Sequence[Table] = ()
     sections: Sequence[Section] = ()
+    protocol: Mapping[str, str]
 
     def write(self, folder: Path) -> None:
         """Write index.html into `folder`; all text is escaped."""

@@ -7,8 +7,7 @@ import numpy as np
 from augury.report.numbers import number, signed
 from studies.architectures.drawings import Reached, accuracy_plot, counts_plot
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label
-from studies.architectures.lecture import families_of, ideas_of
-from studies.architectures.published import TOLERANCE
+from studies.architectures.published import TOLERANCE, families_of, ideas_of
 from studies.architectures.settings import Architectures
 from studies.architectures.words import Points, large
 from studies.page import Figure, Section, Table

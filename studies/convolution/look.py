@@ -31,6 +31,7 @@ from studies.convolution.fields import look_through
 from studies.convolution.fit import open_fitted
 from studies.convolution.settings import Convolution, Look
 from studies.convolution.variants import convolutions
+from studies.pictures import as_seen
 from studies.training import SPLITS, read_split
 from studies.workspace import ROOT, load_params, run
 
@@ -60,7 +61,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         with torch.no_grad():
             shown = to_backbone(chosen.pixels, resolution, device)
             maps = [activations(backbone, stage, shown)[0].float().cpu() for stage in range(1, len(seen) + 1)]
-        image = pictures.as_seen(chosen.pixels, resolution)[0]
+        image = as_seen(chosen.pixels, resolution)[0]
         write_png(folder / "maps.png", pictures.feature_maps(image, [maps[level - 1] for level in levels], look.maps))
 
         driven = drive_channels(backbone, levels, train, look, resolution, derive_seed(top.seed, name), folder)
@@ -115,7 +116,7 @@ def drive_channels(
             backbone, level, channels, train.channels, ascent, derive_seed(seed, level), device
         )  # fmt: skip
         rows = np.stack([strongest_images(values, channel, look.strongest) for channel in channels])
-        strongest = pictures.as_seen(train.pixels[rows.ravel()], resolution)
+        strongest = as_seen(train.pixels[rows.ravel()], resolution)
         strongest = strongest.reshape(*rows.shape, *strongest.shape[1:])
         write_png(folder / f"channels-{level}.png", pictures.channel_rows(made, strongest))
         for channel, height, of_channel in zip(channels, heights, rows, strict=True):

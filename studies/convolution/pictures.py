@@ -6,32 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from augury.images.grids import GAP
-from augury.images.pixels import from_network, to_backbone
+from augury.images.pixels import from_network
 from studies.convolution.fields import Seen
+from studies.pictures import TILE, enlarged, tiled
 
-TILE = 64  # pixels a side at least, to which everything small is enlarged by whole factors
 SMALL = 40  # the same for filters, of which there are many
 THEORETICAL, MEASURED = (70, 130, 255), (255, 140, 0)  # red, green and blue of the outlines of fields
-CPU = torch.device("cpu")
-
-
-def enlarged(tiles: np.ndarray, side: int) -> np.ndarray:
-    """(N, H, W, C) -> (N, side, side, C): each position as a square, or as near to one as whole pixels allow."""
-    rows, columns = (np.arange(side) * length // side for length in tiles.shape[1:3])
-    return tiles[:, rows][:, :, columns]
-
-
-def tiled(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """(N, S, S, C) uint8, row after row -> one picture, white where the last row ends."""
-    count, side, _, channels = tiles.shape
-    lines = -(-count // columns)
-    step = side + GAP
-    picture = np.full((lines * step - GAP, columns * step - GAP, channels), 255, np.uint8)
-    for place, tile in enumerate(tiles):
-        top, left = place // columns * step, place % columns * step
-        picture[top : top + side, left : left + side] = tile
-    return picture
 
 
 def in_colour(tiles: np.ndarray) -> np.ndarray:
@@ -79,11 +59,6 @@ def channel_rows(made: np.ndarray, strongest: np.ndarray) -> np.ndarray:
     side = max(TILE, made.shape[1])
     together = np.concatenate([made[:, None], strongest], axis=1)
     return tiled(enlarged(together.reshape(-1, *together.shape[2:]), side), together.shape[1])
-
-
-def as_seen(pixels: np.ndarray, resolution: int) -> np.ndarray:
-    """Images (N, H, W, C) as a network sees them: (N, R, R, 3) uint8."""
-    return from_network(to_backbone(pixels, resolution, CPU))
 
 
 def gradient_fields(seen: Sequence[Seen]) -> np.ndarray:

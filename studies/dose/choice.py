@@ -12,17 +12,19 @@ from augury.pipeline.seeding import derive_seed
 
 @dataclass(frozen=True)
 class Choice:
-    """best: the dose with the best mean validation likelihood; gain: its test accuracy over dose 0.
+    """best: the dose with the best mean validation likelihood. over_none: dose -> its gain over dose 0, ascending.
 
-    over_none: every dose's gain over dose 0, in the order of the doses.
     falls_after: the smallest dose such that all larger ones are worse than the best, with the whole interval of the
     paired difference below 0; None where not even the largest is.
     """
 
     best: float
-    gain: PairedGain
-    over_none: Sequence[PairedGain]
+    over_none: Mapping[float, PairedGain]
     falls_after: float | None
+
+    @property
+    def gain(self) -> PairedGain:
+        return self.over_none[self.best]
 
 
 def choose(doses: Sequence[Mapping[str, Any]], confidence: float, resamples: int, seed: int) -> Choice:
@@ -46,8 +48,7 @@ def choose(doses: Sequence[Mapping[str, Any]], confidence: float, resamples: int
         if not (difference.mean < 0 and difference.high < 0):
             break
         falls_after = ratios[dose - 1]
-    over_none = [gain_over(dose, 0) for dose in range(len(doses))]
-    return Choice(ratios[chosen], over_none[chosen], over_none, falls_after)
+    return Choice(ratios[chosen], {ratio: gain_over(dose, 0) for dose, ratio in enumerate(ratios)}, falls_after)
 
 
 def corrected(choices: Mapping[str, Choice]) -> dict[str, float]:

@@ -11,8 +11,8 @@ from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import points_between, points_of
 from studies.dose.choice import Choice, choose, corrected
+from studies.dose.drawings import dose_plot
 from studies.dose.measure import PER_SEED, Dose, of_dose
-from studies.drawings import DoseRow, dose_plot
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, read_results, reference_arm, run
 
@@ -61,20 +61,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for values in zip(*(dose[key] for key in PER_SEED), strict=True)
     ]
     write_csv(here / "dose.csv", ("generator", "ratio", "n_synthetic", *PER_SEED), rows)
-    drawing = dose_plot({name: row_of(doses[name], choice) for name, choice in choices.items()}, "dose")
-    page(content, doses, choices, top, drawing).write(here / "page")
-
-
-def row_of(doses: list[dict[str, Any]], choice: Choice) -> DoseRow:
-    gains = choice.over_none
-    return DoseRow(
-        [dose["ratio"] for dose in doses],
-        [100 * gain.mean for gain in gains],
-        [100 * gain.low for gain in gains],
-        [100 * gain.high for gain in gains],
-        choice.best,
-        choice.falls_after,
-    )
+    page(content, doses, choices, top).write(here / "page")
 
 
 def answer_of(generators: dict[str, dict[str, Any]]) -> str:
@@ -108,9 +95,8 @@ def falls(row: dict[str, Any], largest: float) -> str:
 
 
 def page(
-    content: dict[str, Any], doses: dict[str, list[dict[str, Any]]], choices: dict[str, Choice], top: Params,
-    drawing: str,
-) -> Page:  # fmt: skip
+    content: dict[str, Any], doses: dict[str, list[dict[str, Any]]], choices: dict[str, Choice], top: Params
+) -> Page:
     confidence, generators = f"{100 * content['confidence']:g}% interval", content["generators"]
     largest = {name: of_generator[-1]["ratio"] for name, of_generator in doses.items()}
     alpha = 1 - content["confidence"]
@@ -133,7 +119,7 @@ def page(
         answer=answer_of(generators),
         sentences=turning_points(generators),
         cautions=cautions,
-        drawing=drawing,
+        drawing=dose_plot(choices, "dose"),
         alternative="Gain in test accuracy over no synthetic images against their number per real one, a panel per "
         "generator; the numbers are in the tables.",
         caption=f"Mark and bar: mean gain over seeds and its {confidence}. Circled: the dose that validation chose. "
@@ -160,7 +146,7 @@ def page(
                      f"{np.mean(dose['validation_nll']):.4f}", f"{100 * np.mean(dose['accuracy']):.2f}%",
                      points_of(gain.mean), points_between(gain.low, gain.high)]
                     for name, choice in choices.items()
-                    for dose, gain in zip(doses[name], choice.over_none, strict=True)
+                    for dose, gain in zip(doses[name], choice.over_none.values(), strict=True)
                 ],
                 "Gains of single doses are not corrected for their number: only the chosen dose is tested.",
             ),

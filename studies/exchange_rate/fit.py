@@ -11,7 +11,7 @@ from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, signed
-from studies.drawings import WorthRow, exchange_plot
+from studies.exchange_rate.drawings import WorthRow, exchange_plot
 from studies.exchange_rate.learning_curve import (
     LearningCurve,
     fit_curve,

@@ -1,7 +1,5 @@
 """What the page says of the ablation."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from studies.generators.gains import Change, Comparison, Points, by_training, us
 from studies.generators.settings import Generators
 from studies.generators.variants import VARIANTS
 from studies.page import Figure, Section, Table, listed
+from studies.pictures import as_uri, with_gaps
 
 SCORES = ("fd", "kid", "precision", "recall")
 
@@ -277,8 +276,4 @@ def cost_section(points: Points) -> Section:
 def stacked(folder: Path, variants: Sequence[str]) -> str:
     """The pictures of the variants one below the other, as a data URI."""
     pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in variants]
-    gap = np.full((2, *pictures[0].shape[1:]), 255, np.uint8)
-    content = io.BytesIO()
-    parts = [part for picture in pictures for part in (gap, picture)]
-    Image.fromarray(np.concatenate(parts[1:])).save(content, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+    return as_uri(with_gaps(pictures, axis=0))

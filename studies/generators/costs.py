@@ -48,8 +48,8 @@ def costs_page(seconds: Mapping[str, Sequence[float]], kimg: float) -> Page:
             f"{measured[slow]:.0f} s ({VARIANTS[slow].title})"
         )
     return Page(
-        question="what does each component of a GAN cost?", answer=answer, sentences=[], cautions=[], drawing="",
-        alternative="", caption="",
+        question="what does each component of a GAN cost?",
+        answer=answer,
         tables=[
             Table(
                 "Seconds of training", ["Variant", "n trainings", "Seconds", "Images a second", "Ratio to base"], rows,

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from augury.report.plots import HELPS, INK, MARGIN, MUTED, WIDTH, drawing_style, height_per_row, inline_svg, label_rows
+from studies.drawings import ring
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def progress_plot(generators: Mapping[str, Progress], name: str) -> str:
             for kimg, distance, problem in zip(row.kimg, row.distance, row.problem, strict=True):
                 axes.plot(kimg, distance, "x" if problem else "o", color=MUTED if problem else HELPS, markersize=4)
             place = list(row.kimg).index(row.kept)
-            axes.plot(
-                row.kept, row.distance[place], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK
-            )  # fmt: skip
+            ring(axes, row.kept, row.distance[place])
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -13,6 +13,7 @@ from augury.images.grids import GAP, SHORTEST_TILE, write_png
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from studies.generators.settings import Generators
+from studies.pictures import with_gaps
 from studies.workspace import ROOT, run, settings
 
 
@@ -67,9 +68,7 @@ def first_column(path: Path, size: int) -> np.ndarray:
 def side_by_side(columns: list[np.ndarray], rows: int, size: int) -> np.ndarray:
     """Columns (height, size, C) with gaps between them, the first `rows` images of each."""
     height = rows * (size + GAP) - GAP
-    gap = np.full((height, GAP, columns[0].shape[2]), 255, np.uint8)
-    parts = [part for column in columns for part in (gap, column[:height])]
-    return np.concatenate(parts[1:], axis=1)
+    return with_gaps([column[:height] for column in columns], axis=1)
 
 
 if __name__ == "__main__":

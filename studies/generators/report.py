@@ -40,9 +40,6 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         answer=ablation_sections.answer(changed),
         sentences=ablation_sections.findings(ablation, changed, gains, study.reference),
         cautions=ablation_sections.cautions(ablation, gains, study, top),
-        drawing="",
-        alternative="",
-        caption="",
         tables=[ablation_sections.overview(changed, gains, top.compare.confidence)] if changed else [],
         protocol={
             "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "

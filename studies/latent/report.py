@@ -35,9 +35,6 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             *edit_sections.findings(points, generators, top, study),
         ],
         cautions=truncation_section.cautions(truncation),
-        drawing="",
-        alternative="",
-        caption="",
         tables=walk_sections.overview(walks, truncation),
         protocol={
             "Latents": "As the generator draws them: z is standard normal with the DCGAN, from the prior of the class "

@@ -7,7 +7,7 @@ from typing import Any
 from augury.pipeline.outputs import read_json
 from augury.report.numbers import number
 from augury.scores.extractors import title
-from studies.drawings import TruncationRow, truncation_plot
+from studies.latent.drawings import TruncationRow, truncation_plot
 from studies.page import Figure, Section, Table
 
 Content = Mapping[str, dict[str, Any]]  # generator -> what a step wrote

@@ -1,4 +1,4 @@
-"""Figures of the study, in the style of the report."""
+"""Figures of the study, in the style of the report, and what networks see at their resolutions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from augury.images.image_set import ImageSet
 from augury.report.numbers import number
 from augury.report.plots import (
     HELPS,
@@ -22,8 +23,13 @@ from augury.report.plots import (
     inline_svg,
     label_rows,
 )
+from studies.drawings import ring, text_beside
+from studies.pictures import TILE, as_seen, enlarged, tiled
 
 LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))
+
+
+MOST = 8  # images in a row
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,8 @@ def search_plot(rows: Sequence[LossRow], name: str) -> str:
             axes.plot([row.low, row.high], [position, position], color=color, linewidth=1.6)
             axes.plot(row.mean, position, "o", color=color, markersize=4.5)
             if row.chosen:
-                axes.plot(row.mean, position, "o", markersize=10, markerfacecolor="none", markeredgecolor=INK)
-            axes.text(
-                1.02, position, number(row.mean, 3), transform=axes.get_yaxis_transform(), verticalalignment="center"
-            )  # fmt: skip
+                ring(axes, row.mean, position)
+            text_beside(axes, position, number(row.mean, 3))
         label_rows(axes, [row.constants for row in rows])
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("loss on validation: mean negative log likelihood")
@@ -128,3 +132,13 @@ def profiles_plot(profiles: Mapping[str, Profile], name: str) -> str:
         all_axes[-1].set_xlabel("residual block, from the image to the classes")
         figure.supylabel("channels", fontsize=8)
         return inline_svg(figure, name)
+
+
+def seen_at(images: ImageSet, resolutions: Sequence[int]) -> np.ndarray:
+    """The first image of each of the first classes at every resolution, a row each -> (height, width, 3) uint8.
+
+    Pixels are drawn as squares, so that it shows how many there are.
+    """
+    rows = [int(np.flatnonzero(images.labels == label)[0]) for label in np.unique(images.labels)[:MOST]]
+    tiles = [enlarged(as_seen(images.pixels[rows], resolution), TILE) for resolution in resolutions]
+    return tiled(np.concatenate(tiles), len(rows))

@@ -7,11 +7,11 @@ from augury.evidence.statistics import mean_interval
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number, signed
 from studies.page import Figure, Section, Table, listed
+from studies.pictures import as_uri
 from studies.scaling.constants import PUBLISHED, Constants
-from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot
+from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot, seen_at
 from studies.scaling.efficientnet import FINER, VERSIONS, reproduced
 from studies.scaling.findings import Points, as_good
-from studies.scaling.pictures import as_uri, seen_at
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 
 TITLES = {

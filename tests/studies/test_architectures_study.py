@@ -13,8 +13,7 @@ from augury.pipeline.params import PARAMS_FILE
 from studies.architectures import pace, train
 from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
 from studies.architectures.findings import Estimate, compare, preferred
-from studies.architectures.lecture import IDEAS, families_of, ideas_of
-from studies.architectures.published import PUBLISHED
+from studies.architectures.published import IDEAS, PUBLISHED, families_of, ideas_of
 from studies.architectures.settings import Architectures, read_pace
 from studies.counts import Counts
 from studies.workspace import settings

@@ -26,15 +26,12 @@ from studies.convolution.pictures import (
     MEASURED,
     SMALL,
     THEORETICAL,
-    TILE,
-    as_seen,
     channel_rows,
-    enlarged,
     feature_maps,
     filters,
     gradient_fields,
-    tiled,
 )
+from studies.pictures import TILE, as_seen, enlarged, tiled
 
 CPU = torch.device("cpu")
 SIZE = 16

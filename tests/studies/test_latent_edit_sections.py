@@ -115,7 +115,7 @@ def test_the_page_has_a_row_for_every_number_and_a_figure_for_every_strip(
     assert [len(section.figures) for section in made] == [0, 6, 6, 1]
     for table in (table for section in made for table in section.tables):
         assert {len(row) for row in table.rows} == {len(table.columns)}, table.title
-    page = Page("q", "a", [], [], "", "", "", [], {}, made)
+    page = Page(question="q", answer="a", sections=made, protocol={})
     page.write(tmp_path / "page")
     text = (tmp_path / "page/index.html").read_text()
     assert "&lt;b&gt;bag&lt;/b&gt;" in text

@@ -22,8 +22,8 @@ from augury.pipeline.outputs import write_json
 from augury.pipeline.params import PARAMS_FILE
 from models import GENERATORS
 from models.stylegan import StyledLayer
-from studies.drawings import TruncationRow, truncation_plot
 from studies.latent import edit_sections, report, truncation, truncation_section, walk_sections
+from studies.latent.drawings import TruncationRow, truncation_plot
 from studies.latent.grids import between_anchors, shares_between, tile_grid
 from studies.latent.grids import walks as walks_between
 from studies.latent.mixing import MOST_CUTS, cuts_of, layer_changes, mixed, mixing_grid
@@ -535,9 +535,7 @@ def test_the_truncation_plot_is_the_same_every_time() -> None:
 def test_a_page_with_sections_escapes_text_and_shows_drawings(tmp_path: Path) -> None:
     figures = [Figure("A < B", "<svg></svg>", "a drawing", "what to see"),
                Figure("C", "data:image/png;base64,AA", "a picture", "more to see", ["one", "t < u"])]  # fmt: skip
-    page = Page(
-        "?", "Yes", [], [], "", "", "", [], {"How": "so"}, [Section("Part", ["1 < 2"], figures)]
-    )  # fmt: skip
+    page = Page(question="?", answer="Yes", sections=[Section("Part", ["1 < 2"], figures)], protocol={"How": "so"})
     page.write(tmp_path / "page")
     text = (tmp_path / "page/index.html").read_text()
     for expected in ("A &lt; B", "<svg></svg>", 'aria-label="a drawing"', 'alt="a picture"', "t &lt; u", "1 &lt; 2"):

@@ -19,10 +19,11 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
 from augury.pipeline.sections import Compare
+from studies.pictures import TILE
 from studies.scaling import report, scale, search
 from studies.scaling.constants import Constants
+from studies.scaling.drawings import seen_at
 from studies.scaling.findings import as_good, of_compound, over_base
-from studies.scaling.pictures import TILE, seen_at
 from studies.scaling.report import answer, cautions
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 from studies.scaling.settings import Scaling

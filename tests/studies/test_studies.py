@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from augury.evidence.statistics import PairedGain
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from studies.dose import fit as dose_fit
-from studies.dose.choice import choose, corrected
+from studies.dose.choice import Choice, choose, corrected
+from studies.dose.drawings import dose_plot
 from studies.dose.measure import arm_name, per_class
-from studies.drawings import DoseRow, WorthRow, dose_plot, exchange_plot
 from studies.exchange_rate import fit as exchange_fit
+from studies.exchange_rate.drawings import WorthRow, exchange_plot
 from studies.exchange_rate.learning_curve import (
     LearningCurve,
     fit_curve,
@@ -448,7 +450,8 @@ def test_drawings_are_the_same_every_time_and_take_what_lies_beyond() -> None:
 
     assert drawn() == drawn()
     assert "beyond" in drawn()
-    assert "<svg" in dose_plot({"vae": DoseRow([0, 1], [0, 0.1], [0, -0.1], [0, 0.3], 1, None)}, "dose")
+    choice = Choice(1, {0: PairedGain(0, 0, 0, 1), 1: PairedGain(0.001, -0.001, 0.003, 1)}, None)
+    assert "<svg" in dose_plot({"vae": choice}, "dose")
 
 
 def test_words_in_a_list() -> None:
