@@ -3,9 +3,8 @@
 Dumoulin & Visin 2016, A guide to convolution arithmetic for deep learning, relationships 6 and 15.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 from torch.nn import functional as F
@@ -64,21 +63,27 @@ class Agreement:
     different: int
 
 
+def forward(operation: str, tensors: Mapping[str, torch.Tensor], window: Window) -> torch.Tensor:
+    """PyTorch's own. tensors: input (N, C, H, W), and for a convolution weights, and bias if it has any."""
+    kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
+    match operation:
+        case "convolution":
+            weights, bias = tensors["weights"], tensors.get("bias")
+            return F.conv2d(tensors["input"], weights, bias, stride, padding, dilation)
+        case "maximum pooling":
+            return F.max_pool2d(tensors["input"], kernel, stride, padding, dilation)
+        case "average pooling":
+            return F.avg_pool2d(tensors["input"], kernel, stride, padding)
+    raise ValueError(f"unknown operation {operation!r}")
+
+
 def torch_size(operation: str, window: Window, size: int) -> int | None:
     """What PyTorch makes of a map of `size`; None where it refuses."""
-    maps = torch.zeros(1, 1, size, size)
-    kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
+    tensors = {"input": torch.zeros(1, 1, size, size), "weights": torch.zeros(1, 1, window.kernel, window.kernel)}
     try:
-        match operation:
-            case "convolution":
-                return F.conv2d(maps, torch.zeros(1, 1, kernel, kernel), None, stride, padding, dilation).shape[-1]
-            case "maximum pooling":
-                return F.max_pool2d(maps, kernel, stride, padding, dilation).shape[-1]
-            case "average pooling":
-                return F.avg_pool2d(maps, kernel, stride, padding).shape[-1]
+        return forward(operation, tensors, window).shape[-1]
     except RuntimeError:
         return None
-    raise ValueError(f"unknown operation {operation!r}")
 
 
 def allowed(operation: str, window: Window) -> bool:
@@ -92,24 +97,16 @@ def allowed(operation: str, window: Window) -> bool:
 OPERATIONS = ("convolution", "maximum pooling", "average pooling")
 
 
-def compare_with_torch(
-    sizes: Sequence[int], kernels: Sequence[int], strides: Sequence[int], paddings: Sequence[int],
-    dilations: Sequence[int],
-) -> list[Agreement]:  # fmt: skip
+def compare_with_torch(sizes: Sequence[int], windows: Sequence[Window]) -> list[Agreement]:
     """Every combination that PyTorch allows, the ones without any output too: it has to refuse these."""
-    windows = [Window(*each) for each in product(kernels, strides, paddings, dilations)]
     agreements = []
     for operation in OPERATIONS:
-        found = [
+        pairs = [
             (window.output_size(size), torch_size(operation, window, size))
             for window in windows
             if allowed(operation, window)
             for size in sizes
         ]
-        agreements.append(
-            Agreement(
-                operation, len(found), sum(ours is None for ours, _ in found),
-                sum(ours != theirs for ours, theirs in found),
-            )
-        )  # fmt: skip
+        without_output = sum(formula is None for formula, _ in pairs)
+        agreements.append(Agreement(operation, len(pairs), without_output, sum(one != other for one, other in pairs)))
     return agreements

@@ -9,9 +9,8 @@ from itertools import product
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from studies.convolution.arithmetic import Window
+from studies.convolution.arithmetic import Window, forward
 
 STEP = 1e-5  # of the finite differences; the inputs are about 1
 
@@ -83,18 +82,6 @@ def average_pooling_backward(maps: np.ndarray, upstream: np.ndarray, window: Win
     for row, column, inputs in _places(window, upstream.shape):
         into[inputs] += upstream[:, :, row, column, None, None] / window.kernel**2
     return {"input": _cropped(into, window)}
-
-
-def forward(operation: str, tensors: dict[str, torch.Tensor], window: Window) -> torch.Tensor:
-    """PyTorch's own. tensors: input (N, C, H, W), and for a convolution weights and bias."""
-    kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
-    if operation == "convolution":
-        return F.conv2d(tensors["input"], tensors["weights"], tensors["bias"], stride, padding, dilation)
-    if operation == "maximum pooling":
-        return F.max_pool2d(tensors["input"], kernel, stride, padding, dilation)
-    if operation == "average pooling":
-        return F.avg_pool2d(tensors["input"], kernel, stride, padding)
-    raise ValueError(f"unknown operation {operation!r}")
 
 
 def by_hand(

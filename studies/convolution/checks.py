@@ -1,6 +1,7 @@
 """Compare the arithmetic and the gradients of convolutions with PyTorch's: `python -m studies.convolution.checks`."""
 
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,18 @@ STACK = (1, 2, 4)  # dilations of convolutions one after the other
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Convolution, here, root)
     grid = study.arithmetic
-    own = ImageSet.read(root / "data/splits/train").size
-    sizes = sorted({own, *grid.sizes})
+    image_size = ImageSet.read(root / "data/splits/train").size
+    sizes = sorted({image_size, *grid.sizes})
+    windows = [Window(*each) for each in product(grid.kernels, grid.strides, grid.paddings, grid.dilations)]
     with single_threaded():  # the last digit of a sum depends on its order
-        agreements = compare_with_torch(sizes, grid.kernels, grid.strides, grid.paddings, grid.dilations)
+        agreements = compare_with_torch(sizes, windows)
         gradients = [
             each
             for place, (operation, window) in enumerate(CHECKED)
             for each in check(operation, window, np.random.default_rng(derive_seed(top.seed, "gradients", place)))
         ]
         content = {
-            "image_size": own,
+            "image_size": image_size,
             "sizes": sizes,
             "agreements": [asdict(each) for each in agreements],
             "covered": {str(dilation): covered([Window(3, dilation=dilation)]).tolist() for dilation in DILATIONS},

@@ -13,7 +13,7 @@ all their images; what one of each class's own would know more is told beside it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.scores.fidelity import significant
-from studies.latent.attributes import ATTRIBUTES, Measured, Measurements
+from studies.latent.attributes import ATTRIBUTES, Measurements
 from studies.latent.settings import Boundaries, Latent
 from studies.latent.spaces import open_space
 from studies.workspace import ROOT, load_params, run
@@ -108,80 +108,62 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(stats.spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
-def fit_boundary(
-    latents: np.ndarray,
-    values: np.ndarray,
-    labels: np.ndarray,
-    held_out: tuple[np.ndarray, np.ndarray, np.ndarray],
-    share: float,
-    penalty: float,
-    confidence: float,
-) -> Boundary:
-    """latents (N, D), whitened; values (N,) of one attribute; labels (N,); held_out: the same three of other images."""
-    sides = extremes(values, labels, share)
-    machine = LinearSVC(C=penalty, dual=False).fit(latents[sides != 0], sides[sides != 0])
-    unseen, unseen_values, unseen_labels = held_out
-    unseen_sides = extremes(unseen_values, unseen_labels, share)
-    right = machine.predict(unseen[unseen_sides != 0]) == unseen_sides[unseen_sides != 0]
+@dataclass(frozen=True)
+class Sample:
+    """Images of one space: latents (N, D), labels (N,), and values of attributes (N, A), or of one of them (N,)."""
+
+    latents: np.ndarray
+    labels: np.ndarray
+    values: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> "Sample":
+        return Sample(self.latents[rows], self.labels[rows], self.values[rows])
+
+
+def fit_boundary(fitted: Sample, held_out: Sample, rules: Boundaries, confidence: float) -> Boundary:
+    """Of one attribute, in whitened latents. held_out: other images, on which it is tried."""
+    sides = extremes(fitted.values, fitted.labels, rules.share)
+    machine = LinearSVC(C=rules.penalty, dual=False).fit(fitted.latents[sides != 0], sides[sides != 0])
+    unseen_sides = extremes(held_out.values, held_out.labels, rules.share)
+    right = machine.predict(held_out.latents[unseen_sides != 0]) == unseen_sides[unseen_sides != 0]
     low, high = proportion_confint(right.sum(), len(right), alpha=1 - confidence, method="wilson")
     normal = machine.coef_[0] / np.linalg.norm(machine.coef_[0])
-    correlations = [
-        rank_correlation(unseen[unseen_labels == label] @ normal, unseen_values[unseen_labels == label])
-        for label in np.unique(unseen_labels)
-    ]
+    by_class = (held_out[held_out.labels == label] for label in np.unique(held_out.labels))
+    correlations = [rank_correlation(of_class.latents @ normal, of_class.values) for of_class in by_class]
     return Boundary(
         normal, float(right.mean()), float(low), float(high), int((sides != 0).sum()), len(right),
         float(np.mean(correlations)),
     )  # fmt: skip
 
 
-def correlation_of_own(
-    latents: np.ndarray,
-    values: np.ndarray,
-    labels: np.ndarray,
-    held_out: tuple[np.ndarray, np.ndarray, np.ndarray],
-    share: float,
-    penalty: float,
-) -> float:
+def correlation_within(fitted: Sample, held_out: Sample, rules: Boundaries) -> float:
     """`Boundary.correlation` where every class has a boundary of its own. Arguments as of `fit_boundary`."""
-    unseen, unseen_values, unseen_labels = held_out
-    correlations = []
-    for label in np.unique(labels):
-        rows, unseen_rows = labels == label, unseen_labels == label
-        own = (unseen[unseen_rows], unseen_values[unseen_rows], unseen_labels[unseen_rows])
-        found = fit_boundary(latents[rows], values[rows], labels[rows], own, share, penalty, 0.95)
-        correlations.append(found.correlation)
-    return float(np.mean(correlations))
+    classes = [
+        (fitted[fitted.labels == label], held_out[held_out.labels == label]) for label in np.unique(fitted.labels)
+    ]
+    return float(np.mean([fit_boundary(*of_class, rules, 0.95).correlation for of_class in classes]))
 
 
 def boundaries(
-    names: Sequence[str],
-    fitted: tuple[np.ndarray, np.ndarray, np.ndarray],
-    held_out: tuple[np.ndarray, np.ndarray, np.ndarray],
-    rules: Boundaries,
-    confidence: float,
+    names: Sequence[str], fitted: Sample, held_out: Sample, rules: Boundaries, confidence: float
 ) -> dict[str, Any]:
     """The content of points/boundaries/<generator>.json but for what it is of.
 
-    fitted, held_out: latents (N, D), labels (N,) and attributes (N, A) of the images that boundaries are fitted to,
-    and of those that they are tried on.
     direction: what is added to a latent for one standard deviation towards more of the attribute. cosines (A, A): of
     the normals. Raises UserError on an attribute that does not vary.
     """
-    (latents, labels, values), (unseen, unseen_labels, unseen_values) = fitted, held_out
-    whiten = Whitening.of(latents, labels)
-    white, white_unseen = whiten(latents, labels), whiten(unseen, unseen_labels)
+    labels, values = fitted.labels, fitted.values
+    whiten = Whitening.of(fitted.latents, labels)
+    white = [replace(sample, latents=whiten(sample.latents, sample.labels)) for sample in (fitted, held_out)]
     deviations = np.sqrt(np.square(within_classes(values, labels)).sum(axis=0) / (len(values) - len(whiten.mean)))
-    found, of_own = {}, {}
+    shared, within = {}, {}
     for column, name in enumerate(names):
         if deviations[column] < 1e-9:
             raise UserError(f"attributes: {name} is the same in all images of a class; leave it out")
-        unseen_of = (white_unseen, unseen_values[:, column], unseen_labels)
-        found[name] = fit_boundary(
-            white, values[:, column], labels, unseen_of, rules.share, rules.penalty, confidence
-        )  # fmt: skip
-        of_own[name] = correlation_of_own(white, values[:, column], labels, unseen_of, rules.share, rules.penalty)
-    normals = np.stack([boundary.normal for boundary in found.values()])
+        of_attribute = [replace(sample, values=sample.values[:, column]) for sample in white]
+        shared[name] = fit_boundary(*of_attribute, rules, confidence)
+        within[name] = correlation_within(*of_attribute, rules)
+    normals = np.stack([boundary.normal for boundary in shared.values()])
     return {
         "attributes": {
             name: {
@@ -192,12 +174,12 @@ def boundaries(
                 "accuracy_low": boundary.low,
                 "accuracy_high": boundary.high,
                 "correlation": boundary.correlation,
-                "correlation_of_own": of_own[name],
+                "correlation_of_own": within[name],
                 "n_train": boundary.n_train,
                 "n_held_out": boundary.n_held_out,
                 "direction": (whiten.scale @ boundary.normal).tolist(),
             }
-            for column, (name, boundary) in enumerate(found.items())
+            for column, (name, boundary) in enumerate(shared.items())
         },
         "cosines": (normals @ normals.T).tolist(),
     }
@@ -210,14 +192,14 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
     measure = Measurements.by_real_images(study.attributes, train, validation, top.seed, device)
 
-    def drawn(purpose: str, per_class: int) -> tuple[np.ndarray, np.ndarray, Measured]:
+    def drawn(purpose: str, per_class: int) -> tuple[Sample, np.ndarray]:
         labels = balanced_labels(len(space.class_names), per_class)
         latents = space.draw(labels, top.seed, purpose)
-        images = ImageSet(space.images(latents, labels), labels, space.class_names)
-        return latents.numpy().astype(np.float64), labels, measure(images)
+        measured = measure(ImageSet(space.images(latents, labels), labels, space.class_names))
+        return Sample(latents.numpy().astype(np.float64), labels, measured.values), measured.predicted
 
-    fitted = drawn("boundaries", study.boundaries.per_class)
-    held_out = drawn("boundaries held out", study.boundaries.held_out_per_class)
+    fitted, _ = drawn("boundaries", study.boundaries.per_class)
+    held_out, predicted = drawn("boundaries held out", study.boundaries.held_out_per_class)
     content = {
         "generator": generator,
         "latent": space.symbol,
@@ -226,12 +208,9 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         "per_class": study.boundaries.per_class,
         "held_out_per_class": study.boundaries.held_out_per_class,
         "share": study.boundaries.share,
-        "class_confirmed": float((held_out[2].predicted == held_out[1]).mean()),
-        **boundaries(
-            study.attributes, (*fitted[:2], fitted[2].values), (*held_out[:2], held_out[2].values), study.boundaries,
-            top.compare.confidence,
-        ),
-    }  # fmt: skip
+        "class_confirmed": float((predicted == held_out.labels).mean()),
+        **boundaries(study.attributes, fitted, held_out, study.boundaries, top.compare.confidence),
+    }
     write_json(here / "points/boundaries" / f"{generator}.json", significant(content))
 
 

@@ -38,9 +38,9 @@ class Space(ABC):
         self.name, self.network, self.class_names, self.device = name, network, class_names, device
 
     @property
-    @abstractmethod
     def dimension(self) -> int:
         """The length of a latent."""
+        return self.network.config.latent_size
 
     @abstractmethod
     def mean(self, labels: np.ndarray) -> torch.Tensor:
@@ -113,10 +113,6 @@ class Space(ABC):
 class NormalSpace(Space):
     """z of a generator that is called with (z, labels), z standard normal: a plain GAN's."""
 
-    @property
-    def dimension(self) -> int:
-        return self.network.config.latent_size
-
     def mean(self, labels: np.ndarray) -> torch.Tensor:
         return torch.zeros(len(labels), self.dimension)
 
@@ -129,10 +125,6 @@ class NormalSpace(Space):
 
 class PriorSpace(Space):
     """z of an autoencoder with a prior per class: it has `draw_latents`, `decode` and `prior_mean`."""
-
-    @property
-    def dimension(self) -> int:
-        return self.network.config.latent_size
 
     def mean(self, labels: np.ndarray) -> torch.Tensor:
         return self.network.prior_mean.cpu()[torch.from_numpy(labels)]

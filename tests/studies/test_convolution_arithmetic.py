@@ -83,7 +83,7 @@ def test_a_window_that_only_just_does_not_fit_has_no_output_at_any_stride() -> N
 
 
 def test_the_comparison_counts_what_it_compared() -> None:
-    agreements = compare_with_torch([2, 4], [3], [1, 2], [0, 1, 2], [1, 2])
+    agreements = compare_with_torch([2, 4], [Window(*each) for each in product([3], [1, 2], [0, 1, 2], [1, 2])])
     by_operation = {each.operation: each for each in agreements}
     assert list(by_operation) == list(OPERATIONS)
     # 3 positions at dilation 1, 5 at dilation 2: a map of 2 has 2, 4 or 6 with the padding, a map of 4 has 4, 6 or 8.
@@ -100,7 +100,8 @@ def test_the_comparison_notices_a_wrong_formula(monkeypatch: pytest.MonkeyPatch)
         return -(-room // window.stride) + 1 if room >= 0 else None
 
     monkeypatch.setattr(arithmetic.Window, "output_size", rounded_up)
-    assert [each.different for each in compare_with_torch([4, 5], [2], [1, 2], [0], [1])] == [1, 1, 1]
+    agreements = compare_with_torch([4, 5], [Window(2, 1), Window(2, 2)])
+    assert [each.different for each in agreements] == [1, 1, 1]
 
 
 def test_an_unknown_operation_is_refused() -> None:

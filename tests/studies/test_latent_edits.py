@@ -9,7 +9,15 @@ import pytest
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from studies.latent.attributes import Measured
-from studies.latent.boundaries import Whitening, boundaries, extremes, fit_boundary, rank_correlation, within_classes
+from studies.latent.boundaries import (
+    Sample,
+    Whitening,
+    boundaries,
+    extremes,
+    fit_boundary,
+    rank_correlation,
+    within_classes,
+)
 from studies.latent.edits import edits_of, held, kept, measure_edits, most_moved, resampled_means, slopes
 from studies.latent.settings import Boundaries
 
@@ -87,7 +95,7 @@ def test_dimensions_without_spread_are_never_moved_along() -> None:
     whiten = Whitening.of(latents, labels)
     assert np.isfinite(whiten.inverse).all()
     assert whiten.scale[2] == pytest.approx(np.zeros(SIZE), abs=1e-6)
-    found = boundaries(NAMES, (latents, labels, values), LinearSpace().draw(200, 2), RULES, 0.95)
+    found = boundaries(NAMES, Sample(latents, labels, values), Sample(*LinearSpace().draw(200, 2)), RULES, 0.95)
     for of in found["attributes"].values():
         assert of["direction"][2] == pytest.approx(0, abs=1e-6)
 
@@ -95,7 +103,7 @@ def test_dimensions_without_spread_are_never_moved_along() -> None:
 @pytest.mark.parametrize("uneven", [False, True])
 def test_a_planted_direction_is_found_again(uneven: bool) -> None:
     space = LinearSpace(uneven=uneven)
-    found = boundaries(NAMES, space.draw(500, 1), space.draw(200, 2), RULES, 0.95)
+    found = boundaries(NAMES, Sample(*space.draw(500, 1)), Sample(*space.draw(200, 2)), RULES, 0.95)
     for name, planted in zip(NAMES, space.directions(), strict=True):
         of = found["attributes"][name]
         assert cosine(np.array(of["direction"]), planted) > 0.98
@@ -116,10 +124,8 @@ def test_the_class_is_no_part_of_a_direction() -> None:
     unseen, unseen_labels, _ = LinearSpace().draw(400, 2)
     unseen_values = 100.0 * unseen_labels + rng.normal(size=len(unseen_labels))
     whiten = Whitening.of(latents, labels)
-    found = fit_boundary(
-        whiten(latents, labels), values, labels, (whiten(unseen, unseen_labels), unseen_values, unseen_labels),
-        0.2, 0.01, 0.95,
-    )  # fmt: skip
+    held_out = Sample(whiten(unseen, unseen_labels), unseen_labels, unseen_values)
+    found = fit_boundary(Sample(whiten(latents, labels), labels, values), held_out, RULES, 0.95)
     assert found.low < 0.5 < found.high
     assert abs(found.correlation) < 0.1
 
@@ -129,7 +135,7 @@ def test_it_shows_when_the_direction_differs_from_class_to_class() -> None:
     fitted, unseen = LinearSpace().draw(400, 1), LinearSpace().draw(200, 2)
     for latents, labels, values in (fitted, unseen):
         values[:, 0] = (latents - LinearSpace().means[labels])[np.arange(len(labels)), labels]
-    of = boundaries(NAMES, fitted, unseen, RULES, 0.95)["attributes"]["brightness"]
+    of = boundaries(NAMES, Sample(*fitted), Sample(*unseen), RULES, 0.95)["attributes"]["brightness"]
     assert of["correlation"] == pytest.approx(1 / np.sqrt(3), abs=0.08)
     assert of["correlation_of_own"] > 0.95
 
@@ -142,8 +148,9 @@ def test_ranks_that_are_all_the_same_have_no_correlation() -> None:
 def test_an_attribute_that_does_not_vary_is_named() -> None:
     latents, labels, values = LinearSpace().draw(50, 1)
     values[:, 1] = labels
+    sample = Sample(latents, labels, values)
     with pytest.raises(UserError, match="attributes: area is the same in all images of a class"):
-        boundaries(NAMES, (latents, labels, values), (latents, labels, values), RULES, 0.95)
+        boundaries(NAMES, sample, sample, RULES, 0.95)
 
 
 def test_the_interval_of_the_accuracy_holds_the_true_one_about_as_often_as_it_says() -> None:
@@ -155,13 +162,12 @@ def test_the_interval_of_the_accuracy_holds_the_true_one_about_as_often_as_it_sa
     def noisy(of: np.ndarray) -> np.ndarray:
         return of[:, 0] + np.linalg.norm(space.slopes[0]) * rng.normal(size=len(of))
 
-    fitted = whiten(latents, labels), noisy(values), labels
+    fitted = Sample(whiten(latents, labels), labels, noisy(values))
 
     def tried(per_class: int, seed: int) -> tuple[float, float, float]:
         unseen, unseen_labels, unseen_values = space.draw(per_class, seed)
-        found = fit_boundary(
-            *fitted, (whiten(unseen, unseen_labels), noisy(unseen_values), unseen_labels), 0.2, 0.01, 0.95
-        )
+        held_out = Sample(whiten(unseen, unseen_labels), unseen_labels, noisy(unseen_values))
+        found = fit_boundary(fitted, held_out, RULES, 0.95)
         return found.low, found.accuracy, found.high
 
     true = tried(50_000, 1)[1]
