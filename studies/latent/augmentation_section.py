@@ -10,7 +10,7 @@ from augury.evidence.statistics import smallest_p_value
 from augury.pipeline.params import Params
 from augury.report.numbers import points_between, points_of
 from augury.report.plots import forest_plot
-from studies.latent.gains import PLAIN, Comparison, comparisons
+from studies.latent.gains import PLAIN, Comparison
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed
 
@@ -37,10 +37,11 @@ def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> s
     return ". ".join(said) + "."
 
 
-def augmentation_section(augmentation: Mapping[str, Mapping[str, Any]], top: Params, study: Latent) -> Section:
+def augmentation_section(
+    augmentation: Mapping[str, Mapping[str, Any]], gains: Mapping[Comparison, Gain], top: Params, study: Latent
+) -> Section:
     """augmentation: generator -> points/augmentation/<generator>.json."""
     reference, confidence = study.augmentation.reference, f"{100 * top.compare.confidence:g}% interval"
-    gains = comparisons(augmentation, top.compare, top.seed)
     panels = {
         panel: {f"{one.generator}_{one.method}": gain for one, gain in gains.items() if one.over == over}
         for over, panel in ((reference, reference), (PLAIN, "plain sampling"))

@@ -160,9 +160,9 @@ def boundaries(
     for column, name in enumerate(names):
         if deviations[column] < 1e-9:
             raise UserError(f"attributes: {name} is the same in all images of a class; leave it out")
-        of_attribute = [replace(sample, values=sample.values[:, column]) for sample in white]
-        shared[name] = fit_boundary(*of_attribute, rules, confidence)
-        within[name] = correlation_within(*of_attribute, rules)
+        one, other = (replace(sample, values=sample.values[:, column]) for sample in white)
+        shared[name] = fit_boundary(one, other, rules, confidence)
+        within[name] = correlation_within(one, other, rules)
     normals = np.stack([boundary.normal for boundary in shared.values()])
     return {
         "attributes": {

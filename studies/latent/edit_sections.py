@@ -1,11 +1,13 @@
 """What the page says of boundaries, edits and latent augmentation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from augury.evidence.families import Gain
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.report.numbers import number, signed
@@ -13,7 +15,7 @@ from augury.report.plots import data_uri
 from augury.scores.fidelity import significant
 from studies.latent.attributes import ATTRIBUTES
 from studies.latent.augmentation_section import augmentation_in_words, augmentation_section
-from studies.latent.gains import comparisons
+from studies.latent.gains import Comparison, comparisons
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed
 
@@ -23,18 +25,29 @@ ENOUGH = 0.1  # standard deviations per step that an edit surely changes its tar
 Content = dict[str, dict[str, Any]]  # generator -> what a step wrote
 
 
-def read(points: Path, generators: Sequence[str]) -> tuple[Content, Content, Content]:
-    """What the steps boundaries, edits and augmentation wrote."""
-    return (
-        {generator: read_json(points / "boundaries" / f"{generator}.json") for generator in generators},
-        {generator: read_json(points / "edits" / generator / "edits.json") for generator in generators},
-        {generator: read_json(points / "augmentation" / f"{generator}.json") for generator in generators},
+@dataclass(frozen=True)
+class Results:
+    """What the steps boundaries, edits and augmentation wrote, and what augmentation gained. folders: of the strips."""
+
+    boundaries: Content
+    edits: Content
+    augmentation: Content
+    gains: Mapping[Comparison, Gain]
+    folders: Mapping[str, Path]
+
+
+def read_results(points: Path, generators: Sequence[str], top: Params) -> Results:
+    boundaries, augmentation = (
+        {generator: read_json(points / step / f"{generator}.json") for generator in generators}
+        for step in ("boundaries", "augmentation")
     )
+    folders = {generator: points / "edits" / generator for generator in generators}
+    edits = {generator: read_json(folder / "edits.json") for generator, folder in folders.items()}
+    return Results(boundaries, edits, augmentation, comparisons(augmentation, top.compare, top.seed), folders)
 
 
-def summary(points: Path, generators: Sequence[str], top: Params, study: Latent) -> dict[str, Any]:
+def summary(results: Results, study: Latent) -> dict[str, Any]:
     """What goes into latent.json: boundaries without their vectors, edits without their single steps, and gains."""
-    boundaries, edits, augmentation = read(points, generators)
     content = {
         "boundaries": {
             generator: {
@@ -44,7 +57,7 @@ def summary(points: Path, generators: Sequence[str], top: Params, study: Latent)
                     for name, row in of["attributes"].items()
                 },
             }
-            for generator, of in boundaries.items()
+            for generator, of in results.boundaries.items()
         },
         "edits": {
             generator: {
@@ -54,34 +67,33 @@ def summary(points: Path, generators: Sequence[str], top: Params, study: Latent)
                     for row in of["edits"]
                 ],
             }
-            for generator, of in edits.items()
+            for generator, of in results.edits.items()
         },
         "augmentation": {
             "reference": study.augmentation.reference,
-            "generators": augmentation,
+            "generators": results.augmentation,
             "gains": [
                 one._asdict() | gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
-                for one, gain in comparisons(augmentation, top.compare, top.seed).items()
+                for one, gain in results.gains.items()
             ],
         },
     }
     return significant(content)
 
 
-def findings(points: Path, generators: Sequence[str], top: Params, study: Latent) -> list[str]:
+def findings(results: Results, study: Latent) -> list[str]:
     """The sentences on edits and augmentation for the top of the page."""
-    _, edits, augmentation = read(points, generators)
     return [
-        *(held_in_words(name, content) for name, content in edits.items()),
-        augmentation_in_words(comparisons(augmentation, top.compare, top.seed), study.augmentation.reference),
+        *(held_in_words(name, content) for name, content in results.edits.items()),
+        augmentation_in_words(results.gains, study.augmentation.reference),
     ]
 
 
-def headline(points: Path, generators: Sequence[str], top: Params, study: Latent) -> str:
+def headline(results: Results, study: Latent) -> str:
     """A phrase for the page's title: what can be edited."""
-    _, edits, _ = read(points, generators)
-    everywhere = [name for name in study.attributes if all(name in moved(content) for content in edits.values())]
-    spaces = "every space" if len(edits) > 1 else "it"
+    by_generator = [moved(content) for content in results.edits.values()]
+    everywhere = [name for name in study.attributes if all(name in targets for targets in by_generator)]
+    spaces = "every space" if len(by_generator) > 1 else "it"
     return f"{listed(everywhere) or 'no attribute'} can be edited in {spaces}"
 
 
@@ -101,20 +113,22 @@ def pairs(content: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, An
     return [(free[row["target"]], row) for row in content["edits"] if len(row["held"]) == 1]
 
 
-def effect(row: Mapping[str, Any], name: str) -> float:
-    return row["effects"][name]["effect"]
+def effect(row: Mapping[str, Any], name: str) -> str:
+    """ "+0.80 (+0.75 to +0.85)", in standard deviations of the attribute per step."""
+    found = row["effects"][name]
+    return f"{signed(found['effect'])} ({signed(found['low'])} to {signed(found['high'])})"
+
+
+def steps_of(content: Mapping[str, Any]) -> list[str]:
+    return [f"{step:+g}".replace("-", "−") if step else "0" for step in content["steps"]]
 
 
 def held_in_words(name: str, content: Mapping[str, Any]) -> str:
     """Which attributes move with one generator, and what holding another does to it and to the target."""
     before, after, target_before, target_after = (
-        float(np.median(np.abs([effect(row, of) for row, of in rows])))
-        for rows in (
-            [(free, own["held"][0]) for free, own in pairs(content)],
-            [(own, own["held"][0]) for free, own in pairs(content)],
-            [(free, own["target"]) for free, own in pairs(content)],
-            [(own, own["target"]) for free, own in pairs(content)],
-        )
+        float(np.median(np.abs([pair[place]["effects"][name_of(pair[1])]["effect"] for pair in pairs(content)])))
+        for name_of in (lambda row: row["held"][0], lambda row: row["target"])
+        for place in (0, 1)
     )
     ends = [row["kept"]["share"][place] for row in alone(content) for place in (0, -1) if row["kept"]["share"]]
     kept = f", and {100 * np.median(ends):.0f}% of the images keep their class to the end (median)" if ends else ""
@@ -126,14 +140,12 @@ def held_in_words(name: str, content: Mapping[str, Any]) -> str:
     )
 
 
-def sections(points: Path, generators: Sequence[str], top: Params, study: Latent) -> list[Section]:
-    boundaries, edits, augmentation = read(points, generators)
-    folders = {generator: points / "edits" / generator for generator in generators}
+def sections(results: Results, top: Params, study: Latent) -> list[Section]:
     return [
-        _boundaries(boundaries, top.compare.confidence),
-        _edits(folders, edits, top.compare.confidence),
-        _conditional(folders, edits),
-        augmentation_section(augmentation, top, study),
+        _boundaries(results.boundaries, top.compare.confidence),
+        _edits(results, top.compare.confidence),
+        _conditional(results),
+        augmentation_section(results.augmentation, results.gains, top, study),
     ]
 
 
@@ -177,25 +189,19 @@ def _boundaries(boundaries: Content, confidence: float) -> Section:
 
 
 def _strip(folder: Path, generator: str, content: Mapping[str, Any], row: Mapping[str, Any]) -> Figure:
-    steps = [f"{step:+g}".replace("-", "−") if step else "0" for step in content["steps"]]
+    steps, target, share = steps_of(content), row["target"], row["kept"]["share"]
     held = f", {listed(row['held'])} held" if row["held"] else ""
-    own = row["effects"][row["target"]]
-    kept = row["kept"]
-    ends = (
-        ""
-        if kept["share"] is None
-        else (f" Class kept at the ends: {100 * kept['share'][0]:.0f}% and {100 * kept['share'][-1]:.0f}%.")
-    )
+    change, _, interval = effect(row, target).partition(" ")
+    ends = f" Class kept at the ends: {100 * share[0]:.0f}% and {100 * share[-1]:.0f}%." if share else ""
     return Figure(
-        f"{generator}: {row['target']}{held}",
+        f"{generator}: {target}{held}",
         data_uri(folder / row["picture"], WIDEST),
-        f"{len(content['shown'])} images of {generator} in rows, edited towards less {row['target']} to the left and "
-        f"more to the right{held}.",
+        f"{len(content['shown'])} images of {generator} in rows, edited towards less {target} to the left and more to "
+        f"the right{held}.",
         f"Steps {steps[0]} to {steps[-1]}, in standard deviations of the latents, unedited at 0. A step changes "
-        f"{row['target']} by {signed(own['effect'])} of its standard deviations "
-        f"({signed(own['low'])} to {signed(own['high'])}).{ends}",
+        f"{target} by {change} of its standard deviations {interval}.{ends}",
         content["shown"],
-    )  # fmt: skip
+    )
 
 
 def _matrix(title: str, edits: Content, rows: Mapping[str, Sequence[dict[str, Any]]], note: str) -> Table:
@@ -204,19 +210,18 @@ def _matrix(title: str, edits: Content, rows: Mapping[str, Sequence[dict[str, An
         title,
         ["Edit", *names],
         [
-            [f"{generator}, {row['target']}",
-             *(f"{signed(one['effect'])} ({signed(one['low'])} to {signed(one['high'])})"
-               for one in (row["effects"][name] for name in names))]
+            [f"{generator}, {row['target']}", *(effect(row, name) for name in names)]
             for generator, of_generator in rows.items()
             for row in of_generator
         ],
         note,
-    )  # fmt: skip
+    )
 
 
-def _edits(folders: Mapping[str, Path], edits: Content, confidence: float) -> Section:
+def _edits(results: Results, confidence: float) -> Section:
+    edits = results.edits
     first = next(iter(edits.values()))
-    steps = [f"{step:+g}".replace("-", "−") if step else "0" for step in first["steps"]]
+    steps = steps_of(first)
     unit = "Standard deviations of the column's attribute (within a class) per step, by least squares for each image, "
     n = f"mean over {first['n']:,} images with its {100 * confidence:g}% bootstrap interval."
     return Section(
@@ -226,7 +231,7 @@ def _edits(folders: Mapping[str, Path], edits: Content, confidence: float) -> Se
             "read off the images.",
         ],
         figures=[
-            _strip(folders[generator], generator, content, row)
+            _strip(results.folders[generator], generator, content, row)
             for generator, content in edits.items()
             for row in alone(content)
         ],
@@ -253,15 +258,14 @@ def _edits(folders: Mapping[str, Path], edits: Content, confidence: float) -> Se
     )  # fmt: skip
 
 
-def _conditional(folders: Mapping[str, Path], edits: Content) -> Section:
-    def in_sd(row: Mapping[str, Any], name: str) -> str:
-        one = row["effects"][name]
-        return f"{signed(one['effect'])} ({signed(one['low'])} to {signed(one['high'])})"
-
-    shown = {
-        generator: [(free, own) for free, own in pairs(content) if own["picture"]]
+def _conditional(results: Results) -> Section:
+    edits = results.edits
+    shown = [
+        (generator, free, holding)
         for generator, content in edits.items()
-    }
+        for free, holding in pairs(content)
+        if holding["picture"]
+    ]
     most = max(len(row["held"]) for content in edits.values() for row in content["edits"])
     together = {
         generator: [row for row in content["edits"] if len(row["held"]) == most] for generator, content in edits.items()
@@ -271,10 +275,9 @@ def _conditional(folders: Mapping[str, Path], edits: Content) -> Section:
             "One attribute held",
             ["Edit, held", "On the target, free", "held", "On the held one, free", "held"],
             [
-                [f"{generator}, {own['target']}, {own['held'][0]}", in_sd(free, own["target"]),
-                 in_sd(own, own["target"]), in_sd(free, own["held"][0]), in_sd(own, own["held"][0])]
-                for generator, rows in shown.items()
-                for free, own in rows
+                [f"{generator}, {holding['target']}, {holding['held'][0]}",
+                 *(effect(row, name) for name in (holding["target"], holding["held"][0]) for row in (free, holding))]
+                for generator, free, holding in shown
             ],
             "Each attribute with the one held that its free edit moves most. Standard deviations per step, as above. "
             "All pairs are in latent.json.",
@@ -294,9 +297,7 @@ def _conditional(folders: Mapping[str, Path], edits: Content) -> Section:
             "moved while the other is held. Each strip has the images of the one above it."
         ],
         figures=[
-            _strip(folders[generator], generator, edits[generator], own)
-            for generator, rows in shown.items()
-            for _, own in rows
+            _strip(results.folders[generator], generator, edits[generator], holding) for generator, _, holding in shown
         ],
         tables=tables,
     )

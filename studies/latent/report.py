@@ -17,7 +17,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     walks = walk_sections.read_walks(points, generators)
     truncation = truncation_section.read_truncation(points, generators)
     spaces = {"extractor": truncation[generators[0]]["extractor"], "spaces": walk_sections.summary(walks, truncation)}
-    write_json(here / "latent.json", spaces | edit_sections.summary(points, generators, top, study))
+    edited = edit_sections.read_results(points, generators, top)
+    write_json(here / "latent.json", spaces | edit_sections.summary(edited, study))
     rows = [
         [generator, *(row[column] for column in COLUMNS)]
         for generator, content in truncation.items()
@@ -27,13 +28,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     scored = truncation[generators[0]]
     page = Page(
         question="what do the latent spaces of the generators know?",
-        answer="; ".join(
-            [walk_sections.answer(walks, truncation), edit_sections.headline(points, generators, top, study)]
-        ),
-        sentences=[
-            *walk_sections.findings(walks, truncation),
-            *edit_sections.findings(points, generators, top, study),
-        ],
+        answer=f"{walk_sections.answer(walks, truncation)}; {edit_sections.headline(edited, study)}",
+        sentences=[*walk_sections.findings(walks, truncation), *edit_sections.findings(edited, study)],
         cautions=truncation_section.cautions(truncation),
         tables=walk_sections.overview(walks, truncation),
         protocol={
@@ -51,7 +47,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         sections=[
             *walk_sections.sections(points, walks),
             truncation_section.section(truncation, top.compare.confidence),
-            *edit_sections.sections(points, generators, top, study),
+            *edit_sections.sections(edited, top, study),
         ],
     )
     page.write(here / "page")

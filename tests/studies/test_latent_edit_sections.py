@@ -14,7 +14,7 @@ from augury.pipeline.params import Params
 from studies.latent import edit_sections
 from studies.latent.augmentation import METHODS
 from studies.latent.augmentation_section import augmentation_in_words
-from studies.latent.edit_sections import findings, headline, sections, summary
+from studies.latent.edit_sections import findings, headline, read_results, sections, summary
 from studies.latent.gains import comparisons
 from studies.latent.settings import Latent
 from studies.page import Page
@@ -103,7 +103,7 @@ def study() -> Latent:
 def test_the_page_has_a_row_for_every_number_and_a_figure_for_every_strip(
     points: Path, top: Params, study: Latent, tmp_path: Path
 ) -> None:
-    made = sections(points, GENERATORS, top, study)
+    made = sections(read_results(points, GENERATORS, top), top, study)
     assert [section.title for section in made] == [
         "Attribute boundaries", "Edits along a boundary's normal", "Conditional edits", "Latent augmentation as an arm",
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def test_the_page_has_a_row_for_every_number_and_a_figure_for_every_strip(
 
 
 def test_what_the_tables_say(points: Path, top: Params, study: Latent) -> None:
-    _, free, conditional, arms = sections(points, GENERATORS, top, study)
+    _, free, conditional, arms = sections(read_results(points, GENERATORS, top), top, study)
     assert free.tables[0].rows[0] == [
         "stylegan, brightness", "+0.80 (+0.75 to +0.85)", "−0.40 (−0.45 to −0.35)", "0.00 (−0.05 to +0.05)",
     ]  # fmt: skip
@@ -145,7 +145,7 @@ def test_what_the_tables_say(points: Path, top: Params, study: Latent) -> None:
 
 
 def test_the_findings_in_words(points: Path, top: Params, study: Latent) -> None:
-    style, vae, gains = findings(points, GENERATORS, top, study)
+    style, vae, gains = findings(read_results(points, GENERATORS, top), study)
     assert style.startswith(
         "stylegan: edits move brightness, area and slant as they should, and 65% of the images keep"
     )
@@ -153,7 +153,7 @@ def test_the_findings_in_words(points: Path, top: Params, study: Latent) -> None
     assert "from 0.80 to 0.80 (medians of 6 pairs)" in style
     assert "interpolation in stylegan helps (+3.00 points)" in gains
     assert "extrapolation in vae hurts (−4.00 points)" in gains
-    assert headline(points, GENERATORS, top, study) == "brightness and area can be edited in every space"
+    assert headline(read_results(points, GENERATORS, top), study) == "brightness and area can be edited in every space"
 
 
 def test_where_nothing_can_be_told_it_says_so(top: Params) -> None:
@@ -172,12 +172,12 @@ def test_too_few_seeds_are_a_caution(points: Path, top: Params, study: Latent) -
         for of_method in content["methods"].values():
             of_method["accuracy"] = of_method["accuracy"][:4]
         write_json(path, content)
-    *_, arms = sections(points, GENERATORS, top, study)
+    *_, arms = sections(read_results(points, GENERATORS, top), top, study)
     assert any(text.startswith("With 4 seeds none of the 8 comparisons over classic") for text in arms.text)
 
 
 def test_the_summary_is_json_without_vectors(points: Path, top: Params, study: Latent) -> None:
-    content = summary(points, GENERATORS, top, study)
+    content = summary(read_results(points, GENERATORS, top), study)
     text = json.dumps(content, allow_nan=False)
     assert "direction" not in text
     assert '"change"' not in text  # at every step: as long as all the rest

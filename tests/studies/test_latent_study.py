@@ -460,6 +460,7 @@ def test_one_class_alone_has_no_way_to_another(tmp_path: Path) -> None:
 @pytest.fixture
 def no_edits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page without what boundaries, edits and augmentation bring, which test_latent_edit_sections.py tries."""
+    monkeypatch.setattr(edit_sections, "read_results", lambda *_: None)
     monkeypatch.setattr(edit_sections, "sections", lambda *_: [Section("Edits", ["None here."])])
     monkeypatch.setattr(edit_sections, "headline", lambda *_: "nothing can be edited")
     monkeypatch.setattr(edit_sections, "findings", lambda *_: ["Nothing was edited."])
