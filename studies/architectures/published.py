@@ -84,8 +84,8 @@ IDEAS: dict[str, str] = {
 
 def families_of(networks: Sequence[str]) -> dict[str, list[str]]:
     """Family -> those of the networks that are from it, in the order of IDEAS; without families that have none."""
-    found = {family: [name for name in networks if name.startswith(family)] for family in IDEAS}
-    return {family: names for family, names in found.items() if names}
+    members = {family: [name for name in networks if name.startswith(family)] for family in IDEAS}
+    return {family: names for family, names in members.items() if names}
 
 
 def ideas_of(networks: Sequence[str]) -> list[str]:

@@ -72,7 +72,7 @@ def differences_table(title: str, rows: list[Comparison], n_seeds: int, confiden
 def sections(
     points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures
 ) -> list[Section]:
-    found = [
+    parts = [
         Section(
             "Size and time",
             ["The same accuracies, against two other costs. A network with many parameters may take few multiply-adds, "
@@ -109,13 +109,13 @@ def sections(
             "Percentage points of test accuracy, seed by seed. Intervals hold for all of these together.",
         ))  # fmt: skip
     if tables:
-        found.append(Section(
+        parts.append(Section(
             "Who is better",
             ["The network that has the best likelihood on the validation images is compared with the others on the "
              "test images, which had no part in choosing it; so its lead is not that of the luckiest."],
             (), tables,
         ))  # fmt: skip
-    return [*found, lecture_section(counts)]
+    return [*parts, lecture_section(counts)]
 
 
 def lecture_section(counts: dict[str, Any]) -> Section:

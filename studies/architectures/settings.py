@@ -73,9 +73,9 @@ def read_pace(folder: Path, study: Architectures) -> Pace:
     except ValidationError as error:
         raise UserError(f"{PACE_FILE}: {explain(error, Pace)}") from error
     for key in ("resolution", "batch_size"):
-        found, asked = getattr(pace, key), getattr(study, key)
-        if found != asked:
-            raise UserError(f"{key}: {PACE_FILE} was measured at {found}, not at {asked}; measure with `{COMMAND}`")
+        measured, asked = getattr(pace, key), getattr(study, key)
+        if measured != asked:
+            raise UserError(f"{key}: {PACE_FILE} was measured at {measured}, not at {asked}; measure with `{COMMAND}`")
     for name in study.all_networks:
         if name not in pace.seconds_per_step:
             raise UserError(f"networks: {PACE_FILE} has no pace of {name}; measure with `{COMMAND}`")

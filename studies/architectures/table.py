@@ -23,9 +23,9 @@ def counts_of(name: str) -> Counts:
     return count(CLASSIFIERS[name].network, PUBLISHED[name].size)
 
 
-def difference(found: float, published: float | None) -> float | None:
+def difference(counted: float, published: float | None) -> float | None:
     """As a fraction of the published figure; None where there is none."""
-    return None if published is None else found / published - 1
+    return None if published is None else counted / published - 1
 
 
 def row_of(name: str) -> dict[str, Any]:

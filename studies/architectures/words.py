@@ -32,7 +32,7 @@ def answer(points: Points, study: Architectures) -> str:
 
 
 def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison], study: Architectures) -> list[str]:
-    found = []
+    lines = []
     for budget in points:
         rows = [row for row in lead if row.budget == budget]
         if not rows:
@@ -50,9 +50,9 @@ def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison]
             )
             if by_verdict[verdict]
         ]
-        found.append(f"At {EQUAL[budget]}, {label(rows[0].one)} is {'; '.join(parts)}.")
+        lines.append(f"At {EQUAL[budget]}, {label(rows[0].one)} is {'; '.join(parts)}.")
     for row in transfer:
-        found.append(
+        lines.append(
             f"ImageNet's weights gave {row.one['network']} {signed(100 * row.difference.mean, 1)} points at "
             f"{EQUAL[row.budget]} ({signed(100 * row.difference.low, 1)} to {signed(100 * row.difference.high, 1)}): "
             f"{row.difference.verdict}."
@@ -60,18 +60,18 @@ def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison]
     scratch = [row for row in points["steps"] if row["start"] == "scratch"]
     fast, slow = max(scratch, key=speed), min(scratch, key=speed)
     if fast is not slow:
-        found.append(
+        lines.append(
             f"Multiply-adds do not tell the time: a second went through {large(speed(fast))} of them with "
             f"{fast['network']}, and {large(speed(slow))} with {slow['network']}."
         )
-    return found
+    return lines
 
 
 def cautions(points: Points, study: Architectures) -> list[str]:
-    found = []
+    notes = []
     n_test = points["steps"][0]["n_test"]
     if n_test < 1000:
-        found.append(
+        notes.append(
             f"There are {n_test:,} test images: one more or less of them right is {number(100 / n_test, 2)} points."
         )
     first, last = min(study.learning_rates), max(study.learning_rates)
@@ -82,6 +82,6 @@ def cautions(points: Points, study: Architectures) -> list[str]:
         if len(study.learning_rates) > 2 and row["learning_rate"] in (first, last)
     ]
     if edge:
-        found.append(f"The best learning rate is the first or last of those tried, and better ones may lie beyond: "
+        notes.append(f"The best learning rate is the first or last of those tried, and better ones may lie beyond: "
                      f"{listed(edge)}.")  # fmt: skip
-    return found
+    return notes

@@ -40,14 +40,14 @@ def mean_activations(
     backbone: Backbone, stages: Sequence[int], images: ImageSet, resolution: int, device: torch.device
 ) -> list[np.ndarray]:
     """How high each image drives each channel, averaged over positions: of each number of stages, (N, C) float32."""
-    found: list[list[np.ndarray]] = [[] for _ in stages]
+    by_stages: list[list[np.ndarray]] = [[] for _ in stages]
     for rows in images.slices(BATCH):
         x = (to_backbone(images.pixels[rows], resolution, device) - backbone.mean) / backbone.deviation
         for number, stage in enumerate(list(backbone.stages)[: max(stages)], start=1):
             x = stage(x)
             if number in stages:
-                found[stages.index(number)].append(x.mean((2, 3)).float().cpu().numpy())
-    return [np.concatenate(batches) for batches in found]
+                by_stages[stages.index(number)].append(x.mean((2, 3)).float().cpu().numpy())
+    return [np.concatenate(batches) for batches in by_stages]
 
 
 def lively_channels(values: np.ndarray, count: int) -> np.ndarray:
@@ -98,10 +98,10 @@ def image_for(
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """An image for each chosen channel: (K, R, R, 3) uint8, and how high it drives the channel, (K,) float."""
     rows = torch.arange(len(chosen), device=device)
-    own = torch.from_numpy(np.ascontiguousarray(chosen)).to(device)
+    channels_chosen = torch.from_numpy(np.ascontiguousarray(chosen)).to(device)
 
     def objective(images: torch.Tensor) -> torch.Tensor:
-        return activations(backbone, stages, images).mean((2, 3))[rows, own]
+        return activations(backbone, stages, images).mean((2, 3))[rows, channels_chosen]
 
     with sloping(backbone):
         made = from_network(climb(objective, len(chosen), channels, ascent, seed, device))

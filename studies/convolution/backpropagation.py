@@ -157,13 +157,13 @@ def check(operation: str, window: Window, random: np.random.Generator) -> list[C
         return float((forward(operation, plain, window) * arriving).sum())
 
     checks = []
-    for (name, own), theirs in zip(by_hand(operation, values, upstream, window).items(), autograd, strict=True):
-        largest = float(np.abs(own).max())
+    for (name, gradient), expected in zip(by_hand(operation, values, upstream, window).items(), autograd, strict=True):
+        largest = float(np.abs(gradient).max())
         checks.append(
             Check(
-                operation, window, name, own.size, largest,
-                float(np.abs(own - theirs.numpy()).max()) / largest,
-                float(np.abs(own - finite_differences(loss, values[name])).max()) / largest,
+                operation, window, name, gradient.size, largest,
+                float(np.abs(gradient - expected.numpy()).max()) / largest,
+                float(np.abs(gradient - finite_differences(loss, values[name])).max()) / largest,
             )
         )  # fmt: skip
     return checks

@@ -93,15 +93,15 @@ def stage_fields(backbone: Backbone, resolution: int) -> list[Field]:
 
 def spatial_stages(backbone: Backbone, resolution: int) -> list[nn.Module]:
     """The stages from the first on that put out maps (N, C, H, W) with H and W above 1 for images of that size."""
-    found = []
+    stages = []
     with torch.no_grad():
         x = torch.zeros(1, backbone.channels, resolution, resolution)
         for stage in backbone.stages:
             x = stage(x)
             if x.ndim != 4 or x.shape[-1] < 2:
                 break
-            found.append(stage)
-    return found
+            stages.append(stage)
+    return stages
 
 
 def _through_module(module: nn.Module, incoming: Field) -> Field:
@@ -184,11 +184,11 @@ class Seen:
 
 def look_through(backbone: Backbone, images: torch.Tensor, seed: int) -> list[Seen]:
     """What is seen after each stage that still has positions. images (N, 3, R, R) in [-1, 1]."""
-    found = []
+    seen = []
     for number, field in enumerate(stage_fields(backbone, images.shape[-1]), start=1):
         energy, center = measured_field(backbone, number, images, seed), middle_of(field)
-        found.append(Seen(field, energy, center, reach_of(energy, center)))
-    return found
+        seen.append(Seen(field, energy, center, reach_of(energy, center)))
+    return seen
 
 
 def measured_field(backbone: Backbone, stages: int, images: torch.Tensor, seed: int, draws: int = DRAWS) -> np.ndarray:

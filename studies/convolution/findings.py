@@ -73,7 +73,7 @@ def _verb(verdict: str, names: Sequence[str]) -> str:
 
 def sentences(results: Results) -> list[str]:
     """What was found by looking and by checking."""
-    said = []
+    parts = []
     for name, look in results.looks.items():
         last, first = look["stages"][-1], look["stages"][0]
         all_of_it = last["everything"] or last["field"] >= look["resolution"]
@@ -82,32 +82,32 @@ def sentences(results: Results) -> list[str]:
         within = (
             "takes the whole image" if last["measured"] >= look["resolution"] else f"lies within {last['measured']}"
         )
-        said.append(
+        parts.append(
             f"{name}: a position of the first stage sees {first['field']} pixels a side, one of the last could see "
             f"{could}{beyond}. 95% of what it responds to {within}."
         )
     agreements, gradients = results.checks["agreements"], results.checks["gradients"]
     compared, different = (sum(each[key] for each in agreements) for key in ("compared", "different"))
     sizes = f"all {compared:,} output sizes" if not different else f"{compared - different:,} of {compared:,} sizes"
-    said.append(
+    parts.append(
         f"The formulas give {sizes} as PyTorch does. The gradients written out by hand differ from autograd's by at "
         f"most {scientific(max(each['from_autograd'] for each in gradients))} of their largest number, and from finite "
         f"differences by {scientific(max(each['from_finite_differences'] for each in gradients))}."
     )
-    return said
+    return parts
 
 
 def cautions(results: Results, gains: Mapping[str, Gain], compare: Compare) -> list[str]:
     """What limits the study."""
     plain = results.ablation[PLAIN]
-    said = []
+    notes = []
     errors = 1 - float(np.mean(plain["accuracy"]))
     if errors < NEAR_CEILING:
-        said.append(
+        notes.append(
             f"The small CNN errs on {number(100 * errors, 1)}% of the test images: there is little left to gain here."
         )
     if all(gain.undetectable is None for gain in gains.values()):
-        said.append(
+        notes.append(
             f"With {len(plain['seeds'])} seeds no difference can be significant; {len(gains)} comparisons would need "
             f"{fewest_seeds(len(gains), 1 - compare.confidence)}."
         )
@@ -117,8 +117,8 @@ def cautions(results: Results, gains: Mapping[str, Gain], compare: Compare) -> l
         if look["resolution"] > results.checks["image_size"]
     ]
     if enlarged:
-        said.append(
+        notes.append(
             f"The images have {results.checks['image_size']} pixels a side and are enlarged for {listed(enlarged)}: "
             "edges are softer there than in photographs of that size."
         )
-    return said
+    return notes

@@ -120,14 +120,14 @@ def drive_channels(
         strongest = strongest.reshape(*rows.shape, *strongest.shape[1:])
         write_png(folder / f"channels-{level}.png", pictures.channel_rows(made, strongest))
         for channel, height, of_channel in zip(channels, heights, rows, strict=True):
-            own = values[:, channel]
-            unit = float(own.std()) or 1.0  # a channel that never varies has no such unit
+            heights_of_images = values[:, channel]
+            unit = float(heights_of_images.std()) or 1.0  # a channel that never varies has no such unit
             records.append(
                 {
                     "level": level,
                     "channel": int(channel),
-                    "made": float(height - own.mean()) / unit,
-                    "best": float(own.max() - own.mean()) / unit,
+                    "made": float(height - heights_of_images.mean()) / unit,
+                    "best": float(heights_of_images.max() - heights_of_images.mean()) / unit,
                     "labels": train.labels[of_channel].tolist(),
                 }
             )

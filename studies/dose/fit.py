@@ -71,10 +71,10 @@ def answer_of(generators: dict[str, dict[str, Any]]) -> str:
         return "Validation chose no synthetic images at all, of any generator"
     best = max(wanted, key=lambda name: wanted[name]["gain"])
     row = wanted[best]
-    said = {"helps": "which helps", "hurts": "which hurts", "can't tell": "which these seeds can't tell from none"}
+    in_words = {"helps": "which helps", "hurts": "which hurts", "can't tell": "which these seeds can't tell from none"}
     return (
         f"The best dose was {row['best_dose']:g} synthetic images per real one, of {best}: {points_of(row['gain'])} "
-        f"points over none of them ({points_between(row['gain_low'], row['gain_high'])}), {said[row['verdict']]}"
+        f"points over none of them ({points_between(row['gain_low'], row['gain_high'])}), {in_words[row['verdict']]}"
     )
 
 

@@ -100,7 +100,7 @@ def placed(
     assert budget is not None
     gains = np.subtract(*(comparison["arms"][name]["accuracies"] for name in (arm, study.reference)))
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
-    found = worth(curve, others, gains, budget, top.compare.confidence, rng)
+    rate = worth(curve, others, gains, budget, top.compare.confidence, rng)
     images = read_results(data, arm, comparison["seeds"][:1])[0]
     added = images["n_more_real"] / (1 - top.prepare.validation_fraction) if images["n_more_real"] else None
     return {
@@ -109,12 +109,12 @@ def placed(
         "n_more_real": images["n_more_real"],
         "seeds": len(gains),
         "gain": float(gains.mean()),
-        "worth": in_all(found.labels, classes),
-        "worth_low": in_all(found.low, classes),
-        "worth_high": in_all(found.high, classes),
+        "worth": in_all(rate.labels, classes),
+        "worth_low": in_all(rate.low, classes),
+        "worth_high": in_all(rate.high, classes),
         # As many labels as hold that many training images, their validation share included.
         "labels_added": None if added is None else round(added),
-        "extrapolated": bool(not min(study.labels_per_class) <= budget + found.labels <= max(study.labels_per_class)),
+        "extrapolated": bool(not min(study.labels_per_class) <= budget + rate.labels <= max(study.labels_per_class)),
     }
 
 

@@ -74,11 +74,11 @@ def fit_curve(
         first = (start.asymptote, start.scale, start.exponent)
     upper = (1.0, 1.0, EXPONENTS[1])
     inside = np.clip(first, (1e-6, 1e-6, EXPONENTS[0] + 1e-6), np.subtract(upper, 1e-6))
-    found, _ = curve_fit(
+    fitted, _ = curve_fit(
         law, relative, accuracy, p0=inside, sigma=spread, jac=slopes, bounds=((0, 0, EXPONENTS[0]), upper),
         x_scale=(1.0, 0.1, 1.0), max_nfev=2000,
     )  # fmt: skip
-    asymptote, scale, exponent = map(float, found)
+    asymptote, scale, exponent = map(float, fitted)
     return LearningCurve(asymptote, scale, exponent, unit)
 
 

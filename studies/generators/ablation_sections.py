@@ -41,9 +41,9 @@ def in_words(change: Change) -> str:
     return f"{VARIANTS[change.variant].full_title} (×\N{NO-BREAK SPACE}{number(change.ratio)}{interval})"
 
 
-def answer(found: Sequence[Change]) -> str:
+def answer(changes: Sequence[Change]) -> str:
     """In a sentence, which change of one component moved the distance to real images most."""
-    sure = [change for change in found if change.sure]
+    sure = [change for change in changes if change.sure]
     if not sure:
         return "No component changed the distance to real images by more than another training may"
     return (
@@ -55,13 +55,13 @@ def answer(found: Sequence[Change]) -> str:
 def findings(points: Points, changed: Sequence[Change], gains: Mapping[Comparison, Gain], reference: str) -> list[str]:
     """In sentences, which components moved the distance, and which the classifier's accuracy."""
     sentences = []
-    for said, chosen in (
+    for words, chosen in (
         ("Surely farther from real images than their base", [row for row in changed if row.sure and row.ratio > 1]),
         ("Surely nearer", [row for row in changed if row.sure and row.ratio < 1]),
         ("Can't be told from another training of the base", [row for row in changed if not row.sure]),
     ):
         if chosen:
-            sentences.append(f"{said}: {listed([in_words(change) for change in chosen])}.")
+            sentences.append(f"{words}: {listed([in_words(change) for change in chosen])}.")
     dcgan, stylegan = (mean_of(points[name], "fd") if name in points else None for name in ("dcgan", "stylegan"))
     if dcgan is not None and stylegan is not None:
         sentences.append(
@@ -77,11 +77,11 @@ def findings(points: Points, changed: Sequence[Change], gains: Mapping[Compariso
             if gains[one].verdict != "can't tell"
         ]
         rest = len(of_kind) - len(sure)
-        said = "; ".join(
+        words = "; ".join(
             filter(None, [listed(sure), f"{rest} of {len(of_kind)} can't be told from it" if rest else ""])
         )
         if of_kind:
-            sentences.append(f"{kind}: {said}.")
+            sentences.append(f"{kind}: {words}.")
     return sentences
 
 
@@ -96,10 +96,10 @@ def overview(changed: Sequence[Change], gains: Mapping[Comparison, Gain], confid
              interval, "yes" if change.sure else "can't tell", signed(change.recall), points_of(gain.mean),
              points_between(gain.low, gain.high), gain.verdict]
         )  # fmt: skip
-    said = f"{100 * confidence:g}% interval"
+    heading = f"{100 * confidence:g}% interval"
     return Table(
         "Component by component",
-        ["Variant", "Component", "Distance", said, "Changed", "Recall", "Gain, points", said, "Verdict"],
+        ["Variant", "Component", "Distance", heading, "Changed", "Recall", "Gain, points", heading, "Verdict"],
         rows,
         "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real "
         "images; above 1, the change did harm. Its interval is over trainings, corrected for the number of variants. "
@@ -109,21 +109,21 @@ def overview(changed: Sequence[Change], gains: Mapping[Comparison, Gain], confid
 
 def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators, top: Params) -> list[str]:
     budget = study.training
-    said = [
+    notes = [
         f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to "
         "pay (a mapping network, style mixing, R1) may look useless here and not be."
     ]
     if budget.trainings < 3:
-        said.append(
+        notes.append(
             f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large "
             "effects only. Verdicts on gains are over seeds of the classifier, for the generators trained here."
         )
     for name, content in points.items():
         if failed := len(content["trainings"]) - len(usable(content)):
-            said.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
+            notes.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
     trained = [training for content in points.values() for training in usable(content)]
     if trained and trained[0]["fd_biased"]:
-        said.append(
+        notes.append(
             f"Distances are taken over {trained[0]['n_per_side']:,} images a side, fewer than twice the features: they "
             "are too large, floors among them. Compare them with their floors and with one another only."
         )
@@ -133,11 +133,11 @@ def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators
         smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
         if smallest > 1 - top.compare.confidence:
             over = "the base" if over_base else study.reference
-            said.append(
+            notes.append(
                 f"With {seeds} seeds none of the comparisons ({count}) over {over} can be significant, however large "
                 f"(smallest corrected p-value {smallest:.3g})."
             )
-    return said
+    return notes
 
 
 def scores_section(folder: Path, points: Points) -> Section:
@@ -149,11 +149,11 @@ def scores_section(folder: Path, points: Points) -> Section:
     distance = title(first["extractor"])
     names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
     panels = {
-        said: [
+        panel: [
             ScoreRow(VARIANTS[name].title, [each[key] for each in usable(content)], first[f"{key}_floor"])
             for name, content in trained.items()
         ]
-        for key, said in names.items()
+        for key, panel in names.items()
     }
     digits = {key: 1 if key == "fd" else 2 for key in SCORES}
     rows = []
@@ -181,7 +181,7 @@ def scores_section(folder: Path, points: Points) -> Section:
                 [VARIANTS[name].title.replace("without ", "no ").removeprefix("with ") for name in trained],
             ),
             Figure(
-                "Scores", score_plot(panels, {said: key != "kid" for key, said in names.items()}, "scores"),
+                "Scores", score_plot(panels, {panel: key != "kid" for key, panel in names.items()}, "scores"),
                 "Distance, kernel distance and recall of each variant; the numbers are in the table.",
                 f"A dot per training, a tick at their mean, dashed the floor: real images against others, n = "
                 f"{first['n_per_side']:,} a side. Look first at how far apart the dots of one row are: a difference "
@@ -250,11 +250,11 @@ def cost_section(points: Points) -> Section:
     rows = []
     for name, content in points.items():
         base = VARIANTS[name].base or name
-        own, others = (mean_of(points[each], "multiply_adds") for each in (name, base))
+        cost, base_cost = (mean_of(points[each], "multiply_adds") for each in (name, base))
         weights = mean_of(content, "parameters")
         rows.append(
-            [VARIANTS[name].title, number(weights, 0), number(None if own is None else own / 1e6, 2),
-             number(own / others if own and others else None, 2), VARIANTS[name].component or "—"]
+            [VARIANTS[name].title, number(weights, 0), number(None if cost is None else cost / 1e6, 2),
+             number(cost / base_cost if cost and base_cost else None, 2), VARIANTS[name].component or "—"]
         )  # fmt: skip
     return Section(
         "Cost",

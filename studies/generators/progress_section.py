@@ -55,14 +55,14 @@ def section(points: Path, progress: Mapping[str, Mapping[str, Any]]) -> Section:
         columns = [f"{round(kimg, 1):g}" for kimg in content["columns"]]
         kept = f"{round(content['kept_kimg'], 1):g}"
         problems = [each for each in content["snapshots"] if each["problems"]]
-        said = f" {len(problems)} of its snapshots had a problem: {problems[0]['problems'][0]}." if problems else ""
+        mishaps = f" {len(problems)} of its snapshots had a problem: {problems[0]['problems'][0]}." if problems else ""
         figures.append(
             Figure(
                 f"{name}: training as a strip", data_uri(points / "progress" / name / "strip.png", WIDEST),
                 f"Images of {name} in the course of its training: a column per snapshot, a row per class.",
                 f"Left to right: after {', '.join(columns)} thousand images; {kept} is used. The same "
                 "latents in every column. Look for what comes first, the outline or the detail, and whether images "
-                f"still change at the end.{said}",
+                f"still change at the end.{mishaps}",
                 content["classes"],
             )
         )  # fmt: skip

@@ -156,9 +156,9 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     recipe = reference_arm(top, rules.reference)
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
-    found = read_json(here / "points/boundaries" / f"{generator}.json")["attributes"]
+    attributes = read_json(here / "points/boundaries" / f"{generator}.json")["attributes"]
     # The classifier's own confidence is what the filter asks for already.
-    directions = np.array([of["direction"] for name, of in found.items() if name != CONFIDENCE])
+    directions = np.array([of["direction"] for name, of in attributes.items() if name != CONFIDENCE])
 
     arms = {method: arm_name(rules.reference, generator, method) for method in METHODS}
     workspaces = {method: here.absolute() / "runs" / generator / method for method in METHODS}

@@ -17,7 +17,7 @@ from studies.page import Figure, Section, Table, listed
 
 def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> str:
     """The verdicts on latent augmentation in a sentence or two."""
-    said = []
+    sentences = []
     for over, name in ((reference, reference), (PLAIN, "plain sampling")):
         methods = {one: gain for one, gain in gains.items() if one.over == over and one.method != PLAIN}
         sure = [
@@ -25,7 +25,7 @@ def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> s
             for one, gain in methods.items()
             if gain.verdict != "can't tell"
         ]
-        said.append(
+        sentences.append(
             f"Over {name}, "
             + (
                 listed(sure)
@@ -34,7 +34,7 @@ def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> s
                 else f"none of {len(methods)} latent augmentations can be told from it"
             )
         )
-    return ". ".join(said) + "."
+    return ". ".join(sentences) + "."
 
 
 def augmentation_section(

@@ -115,8 +115,8 @@ def pairs(content: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, An
 
 def effect(row: Mapping[str, Any], name: str) -> str:
     """ "+0.80 (+0.75 to +0.85)", in standard deviations of the attribute per step."""
-    found = row["effects"][name]
-    return f"{signed(found['effect'])} ({signed(found['low'])} to {signed(found['high'])})"
+    change = row["effects"][name]
+    return f"{signed(change['effect'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def steps_of(content: Mapping[str, Any]) -> list[str]:
@@ -131,9 +131,9 @@ def held_in_words(name: str, content: Mapping[str, Any]) -> str:
         for place in (0, 1)
     )
     ends = [row["kept"]["share"][place] for row in alone(content) for place in (0, -1) if row["kept"]["share"]]
-    kept = f", and {100 * np.median(ends):.0f}% of the images keep their class to the end (median)" if ends else ""
+    unchanged = f", and {100 * np.median(ends):.0f}% of the images keep their class to the end (median)" if ends else ""
     return (
-        f"{name}: edits move {listed(moved(content)) or 'no attribute'} as they should{kept}. Holding another "
+        f"{name}: edits move {listed(moved(content)) or 'no attribute'} as they should{unchanged}. Holding another "
         f"attribute takes what an edit does to that one from {before:.2f} to {after:.2f} standard deviations a step, "
         f"and what it does to its target from {target_before:.2f} to {target_after:.2f} (medians of "
         f"{len(pairs(content))} pairs)."

@@ -92,12 +92,12 @@ def kept(predicted: np.ndarray, labels: np.ndarray, start: int, confidence: floa
     predicted (S, N), labels (N,); start: the row of step 0. With Wilson intervals; shares are None without such images.
     """
     confirmed = predicted == labels
-    own = confirmed[:, confirmed[start]]
-    count = own.shape[1]
+    of_confirmed = confirmed[:, confirmed[start]]
+    count = of_confirmed.shape[1]
     if count == 0:
         return {"n": 0, "share": None, "low": None, "high": None}
-    low, high = proportion_confint(own.sum(axis=1), count, alpha=1 - confidence, method="wilson")
-    return {"n": count, "share": own.mean(axis=1).tolist(), "low": low.tolist(), "high": high.tolist()}
+    low, high = proportion_confint(of_confirmed.sum(axis=1), count, alpha=1 - confidence, method="wilson")
+    return {"n": count, "share": of_confirmed.mean(axis=1).tolist(), "low": low.tolist(), "high": high.tolist()}
 
 
 def measure_edits(

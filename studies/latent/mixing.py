@@ -17,8 +17,8 @@ MOST_CUTS = 3  # grids; a larger image has more resolutions
 
 def mixed(coarse: torch.Tensor, fine: torch.Tensor, cut: int, layers: int) -> torch.Tensor:
     """Styles w (N, D) each -> (N, layers, D): those of `coarse` below layer `cut`, those of `fine` from there on."""
-    own = torch.arange(layers) < cut
-    return torch.where(own[None, :, None], coarse[:, None], fine[:, None])
+    from_coarse = torch.arange(layers) < cut
+    return torch.where(from_coarse[None, :, None], coarse[:, None], fine[:, None])
 
 
 def cuts_of(resolutions: list[int]) -> list[int]:
@@ -66,10 +66,10 @@ def layer_changes(space: StyleSpace, shown: np.ndarray, count: int, seed: int) -
     class, and as many of two classes.
     """
     labels = np.resize(shown, count)
-    own = space.draw(labels, seed, "layers")
-    before, resolutions = space.images(own, labels), torch.tensor(space.resolutions)
+    latents = space.draw(labels, seed, "layers")
+    before, resolutions = space.images(latents, labels), torch.tensor(space.resolutions)
     noise = [derive_seed(seed, "other noise", place) for place in range(count)]
-    of_noise = _change(before, space.images(own, labels, noise))
+    of_noise = _change(before, space.images(latents, labels, noise))
     changes: dict[int | None, dict[str, float]] = {int(resolution): {} for resolution in resolutions.unique()}
     changes[None] = {}
     for name, labels_of_other in (("within", labels), ("across", np.resize(np.roll(shown, 1), count))):
@@ -79,7 +79,7 @@ def layer_changes(space: StyleSpace, shown: np.ndarray, count: int, seed: int) -
             if resolution is None:
                 shares[name] = of_noise / whole
             else:
-                styles = torch.where((resolutions == resolution)[None, :, None], other[:, None], own[:, None])
+                styles = torch.where((resolutions == resolution)[None, :, None], other[:, None], latents[:, None])
                 shares[name] = _change(before, space.images(styles, labels)) / whole
     return [{"resolution": resolution, **shares} for resolution, shares in changes.items()]
 

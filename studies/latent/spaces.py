@@ -80,12 +80,12 @@ class Space(ABC):
         for start in range(0, len(latents), BATCH):
             rows = slice(start, start + BATCH)
             latent, label = latents[rows].to(self.device), torch.from_numpy(labels[rows]).to(self.device)
-            own = None if seeds is None else seeds[rows]
+            noise = None if seeds is None else seeds[rows]
             if label.ndim == 1:
-                batches.append(from_network(self._decode(latent, label, own)))
+                batches.append(from_network(self._decode(latent, label, noise)))
             else:
                 with shared_classes(self.network, label):
-                    batches.append(from_network(self._decode(latent, torch.arange(len(label)).to(self.device), own)))
+                    batches.append(from_network(self._decode(latent, torch.arange(len(label)).to(self.device), noise)))
         return np.concatenate(batches)
 
     def between(self, start: torch.Tensor, end: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ def section(truncation: Content, confidence: float) -> Section:
         best, usual, apart = best_spread(content)
         spreads = content["spreads"]
         strategy = f", drawn by {content['strategy']}" if content["strategy"] else ""
-        said = (
+        sure = (
             f"below that of 1 ({number(usual['fd'], 1)}), with intervals apart"
             if apart
             else f"not surely below that of 1 ({number(usual['fd'], 1)})"
@@ -66,7 +66,7 @@ def section(truncation: Content, confidence: float) -> Section:
                 f"{name}{strategy}", drawing,
                 f"Distance, precision and recall of {name} against the spread; the numbers are in the table.",
                 f"Dashed: floors. Band: {100 * confidence:g}% interval. Circled: the least distance, at "
-                f"{best['spread']:g}: {number(best['fd'], 1)}, {said}. Look for precision that rises to the left while "
+                f"{best['spread']:g}: {number(best['fd'], 1)}, {sure}. Look for precision that rises to the left while "
                 "recall falls: fewer odd images for less variety.",
             )
         )  # fmt: skip

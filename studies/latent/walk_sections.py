@@ -26,15 +26,15 @@ def natural_way(walks: Mapping[str, Any]) -> str:
 
 def kept_precision(truncation: Mapping[str, Any], way: str) -> float | None:
     """Precision halfway between two latents, as a share of that of the latents' own images; None if that is 0."""
-    own, halfway = (truncation["ways"][key]["precision"] for key in ("ends", way))
-    return halfway / own if own and halfway is not None else None
+    drawn, halfway = (truncation["ways"][key]["precision"] for key in ("ends", way))
+    return halfway / drawn if drawn and halfway is not None else None
 
 
 def answer(walks: Content, truncation: Content) -> str:
     """In a sentence without its end, whether what lies between two latents is as real as what is drawn."""
-    kept = {name: kept_precision(truncation[name], natural_way(walks[name])) for name in walks}
-    whole = [name for name, share in kept.items() if share is not None and share >= ENOUGH]
-    rest = [name for name in kept if name not in whole]
+    shares = {name: kept_precision(truncation[name], natural_way(walks[name])) for name in walks}
+    whole = [name for name, share in shares.items() if share is not None and share >= ENOUGH]
+    rest = [name for name in shares if name not in whole]
     with_whom = ", not with ".join(filter(None, [listed(whole) or "no generator", listed(rest) if whole else ""]))
     return f"Between two latents of a class, images stay as real as what is drawn with {with_whom}"
 
@@ -187,17 +187,17 @@ def _analogies(folders: Mapping[str, Path], walks: Content) -> Section:
 def _neighbours(folders: Mapping[str, Path], walks: Content) -> Section:
     figures = []
     for name, walk in walks.items():
-        mine = walk["neighbours"]
-        among = "of this class" if mine["classes"] == 1 else f"of {mine['classes']} classes"
-        own = "" if mine["classes"] == 1 else f" {100 * mine['same_class']:.0f}% of them are of its class."
+        grid = walk["neighbours"]
+        among = "of this class" if grid["classes"] == 1 else f"of {grid['classes']} classes"
+        classes_in_words = "" if grid["classes"] == 1 else f" {100 * grid['same_class']:.0f}% of them are of its class."
         figures.append(
             _picture(
-                folders[name] / "mine.png", f"{name}: around one {mine['class']}",
-                f"A square grid of images that are neighbours in the latent, class {mine['class']}.",
-                f"The {mine['side'] ** 2 - 1} nearest of {mine['n']:,} latents {among} to one latent, and it, "
-                f"with {mine['between']} interpolated between any two. Look for a smooth sheet of variations, and what "
+                folders[name] / "mine.png", f"{name}: around one {grid['class']}",
+                f"A square grid of images that are neighbours in the latent, class {grid['class']}.",
+                f"The {grid['side'] ** 2 - 1} nearest of {grid['n']:,} latents {among} to one latent, and it, "
+                f"with {grid['between']} interpolated between any two. Look for a smooth sheet of variations, and what "
                 "varies which way. "
-                f"Neighbours lie at {number(mine['nearness'])} of the distance of any latents.{own}",
+                f"Neighbours lie at {number(grid['nearness'])} of the distance of any latents.{classes_in_words}",
             )
         )  # fmt: skip
     return Section(

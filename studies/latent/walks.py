@@ -91,13 +91,13 @@ def analogy(space: Space, first: int, second: int, study: Walks, seed: int, path
 
     a is to b as c is to d: d = b + c - a. All between the corners is interpolated.
     """
-    own, other = np.array([first]), np.array([second])
+    of_first, of_second = np.array([first]), np.array([second])
     a, b = space.draw(np.array([first, first]), seed, "analogy").split(1)
-    c = space.draw(other, seed, "analogy")
+    c = space.draw(of_second, seed, "analogy")
     corners = torch.stack([torch.cat([a, c]), torch.cat([b, space.analogy(a, b, c)])])
     latents = between_anchors(space, corners, study.steps - 2)
     side = len(latents)
-    left, right = own.repeat(side), other.repeat(side)
+    left, right = of_first.repeat(side), of_second.repeat(side)
     write_png(path, tile_grid(along(space, latents, left, right)))
     return {"file": path.name, "classes": [space.class_names[first], space.class_names[second]]}
 

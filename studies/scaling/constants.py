@@ -55,13 +55,13 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
     exact = math.log(times) / math.log(constants.growth)
     wanted = times * base.counts().multiply_adds
     below, above = _bracket(together, exact, wanted)
-    found = [below, above]
-    if min(_off(together(phi), wanted) for phi in found) <= CLOSE or constants.alpha * constants.beta == 1:
-        phi = min(found, key=lambda phi: _off(together(phi), wanted))
+    either_side = [below, above]
+    if min(_off(together(phi), wanted) for phi in either_side) <= CLOSE or constants.alpha * constants.beta == 1:
+        phi = min(either_side, key=lambda phi: _off(together(phi), wanted))
         # Many exponents give the same whole numbers; where the exact one is among them, it is the one to name.
         return together(phi), exact if together(exact) == together(phi) else phi
-    options = [(together(phi), phi) for phi in found]
-    for side in map(together, found):
+    options = [(together(phi), phi) for phi in either_side]
+    for side in map(together, either_side):
         for beside in (_with_blocks(together, side.depths), _with_pixels(together, side.resolution)):
             options += [(beside(phi), phi) for phi in _bracket(beside, exact, wanted)]
     return min(options, key=lambda option: _off(option[0], wanted))
@@ -95,10 +95,10 @@ def _off(shape: Shape, wanted: float) -> float:
 
 def candidates(alphas: Sequence[float], betas: Sequence[float]) -> list[Constants]:
     """Every alpha and beta for which gamma = sqrt(2 / (alpha beta^2)) is at least 1."""
-    found = []
+    constants = []
     for alpha in alphas:
         for beta in betas:
             gamma = math.sqrt(2 / (alpha * beta**2))
             if gamma >= 1:
-                found.append(Constants(alpha, beta, gamma))
-    return found
+                constants.append(Constants(alpha, beta, gamma))
+    return constants

@@ -123,8 +123,8 @@ def profiles_plot(profiles: Mapping[str, Profile], name: str) -> str:
             channels = np.repeat(profile.widths, profile.depths)
             stage = np.repeat(np.arange(len(profile.depths)), profile.depths)
             for number_of_stage, color in zip(range(len(profile.depths)), (HELPS, INK, HURTS) * 9, strict=False):
-                own = stage == number_of_stage
-                axes.bar(np.flatnonzero(own) + 1, channels[own], width=0.8, color=color, alpha=0.75, linewidth=0)
+                blocks = stage == number_of_stage
+                axes.bar(np.flatnonzero(blocks) + 1, channels[blocks], width=0.8, color=color, alpha=0.75, linewidth=0)
             axes.set_title(f"{way}: {profile.resolution} pixels a side")
             axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         all_axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))

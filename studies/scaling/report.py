@@ -101,12 +101,12 @@ def page(
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """One sentence from the verdicts."""
-    said = {
+    by_verb = {
         "beats": _ways(gains, "helps"),
         "loses to": _ways(gains, "hurts"),
         "cannot be told from": _ways(gains, "can't tell"),
     }
-    parts = [f"{verb} {listed(ways)}" for verb, ways in said.items() if ways]
+    parts = [f"{verb} {listed(ways)}" for verb, ways in by_verb.items() if ways]
     return "At equal multiply-adds, compound scaling " + ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 
@@ -135,17 +135,17 @@ def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain
 
 
 def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain], top: Params) -> list[str]:
-    found = []
+    notes = []
     scaled, equals = dimensions_scaled(points), as_good(search, top.compare.confidence)
     if len(scaled) == 1:
-        found.append(f"The chosen constants scale {scaled[0]} alone: here, that is what compound scaling is.")
+        notes.append(f"The chosen constants scale {scaled[0]} alone: here, that is what compound scaling is.")
     base = float(np.mean(points[BASE]["networks"][0]["accuracy"]))
     if base >= NEARLY_ALL:
-        found.append(
+        notes.append(
             f"The base network errs on {100 * (1 - base):.1f}% of the test images: there is little left to gain."
         )
     if equals:
-        found.append(
+        notes.append(
             f"Validation cannot tell the chosen constants from {len(equals)} other candidates: another choice among "
             "them would have been as good."
         )
@@ -155,18 +155,18 @@ def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain
         for row in points[way]["networks"]
         if abs(row["off"]) > FAR
     ]:
-        found.append(f"Not all networks cost what they should: {listed(far)}.")
+        notes.append(f"Not all networks cost what they should: {listed(far)}.")
     size = points[BASE]["image_size"]
     if above := [TITLES[way] for way in WAYS if points[way]["networks"][-1]["resolution"] > size]:
-        found.append(
+        notes.append(
             f"The images have {size} pixels a side. At its largest cost {listed(above)} sees them enlarged, which "
             "shows nothing new."
         )
     seeds, alpha = len(points[BASE]["seeds"]), 1 - top.compare.confidence
     if smallest_p_value(seeds, len(gains), top.compare.resamples) > alpha:
         needed = fewest_seeds(len(gains), alpha)
-        found.append(f"With {seeds} seeds no difference can be significant; scale.seeds would need {needed}.")
-    return found
+        notes.append(f"With {seeds} seeds no difference can be significant; scale.seeds would need {needed}.")
+    return notes
 
 
 def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: Points) -> Section:
