@@ -34,8 +34,8 @@ def main(params: Params) -> int:
     raw = read_source(prepare)
     log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
     if prepare.near_duplicates == "keep_together":
-        raw, kept = keep_near_duplicates_together(raw)
-        log.info("near-duplicates kept together: %d pairs", len(kept))
+        raw, pairs = keep_near_duplicates_together(raw)
+        log.info("near-duplicates kept together: %d pairs", len(pairs))
 
     splits = split(raw.pool, raw.test, raw.validation, prepare=prepare, seed=params.seed)
     parts = {

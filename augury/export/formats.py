@@ -242,10 +242,10 @@ def number(image: EncodedImage) -> str:
 
 def json_line(values: dict[str, Any]) -> str:
     """One line of JSON; a number that is none, which JSON cannot hold, becomes null."""
-    kept = {
+    finite = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
     }
-    return json.dumps(kept) + "\n"
+    return json.dumps(finite) + "\n"
 
 
 def write_bytes(out: Path, name: str, content: bytes) -> None:

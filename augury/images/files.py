@@ -95,7 +95,7 @@ def check_file(path: Path, root: Path) -> None:
     linked = os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises OSError on names that are too long
     try:
         real = path.resolve(strict=True)
-        found = real.stat()
+        state = real.stat()
     except FileNotFoundError as error:
         raise UnreadableError("a link that leads nowhere" if linked else "no such file") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
@@ -103,11 +103,11 @@ def check_file(path: Path, root: Path) -> None:
         raise UnreadableError("a link that leads nowhere" if linked else reason) from error
     if not real.is_relative_to(root.resolve()):
         raise UnreadableError(f"a link that leaves {root}")
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(state.st_mode):
         raise UnreadableError("a link to a folder, which is not followed" if linked else "a folder")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(state.st_mode):
         raise UnreadableError("not a regular file")
-    if found.st_size == 0:
+    if state.st_size == 0:
         raise UnreadableError("0 bytes")
 
 

@@ -82,15 +82,15 @@ def safe_names(names: Sequence[str], taken: Collection[str] = ()) -> dict[str, s
 def _readable(name: str) -> str:
     """`name` without what no folder may be called; different names may come out the same."""
     characters = unicodedata.normalize("NFC", name)
-    kept = "".join(
+    text = "".join(
         "_" if character in SEPARATORS or unicodedata.category(character) in UNSAFE_CATEGORIES else character
         for character in characters
     )
-    kept = re.sub(r"^[\s.]+|[\s.]+$", "", kept)  # "..", hidden folders, and the ends that Windows drops
-    kept = re.sub(r"^_{2,}", "_", kept)  # Hugging Face's loaders overlook folders that begin with two
-    if DEVICE.match(kept):
-        kept = f"_{kept}"
-    return kept or "unnamed"
+    text = re.sub(r"^[\s.]+|[\s.]+$", "", text)  # "..", hidden folders, and the ends that Windows drops
+    text = re.sub(r"^_{2,}", "_", text)  # Hugging Face's loaders overlook folders that begin with two
+    if DEVICE.match(text):
+        text = f"_{text}"
+    return text or "unnamed"
 
 
 def _marked(readable: str, name: str, digits: int) -> str:

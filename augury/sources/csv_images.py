@@ -62,8 +62,8 @@ def _find_table(root: Path) -> Path:
     if not tables:
         raise UserError(f"{root}: no {TABLE} in it")
     if len(tables) > 1:
-        found = shortened([table.name for table in tables])
-        raise UserError(f"{root}: {found}: which one holds the labels? Call it {TABLE}")
+        names = shortened([table.name for table in tables])
+        raise UserError(f"{root}: {names}: which one holds the labels? Call it {TABLE}")
     return tables[0]
 
 
@@ -77,8 +77,8 @@ def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
         for key, name in {"column of the image files": path_column, **wanted}.items():
             if name is not None and header.count(name) != 1:
                 problem = "no" if name not in header else "more than one"
-                found = shortened(header) if header else "none"
-                raise UserError(f"{table}:{header_line}: {problem} column {name} ({key}); found {found}")
+                columns = shortened(header) if header else "none"
+                raise UserError(f"{table}:{header_line}: {problem} column {name} ({key}); found {columns}")
         rows = []
         for line, fields in lines:
             if len(fields) != len(header):

@@ -57,16 +57,16 @@ def _split_folders(root: Path) -> dict[str, Path]:
     if not (root / "train").is_dir() or not folders_in(root / "train"):
         return {"train": root}
     present = {path.name: path for path in folders_in(root)}
-    found = {}
+    split_folders = {}
     for split, names in SPLIT_NAMES.items():
         folders = [present.pop(name) for name in names if name in present]
         if len(folders) > 1:
             raise UserError(f"{root}: both {' and '.join(folder.name for folder in folders)}; keep one of them")
         if folders:
-            found[split] = folders[0]
+            split_folders[split] = folders[0]
     if present:
         log.warning("%s: ignored %s, beside train only %s are read", root, shortened([*present]), KNOWN_SPLIT_NAMES)
-    return found
+    return split_folders
 
 
 def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
@@ -106,10 +106,10 @@ def _check_level(class_folder: Path, folder: Path) -> None:
         raise UserError(f"{printable(inner['train'])}: a split below a class; expected {printable(wanted)}")
 
 
-def _check_same_classes(train: Path, expected: tuple[str, ...], folder: Path, found: tuple[str, ...]) -> None:
+def _check_same_classes(train: Path, expected: tuple[str, ...], folder: Path, present: tuple[str, ...]) -> None:
     for names, problem in (
-        (set(found) - set(expected), f"class folders that {train} lacks"),
-        (set(expected) - set(found), f"missing class folders that {train} has"),
+        (set(present) - set(expected), f"class folders that {train} lacks"),
+        (set(expected) - set(present), f"missing class folders that {train} has"),
     ):
         if names:
             raise UserError(f"{folder}: {problem}: {shortened(sorted(names))}")

@@ -1,5 +1,6 @@
 """From labelled images that a source lists to the sets that it gives: all are read, checked and counted here."""
 
+import dataclasses
 import logging
 import re
 from collections import Counter, defaultdict
@@ -25,7 +26,7 @@ SPLIT_NAMES = {"train": ("train",), "validation": ("val", "validation"), "test":
 KNOWN_SPLIT_NAMES = ", ".join(name for names in SPLIT_NAMES.values() for name in names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedImage:
     """A labelled image that has not been read yet.
 
@@ -62,23 +63,15 @@ class Listing:
 
 @dataclass
 class _Split:
-    """What has been read of a split so far. tried: label -> images listed."""
+    """What has been read of a split so far. images: without their contents. tried: label -> images listed."""
 
     pixels: list[np.ndarray] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    groups: list[str | None] = field(default_factory=list)
+    images: list[ListedImage] = field(default_factory=list)
     tried: Counter[int] = field(default_factory=Counter)
 
-    def add(self, image: ListedImage, pixels: np.ndarray) -> None:
-        assert image.label is not None
-        self.pixels.append(pixels)
-        self.labels.append(image.label)
-        self.places.append(image.place)
-        if image.file is not None:
-            self.files.append(printable(image.file))
-        self.groups.append(image.group)
+    @property
+    def labels(self) -> list[int]:
+        return [image.label for image in self.images if image.label is not None]
 
 
 def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -> RawImages:
@@ -90,7 +83,7 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
     """
     images, class_names, root = listing.images, listing.class_names, listing.root
     if isinstance(images, list):  # what is known before hours of reading is not said after them
-        _check_groups([image.group for image in images], [image.file for image in images], prepare)
+        _check_groups(images, prepare)
         present: dict[str, set[int]] = defaultdict(set)
         for image in images:
             present[image.split] |= set() if image.label is None else {image.label}
@@ -102,7 +95,8 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
         if image.label is not None:
             split.tried[image.label] += 1
         try:
-            split.add(image, _pixels(image, root, prepare))
+            split.pixels.append(_pixels(image, root, prepare))
+            split.images.append(dataclasses.replace(image, content=None))
         except UnreadableError as reason:
             if prepare.unreadable == "stop":
                 advice = "replace or remove it, or set prepare.unreadable: skip"
@@ -161,14 +155,14 @@ def _name(label: int, class_names: Sequence[str] | None) -> str:
 
 def _raw_images(
     splits: dict[str, _Split],
-    kept: list[int],
+    classes: list[int],
     class_names: Sequence[str] | None,
     prepare: Prepare,
     unreadable: tuple[str, ...],
     log: logging.Logger,
 ) -> RawImages:
-    """The sets of what was read. kept: the labels that have images."""
-    names = tuple(_name(label, class_names) for label in kept)
+    """The sets of what was read. classes: the labels that have images."""
+    names = tuple(_name(label, class_names) for label in classes)
     if empty := [name for name in class_names or () if name not in names]:
         log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
     everything = [image for split in splits.values() for image in split.pixels]
@@ -180,53 +174,54 @@ def _raw_images(
 
     grouped = prepare.group_pattern is not None or prepare.group_column is not None
     if grouped:
-        groups = [group for split in splits.values() for group in split.groups]
-        _check_groups(groups, [file for split in splits.values() for file in split.files], prepare)
-        if alone := sum(group is None for group in groups):
+        images = [image for split in splits.values() for image in split.images]
+        _check_groups(images, prepare)
+        if alone := sum(image.group is None for image in images):
             key = "group_pattern" if prepare.group_pattern is not None else "group_column"
-            log.warning("prepare.%s: %d of %d images are in no group; each is its own", key, alone, len(groups))
+            log.warning("prepare.%s: %d of %d images are in no group; each is its own", key, alone, len(images))
 
     sets: dict[str, ImageSet] = {}
     for title, split in splits.items():
-        labels = np.searchsorted(kept, split.labels)
-        named = None
+        labels = np.searchsorted(classes, split.labels)
+        files = [printable(image.file) for image in split.images if image.file is not None]
+        groups = None
         if grouped:  # one that belongs to no other goes by its own name
-            named = [file if group is None else group for file, group in zip(split.files, split.groups, strict=True)]
+            groups = [image.group or file for image, file in zip(split.images, files, strict=True)]
         pixels = _stack(split.pixels, channels)
         split.pixels.clear()
-        sets[title] = indexed_image_set(pixels, labels, names, split.files or None, named)
+        sets[title] = indexed_image_set(pixels, labels, names, files or None, groups)
     contradictory = _count_contradictions(sets, splits, log)
     return RawImages(sets["train"], sets.get("test"), sets.get("validation"), unreadable, contradictory)
 
 
-def _check_groups(groups: Sequence[str | None], files: Sequence[str | None], prepare: Prepare) -> None:
+def _check_groups(images: Sequence[ListedImage], prepare: Prepare) -> None:
     """Raise UserError where groups are asked for and there is none."""
-    if not groups or any(group is not None for group in groups):
+    if not images or any(image.group is not None for image in images):
         return
     if prepare.group_pattern is not None:
-        example = f"{len(files)} paths, such as {printable(files[0])}"
+        example = f"{len(images)} paths, such as {printable(images[0].file)}"
         raise UserError(f"prepare.group_pattern: {prepare.group_pattern!r} matches none of {example}")
     if prepare.group_column is not None:
-        raise UserError(f"prepare.group_column: {prepare.group_column!r} is empty for all {len(groups)} images")
+        raise UserError(f"prepare.group_column: {prepare.group_column!r} is empty for all {len(images)} images")
 
 
 def _count_contradictions(sets: dict[str, ImageSet], splits: dict[str, _Split], log: logging.Logger) -> int:
     """How many images have exactly the pixels of an earlier one, but another label; the first are logged."""
     first: dict[bytes, tuple[int, str]] = {}
-    found = []
+    twins = []
     for title, images in sets.items():
-        for value, label, place in zip(
-            images.content_hashes(), images.labels.tolist(), splits[title].places, strict=True
+        for value, label, image in zip(
+            images.content_hashes(), images.labels.tolist(), splits[title].images, strict=True
         ):
-            other, other_place = first.setdefault(value, (label, place))
+            other, other_place = first.setdefault(value, (label, image.place))
             if other != label:
-                found.append(
+                twins.append(
                     f"{printable(other_place)} ({images.class_names[other]}) and "
-                    f"{printable(place)} ({images.class_names[label]})"
+                    f"{printable(image.place)} ({images.class_names[label]})"
                 )
-    if found:
-        log.warning("%d images are copies of one with another label, such as %s", len(found), found[0])
-    return len(found)
+    if twins:
+        log.warning("%d images are copies of one with another label, such as %s", len(twins), twins[0])
+    return len(twins)
 
 
 def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
@@ -252,10 +247,10 @@ def check_link(path: Path, root: Path) -> None:
 
 def group_in(path: str, prepare: Prepare) -> str | None:
     """What prepare.group_pattern finds in a path: its first bracket, or all it matches; None where that is nothing."""
-    found = re.search(prepare.group_pattern, path) if prepare.group_pattern is not None else None
-    if found is None:
+    match = re.search(prepare.group_pattern, path) if prepare.group_pattern is not None else None
+    if match is None:
         return None
-    return printable(found[1 if found.re.groups else 0] or "") or None
+    return printable(match[1 if match.re.groups else 0] or "") or None
 
 
 def split_called(name: str) -> str | None:

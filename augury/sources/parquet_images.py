@@ -140,8 +140,8 @@ def _image_column(schema: pa.Schema, described: dict[str, Any], path: Path) -> s
     ]
     candidates = called_images or [field.name for field in schema if _bytes_type(field.type) is not None]
     if len(candidates) != 1 or _bytes_type(schema.field(candidates[0]).type) is None:
-        found = shortened([f"{field.name} ({field.type})" for field in schema])
-        raise UserError(f"{path}: expected one column of images, bytes or struct<bytes, path>; found {found}")
+        columns = shortened([f"{field.name} ({field.type})" for field in schema])
+        raise UserError(f"{path}: expected one column of images, bytes or struct<bytes, path>; found {columns}")
     return candidates[0]
 
 

@@ -129,7 +129,7 @@ def find_between(first: Fingerprints, second: Fingerprints) -> Pairs:
 
 def _search(first: Fingerprints, second: Fingerprints, *, within: bool) -> Pairs:
     """within: both are the same set, and each pair counts once."""
-    found = []
+    pairs = []
     rows = max(1, DISTANCES // max(1, len(second)))
     for start in range(0, len(first), rows):
         begin = start + 1 if within else 0
@@ -144,8 +144,8 @@ def _search(first: Fingerprints, second: Fingerprints, *, within: bool) -> Pairs
             chosen = slice(part, part + CANDIDATES)
             correlation = _correlations(first.glances[ours[chosen]], second.glances[theirs[chosen]])
             same = correlation >= first.least
-            found.append(Pairs(ours[chosen][same], theirs[chosen][same], distance[chosen][same], correlation[same]))
-    return _closest_first(found)
+            pairs.append(Pairs(ours[chosen][same], theirs[chosen][same], distance[chosen][same], correlation[same]))
+    return _closest_first(pairs)
 
 
 def _unlabelled(pixels: np.ndarray) -> ImageSet:

@@ -86,16 +86,12 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
 
     pool, removed = _without_copies(pool, validation)
     removed_for_validation += removed
-    if not budgeted:
-        _require(np.ones_like(held), pool.counts(), pool.class_names, prepare, "left to train on")
-        counts = np.array(pool.counts())
-    elif own_validation or grouped:
-        _require(budgets - held, pool.counts(), pool.class_names, prepare, "left to train on")
-        counts = budgets - held
+    counts = budgets - held if budgeted else np.array(pool.counts())
+    if own_validation or grouped or not budgeted:
+        _require(np.maximum(counts, 1), pool.counts(), pool.class_names, prepare, "left to train on")
     else:
         available = np.add(pool.counts(), validation.counts())
         _require(budgets, available, pool.class_names, prepare, "left after the test split")
-        counts = budgets - held
     train, rest = _cut(pool, places_of(pool.labels) < counts[pool.labels])
     held_back = _front(rest, np.rint(prepare.held_back * counts).astype(np.int64))
     return Splits(
@@ -189,8 +185,8 @@ def _require(
     needed: np.ndarray, available: np.ndarray | list[int], class_names: tuple[str, ...], prepare: Prepare, where: str
 ) -> None:
     """Raise UserError where a class has fewer images than needed. needed, available: (K,)."""
-    for name, count, found in zip(class_names, needed, available, strict=True):
-        if found >= count:
+    for name, count, present in zip(class_names, needed, available, strict=True):
+        if present >= count:
             continue
         asked = prepare.labels_per_class
         need = "all" if asked is None else f"{asked}"
@@ -198,6 +194,6 @@ def _require(
         listed = shortened([f"{other} {images}" for other, images in zip(class_names, available, strict=True)])
         advice = "add images or remove the class" if asked is None else "lower it or set null"
         raise UserError(
-            f"prepare.labels_per_class: {need} asked, but class {name!r} has {found} {where}{share} "
+            f"prepare.labels_per_class: {need} asked, but class {name!r} has {present} {where}{share} "
             f"(classes: {listed}); {advice}"
         )

@@ -33,12 +33,12 @@ def write_straddling(folder: Path, splits: dict[str, ImageSet], setting: str) ->
 
     setting: of prepare.near_duplicates; with ignore, none are looked for. splits have an `index`, and maybe a `file`.
     """
-    found = {} if setting == "ignore" else between_splits(splits)
-    named = [(names, pair) for names, pairs in found.items() for pair in pairs]
+    between = {} if setting == "ignore" else between_splits(splits)
+    named = [(names, pair) for names, pairs in between.items() for pair in pairs]
     closest = sorted(named, key=lambda entry: -entry[1][3])[:LISTED]
     counts = {
         f"{one}/{other}": {"pairs": len(pairs), "images": len(np.unique(pairs.second))}
-        for (one, other), pairs in found.items()
+        for (one, other), pairs in between.items()
     }
     summary = {"setting": setting, "rule": describe_rule(splits["train"].pixels), "between": counts}
     listed = [
