@@ -60,24 +60,17 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files if not name.startswith("."))
 
 
-def read_image(path: Path, root: Path, size: int, *, gray: bool) -> np.ndarray:
-    """The centre square of an image file, upright -> (size, size) uint8 where gray, (size, size, 3) where not.
+def read_image(content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool) -> np.ndarray:
+    """The centre square of an image, upright -> (size, size) uint8 where gray, (size, size, 3) where not.
 
-    root: folder that links may not leave. gray: turn colours into gray.
-    Transparency is laid over white; of an animation the first frame counts. Raises UnreadableError.
+    content: the path of a file, the bytes of one, or what Pillow has opened. root: folder that links may not leave.
+    gray: turn colours into gray. Transparency is laid over white; of an animation the first frame counts. Raises
+    UnreadableError.
     """
-    check_file(path, root)
-    return _square(_decoded(path, size), size, gray=gray)
-
-
-def read_encoded(data: bytes, size: int, *, gray: bool) -> np.ndarray:
-    """As `read_image`, from the content of a file."""
-    return _square(_decoded(data, size), size, gray=gray)
-
-
-def read_opened(image: Image.Image, size: int, *, gray: bool) -> np.ndarray:
-    """As `read_image`, from an image that Pillow has opened."""
-    return _square(_eight_bits(image), size, gray=gray)
+    if isinstance(content, Path):
+        check_file(content, root)
+    image = _eight_bits(content) if isinstance(content, Image.Image) else _decoded(content, size)
+    return np.asarray(ImageOps.fit(image.convert("L") if gray else image, (size, size), Image.Resampling.LANCZOS))
 
 
 def read_whole_image(path: Path, root: Path) -> np.ndarray:
@@ -141,10 +134,6 @@ def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
     # A damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         raise UnreadableError(printable(one_line(error))) from error
-
-
-def _square(image: Image.Image, size: int, *, gray: bool) -> np.ndarray:
-    return np.asarray(ImageOps.fit(image.convert("L") if gray else image, (size, size), Image.Resampling.LANCZOS))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

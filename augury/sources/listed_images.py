@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from augury.images.files import UnreadableError, read_encoded, read_image, read_opened
+from augury.images.files import UnreadableError, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import printable, shortened
 from augury.pipeline.errors import UserError
@@ -117,17 +117,12 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
 
 
 def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray:
-    gray, size = prepare.color == "gray", prepare.image_size
     if image.problem is not None:
         raise UnreadableError(image.problem)
     if image.label is None:
         raise UnreadableError("no label")
-    if isinstance(image.content, Path):
-        return read_image(image.content, root, size, gray=gray)
-    if isinstance(image.content, bytes):
-        return read_encoded(image.content, size, gray=gray)
     assert image.content is not None
-    return read_opened(image.content, size, gray=gray)
+    return read_image(image.content, root, prepare.image_size, gray=prepare.color == "gray")
 
 
 def _check_classes(present: Mapping[str, Collection[int]], class_names: Sequence[str] | None, root: Path) -> set[int]:

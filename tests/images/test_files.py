@@ -156,7 +156,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     with pytest.raises(UnreadableError, match=r"^more than 120 million pixels$"):
         read_one(tmp_path / "x.png")
     with pytest.raises(UnreadableError, match=r"^more than 120 million pixels$"):
-        image_files.read_encoded(png_header(*size), 8, gray=False)
+        image_files.read_image(png_header(*size), Path(), 8, gray=False)
 
 
 def test_a_large_photograph_is_no_bomb(tmp_path: Path) -> None:
