@@ -547,9 +547,9 @@ def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_r
     load_changed(tmp_path, much | {"prepare.labels_per_class": None})  # then only `prepare` knows
 
 
-def test_the_arm_that_the_readme_suggests_is_allowed(tmp_path: Path) -> None:
-    readme = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
-    (line,) = (line for line in readme.splitlines() if re.match(r" +\w+: \{.*synthetic: \{", line))
+def test_the_arm_that_the_manual_suggests_is_allowed(tmp_path: Path) -> None:
+    page = (SHIPPED.parent / "docs/pipeline.md").read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if re.match(r" +\w+: \{.*synthetic: \{", line))
     ((name, recipe),) = YAML(typ="safe", pure=True).load(line).items()
     arm = load_changed(tmp_path, {f"classify.arms.{name}": recipe}).classify.arms[name]
     assert arm.model_dump(exclude_unset=True) == recipe

@@ -464,8 +464,8 @@ def test_columns_of_words_are_read_from_the_left_and_numbers_from_the_right() ->
 
 
 def test_every_topic_of_the_lecture_has_a_command_that_is_there() -> None:
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    rows = readme.split("| topic | command | where to look |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    page = (CHECKOUT / "docs/studies.md").read_text(encoding="utf-8")
+    rows = page.split("| topic | command | where to look |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
     commands = [command for row in rows for command in re.findall(r"`(.+?)`", row.split("|")[2])]
     assert all(re.findall(r"`(.+?)`", row.split("|")[2]) for row in rows)
     there = {f"make study NAME={folder.parent.name}" for folder in CHECKOUT.glob("studies/*/dvc.yaml")}

@@ -1,4 +1,4 @@
-"""Sweeps by DVC's experiments, as README.md shows them, on a tiny pipeline."""
+"""Sweeps by DVC's experiments, as docs/scaling-out.md shows them, on a tiny pipeline."""
 
 import csv
 import io

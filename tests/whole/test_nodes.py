@@ -1,4 +1,4 @@
-"""Two machines, played by two folders of this one: the README's two commands meet on loopback."""
+"""Two machines, played by two folders of this one: the two commands of docs/scaling-out.md meet on loopback."""
 
 import json
 import re
@@ -43,9 +43,9 @@ def free_port() -> int:
 
 
 def commands(*arguments: str, port: int | None = None) -> list[list[str]]:
-    """The README's two commands for two machines, to run `arguments` on this one, in one process each."""
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^torchrun (--nnodes 2 .*) -m stages\.train_gan dcgan\b", readme, re.MULTILINE)
+    """The page's two commands for two machines, to run `arguments` on this one, in one process each."""
+    page = (CHECKOUT / "docs/scaling-out.md").read_text(encoding="utf-8")
+    found = re.findall(r"^torchrun (--nnodes 2 .*) -m stages\.train_gan dcgan\b", page, re.MULTILINE)
     assert [re.findall(r"--node-rank (\d)", options) for options in found] == [["0"], ["1"]]
     host = f"127.0.0.1 --master-port {port or free_port()}"
     for written, here in (("HOST", host), ("-per-node 4", "-per-node 1")):
@@ -144,7 +144,7 @@ def test_the_second_machine_only_computes(trained: list[Path]) -> None:
 def test_two_machines_score_as_one_process_does(
     machines: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one is started as the README has DVC do it: by `launch`, and the rest in the environment."""
+    """The first one is started as the page has DVC do it: by `launch`, and the rest in the environment."""
     monkeypatch.setattr(features, "STORE", tmp_path / "features")
     random = np.random.default_rng(0)
     for name in ("real", "generated"):
@@ -154,10 +154,10 @@ def test_two_machines_score_as_one_process_does(
             images.write(folder / name)
     options = ["--extractor", "efficientnet_lite0", "--device", "cpu", "--halvings", "1", "--resamples", "2"]
     score = ["augury", "score", "real", "generated", "--json", "scores.json", *options]
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    launch = re.search(r"`launch: torchrun (--nnodes 2 --nproc-per-node) 4`", readme)
+    page = (CHECKOUT / "docs/scaling-out.md").read_text(encoding="utf-8")
+    launch = re.search(r"`launch: torchrun (--nnodes 2 --nproc-per-node) 4`", page)
     assert launch is not None
-    assert "\nPET_NODE_RANK=0 PET_MASTER_ADDR=HOST dvc repro " in readme
+    assert "\nPET_NODE_RANK=0 PET_MASTER_ADDR=HOST dvc repro " in page
     port = free_port()
     address = {"PET_NODE_RANK": "0", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
     first = start([*TORCHRUN, *launch[1].split(), "1", "-m", *score], machines[0], **address)

@@ -1,4 +1,4 @@
-"""Results by way of a DVC remote, as the README has it: pushed from one checkout, pulled in a fresh clone of it."""
+"""Results by way of a DVC remote, as docs/scaling-out.md has it: pushed from one checkout, pulled in a fresh clone of it."""
 
 import re
 import shutil
@@ -38,7 +38,7 @@ def repository(ran: Path, tmp_path: Path) -> Path:
 
 
 def share(repository: Path, url: str) -> None:
-    """The README's steps, but for `git push`."""
+    """The page's steps, but for `git push`."""
     dvc(repository, "remote", "add", "-d", "shared", url)
     git(repository, "add", ".dvc/config", "params.yaml", "dvc.lock")
     git(repository, "commit", "--quiet", "--message", "Record the run")
@@ -67,8 +67,8 @@ def check_nothing_runs(clone: Path, expected: dict[str, bytes]) -> None:
     assert git(clone, "status", "--porcelain") == ""
 
 
-def test_the_readme_has_these_steps() -> None:
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_these_steps() -> None:
+    text = (CHECKOUT / "docs/scaling-out.md").read_text(encoding="utf-8")
     for step in (
         r"dvc remote add -d shared \S+",
         "git add .dvc/config params.yaml dvc.lock",
