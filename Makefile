@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro report doctor study smoke test browser lint bench
+.PHONY: help repro report doctor study smoke test browser lint docs bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ lint: .venv/installed-dev ## Check style and types
 	ruff check
 	ruff format --check
 	mypy
+
+docs: .venv/installed-dev ## Build the pages of docs/ as a site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The pages: $(CURDIR)/site/index.html"
 
 bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.pipeline
