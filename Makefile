@@ -49,7 +49,7 @@ lint: .venv/installed-dev ## Check style and types
 	mypy
 
 docs: .venv/installed-dev ## Build the pages of docs/ as a site; a broken link fails
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "The pages: $(CURDIR)/site/index.html"
 
 bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again

@@ -1,4 +1,4 @@
-"""Results by way of a DVC remote, as docs/scaling-out.md has it: pushed from one checkout, pulled in a fresh clone of it."""
+"""Results by way of a DVC remote, as docs/scaling-out.md has it: pushed from one checkout, pulled in a fresh clone."""
 
 import re
 import shutil
