@@ -247,7 +247,7 @@ def check_make(arguments: list[str]) -> None:
 def check_augury(arguments: list[str]) -> None:
     if arguments == ["--help"]:
         return
-    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     importlib.import_module(f"augury.commands.{arguments[0]}").add_arguments(parser)
     parser.parse_args(arguments[1:])
 
