@@ -18,9 +18,9 @@ from dvc.cli import parse_args as parse_dvc
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from ruamel.yaml import YAML
 
-from augury import params
+from augury.pipeline import params
+from tests import CHECKOUT
 
-CHECKOUT = next(folder for folder in Path(__file__).resolve().parents if (folder / "dvc.yaml").is_file())
 MANUAL = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("docs/*.md"))
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *MANUAL]
 
@@ -49,7 +49,7 @@ WHO_RUNS: dict[str, str] = {
     r"python -m augury init --images \S+": "test_init::test_a_folder_per_class_is_described_and_written",
     r"python -m augury init --images \S+ --dry-run": "test_init::test_a_dry_run_writes_nothing",
     r"python -m augury generate .+": "test_generation::test_a_set_has_its_images_labels_and_provenance_and_a_card",
-    r"python -m augury export .+": "test_export::test_our_own_sources_read_them_back",
+    r"python -m augury export .+": "test_formats::test_our_own_sources_read_them_back",
     r"python -m augury score \S+ \S+( --extractor \w+ --json \S+)?":
         "test_commands::test_two_folders_get_every_score_with_its_floor_and_its_n",
     r"python -m augury score \S+ \S+ --whole": "test_commands::test_the_whole_sets_distance_alone_takes_no_halves",
