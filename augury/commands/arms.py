@@ -19,7 +19,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from dvc.utils.serialize import load_yaml, modify_yaml
 
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line
 
 ARM = "classify@"  # how DVC calls the entries of the matrix of arms: classify@none, ...
 PIPELINE, LOCK = Path("dvc.yaml"), Path("dvc.lock")
@@ -84,7 +84,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except DvcException as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(one_line(error)) from error
 
 
 @contextlib.contextmanager

