@@ -10,6 +10,7 @@ from typing import Any
 
 from augury.pipeline.profiles import lay_over
 from tests import CHECKOUT
+from tests.warm import warm_environment, warm_python
 
 # scikit-learn's digits need no network. Everything is there, only smaller.
 TRAINING = {"total_kimg": 4.0, "snapshot_every_kimg": 1.0, "ema_halflife_kimg": 0.1}
@@ -66,17 +67,22 @@ def cpu_environment(checkout: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def dvc(checkout: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a DVC command in `checkout`, or in a folder of it, on its code and in this interpreter's environment.
+def cold_environment() -> dict[str, str]:
+    """That of a process whose `python` is this interpreter."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
-    The output is kept as text.
+
+def dvc(checkout: Path, *arguments: str, check: bool = True, warm: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a DVC command in `checkout`, or in a folder of it, on its code; the output is kept as text.
+
+    warm: it and the stages that it runs start at once.
     """
-    executables = str(Path(sys.executable).parent)
     root = next((folder for folder in (checkout, *checkout.parents) if (folder / ".git").exists()), checkout)
-    environment = os.environ | {"PATH": f"{executables}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(root)}
+    environment = warm_environment() if warm else cold_environment()
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=checkout, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [warm_python() if warm else sys.executable, "-m", "dvc", *arguments],
+        cwd=checkout, env=environment | {"PYTHONPATH": str(root)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     if check and done.returncode != 0:
         raise RuntimeError(f"dvc {' '.join(arguments)} failed:\n{done.stdout}")
@@ -87,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="augury-smoke-") as folder:
         checkout = Path(folder)
         copy_checkout(checkout, SMOKE_PARAMS)
-        print(dvc(checkout, "repro").stdout)
+        print(dvc(checkout, "repro", warm=False).stdout)
         print(dvc(checkout, "metrics", "show").stdout)
         report = checkout / "data/report/index.html"
         print(f"smoke: every stage ran; the report had {report.stat().st_size / 1024:.0f} KiB")

@@ -423,7 +423,8 @@ import os, sys
 
 import torch
 
-from augury import __main__, generation
+from augury import __main__
+from augury.export import generation
 from augury.commands import generate
 
 torch.set_num_threads(1)

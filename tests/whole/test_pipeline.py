@@ -1,4 +1,4 @@
-"""The whole pipeline, run for real on tiny budgets."""
+"""The whole pipeline, run for real on tiny budgets (tests/whole/conftest.py)."""
 
 import hashlib
 import json
@@ -17,18 +17,10 @@ import pytest
 
 from augury.images.image_set import ImageSet
 from models import GENERATORS
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc
+from tests.smoke import cold_environment, dvc
 from tests.tiny_pipeline import commit, git
+from tests.warm import warm_environment, warm_python
 from tests.whole.test_architecture import PARAMS, PIPELINE, read_yaml, trained
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which the whole pipeline has run once. Tests that change it put it back."""
-    checkout = tmp_path_factory.mktemp("smoke")
-    copy_checkout(checkout, SMOKE_PARAMS)
-    dvc(checkout, "repro")
-    return checkout
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -86,17 +78,16 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     assert not list((smoke / ".cache/checkpoints").iterdir())
 
 
-def test_nothing_changed_nothing_runs(smoke: Path) -> None:
-    lock = (smoke / "dvc.lock").read_bytes()
-    done = dvc(smoke, "repro")
+def test_nothing_changed_nothing_runs(own_smoke: Path) -> None:
+    lock = (own_smoke / "dvc.lock").read_bytes()
+    done = dvc(own_smoke, "repro")
     assert "Running stage" not in done.stdout
-    assert (smoke / "dvc.lock").read_bytes() == lock
+    assert (own_smoke / "dvc.lock").read_bytes() == lock
 
 
-def test_a_clone_that_pulls_the_results_has_nothing_to_run(smoke: Path, tmp_path: Path) -> None:
+def test_a_clone_that_pulls_the_results_has_nothing_to_run(own_smoke: Path, tmp_path: Path) -> None:
     """Though git also has the dvc.lock of studies that were never run here."""
-    origin, clone = tmp_path / "origin", tmp_path / "clone"
-    shutil.copytree(smoke, origin)
+    origin, clone = own_smoke, tmp_path / "clone"
     dvc(origin, "remote", "add", "-d", "shared", str(tmp_path / "remote"))
     commit(origin, "Run")
     dvc(origin, "push")
@@ -107,17 +98,17 @@ def test_a_clone_that_pulls_the_results_has_nothing_to_run(smoke: Path, tmp_path
     assert git(clone, "status", "--porcelain") == ""
 
 
-def test_metrics_and_plots_show(smoke: Path) -> None:
-    metrics = json.loads(dvc(smoke, "metrics", "show", "--json").stdout.splitlines()[-1])
+def test_metrics_and_plots_show(own_smoke: Path) -> None:
+    metrics = json.loads(dvc(own_smoke, "metrics", "show", "--json").stdout.splitlines()[-1])
     shown = metrics[""]["data"]["data/metrics.json"]["data"]
     assert set(shown["arms"]) == set(PARAMS["classify"]["arms"])
     assert set(shown["generators"]) == set(GENERATORS)
-    done = dvc(smoke, "plots", "show", "--json", "--out", "plots")
+    done = dvc(own_smoke, "plots", "show", "--json", "--out", "plots")
     for plot in read_yaml("dvc.yaml")["plots"]:
         [(title, axes)] = plot.items()
         assert f'"{title}"' in done.stdout
         for path, columns in [*axes["x"].items(), *axes["y"].items()]:
-            header = (smoke / path).read_text().partition("\n")[0].split(",")
+            header = (own_smoke / path).read_text().partition("\n")[0].split(",")
             assert set([columns] if isinstance(columns, str) else columns) <= set(header), (title, path)
 
 
@@ -138,20 +129,6 @@ CHANGES: dict[str, Any] = {
 
 def test_every_section_has_a_change_to_try() -> None:
     assert set(CHANGES) == set(PIPELINE)
-
-
-@pytest.fixture
-def changed(smoke: Path) -> Iterator[Callable[[dict[str, Any]], Path]]:
-    """Changes the params of the smoke checkout; afterwards they and the outputs are what they were."""
-    before = (smoke / "params.yaml").read_bytes()
-
-    def change(overrides: dict[str, Any]) -> Path:
-        change_params(smoke, overrides)
-        return smoke
-
-    yield change
-    (smoke / "params.yaml").write_bytes(before)
-    dvc(smoke, "repro")
 
 
 @pytest.mark.parametrize("section", CHANGES)
@@ -204,16 +181,16 @@ def test_what_depends_on_a_section_runs_and_nothing_else(
         assert "Running stage 'classify@none'" not in output
 
 
-def test_a_forced_rerun_gives_the_same_bytes(smoke: Path) -> None:
+def test_a_forced_rerun_gives_the_same_bytes(own_smoke: Path) -> None:
     """Of all but the arms, each of which runs again in the next test."""
-    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
-    entries = dvc(smoke, "stage", "list", "dvc.yaml", "--name-only").stdout.split()
+    before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_bytes()
+    entries = dvc(own_smoke, "stage", "list", "dvc.yaml", "--name-only").stdout.split()
     others = [entry for entry in entries if not entry.startswith("classify@")]
-    output = dvc(smoke, "repro", "--force", "--single-item", *others).stdout
+    output = dvc(own_smoke, "repro", "--force", "--single-item", *others).stdout
     assert entries_of(output) == set(others)
     assert {entry.partition("@")[0] for entry in others} | {"classify"} == set(PIPELINE)
-    assert digests(smoke / "data") == before
-    assert (smoke / "dvc.lock").read_bytes() == lock
+    assert digests(own_smoke / "data") == before
+    assert (own_smoke / "dvc.lock").read_bytes() == lock
 
 
 def split_lock(text: str) -> list[str]:
@@ -221,36 +198,25 @@ def split_lock(text: str) -> list[str]:
     return re.split(r"^(?=  \S.*:$)", text, flags=re.MULTILINE)
 
 
-def test_arms_side_by_side_give_the_same_bytes(smoke: Path) -> None:
+def test_arms_side_by_side_give_the_same_bytes(own_smoke: Path) -> None:
     """Without their entries in dvc.lock and DVC's cache of runs, every arm has to run again."""
-    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
-    head, *entries = split_lock(lock.decode())
-    names = [entry.partition(":")[0].strip() for entry in entries]
+    before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_text()
+    head, *entries = split_lock(lock)
     arms = [f"classify@{arm}" for arm in PARAMS["classify"]["arms"]]
-    again = [*arms, "compare", "report"]
-    # DVC keeps the entries of arms that other tests have tried.
-    known = [i for i, name in enumerate(names) if not name.startswith("classify@") or name in arms]
-    expected = head + "".join(entries[i] for i in known)
-    upstream = head + "".join(entries[i] for i in known if names[i] not in again)
-    runs, aside = smoke / ".dvc/cache/runs", smoke / ".cache/runs_aside"
-    runs.rename(aside)
-    try:
-        (smoke / "dvc.lock").write_text(upstream)
-        done = subprocess.run(
-            [sys.executable, "-m", "augury", "arms", "--jobs", "2"],
-            cwd=smoke, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        assert f"{len(arms)} of {len(arms)} arms are out of date" in done.stdout
-        assert entries_of(done.stdout) == {"compare", "report"}  # and what the arms said is not shown
-        assert digests(smoke / "data") == before
-        # New entries come after those that are there, whatever the order in which all of them were made.
-        assert sorted(split_lock((smoke / "dvc.lock").read_text())) == sorted(split_lock(expected))
-    finally:
-        shutil.rmtree(runs, ignore_errors=True)
-        aside.rename(runs)
-        (smoke / "dvc.lock").write_bytes(lock)
-        dvc(smoke, "repro")
+    upstream = [entry for entry in entries if entry.partition(":")[0].strip() not in [*arms, "compare", "report"]]
+    assert len(upstream) == len(entries) - len(arms) - 2
+    (own_smoke / "dvc.lock").write_text(head + "".join(upstream))
+    shutil.rmtree(own_smoke / ".dvc/cache/runs")
+    done = subprocess.run(
+        [warm_python(), "-m", "augury", "arms", "--jobs", "2"],
+        cwd=own_smoke, env=warm_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert f"{len(arms)} of {len(arms)} arms are out of date" in done.stdout
+    assert entries_of(done.stdout) == {"compare", "report"}  # and what the arms said is not shown
+    assert digests(own_smoke / "data") == before
+    # New entries come after those that are there, whatever the order in which all of them were made.
+    assert sorted(split_lock((own_smoke / "dvc.lock").read_text())) == sorted([head, *entries])
 
 
 def stages_of(checkout: Path) -> Iterator[int]:
@@ -268,41 +234,41 @@ def stages_of(checkout: Path) -> Iterator[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds the running stage by /proc")
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
-def test_after_a_kill_repro_goes_on_to_the_same_bytes(smoke: Path, blow: signal.Signals) -> None:
-    before, lock = digests(smoke / "data"), (smoke / "dvc.lock").read_bytes()
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    assert not list((smoke / ".cache/checkpoints").iterdir())
+def test_after_a_kill_repro_goes_on_to_the_same_bytes(own_smoke: Path, blow: signal.Signals) -> None:
+    before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_bytes()
+    assert not list((own_smoke / ".cache/checkpoints").iterdir())
     # Where the tests are a background job, SIGINT is ignored, and what they start would inherit that.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@dcgan"],
-        cwd=smoke, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=own_smoke, env=cold_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
         # What a shell starts in the background is deaf to SIGINT, and so is all that it starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as repro:  # fmt: skip
         signal.signal(signal.SIGINT, handler)
         deadline = time.monotonic() + 120
-        while not checkpoints(smoke) and time.monotonic() < deadline:
+        while not checkpoints(own_smoke) and time.monotonic() < deadline:
             time.sleep(0.002)
-        assert list(stages_of(smoke)), "the stage was to be caught at work"
+        assert list(stages_of(own_smoke)), "the stage was to be caught at work"
         os.killpg(repro.pid, blow)
         repro.wait(timeout=60)
-    while list(stages_of(smoke)) and time.monotonic() < deadline:
+    while list(stages_of(own_smoke)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not list(stages_of(smoke))
-    assert not (smoke / "data/generators/dcgan").exists()  # whole or absent
-    assert not (smoke / "data/curves/dcgan.csv").exists()
-    [checkpoint] = checkpoints(smoke)
+    assert not list(stages_of(own_smoke))
+    assert not (own_smoke / "data/generators/dcgan").exists()  # whole or absent
+    assert not (own_smoke / "data/curves/dcgan.csv").exists()
+    [checkpoint] = checkpoints(own_smoke)
     assert list((checkpoint.parent / "progress").glob("kimg_*.png"))
     # Forced, as DVC would else take what the first run left from its cache.
-    output = dvc(smoke, "repro", "--force", "--single-item", "train_gan@dcgan").stdout
+    output = dvc(own_smoke, "repro", "--force", "--single-item", "train_gan@dcgan").stdout
     assert entries_of(output) == {"train_gan@dcgan"}
     [step] = re.findall(r"train_gan\.dcgan: going on after step (\d+) of 62", output)
     assert 0 < int(step) < 62
-    assert not entries_of(dvc(smoke, "repro").stdout)
-    assert digests(smoke / "data") == before
-    assert (smoke / "dvc.lock").read_bytes() == lock
-    assert not checkpoints(smoke)
+    assert not entries_of(dvc(own_smoke, "repro").stdout)
+    assert digests(own_smoke / "data") == before
+    assert (own_smoke / "dvc.lock").read_bytes() == lock
+    assert not checkpoints(own_smoke)
 
 
 def checkpoints(checkout: Path) -> list[Path]:

@@ -27,7 +27,7 @@ from functools import partial
 
 import torch
 
-from augury import snapshots, training_run
+from augury.training import snapshots, training_run
 from augury.pipeline.stage import run
 from stages import prepare, train_diffusion, train_gan, train_vae
 

@@ -1,0 +1,39 @@
+"""One run of the whole pipeline on tiny budgets, which all tests and all test processes share."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sharing import made_once
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc
+
+
+def run_pipeline(checkout: Path) -> None:
+    copy_checkout(checkout, SMOKE_PARAMS)
+    dvc(checkout, "repro", warm=False)  # once as users run it, each stage a new process
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the whole pipeline has run once, only to be looked at."""
+    return made_once(tmp_path_factory, "smoke", run_pipeline)
+
+
+@pytest.fixture
+def own_smoke(smoke: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to change."""
+    return Path(shutil.copytree(smoke, tmp_path / "smoke", symlinks=True))
+
+
+@pytest.fixture
+def changed(own_smoke: Path) -> Callable[[dict[str, Any]], Path]:
+    """Changes the params of the copy."""
+
+    def change(overrides: dict[str, Any]) -> Path:
+        change_params(own_smoke, overrides)
+        return own_smoke
+
+    return change
