@@ -61,7 +61,7 @@ def change_params(checkout: Path, overrides: dict[str, Any]) -> None:
 
 def cpu_environment(checkout: Path) -> dict[str, str]:
     """That of a process on one thread of the CPU which imports from `checkout`, not from where the tests are."""
-    return os.environ | {
+    return warm_environment() | {
         "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip

@@ -37,6 +37,7 @@ from models.dcgan import DCGAN, DCGANConfig
 from stages import sample
 from tests import CHECKOUT
 from tests.smoke import change_params, cpu_environment
+from tests.warm import warm_python
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "eel")
@@ -492,7 +493,7 @@ def test_processes_under_torchrun_make_the_bytes_of_one(tmp_path: Path, processe
     for count in [processes] if options else [1, processes]:  # here the filter is not what it is there
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
         done = subprocess.run(
-            [sys.executable, *launch, *asked, "--per-class", "20", "--out", str(tmp_path / str(count))],
+            [warm_python(), *launch, *asked, "--per-class", "20", "--out", str(tmp_path / str(count))],
             env=cpu_environment(CHECKOUT), text=True, capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ from augury.pipeline import params
 from stages import prepare
 from tests import CHECKOUT
 from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
+from tests.warm import warm_python
 
 PATIENCE = 240  # seconds
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
 BUDGET = {"batch_size": 16, "total_kimg": 0.96, "snapshot_every_kimg": 0.32}  # two checkpoints before the last step
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -51,7 +51,7 @@ def commands(*arguments: str, port: int | None = None) -> list[list[str]]:
     for written, here in (("HOST", host), ("-per-node 4", "-per-node 1")):
         assert all(written in options for options in found)
         found = [options.replace(written, here) for options in found]
-    return [[*TORCHRUN, *options.split(), "-m", *arguments] for options in found]
+    return [[warm_python(), "-m", "torch.distributed.run", *options.split(), "-m", *arguments] for options in found]
 
 
 def start(command: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
@@ -108,7 +108,10 @@ def alone(machines: list[Path]) -> Path:
     checkout, checkpoints = second.with_name("alone"), Path(".cache/checkpoints")
     shutil.copytree(second, checkout)
     options = ["--standalone", "--nproc-per-node", "2", "-m", "stages.train_gan", "dcgan"]
-    training, deadline = start([*TORCHRUN, *options], checkout), time.monotonic() + PATIENCE
+    training, deadline = (
+        start([warm_python(), "-m", "torch.distributed.run", *options], checkout),
+        time.monotonic() + PATIENCE,
+    )
     while not list((checkout / checkpoints).glob("*/state.pt")) and time.monotonic() < deadline:
         assert training.poll() is None, said(checkout)
         time.sleep(0.01)
@@ -160,7 +163,9 @@ def test_two_machines_score_as_one_process_does(
     assert "\nPET_NODE_RANK=0 PET_MASTER_ADDR=HOST dvc repro " in page
     port = free_port()
     address = {"PET_NODE_RANK": "0", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-    first = start([*TORCHRUN, *launch[1].split(), "1", "-m", *score], machines[0], **address)
+    first = start(
+        [warm_python(), "-m", "torch.distributed.run", *launch[1].split(), "1", "-m", *score], machines[0], **address
+    )
     finish([first, start(commands(*score, port=port)[1], machines[1])], machines)
     assert not (machines[1] / "scores.json").exists()
     assert "real       real: 300 images" in said(machines[0])

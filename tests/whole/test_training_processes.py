@@ -18,6 +18,7 @@ import pytest
 
 from models import GENERATORS
 from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
+from tests.warm import warm_python
 
 # Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
 # the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
@@ -188,7 +189,7 @@ def stamp(checkout: Path, name: str) -> int:
 
 def torchrun(checkout: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a module in two processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    command = [warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
     return subprocess.run(
         [*command, *arguments], cwd=checkout, env=cpu_environment(checkout), text=True, capture_output=True, timeout=300
     )
