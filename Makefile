@@ -7,7 +7,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro report doctor study smoke test browser lint docs bench
+.PHONY: help repro report doctor study smoke test pytest browser lint docs bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,11 @@ study: .venv/installed ## Run a study: NAME=dose, say; without NAME, say which t
 smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy
 	python -m tests.smoke
 
-test: .venv/installed-dev lint browser ## Run the tests, lint and types included (set-up included)
-	python -m pytest --numprocesses 2 --dist loadfile
+test: .venv/installed-dev browser ## Run the tests, lint and types included (set-up included)
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: .venv/installed-dev browser
+	python -m pytest --numprocesses 2 --dist worksteal
 
 # The report is tested in a real browser. Debian's is installed where this is allowed; without one, its tests are skipped.
 browser:

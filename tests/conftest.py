@@ -21,7 +21,7 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the file that takes longest, so that no process is left with it alone at the end."""
+    """Begin with the run of the whole pipeline, so that no process waits for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
