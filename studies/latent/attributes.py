@@ -6,6 +6,7 @@ has changed is read off the images, generated or real, by the same rule.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -174,9 +175,9 @@ class Measurements:
         self.names, self.foreground, self.classify = tuple(names), foreground, classify
 
     @classmethod
-    def by_real_images(
-        cls, names: Sequence[str], train: ImageSet, validation: ImageSet, seed: int, device: torch.device
-    ) -> "Measurements":
+    def by_real_images(cls, names: Sequence[str], root: Path, seed: int, device: torch.device) -> "Measurements":
+        """root: the main pipeline's folder."""
+        train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
         return cls(names, Foreground.of(train), Classifier(train, validation, seed, device))
 
     def __call__(self, images: ImageSet) -> Measured:

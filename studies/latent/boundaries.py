@@ -189,8 +189,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
-    train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
-    measure = Measurements.by_real_images(study.attributes, train, validation, top.seed, device)
+    measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
 
     def drawn(purpose: str, per_class: int) -> tuple[Sample, np.ndarray]:
         labels = balanced_labels(len(space.class_names), per_class)

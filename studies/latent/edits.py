@@ -153,8 +153,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     device = choose_device(top.device)
     space = open_space(root / "data/generators" / generator, device)
     boundaries = read_json(here / "points/boundaries" / f"{generator}.json")
-    train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
-    measure = Measurements.by_real_images(study.attributes, train, validation, top.seed, device)
+    measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
 
     rules, edits = study.edits, edits_of(boundaries)
     steps = np.array(rules.steps, dtype=np.float64)

@@ -30,10 +30,7 @@ from studies.scaling.settings import Scaling
 from studies.scaling.trials import Work, train_all
 from tests import CHECKOUT
 from tests.browsing import WIDTHS, check_study_page, needs_chromium
-from tests.smoke import change_params
-
-NAMES = ("dark", "light", "striped")
-
+from tests.studies.test_convolution_study import make_root
 
 # Findings.
 
@@ -142,17 +139,8 @@ def run_study(here: Path, root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A main pipeline's folder with images that can be learned: dark ones, light ones and striped ones."""
     folder = tmp_path_factory.mktemp("root")
-    (folder / PARAMS_FILE).write_bytes((CHECKOUT / PARAMS_FILE).read_bytes())
-    change_params(folder, {"device": "cpu"})
-    random = np.random.default_rng(0)
-    for split, per_class in (("train", 12), ("validation", 6), ("test", 8)):
-        labels = np.tile(np.arange(3), per_class)
-        pixels = random.integers(0, 60, (len(labels), 8, 8, 1)).astype(np.uint8)
-        pixels[labels == 1] += 150
-        pixels[labels == 2, ::2] += 180
-        ImageSet(pixels, labels, NAMES).write(folder / "data/splits" / split)
+    make_root(folder)
     return folder
 
 
