@@ -57,9 +57,10 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
     classes = len(read_json(root / "data/splits/summary.json")["train"])
     counts = counts_here(network, study.resolution, classes)
     seconds = steps * pace.seconds_per_step[network]
+    point = {"network": network, "start": start, "budget": budget}
     write_json(
         here / "points" / start / budget / f"{network}.json",
-        point_of(network, start, budget, counts, steps, seconds, study.batch_size, trained),
+        point | point_of(counts, steps, seconds, study.batch_size, trained),
     )
 
 
@@ -76,9 +77,8 @@ def counts_here(network: str, resolution: int, classes: int) -> Counts:
 
 
 def point_of(
-    network: str, start: str, budget: str, counts: Counts, steps: int, seconds: float, batch_size: int,
-    trained: dict[float, list[dict[str, Any]]],
-) -> dict[str, Any]:  # fmt: skip
+    counts: Counts, steps: int, seconds: float, batch_size: int, trained: dict[float, list[dict[str, Any]]]
+) -> dict[str, Any]:
     """What is kept of the trainings at the best learning rate: lists with a value per seed.
 
     trained: learning rate -> what `classify` wrote, one per seed. Validation alone chooses among them.
@@ -87,9 +87,6 @@ def point_of(
     best = min(tried, key=lambda rate: tried[rate])
     results = trained[best]
     return {
-        "network": network,
-        "start": start,
-        "budget": budget,
         "parameters": counts.parameters,
         "multiply_adds": counts.multiply_adds,
         "activations": counts.activations,

@@ -20,6 +20,7 @@ from augury.images.grids import write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import read_json, whole_directory, write_json
+from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
 from augury.scores.fidelity import significant
 from studies.latent.attributes import Measured, Measurements
@@ -104,41 +105,40 @@ def measure_edits(
     edits: Sequence[Edit],
     images: Callable[[np.ndarray], ImageSet],
     measure: Callable[[ImageSet], Measured],
-    latents: np.ndarray,
-    names: Sequence[str],
-    deviations: np.ndarray,
     steps: np.ndarray,
-    *,
-    confidence: float,
-    resamples: int,
+    deviations: Mapping[str, float],
+    compare: Compare,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """What each edit does, over N images, in the order of the edits.
 
-    images: latents (N, D) -> their images, labelled. deviations: (A,) of each attribute within a class, the unit of the
-    effects. steps: (S,) ascending, 0 among them. effects: change per step in deviations, by least squares over the
-    steps. change: in the attribute's own unit, at every step, from step 0. Intervals are over images.
+    images: what is added to each of N latents -> their images, labelled. steps: (S,) ascending, 0 among them.
+    deviations: of each attribute within a class, the unit of the effects. effects: change per step in deviations, by
+    least squares over the steps. change: in the attribute's own unit, at every step, from step 0. Intervals are over
+    images.
     """
-    start = int(np.flatnonzero(steps == 0)[0])
-    unmoved = images(latents)
+    start, units = int(np.flatnonzero(steps == 0)[0]), np.array(list(deviations.values()))
+    unmoved = images(np.zeros(()))
     at_start = measure(unmoved)
     for edit in edits:
-        measured = [at_start if step == 0 else measure(images(latents + step * edit.direction)) for step in steps]
+        measured = [at_start if step == 0 else measure(images(step * edit.direction)) for step in steps]
         values = np.stack([one.values for one in measured])  # (S, N, A)
-        effects = resampled_means(slopes(values, steps) / deviations, resamples, confidence, seed)
-        change = resampled_means((values - values[start]).transpose(1, 0, 2), resamples, confidence, seed)
+        effects, change = (
+            resampled_means(each, compare.resamples, compare.confidence, seed)
+            for each in (slopes(values, steps) / units, (values - values[start]).transpose(1, 0, 2))
+        )
         yield {
             "target": edit.target,
             "held": list(edit.held),
             "effects": {
                 name: dict(zip(("effect", "low", "high"), (float(part[column]) for part in effects), strict=True))
-                for column, name in enumerate(names)
+                for column, name in enumerate(deviations)
             },
             "change": {
                 name: {key: part[:, column].tolist() for key, part in zip(("mean", "low", "high"), change, strict=True)}
-                for column, name in enumerate(names)
+                for column, name in enumerate(deviations)
             },
-            "kept": kept(np.stack([one.predicted for one in measured]), unmoved.labels, start, confidence),
+            "kept": kept(np.stack([one.predicted for one in measured]), unmoved.labels, start, compare.confidence),
         }
 
 
@@ -163,15 +163,12 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     def pixels(at: np.ndarray, of: np.ndarray) -> np.ndarray:
         return space.images(torch.from_numpy(at.astype(np.float32)), of)
 
+    def moved_by(added: np.ndarray) -> ImageSet:
+        return ImageSet(pixels(latents + added, labels), labels, space.class_names)
+
     deviations = {name: boundaries["attributes"][name]["deviation"] for name in study.attributes}
-    rows = list(
-        measure_edits(
-            edits, lambda at: ImageSet(pixels(at, labels), labels, space.class_names), measure, latents,
-            study.attributes, np.array(list(deviations.values())), steps,
-            confidence=top.compare.confidence, resamples=top.compare.resamples,
-            seed=derive_seed(top.seed, "edits", generator),
-        )
-    )  # fmt: skip
+    seed = derive_seed(top.seed, "edits", generator)
+    rows = list(measure_edits(edits, moved_by, measure, steps, deviations, top.compare, seed))
     chosen = {row["target"]: most_moved(row) for row in rows if not row["held"]}
     with whole_directory(here / "points/edits" / generator) as folder:
         for edit, row in zip(edits, rows, strict=True):

@@ -140,7 +140,7 @@ def results(validation_nll: float, accuracy: float) -> list[dict[str, Any]]:
 
 def test_validation_chooses_the_learning_rate_and_not_the_test() -> None:
     trained = {0.1: results(0.9, 0.99), 0.01: results(0.2, 0.6), 0.001: results(0.3, 0.8)}
-    point = train.point_of("lenet5", "scratch", "steps", Counts(7, 1, 1, 100, 50), 20, 2.0, 4, trained)
+    point = train.point_of(Counts(7, 1, 1, 100, 50), 20, 2.0, 4, trained)
     assert point["learning_rate"] == 0.01
     assert point["accuracy"] == [0.6, 0.6]
     assert point["training_multiply_adds"] == 3 * 100 * 4 * 20

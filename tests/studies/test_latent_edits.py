@@ -8,6 +8,7 @@ import pytest
 
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
+from augury.pipeline.sections import Compare
 from studies.latent.attributes import Measured
 from studies.latent.boundaries import (
     Sample,
@@ -244,9 +245,11 @@ def test_the_effects_of_a_linear_toy_are_its_slopes() -> None:
     edits = edits_of(exact_boundaries(space))
     deviations = np.array([2.0, 1.0, 0.5])
     steps = np.array([-2.0, -0.5, 0, 1])
-    rows = list(
-        measure_edits(edits, images, measure, latents, NAMES, deviations, steps, confidence=0.95, resamples=200, seed=0)
+    units, compare = (
+        dict(zip(NAMES, deviations, strict=True)),
+        Compare(baseline="none", confidence=0.95, resamples=1000),
     )
+    rows = list(measure_edits(edits, lambda added: images(latents + added), measure, steps, units, compare, 0))
     assert [(row["target"], tuple(row["held"])) for row in rows] == [(edit.target, edit.held) for edit in edits]
     for edit, row in zip(edits, rows, strict=True):
         expected = space.slopes @ edit.direction
