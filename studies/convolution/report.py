@@ -9,21 +9,9 @@ import numpy as np
 from augury.evidence.families import Gain
 from augury.pipeline.outputs import write_csv, write_json
 from augury.report.plots import forest_plot
-from studies.convolution.findings import (
-    Results,
-    answer,
-    cautions,
-    gains_over_plain,
-    read_results,
-    sentences,
-)
+from studies.convolution.findings import Results, answer, cautions, gains_over_plain, read_results, sentences
 from studies.convolution.look_sections import classifier_section, reach_section
-from studies.convolution.sections import (
-    arithmetic_section,
-    backpropagation_section,
-    dilation_section,
-    variants_table,
-)
+from studies.convolution.sections import arithmetic_section, backpropagation_section, dilation_section, variants_table
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import PLAIN
 from studies.page import Page

@@ -12,13 +12,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, signed
 from studies.exchange_rate.drawings import WorthRow, exchange_plot
-from studies.exchange_rate.learning_curve import (
-    LearningCurve,
-    fit_curve,
-    resampled_curves,
-    smoothed_spread,
-    worth,
-)
+from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
 from studies.exchange_rate.measure import ExchangeRate
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, read_results, reference_arm, run

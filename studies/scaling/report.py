@@ -14,23 +14,11 @@ from augury.pipeline.params import Params
 from augury.report.numbers import number, points_of, signed
 from augury.report.plots import forest_plot
 from studies.page import Figure, Page, Section, Table, listed
-from studies.scaling.drawings import Curve, scaling_plot
-from studies.scaling.findings import (
-    Points,
-    as_good,
-    dimensions_scaled,
-    of_compound,
-    over_base,
-)
+from studies.scaling.drawings import scaling_plot
+from studies.scaling.findings import Points, as_good, dimensions_scaled, of_compound, over_base
 from studies.scaling.results import curve_of, summary, write_curves, write_search
 from studies.scaling.scale import BASE, COMPOUND, WAYS
-from studies.scaling.sections import (
-    TITLES,
-    efficientnet_section,
-    networks_section,
-    search_section,
-    times_word,
-)
+from studies.scaling.sections import TITLES, efficientnet_section, networks_section, search_section, times_word
 from studies.scaling.settings import Scaling
 from studies.workspace import ROOT, load_params, run
 
@@ -48,17 +36,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     write_curves(here / "scaling.csv", points, confidence)
     write_search(here / "search.csv", search, confidence)
     curves = {TITLES[way]: curve_of(points, way, confidence) for way in WAYS}
-    page(study, top, search, points, gains, grown, curves, ImageSet.read(root / "data/splits/train")).write(
-        here / "page"
-    )
-
-
-def page(
-    study: Scaling, top: Params, search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain],
-    grown: Mapping[str, Gain], curves: Mapping[str, Curve], train: ImageSet,
-) -> Page:  # fmt: skip
-    base, training, confidence = points[BASE], study.training, top.compare.confidence
-    return Page(
+    base, training = points[BASE], study.training
+    page = Page(
         question="is a network's extra cost better spent on depth, width or resolution, or on all three?",
         answer=answer(gains),
         sentences=findings(search, points, grown, confidence),
@@ -93,10 +72,11 @@ def page(
         sections=[
             gains_section(gains, grown, points),
             search_section(search, confidence),
-            networks_section(points, train),
+            networks_section(points, ImageSet.read(root / "data/splits/train")),
             efficientnet_section(),
         ],
     )
+    page.write(here / "page")
 
 
 def answer(gains: Mapping[str, Gain]) -> str:

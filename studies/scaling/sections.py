@@ -124,17 +124,8 @@ def networks_table(points: Points) -> Table:
             )  # fmt: skip
     return Table(
         "Every network",
-        [
-            "network",
-            "phi",
-            "blocks",
-            "channels",
-            "pixels",
-            "parameters",
-            "multiply-adds, millions",
-            "off",
-            "activations",
-        ],
+        ["network", "phi", "blocks", "channels", "pixels", "parameters", "multiply-adds, millions", "off",
+         "activations"],
         rows,
         "Phi is the exponent at which the constants give the network. Blocks and channels are those of each stage. "
         "Off: how far the multiply-adds, counted by PyTorch for one image, are from the cost wanted; blocks, channels "

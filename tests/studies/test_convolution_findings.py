@@ -12,15 +12,7 @@ from torch import nn
 from augury.pipeline.sections import Compare
 from augury.report.numbers import scientific
 from studies.convolution.fields import stage_fields
-from studies.convolution.findings import (
-    NEAR_CEILING,
-    PLAINLY,
-    Results,
-    answer,
-    cautions,
-    gains_over_plain,
-    sentences,
-)
+from studies.convolution.findings import NEAR_CEILING, PLAINLY, Results, answer, cautions, gains_over_plain, sentences
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant
 from studies.counts import count
 

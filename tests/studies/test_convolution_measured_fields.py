@@ -7,15 +7,7 @@ from torch import nn
 
 from augury.features.backbones import load_backbone
 from models.backbone import Backbone
-from studies.convolution.fields import (
-    Field,
-    Seen,
-    look_through,
-    measured_field,
-    middle_of,
-    reach_of,
-    spatial_stages,
-)
+from studies.convolution.fields import Field, Seen, look_through, measured_field, middle_of, reach_of, spatial_stages
 from studies.convolution.variants import VARIANTS, variant
 from tests.studies.test_convolution_fields import backbone_of, fields_of
 

@@ -23,13 +23,7 @@ from studies.dose.drawings import dose_plot
 from studies.dose.measure import arm_name, per_class
 from studies.exchange_rate import fit as exchange_fit
 from studies.exchange_rate.drawings import WorthRow, exchange_plot
-from studies.exchange_rate.learning_curve import (
-    LearningCurve,
-    fit_curve,
-    resampled_curves,
-    smoothed_spread,
-    worth,
-)
+from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
 from studies.page import Table, listed
 from studies.workspace import make_workspace, reference_arm
 from tests import CHECKOUT
