@@ -3,7 +3,9 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
+from pathlib import Path
 
 from augury.pipeline.errors import UserError
 
@@ -17,6 +19,8 @@ COMMANDS = {
     "score": "score any two sets of images: FID, KID, precision and recall, each beside what real images get",
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
+NEED_PARAMS = {"doctor", "init", "arms", "generate", "export"}
+INSTALLED = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str]) -> None:
@@ -31,12 +35,33 @@ def main(arguments: list[str]) -> None:
     asked = parser.parse_args(arguments)
     assert command is not None, "without a command, the parser has ended the program"
     try:
+        if asked.command != "score":
+            go_to_checkout(asked)
         command.main(asked)
     except (UserError, OSError) as error:
         sys.exit(f"{asked.command}: {error}")
     except KeyboardInterrupt:
         logging.error("%s: interrupted", asked.command)
         sys.exit(130)
+
+
+def go_to_checkout(asked: argparse.Namespace) -> None:
+    """Make the checkout that the working directory is in the working directory; what was asked keeps its meaning.
+
+    Raises UserError where there is none and the command needs its params.yaml.
+    """
+    here = Path.cwd()
+    # A study has a params.yaml too, but no repository.
+    checkouts = [folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()]
+    root = next((folder for folder in checkouts if (folder / "params.yaml").is_file()), here)
+    if asked.command in NEED_PARAMS and not (root / "params.yaml").is_file():
+        raise UserError(f"no params.yaml in {here}, nor in a checkout above it; run this in one, such as {INSTALLED}")
+    if root == here:
+        return
+    os.chdir(root)
+    for key, value in vars(asked).items():
+        if isinstance(value, Path):
+            setattr(asked, key, Path(os.path.relpath(here / value, root)))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION + "\n".join(f"  {name:<13}{text}" for name, text in LAYOUTS.items())
     parser.epilog = EPILOG
     parser.add_argument(
-        "what", metavar="WHAT",
+        "what", type=folder_or_name, metavar="WHAT",
         help="a split (train, validation, test, held_back), an augmentation policy, a generator, "
         "or a folder of Parquet shards, such as `python -m augury generate` writes",
     )  # fmt: skip
@@ -43,12 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder, not in data/")
 
 
+def folder_or_name(what: str) -> Path | str:
+    """A path where it is one from where the user is."""
+    return Path(what) if what and any(Path(what).glob("*.parquet")) else what
+
+
 def main(asked: argparse.Namespace) -> None:
     """Raises UserError where there is no such set, or something in the way of the new one."""
     from augury.export.formats import class_folders, export, find_set
     from augury.pipeline import params
 
-    folder = find_set(asked.what)
+    folder = find_set(str(asked.what))
     images = export(folder, asked.to, asked.out, params.load())
     classes = sum(count > 0 for count in images.counts)
     log.info("%s: %d images of %d classes, from %s", asked.out, len(images), classes, folder)

@@ -11,7 +11,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--per-class", type=int, metavar="N", help="images of each class that pass the filter")
     size.add_argument("--balance", action="store_true", help="fill each class of the training images up to the largest")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder, or one to go on with after a kill")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="a new folder, or one to go on with after a kill"
+    )
     parser.add_argument("--no-filter", action="store_true", help="keep all that is drawn, past sample.filter")
     parser.add_argument("--seed", type=int, metavar="N", help="in place of that of params.yaml")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="in place of that of params.yaml")
@@ -33,6 +35,6 @@ def main(asked: argparse.Namespace) -> None:
         raise UserError(unknown("--generator", asked.generator, settings.sample.generators))
     changes = {key: getattr(asked, key) for key in ("seed", "device") if getattr(asked, key) is not None}
     generate(
-        settings.model_copy(update=changes), asked.generator, Path(asked.out), per_class=asked.per_class,
+        settings.model_copy(update=changes), asked.generator, asked.out, per_class=asked.per_class,
         filtered=not asked.no_filter, rows=asked.images_per_shard,
     )  # fmt: skip

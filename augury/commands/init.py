@@ -1,11 +1,10 @@
 """`python -m augury init --images FOLDER`: look at a folder of images and write the params for it."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from augury.pipeline.params import Params
     from augury.preflight.choices import Choice
     from augury.preflight.survey import Survey
@@ -21,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "changed, `git checkout params.yaml` undoes it."
     )
     parser.add_argument(
-        "--images", required=True, metavar="FOLDER",
+        "--images", required=True, type=Path, metavar="FOLDER",
         help="a folder per class, also below train, val and test; or *.parquet; or labels.csv with path and label",
     )  # fmt: skip
     parser.add_argument("--label-column", metavar="NAME", help="of a table or of Parquet files, if not `label`")
@@ -29,8 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(asked: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from augury.pipeline import params
     from augury.pipeline.devices import choose_device
     from augury.pipeline.profiles import lay_over
@@ -39,7 +36,7 @@ def main(asked: argparse.Namespace) -> None:
     from augury.preflight.survey import survey
 
     before = params.load()
-    found = survey(find_layout(seen_from_here(Path(asked.images)), asked.label_column), before.prepare)
+    found = survey(find_layout(seen_from_here(asked.images), asked.label_column), before.prepare)
     print("\n".join(findings(found)))
     choices = choose(found, before, choose_device(before.device).type)
     print("\n" + "\n".join(explained(choices)))
@@ -74,7 +71,7 @@ def mirrors(settings: "Params") -> bool:
     return any(each.name == "HorizontalFlip" for policy in settings.augment.policies.values() for each in policy)
 
 
-def seen_from_here(folder: "Path") -> "Path":
+def seen_from_here(folder: Path) -> Path:
     """The folder as params.yaml names it: relative where it lies in the checkout, so that others find it as well."""
     real, here = folder.resolve(), folder.cwd()
     return real.relative_to(here) if real.is_relative_to(here) else real
