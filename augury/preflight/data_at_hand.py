@@ -2,23 +2,24 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from augury.evidence.results import Results, if_there
+from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
 from augury.sources import fashion_mnist
 from augury.sources.registry import LISTINGS
 from augury.sources.torchvision_images import CACHE as TORCHVISION_CACHE
 from augury.sources.torchvision_images import PUBLIC_SETS
-from augury.splits.split import label_budgets, validation_count
+from augury.splits.split import split
 
-SUMMARY = Path("data/splits/summary.json")
+SPLITS = "train", "validation", "test", "held_back"
 # About: DVC keeps what is in data/ once more; bytes of an image's features; bytes of a generator and its grids.
 TWICE, FEATURES, GENERATOR = 2, 4 * 3120, 40 * 2**20
 DIGITS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # scikit-learn's, of each class
@@ -30,6 +31,7 @@ class DataAtHand:
 
     where: str
     counts: dict[str, list[int]]
+    class_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Workload:
     held_back: list[int]
     channels: int
 
+    @property
+    def images(self) -> int:
+        return sum(sum(getattr(self, name)) for name in SPLITS)
+
 
 def look_for_data(prepare: Prepare) -> DataAtHand:
     """What is there of the source; nothing is downloaded. Raises UserError where it cannot be had as it stands."""
@@ -52,15 +58,15 @@ def _fashion_mnist(prepare: Prepare) -> DataAtHand:
     classes = len(fashion_mnist.CLASS_NAMES)
     counts = {"train": [6000] * classes, "test": [1000] * classes}
     places = Path(prepare.folder), fashion_mnist.DEBIAN_FOLDER, fashion_mnist.CACHE
-    for place in places:
+    where = f"not in {', '.join(map(str, places))}; `prepare` downloads it, 30 MB, or gets Debian's package"
+    for place in reversed(places):
         if all((place / name).is_file() for name in fashion_mnist.OFFICIAL_FILES):
-            return DataAtHand(f"{place}, the four files", counts)
-    looked = ", ".join(map(str, places))
-    return DataAtHand(f"not in {looked}; `prepare` downloads it, 30 MB, or gets Debian's package", counts)
+            where = f"{place}, the four files"
+    return DataAtHand(where, counts, fashion_mnist.CLASS_NAMES)
 
 
 def _digits(prepare: Prepare) -> DataAtHand:
-    return DataAtHand("comes with scikit-learn", {"train": DIGITS})
+    return DataAtHand("comes with scikit-learn", {"train": DIGITS}, list("0123456789"))
 
 
 def _torchvision(prepare: Prepare) -> DataAtHand:
@@ -79,9 +85,10 @@ def _listed(prepare: Prepare) -> DataAtHand:
     labels = sorted({label for _, label in counts})
     if len(labels) < 2:
         raise UserError(f"{listing.root}: images of {len(labels)} class, at least 2 are needed")
-    splits = sorted({split for split, _ in counts}, key=["train", "validation", "test"].index)
+    splits = [split for split in ("train", "validation", "test") if any(split == listed for listed, _ in counts)]
     per_split = {split: [counts[split, label] for label in labels] for split in splits}
-    return DataAtHand(str(listing.root), per_split)
+    names = [str(label) if listing.class_names is None else listing.class_names[label] for label in labels]
+    return DataAtHand(str(listing.root), per_split, names)
 
 
 _PLACES: dict[str, Callable[[Prepare], DataAtHand]] = {
@@ -97,71 +104,48 @@ def described(found: DataAtHand) -> str:
     if not found.counts:
         return found.where
     parts = []
-    for split, counts in found.counts.items():
-        name = "to learn from" if split == "train" else f"for the {split}"
+    for name, counts in found.counts.items():
+        purpose = "to learn from" if name == "train" else f"for the {name}"
         span = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-        parts.append(f"{sum(counts):,} {name} ({span} a class)")
+        parts.append(f"{sum(counts):,} {purpose} ({span} a class)")
     return f"{found.where}; {len(next(iter(found.counts.values())))} classes, {', '.join(parts)}"
 
 
-def last_workload() -> Workload:
-    """That of the last run of `prepare`."""
-    summary = read_json(SUMMARY)
-    return Workload(**{each.name: summary[each.name] for each in dataclasses.fields(Workload)})
+def last_workload() -> Workload | None:
+    """That of the last run of `prepare`; None where there was none."""
+    summary = if_there(Results().splits)
+    columns = [each.name for each in dataclasses.fields(Workload)]
+    return None if summary is None else Workload(*(summary[name] for name in columns))
 
 
-def shortage(found: DataAtHand, prepare: Prepare) -> str | None:
-    """What stops `prepare` where a class has fewer images than labels are asked for; None where none has."""
-    if not found.counts or prepare.labels_per_class is None:
+def expected_workload(held: DataAtHand, prepare: Prepare) -> Workload | None:
+    """What `prepare` will make of these images, about: it knows which are copies. None where their number is not known.
+
+    Raises UserError as `prepare` does where a class has fewer images than labels are asked for.
+    """
+    if not held.counts:
         return None
-    _, pool = _test_and_pool(found, prepare)
-    missing = _labels(pool, prepare) - pool
-    if (missing <= 0).all():
-        return None
-    return (
-        f"prepare.labels_per_class: {prepare.labels_per_class} asked, but a class has {pool[missing.argmax()]} left "
-        "after the test split; lower it or set null"
-    )
-
-
-def expected_workload(found: DataAtHand, prepare: Prepare) -> Workload | None:
-    """What `prepare` will make of these images, about; None where their number is not known."""
-    if not found.counts:
-        return None
-    test, pool = _test_and_pool(found, prepare)
-    labels = np.minimum(pool, _labels(pool, prepare))
-    validation = np.array([validation_count(int(count), prepare.validation_fraction) for count in labels])
-    train = labels - validation
-    if "validation" in found.counts:
-        own = np.array(found.counts["validation"])
-        train, validation = (labels, own) if prepare.labels_per_class is None else (train, np.minimum(own, validation))
-    held_back = np.minimum(pool - labels, np.rint(prepare.held_back * train))
+    start, sets = 0, dict[str, ImageSet]()
+    for name, counts in held.counts.items():
+        sets[name] = _numbered(counts, start, held.class_names)
+        start += sum(counts)
+    splits = split(sets["train"], sets.get("test"), sets.get("validation"), prepare=prepare, seed=0)
     channels = {"gray": 1, "rgb": 3}.get(prepare.color, 1 if prepare.source in ("fashion_mnist", "digits") else 3)
-    columns = {"train": train, "validation": validation, "test": test, "held_back": held_back}
-    whole = {split: np.maximum(counts, 0).astype(int).tolist() for split, counts in columns.items()}
-    return Workload(**whole, channels=channels)
+    train, validation, test, held_back = (getattr(splits, name).counts() for name in SPLITS)
+    return Workload(train, validation, test, held_back, channels)
 
 
-def _test_and_pool(found: DataAtHand, prepare: Prepare) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) images of each class in the test split, and left to learn from."""
-    pool = np.array(found.counts["train"])
-    if "test" in found.counts:
-        return np.array(found.counts["test"]), pool
-    test = np.maximum(1, np.rint(pool * prepare.test_fraction)).astype(np.int64)
-    return test, pool - test
-
-
-def _labels(pool: np.ndarray, prepare: Prepare) -> np.ndarray:
-    """(K,) labels of each class that are asked for, validation included."""
-    return pool if prepare.labels_per_class is None else label_budgets(prepare, pool)
+def _numbered(counts: list[int], start: int, class_names: Sequence[str]) -> ImageSet:
+    """As many images of each class, whose eight pixels spell a number: start, start + 1, ..."""
+    numbers = np.arange(start, start + sum(counts))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return ImageSet(numbers.view(np.uint8).reshape(-1, 2, 4, 1), labels, tuple(class_names), {"index": numbers})
 
 
 def bytes_of_a_run(params: Params, work: Workload) -> int:
     """What a run leaves in data/, DVC's cache and .cache, about."""
-    real, classes = sum(work.train), len(work.train)
-    copies = params.augment.copies * real * len(params.augment.policies)
-    synthetic = params.sample.per_class * classes * len(params.sample.generators)
-    others = sum(map(sum, (work.validation, work.test, work.held_back)))
-    images = real + copies + synthetic + others
+    copies = params.augment.copies * sum(work.train) * len(params.augment.policies)
+    generators = len(params.sample.generators)
+    images = work.images + copies + params.sample.per_class * len(work.train) * generators
     pixels = params.prepare.image_size**2 * work.channels
-    return round(TWICE * images * pixels + images * FEATURES + TWICE * GENERATOR * len(params.sample.generators))
+    return round(TWICE * (images * pixels + GENERATOR * generators) + images * FEATURES)

@@ -2,54 +2,47 @@
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from augury.pipeline.devices import choose_device, native_bfloat16
+from augury.pipeline.devices import busy_elsewhere, choose_device, native_bfloat16
+from augury.preflight.inventory import Finding
 
 GIB = 2**30
+BUSY = 0.5  # cores, from which on others at work are worth a line
 # Where a container's limits stand, under control groups of version 2.
 CPU_LIMIT, MEMORY_LIMIT = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/memory.max")
 MEMORY = Path("/proc/meminfo")
 
 
-@dataclass(frozen=True)
-class Gpu:
-    name: str
-    memory: int  # bytes
-
-
-@dataclass(frozen=True)
-class Machine:
-    """cores: that this process may use. memory, free_memory: bytes, None where the system does not say.
-
-    device: what trainings run on under `device` of params.yaml. gpus: all that torch finds.
-    native_bfloat16: whether that device computes in bfloat16 by itself, so that mixed precision is used.
-    """
-
-    cores: int
-    memory: int | None
-    free_memory: int | None
-    device: torch.device
-    gpus: tuple[Gpu, ...]
-    native_bfloat16: bool
-
-
-def look_around(device: str) -> Machine:
+def machine(device: str) -> list[Finding]:
     """This machine. device: of params.yaml. Raises UserError where a GPU is asked for and there is none."""
     chosen = choose_device(device)
+    cores, (memory, free) = usable_cores(CPU_LIMIT), memory_sizes(MEMORY, MEMORY_LIMIT)
     properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    memory, free_memory = memory_sizes(MEMORY, MEMORY_LIMIT)
-    return Machine(
-        cores=usable_cores(CPU_LIMIT),
-        memory=memory,
-        free_memory=free_memory,
-        device=chosen,
-        gpus=tuple(Gpu(each.name, each.total_memory) for each in properties),
-        native_bfloat16=native_bfloat16(chosen),
-    )
+    gpus = ", ".join(f"{gpu.name} ({in_gib(gpu.total_memory)})" for gpu in properties)
+    size = "memory not known" if memory is None else f"{in_gib(memory)} of memory, {in_gib(free or 0)} of it free"
+    precision = "bfloat16" if native_bfloat16(chosen) else "float32, since it has no bfloat16 of its own"
+    busy = busy_elsewhere()
+    others = f"others keep {busy:.1f} cores busy, and two threads wait for each other: set OMP_NUM_THREADS=1 meanwhile"
+    return [
+        Finding("processor", f"{cores} {'core' if cores == 1 else 'cores'}, {size}"),
+        Finding("GPU", gpus or "none that torch can use"),
+        Finding("device", f"{chosen.type} (device: {device}); trainings in {precision}"),
+        *([Finding("busy", others)] if busy > BUSY else []),
+    ]
+
+
+def disk(folder: Path, needed: int | None) -> Finding:
+    """Whether there is room for a run on the disk that `folder` is on. needed: bytes; None where it is not known."""
+    free = free_space(folder)
+    text = f"{in_gib(free)} free where data/ and .cache are"
+    if needed is None:
+        return Finding("disk", text)
+    run = f"a run takes about {in_gib(needed)}"
+    problem = f"disk: {in_gib(free)} free, {run}; make room" if free < needed else None
+    return Finding("disk", f"{text}; {run}", problem)
 
 
 def usable_cores(limit: Path) -> int:

@@ -11,9 +11,11 @@ import pytest
 from augury.__main__ import main
 from augury.commands import doctor
 from augury.evidence.ledger import stages_of
-from augury.pipeline.params import load
+from augury.pipeline.params import Params, load
 from augury.pipeline.profiles import lay_over
+from augury.preflight.data_at_hand import Workload
 from augury.preflight.forecast import Forecast
+from augury.preflight.trial import Trial
 from tests import CHECKOUT
 
 
@@ -60,7 +62,7 @@ def test_what_is_missing_is_said_last_and_ends_with_status_1(capsys: pytest.Capt
 def test_labels_that_are_not_there_are_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
     lay_over(Path("params.yaml"), {"prepare": {"labels_per_class": 170}})
     status, printed = ended(capsys, "--no-cost")
-    assert (status, "170 asked, but a class has 139 left" in printed) == (1, True)
+    assert (status, "170 asked, but class '0' has 142 left" in printed) == (1, True)
 
 
 def test_a_package_that_is_missing_ends_the_search(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,9 +107,29 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
     status, printed = ended(capsys)
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
-    assert "trying" not in printed
+    assert "trial" not in printed
     assert re.fullmatch(r"  train_gan@dcgan +2\.0 min  measured on the last run", lines[3])
-    assert re.fullmatch(rf"  in all +{2 * len(stages_of(load()))}\.0 min  about", lines[len(stages_of(load()))])
+    stages = len(stages_of(load()))
+    total = f"{(120 + 5) * stages / 60:.1f} min"
+    assert re.fullmatch(rf"  in all +{total}  about, with 5 s for each stage to start", lines[stages])
+    assert "rough" not in printed
+
+
+def test_without_costs_stages_are_tried_and_that_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    def trial(stages: list[str], settings: Params, work: Workload, there: set[str], patience: float) -> Any:
+        assert "efficientnet_lite0" in there
+        assert "prepare" not in stages
+        assert patience <= 25  # so that the whole of it takes about half a minute
+        assert sum(work.test) == pytest.approx(359, abs=5)
+        return {stage: Trial((1.0, 2.0)) for stage in stages}
+
+    monkeypatch.setattr("augury.preflight.trial.try_stages", trial)
+    status, printed = ended(capsys)
+    assert status == 0
+    lines = printed.split("Cost of a run\n")[1].splitlines()
+    assert lines[0] == "  a trial, in small, of what was not run here: 25 s at most, or --no-cost"
+    assert re.fullmatch(r"  train_vae +[\d.]+ \w+  scaled from a trial of 1/\d+ of it: .* images/s, 60 kimg", lines[6])
+    assert lines[len(stages_of(load())) + 2].startswith("  What is scaled is rough: ")
 
 
 def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
@@ -115,5 +137,5 @@ def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
     assert lines == [
         "  train_vae           ?  why",
         "  compare         1.7 h  start",
-        "  in all          1.7 h  about, and more for train_vae",
+        "  in all          1.7 h  about, with 5 s for each stage to start, and more for train_vae",
     ]

@@ -17,7 +17,6 @@ from augury.preflight.data_at_hand import (
     expected_workload,
     last_workload,
     look_for_data,
-    shortage,
 )
 from augury.sources import fashion_mnist
 from augury.sources.registry import read_source
@@ -83,12 +82,13 @@ def test_the_splits_are_foretold(settings: dict[str, Any]) -> None:
 
 
 def test_labels_that_are_not_there_are_noticed_before_the_run() -> None:
-    found = look_for_data(prepare(source="digits"))
-    assert shortage(found, prepare(source="digits", labels_per_class=139)) is None
-    short = shortage(found, prepare(source="digits", labels_per_class=150))
-    assert short is not None
-    assert "150 asked, but a class has 139 left after the test split" in short
-    assert shortage(found, prepare(source="digits", labels_per_class=None)) is None
+    held = look_for_data(prepare(source="digits"))
+    assert expected_workload(held, prepare(source="digits", labels_per_class=139, held_back=0.0)) is not None
+    with pytest.raises(
+        UserError, match=r"150 asked, but class '0' has 142 left after the test split .*8 139.*; lower it"
+    ):
+        expected_workload(held, prepare(source="digits", labels_per_class=150))
+    assert expected_workload(held, prepare(source="digits", labels_per_class=None)) is not None
 
 
 def test_images_in_folders_are_counted_without_being_read(tmp_path: Path) -> None:
@@ -122,10 +122,12 @@ def test_of_a_public_set_nothing_is_known_before_it_is_there() -> None:
 
 def test_the_last_run_tells_its_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    assert last_workload() is None
     Path("data/splits").mkdir(parents=True)
     splits = {"train": [3, 4], "validation": [1, 1], "test": [2, 2], "held_back": [0, 1]}
     Path("data/splits/summary.json").write_text(json.dumps({"source": "digits", "channels": 1, **splits}))
     work = last_workload()
+    assert work is not None
     assert (work.train, work.held_back, work.channels) == ([3, 4], [0, 1], 1)
 
 

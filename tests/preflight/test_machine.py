@@ -1,13 +1,15 @@
 """Machine: what it can do, with a container's limits, and without knowing."""
 
 import os
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 import torch
 
 from augury.pipeline.errors import UserError
-from augury.preflight.machine import free_space, in_gib, look_around, memory_sizes, usable_cores
+from augury.preflight import machine as rooms
+from augury.preflight.machine import disk, free_space, in_gib, machine, memory_sizes, usable_cores
 
 
 def write(path: Path, text: str) -> Path:
@@ -35,17 +37,40 @@ def test_memory_is_the_systems_or_the_containers(tmp_path: Path) -> None:
 def test_a_machine_without_a_gpu_computes_on_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    machine = look_around("auto")
-    assert (machine.device.type, machine.gpus) == ("cpu", ())
-    assert machine.memory is not None
-    assert machine.free_memory is not None
-    assert 0 < machine.free_memory <= machine.memory
+    processor, gpu, device, *_ = machine("auto")
+    assert "of memory, " in processor.text
+    assert gpu.text == "none that torch can use"
+    assert device.text.startswith("cpu (device: auto); trainings in ")
     with pytest.raises(UserError, match="cuda asked for"):
-        look_around("cuda")
+        machine("cuda")
+
+
+def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    Properties = namedtuple("Properties", "name total_memory")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties("A100", 80 * 2**30))
+    assert machine("cpu")[1].text == "A100 (80.0 GiB)"
+
+
+def test_others_at_work_are_worth_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "busy_elsewhere", lambda: 0.1)
+    assert [finding.name for finding in machine("cpu")] == ["processor", "GPU", "device"]
+    monkeypatch.setattr(rooms, "busy_elsewhere", lambda: 1.26)
+    busy = machine("cpu")[-1]
+    assert (busy.name, busy.problem) == ("busy", None)
+    assert busy.text.startswith("others keep 1.3 cores busy")
+    assert "OMP_NUM_THREADS=1" in busy.text
 
 
 def test_space_is_that_of_the_disk_a_folder_would_be_on(tmp_path: Path) -> None:
     assert free_space(tmp_path / "not/yet/there") == pytest.approx(free_space(tmp_path), rel=0.05)
+
+
+def test_a_disk_that_is_too_full_is_a_problem(tmp_path: Path) -> None:
+    assert disk(tmp_path, None).text.endswith("GiB free where data/ and .cache are")
+    assert disk(tmp_path, 2**30).text.endswith("free where data/ and .cache are; a run takes about 1.0 GiB")
+    assert disk(tmp_path, 2**30).problem is None
+    assert str(disk(tmp_path, 2**60).problem).endswith("a run takes about 1,073,741,824.0 GiB; make room")
 
 
 def test_sizes_read_well() -> None:
