@@ -23,6 +23,7 @@ import numpy as np
 
 from augury.evidence.results import Results
 from augury.images.image_set import ImageSet
+from augury.pipeline.errors import one_line
 from augury.pipeline.params import PARAMS_FILE, Params
 from augury.pipeline.profiles import lay_over
 from augury.pipeline.sections import Training
@@ -174,7 +175,7 @@ def main(stages: Sequence[str]) -> None:
             except SystemExit:  # the stage has said why
                 break
             except Exception as error:  # such as a batch that does not fit into the memory of the GPU
-                logging.error("%s: %s", stage, " ".join(str(error).split()) or type(error).__name__)
+                logging.error("%s: %s", stage, one_line(error) or type(error).__name__)
                 break
 
 
