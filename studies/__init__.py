@@ -1,1 +1,1 @@
-"""Optional pipelines that reuse the stages: each folder has its own dvc.yaml and params.yaml."""
+"""Optional pipelines that reuse the stages, each folder with its own dvc.yaml and params.yaml; files here serve all."""
