@@ -24,15 +24,15 @@ def main(asked: argparse.Namespace) -> None:
     trials = distinct_trials(dvc.api.exp_show())
     if not trials:
         raise UserError("no run with data/metrics.json found; run `dvc repro` or `dvc exp run` first")
-    found = predictors(trials, asked.confidence)
+    ranking = predictors(trials, asked.confidence)
     print(f"{len(trials)} generators over all runs: " + ", ".join(trial.name for trial in trials))
     print(f"{'score':<22}{'trials':>7}{'agreement':>11}{'p':>9}{'p (Holm)':>10}")
-    for name, entry in found["scores"].items():
+    for name, entry in ranking["scores"].items():
         numbers = [entry["agreement"], entry["p_value"], entry["p_holm"]]
         shown = ["-" if number is None else f"{number:.3f}" for number in numbers]
         print(f"{name:<22}{entry['trials']:>7}{shown[0]:>11}{shown[1]:>9}{shown[2]:>10}")
-    if found["warning"]:
-        print(found["warning"])
+    if ranking["warning"]:
+        print(ranking["warning"])
 
 
 def distinct_trials(rows: list[dict[str, Any]]) -> list[Trial]:

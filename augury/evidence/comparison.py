@@ -60,14 +60,14 @@ def family_of(recipe: Arm) -> str:
     return "synthetic" if recipe.synthetic else "control"
 
 
-def on_images(own: Runs, reference: Runs, confidence: float) -> dict[str, Any]:
+def on_images(runs: Runs, reference: Runs, confidence: float) -> dict[str, Any]:
     """What the same gain looks like from the test images: by class, by image, and by majority vote of the seeds."""
     return {
         "per_class_gain": [
-            None if a is None or b is None else a - b for a, b in zip(own.per_class, reference.per_class, strict=True)
+            None if a is None or b is None else a - b for a, b in zip(runs.per_class, reference.per_class, strict=True)
         ],
-        "gain_ci_images": list(interval_over_images(own.share_right, reference.share_right, confidence)),
-        "mcnemar": mcnemar_test(own.vote_right, reference.vote_right),
+        "gain_ci_images": list(interval_over_images(runs.share_right, reference.share_right, confidence)),
+        "mcnemar": mcnemar_test(runs.vote_right, reference.vote_right),
     }
 
 

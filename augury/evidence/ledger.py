@@ -114,9 +114,10 @@ def arm_costs(
         reference = next((name for name in reversed(comparison["references"]) if name in entry["over"]), None)
         if arm == comparison["baseline"] or reference is None:
             continue
-        own, others = stages_behind(arm, params), stages_behind(reference, params)
+        behind, instead = stages_behind(arm, params), stages_behind(reference, params)
         # What both need cancels out, and need not have been run here.
-        beyond, saved = [s for s in own if s not in others], [s for s in others if s not in own]
+        beyond = [stage for stage in behind if stage not in instead]
+        saved = [stage for stage in instead if stage not in behind]
         not_run = tuple(stage for stage in [*beyond, *saved] if stage not in costs)
         seconds = None
         if not not_run:

@@ -42,21 +42,21 @@ def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
     None where fewer than 3 trials have the score, or all have the same. p_value: two-sided permutation test (exact up
     to 7 trials). p_holm: corrected for the number of scores. warning: why nothing can be concluded, or None.
     """
-    found: dict[str, dict[str, Any]] = {}
+    scores: dict[str, dict[str, Any]] = {}
     for name, direction in DIRECTIONS.items():
         pairs = [(trial.scores.get(name), trial.gain) for trial in trials]
         known = np.array([(score, gain) for score, gain in pairs if score is not None], float).reshape(-1, 2)
         agreement, p_value = _rank_correlation(direction * known[:, 0], known[:, 1])
-        found[name] = {"trials": len(known), "agreement": agreement, "p_value": p_value}
-    p_values = {name: entry["p_value"] for name, entry in found.items() if entry["p_value"] is not None}
+        scores[name] = {"trials": len(known), "agreement": agreement, "p_value": p_value}
+    p_values = {name: entry["p_value"] for name, entry in scores.items() if entry["p_value"] is not None}
     corrected = holm(p_values)
-    for name, entry in found.items():
+    for name, entry in scores.items():
         entry["p_holm"] = corrected.get(name)
     return {
         "gains": {trial.name: trial.gain for trial in trials},
         "arms": {trial.name: trial.arm for trial in trials},
         "warning": _warning(len(trials), max(1, len(p_values)), 1 - confidence),
-        "scores": found,
+        "scores": scores,
     }
 
 

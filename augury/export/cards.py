@@ -174,8 +174,8 @@ def _source(params: Params) -> Source:
     name = params.prepare.source
     fallback = Path(params.prepare.folder).resolve().name if name in ("imagefolder", "parquet", "csv") else name
     title, licence, attribution = KNOWN_SOURCES.get(name, (fallback.removeprefix("torchvision:"), None, None))
-    own = params.cards
-    return Source(own.title or title, own.licence or licence, own.attribution or attribution)
+    asked = params.cards
+    return Source(asked.title or title, asked.licence or licence, asked.attribution or attribution)
 
 
 def _about_generator(params: Params, generator: str, results: Results) -> dict[str, Any]:

@@ -122,14 +122,12 @@ def yardsticks(
 
 def families(comparison: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
     """Reference -> family -> the arms of that family that were compared with it; families without any are left out."""
-    found: dict[str, dict[str, list[str]]] = {}
+    members: dict[str, dict[str, list[str]]] = {}
     for reference in references_of(comparison):
-        arms = {arm: entry["over"] for arm, entry in comparison["arms"].items() if reference in entry["over"]}
-        members = {
-            family: [arm for arm, over in arms.items() if over[reference]["family"] == family] for family in FAMILIES
-        }
-        found[reference] = {family: names for family, names in members.items() if names}
-    return found
+        over = gains_over(comparison, reference)
+        of_family = {family: [arm for arm, row in over.items() if row["family"] == family] for family in FAMILIES}
+        members[reference] = {family: arms for family, arms in of_family.items() if arms}
+    return members
 
 
 def family_rules(comparison: dict[str, Any]) -> list[str]:
@@ -155,14 +153,15 @@ def classifier(classify: Classify) -> str:
     return f"{classify.backbone} ({start}) at {size}, mode {classify.mode}: {MODES[classify.mode]}"
 
 
+def gains_over(comparison: dict[str, Any], reference: str) -> dict[str, dict[str, Any]]:
+    """Arm -> its row over `reference`, of the arms that were compared with that."""
+    return {arm: entry["over"][reference] for arm, entry in comparison["arms"].items() if reference in entry["over"]}
+
+
 def gains(comparison: dict[str, Any]) -> dict[str, dict[str, Gain]]:
     """Reference -> arm -> what it gained over that."""
     return {
-        reference: {
-            arm: Gain.of_row(entry["over"][reference])
-            for arm, entry in comparison["arms"].items()
-            if reference in entry["over"]
-        }
+        reference: {arm: Gain.of_row(row) for arm, row in gains_over(comparison, reference).items()}
         for reference in references_of(comparison)
     }
 
@@ -190,13 +189,13 @@ def scores_by_extractor(scores: Sequence[dict[str, Any]]) -> dict[str, list[dict
 
     scores: the content of data/scores/<generator>.json for every generator. Each class gets its fd_over_floor too.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     for score in scores:
         for extractor, values in [(score["extractor"], score), *score["other_extractors"].items()]:
             per_class = [{**entry, "fd_over_floor": _ratio(entry)} for entry in values["per_class"]]
             row = {**values, "generator": score["generator"], "per_class": per_class}
-            found.setdefault(distance_title(extractor), []).append(row)
-    return found
+            rows.setdefault(distance_title(extractor), []).append(row)
+    return rows
 
 
 def _ratio(entry: dict[str, Any]) -> float | None:

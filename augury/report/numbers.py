@@ -17,9 +17,9 @@ def points_of(fraction: float, digits: int = 2) -> str:
     return signed(100 * fraction, digits)
 
 
-def points_between(low: float, high: float) -> str:
+def points_between(low: float, high: float, digits: int = 2) -> str:
     """-0.003, 0.004242 -> "−0.30 to +0.42"."""
-    return f"{points_of(low)} to {points_of(high)}"
+    return f"{points_of(low, digits)} to {points_of(high, digits)}"
 
 
 def scientific(value: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from augury.report.findings import FAMILIES, worst_classes
-from augury.report.numbers import decimals, duration, number, signed
+from augury.report.numbers import decimals, duration, number, points_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 # The sections of the report in the order of the page: each is a template of that name, and its anchor.
@@ -32,10 +32,15 @@ def render(name: str, **content: Any) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["signed"] = lambda fraction, digits=2: signed(100 * fraction, digits)
-    environment.filters["percent"] = lambda fraction, digits=2: f"{100 * fraction:.{digits}f}"
-    environment.filters["count"] = lambda count: f"{count:,}"
-    environment.filters["p"] = lambda p: "<0.001" if p < 0.001 else f"{p:.3f}"
-    environment.filters |= {"number": number, "decimals": decimals, "worst": worst_classes, "duration": duration}
+    environment.filters |= {
+        "signed": points_of,
+        "percent": lambda fraction, digits=2: f"{100 * fraction:.{digits}f}",
+        "count": lambda count: f"{count:,}",
+        "p": lambda p: "<0.001" if p < 0.001 else f"{p:.3f}",
+        "number": number,
+        "decimals": decimals,
+        "worst": worst_classes,
+        "duration": duration,
+    }
     environment.globals |= {"sections": SECTIONS, "studies": STUDIES, "family_titles": FAMILIES}
     return environment.get_template(name).render(**content)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.report.numbers import number, signed
+from augury.report.numbers import number, points_between, points_of
 from studies.architectures.drawings import Reached, accuracy_plot, counts_plot
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label
 from studies.architectures.published import TOLERANCE, families_of, ideas_of
@@ -61,8 +61,8 @@ def differences_table(title: str, rows: list[Comparison], n_seeds: int, confiden
         ["Networks", "n seeds", "Difference", f"{100 * confidence:g}% interval, corrected", "Verdict"],
         [
             [f"{label(row.one)} over {label(row.other)}, {EQUAL[row.budget]}", str(n_seeds),
-             signed(100 * row.difference.mean),
-             f"{signed(100 * row.difference.low)} to {signed(100 * row.difference.high)}", row.difference.verdict]
+             points_of(row.difference.mean), points_between(row.difference.low, row.difference.high),
+             row.difference.verdict]
             for row in rows
         ],
         note,
@@ -153,7 +153,7 @@ def counts_table(counts: dict[str, Any]) -> Table:
         return "—" if value is None else f"{value:g}"
 
     def apart(value: float | None) -> str:
-        return "—" if value is None else f"{signed(100 * value, 1)}%"
+        return "—" if value is None else f"{points_of(value, 1)}%"
 
     return Table(
         "Counts beside the published figures",

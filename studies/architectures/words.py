@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from augury.report.numbers import large, number, percent, signed
+from augury.report.numbers import large, number, percent, points_between, points_of
 from studies.architectures.findings import EQUAL, Comparison, accuracy, label, preferred, speed
 from studies.architectures.settings import Architectures
 from studies.page import listed
@@ -53,8 +53,8 @@ def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison]
         lines.append(f"At {EQUAL[budget]}, {label(rows[0].one)} is {'; '.join(parts)}.")
     for row in transfer:
         lines.append(
-            f"ImageNet's weights gave {row.one['network']} {signed(100 * row.difference.mean, 1)} points at "
-            f"{EQUAL[row.budget]} ({signed(100 * row.difference.low, 1)} to {signed(100 * row.difference.high, 1)}): "
+            f"ImageNet's weights gave {row.one['network']} {points_of(row.difference.mean, 1)} points at "
+            f"{EQUAL[row.budget]} ({points_between(row.difference.low, row.difference.high, 1)}): "
             f"{row.difference.verdict}."
         )
     scratch = [row for row in points["steps"] if row["start"] == "scratch"]

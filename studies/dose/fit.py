@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from augury.evidence.results import Results
 from augury.evidence.statistics import smallest_p_value, verdict
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
@@ -14,13 +15,13 @@ from studies.dose.choice import Choice, choose, corrected
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import PER_SEED, Dose, of_dose
 from studies.page import Page, Table, listed
-from studies.workspace import ROOT, load_params, read_results, reference_arm, run
+from studies.workspace import ROOT, load_params, reference_arm, run
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Dose, here, root)
     reference_arm(top, study.reference)
-    none = of_dose(0.0, read_results(root / "data", study.reference, top.classify.seeds))
+    none = of_dose(0.0, Results(root / "data").of_arm(study.reference, top.classify.seeds))
     doses = {
         generator: [none, *read_json(here / "points" / f"{generator}.json")["doses"]]
         for generator in top.sample.generators

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from augury.evidence.results import Results
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
-from augury.report.numbers import number, signed
+from augury.report.numbers import number, points_of
 from studies.exchange_rate.drawings import WorthRow, exchange_plot
 from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
 from studies.exchange_rate.measure import ExchangeRate
 from studies.page import Page, Table, listed
-from studies.workspace import ROOT, load_params, read_results, reference_arm, run
+from studies.workspace import ROOT, load_params, reference_arm, run
 
 LAW = "accuracy(n) = a − b n^−c"
 
@@ -36,12 +37,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate"))
     others = resampled_curves(labels, accuracies, study.resamples, rng)
 
-    comparison = read_json(root / "data/comparison.json")
-    splits = read_json(root / "data/splits/summary.json")
+    results = Results(root / "data")
+    comparison, splits = results.comparison(), results.splits()
     # With a long tail the first class has `budget` labels and the others fewer.
     total = sum(splits["train"]) + sum(splits["validation"])
     arms = {
-        arm: placed(arm, study, top, comparison, root / "data", curve, others, total / budget)
+        arm: placed(arm, study, top, comparison, results, curve, others, total / budget)
         for arm, recipe in top.classify.arms.items()
         if arm != study.reference and (recipe.synthetic or recipe.more_real)
     }
@@ -81,7 +82,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 
 def placed(
-    arm: str, study: ExchangeRate, top: Params, comparison: dict[str, Any], data: Path, curve: LearningCurve,
+    arm: str, study: ExchangeRate, top: Params, comparison: dict[str, Any], results: Results, curve: LearningCurve,
     others: list[LearningCurve], classes: float,
 ) -> dict[str, Any]:  # fmt: skip
     """What an arm's gain over the reference is worth, in labels of all classes together; None is beyond the curve.
@@ -95,7 +96,7 @@ def placed(
     gains = np.subtract(*(comparison["arms"][name]["accuracies"] for name in (arm, study.reference)))
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
     rate = worth(curve, others, gains, budget, top.compare.confidence, rng)
-    images = read_results(data, arm, comparison["seeds"][:1])[0]
+    images = results.of_arm(arm, comparison["seeds"][:1])[0]
     added = images["n_more_real"] / (1 - top.prepare.validation_fraction) if images["n_more_real"] else None
     return {
         "n_real": images["n_real"],
@@ -203,7 +204,7 @@ def page(
                 "Exchange rates",
                 ["Arm", "Images added", "n seeds", "Gain", "Worth in labels", confidence],
                 [
-                    [arm, images_in_words(row), str(row["seeds"]), signed(100 * row["gain"]),
+                    [arm, images_in_words(row), str(row["seeds"]), points_of(row["gain"]),
                      labels_in_words(row["worth"]), range_in_words(row)]
                     for arm, row in arms.items()
                 ],

@@ -11,7 +11,7 @@ from augury.evidence.statistics import accuracy_interval, fewest_seeds, smallest
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import Params
-from augury.report.numbers import number, points_of, signed
+from augury.report.numbers import number, points_of
 from augury.report.plots import forest_plot
 from studies.page import Figure, Page, Section, Table, listed
 from studies.scaling.drawings import scaling_plot
@@ -130,7 +130,7 @@ def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain
             "them would have been as good."
         )
     if far := [
-        f"{TITLES[way]} at {row['times']:g}x ({signed(100 * row['off'], 0)}%)"
+        f"{TITLES[way]} at {row['times']:g}x ({points_of(row['off'], 0)}%)"
         for way in WAYS
         for row in points[way]["networks"]
         if abs(row["off"]) > FAR

@@ -5,7 +5,7 @@ from typing import Any
 
 from augury.evidence.statistics import mean_interval
 from augury.images.image_set import ImageSet
-from augury.report.numbers import number, signed
+from augury.report.numbers import number, points_of
 from studies.page import Figure, Section, Table, listed
 from studies.pictures import as_uri
 from studies.scaling.constants import PUBLISHED, Constants
@@ -119,7 +119,7 @@ def networks_table(points: Points) -> Table:
                 [
                     name, number(row["phi"]), "-".join(map(str, row["depths"])), "-".join(map(str, row["widths"])),
                     f"{row['resolution']}", f"{row['parameters']:,}", number(row["multiply_adds"] / 1e6),
-                    f"{signed(100 * row['off'], 1)}%", f"{row['activations']:,}",
+                    f"{points_of(row['off'], 1)}%", f"{row['activations']:,}",
                 ]
             )  # fmt: skip
     return Table(

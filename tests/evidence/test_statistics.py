@@ -9,12 +9,14 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from augury.arms.metrics import classification_metrics, expected_calibration_error
 from augury.evidence.statistics import (
+    accuracy_interval,
     detectable_effect,
     fewest_seeds,
     holm,
     interval_over_images,
     majority_vote,
     mcnemar_test,
+    mean_interval,
     paired_gain,
     smallest_p_value,
     verdict,
@@ -177,3 +179,11 @@ def test_the_interval_over_images_covers_the_true_gain() -> None:
         low, high = interval_over_images(own.astype(float), other.astype(float), 0.95)
         covered += low <= 0.01 <= high
     assert covered / 400 == pytest.approx(0.95, abs=0.022)  # two standard errors
+
+
+def test_intervals_are_students_and_shares_stay_shares() -> None:
+    mean, low, high = mean_interval([0.1, 0.2, 0.3], 0.95)
+    reach = 4.302653 * 0.1 / np.sqrt(3)
+    assert (mean, low, high) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
+    assert accuracy_interval([0.1, 0.2, 0.3], 0.95)[1] == 0
+    assert accuracy_interval([0.9, 0.99, 0.95], 0.95)[2] == 1

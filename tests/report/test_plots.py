@@ -9,7 +9,6 @@ from PIL import Image
 
 from augury.evidence.families import Gain
 from augury.images.grids import write_png
-from augury.report.numbers import decimals, number, signed
 from augury.report.plots import VERDICTS, data_uri, dot_plot, forest_plot, loss_curves
 
 GAINS = {
@@ -85,33 +84,3 @@ def test_wide_pictures_are_scaled_down(tmp_path: Path) -> None:
     assert as_it_is != narrower
     with Image.open(path) as image:
         assert image.size == (40, 10)
-
-
-@pytest.mark.parametrize(
-    ("points", "text"), [(0.424, "+0.42"), (-0.3, "−0.30"), (0.004, "0.00"), (-0.004, "0.00"), (0.0, "0.00")]
-)
-def test_signed(points: float, text: str) -> None:
-    assert signed(points) == text
-
-
-@pytest.mark.parametrize(
-    ("values", "figures", "digits"),
-    [([516.5], 4, 1), ([12.25, 516.5], 4, 2), ([-0.107, None, 0.0], 2, 2), ([5e-9], 2, 6), ([12345], 2, 0), ([], 4, 2)],
-)
-def test_decimals(values: list[float | None], figures: int, digits: int) -> None:
-    assert decimals(values, figures) == digits
-
-
-@pytest.mark.parametrize(
-    ("value", "digits", "text"),
-    [
-        (1234.56, 1, "1,234.6"),
-        (-0.046, 2, "−0.05"),
-        (-0.004, 2, "0.00"),
-        (-3, 0, "−3"),
-        (0.0, 2, "0.00"),
-        (None, 2, "—"),
-    ],
-)
-def test_number(value: float | None, digits: int, text: str) -> None:
-    assert number(value, digits) == text

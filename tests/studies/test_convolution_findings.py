@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from augury.pipeline.sections import Compare
-from augury.report.numbers import scientific
 from studies.convolution.fields import stage_fields
 from studies.convolution.findings import NEAR_CEILING, PLAINLY, Results, answer, cautions, gains_over_plain, sentences
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant
@@ -201,7 +200,3 @@ def test_cautions_say_what_limits_the_study() -> None:
     (ceiling,) = said(results({PLAIN: 1.005 - NEAR_CEILING}))
     assert ceiling.startswith("The small CNN errs on 2.5% of the test images")
     assert said(results({PLAIN: 0.995 - NEAR_CEILING})) == []
-
-
-def test_small_numbers_are_short() -> None:
-    assert [scientific(each) for each in (3.2e-16, 0.0, 4.6e-9, 1e-10)] == ["3e−16", "0", "5e−9", "1e−10"]

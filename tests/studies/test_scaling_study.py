@@ -4,7 +4,6 @@ A whole run takes minutes and is left to a check by hand: `make study NAME=scali
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
@@ -77,14 +75,6 @@ def test_the_answer_says_each_verdict() -> None:
     alike = of_compound(made_up({"depth": 0.93, "width": 0.93, "resolution": 0.93, "published": 0.93}), COMPARE, 0)
     assert answer(alike).endswith("compound scaling beats depth alone, width alone, resolution alone and "
                                   "EfficientNet's own")  # fmt: skip
-
-
-def test_intervals_are_students_and_shares_stay_shares() -> None:
-    mean, low, high = mean_interval([0.1, 0.2, 0.3], 0.95)
-    reach = 4.302653 * 0.1 / math.sqrt(3)
-    assert (mean, low, high) == pytest.approx((0.2, 0.2 - reach, 0.2 + reach))
-    assert accuracy_interval([0.1, 0.2, 0.3], 0.95)[1] == 0
-    assert accuracy_interval([0.9, 0.99, 0.95], 0.95)[2] == 1
 
 
 def test_the_search_takes_the_least_loss_and_names_those_that_are_as_good() -> None:
