@@ -18,8 +18,8 @@ from sklearn.datasets import load_digits
 from augury.arms.metrics import classification_metrics
 from augury.evidence.families import verdicts_over
 from augury.evidence.statistics import detectable_effect
-from augury.features.heads import fit_head
-from augury.pipeline.sections import Compare
+from augury.features.heads import Examples, fit_head
+from augury.pipeline.sections import Compare, Head
 from augury.pipeline.seeding import seeded
 
 SETTINGS = Compare(baseline="none", confidence=0.95, resamples=1000)
@@ -85,15 +85,15 @@ def digit_accuracies(count: int) -> np.ndarray:
     order = np.random.default_rng(0).permutation(len(labels))
     features = torch.from_numpy(pixels[order] / 16).float()
     targets = torch.from_numpy(labels[order]).long()
-    train, validation, test = slice(300), slice(300, 400), slice(400, None)
+    train, validation, test = (
+        Examples(features[rows], targets[rows]) for rows in (slice(300), slice(300, 400), slice(400, None))
+    )
+    settings = Head(steps=60, batch_size=64, learning_rate=0.03, l2_penalties=[0.001, 0.01])
     accuracies = []
     for seed in range(count):
-        head = fit_head(
-            features[train], targets[train], features[validation], targets[validation], 10, l2_penalties=[0.001, 0.01],
-            steps=60, batch_size=64, learning_rate=0.03, generator=seeded(seed, "head"),
-        )  # fmt: skip
-        probabilities = head(features[test]).softmax(dim=1).numpy()
-        accuracies.append(classification_metrics(probabilities, targets[test].numpy())["accuracy"])
+        head = fit_head(train, validation, 10, settings, seeded(seed, "head"))
+        probabilities = head(test.features).softmax(dim=1).numpy()
+        accuracies.append(classification_metrics(probabilities, test.targets.numpy())["accuracy"])
     return np.array(accuracies)
 
 

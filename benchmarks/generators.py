@@ -13,10 +13,11 @@ import torch
 
 from augury.features.extractor import backbone_levels, efficientnet_lite0
 from augury.features.frechet import frechet_distance
-from augury.features.heads import LinearHead, fit_head
+from augury.features.heads import Examples, LinearHead, Standardiser, fit_head
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device
+from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
 from augury.sources.registry import SOURCES
 
@@ -54,31 +55,24 @@ def main() -> None:
     levels = backbone_levels(classify.backbone, classify.resolution, classify.pretrained)
     real = distances(near, device)
     floor = frechet_distance(distances(far, device), real)
-    train_levels = levels(train, device)
-    mean, deviation = train_levels.mean(axis=0), train_levels.std(axis=0) + 1e-3
+    standardise = Standardiser(levels(train, device), torch.device("cpu"))
 
-    def standardised(images: ImageSet) -> torch.Tensor:
-        return torch.from_numpy((levels(images, device) - mean) / deviation)
+    def examples(images: ImageSet) -> Examples:
+        return Examples(standardise(levels(images, device)), torch.from_numpy(images.labels))
 
-    def fit(images: ImageSet, penalties: list[float], steps: int, seed: int) -> LinearHead:
-        return fit_head(
-            standardised(images), torch.from_numpy(images.labels), held_out, labels, len(images.class_names),
-            l2_penalties=penalties, steps=steps, batch_size=128, learning_rate=0.001, generator=seeded(seed, "head"),
-        )  # fmt: skip
+    def fit(images: ImageSet, head: Head, seed: int) -> LinearHead:
+        return fit_head(examples(images), held_out, len(images.class_names), head, seeded(seed, "head"))
 
-    held_out, labels = standardised(validation), torch.from_numpy(validation.labels)
+    held_out = examples(validation)
 
     def accuracy(head: LinearHead, images: ImageSet) -> float:
-        predicted = head(standardised(images)).argmax(dim=1).numpy()
+        predicted = head(standardise(levels(images, device))).argmax(dim=1).numpy()
         return 100 * float((predicted == images.labels).mean())
 
     def cas(images: ImageSet) -> float:
-        head = settings.classify.head
-        return float(
-            np.mean([accuracy(fit(images, head.l2_penalties, head.steps, seed), validation) for seed in range(3)])
-        )
+        return float(np.mean([accuracy(fit(images, classify.head, seed), validation) for seed in range(3)]))
 
-    judge = fit(pool, [0.0003, 0.003, 0.03], 10_000, 0)
+    judge = fit(pool, classify.head.model_copy(update={"l2_penalties": [0.0003, 0.003, 0.03], "steps": 10_000}), 0)
     cas_real = cas(train)
     print(f"judge of all {len(pool):,} images: confirms {accuracy(judge, validation):.1f}% of validation labels")
     print(f"real: FD 1.00 x floor ({floor:.0f}, n = {len(near):,} a side), cas on validation {cas_real:.1f}%")

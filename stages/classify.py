@@ -21,7 +21,7 @@ from augury.arms.metrics import classification_metrics
 from augury.arms.training_set import TrainingSet, training_set
 from augury.features.backbones import check_resolution, load_backbone
 from augury.features.extractor import backbone_levels
-from augury.features.heads import fit_head
+from augury.features.heads import Examples, Standardiser, fit_head
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
@@ -78,24 +78,19 @@ def heads(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcom
     validation = ImageSet.read(SPLITS / "validation")
     # The head sees features standardised by the real training images, the same scale for every arm.
     real = extractor(ImageSet.read(SPLITS / "train"), device)
-    mean, deviation = real.mean(axis=0), real.std(axis=0) + 1e-3
+    standardise = Standardiser(real, device)
 
-    def standardised(*image_sets: ImageSet) -> torch.Tensor:
-        features = np.concatenate([extractor(images, device) for images in image_sets])
-        return torch.from_numpy((features - mean) / deviation).to(device)
+    def features(*image_sets: ImageSet) -> torch.Tensor:
+        return standardise(np.concatenate([extractor(images, device) for images in image_sets]))
 
-    features, held_out, unseen = standardised(*train.parts.values()), standardised(validation), standardised(test)
     targets, labels = (torch.from_numpy(values).to(device) for values in (train.targets, validation.labels))
     weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
     sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
-    head = classify.head
+    learned_from = Examples(features(*train.parts.values()), targets, sampling, weights)
+    chosen_by, unseen = Examples(features(validation), labels), features(test)
 
     def one_seed(seed: int) -> Outcome:
-        chosen = fit_head(
-            features, targets, held_out, labels, train.targets.shape[1], l2_penalties=head.l2_penalties,
-            steps=head.steps, batch_size=head.batch_size, learning_rate=head.learning_rate,
-            generator=seeded(seed, "head"), sampling=sampling, example_weights=weights,
-        )  # fmt: skip
+        chosen = fit_head(learned_from, chosen_by, train.targets.shape[1], classify.head, seeded(seed, "head"))
         return chosen(unseen).softmax(dim=1).cpu().numpy(), {
             "regularisation": chosen.l2_penalty,
             "best_step": None,

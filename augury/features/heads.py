@@ -1,10 +1,39 @@
 """A linear head on frozen features, its regularisation chosen on validation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional as F
+
+from augury.pipeline.sections import Head
+
+
+class Standardiser:
+    """Features (N, D) as a head sees them: those of some images, `reference`, have mean 0 and standard deviation 1."""
+
+    def __init__(self, reference: np.ndarray, device: torch.device) -> None:
+        # The summand is for features that never vary.
+        self.mean, self.deviation = reference.mean(axis=0), reference.std(axis=0) + 1e-3
+        self.device = device
+
+    def __call__(self, features: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy((features - self.mean) / self.deviation).to(self.device)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N images that a head learns from, or is chosen by.
+
+    features (N, D), standardised. targets: labels (N,) int64, or to learn from, probabilities (N, K). sampling (N,) on
+    the CPU: how often each image is drawn, in any unit (None: equally). weights (N,): of each image in the loss
+    (None: 1).
+    """
+
+    features: torch.Tensor
+    targets: torch.Tensor
+    sampling: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -23,66 +52,39 @@ class LinearHead:
 
 
 def fit_head(
-    features: torch.Tensor,
-    targets: torch.Tensor,
-    validation: torch.Tensor,
-    validation_labels: torch.Tensor,
-    classes: int,
-    *,
-    l2_penalties: Sequence[float],
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    generator: torch.Generator,
-    sampling: torch.Tensor | None = None,
-    example_weights: torch.Tensor | None = None,
+    train: Examples, validation: Examples, classes: int, settings: Head, generator: torch.Generator
 ) -> LinearHead:
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
-    weights, biases = fit_linear_heads(
-        features, targets, classes, l2_penalties=l2_penalties, steps=steps, batch_size=batch_size,
-        learning_rate=learning_rate, generator=generator, sampling=sampling, weights=example_weights,
-    )  # fmt: skip
-    logits = validation @ weights + biases[:, None]  # (P, N, K)
-    losses = torch.stack([F.cross_entropy(of_head, validation_labels) for of_head in logits])
+    weights, biases = fit_linear_heads(train, classes, settings, generator)
+    logits = validation.features @ weights + biases[:, None]  # (P, N, K)
+    losses = torch.stack([F.cross_entropy(of_head, validation.targets) for of_head in logits])
     best = int(losses.argmin())
-    accuracy = float((logits[best].argmax(dim=1) == validation_labels).float().mean())
-    return LinearHead(weights[best], biases[best], l2_penalties[best], float(losses[best]), accuracy)
+    accuracy = float((logits[best].argmax(dim=1) == validation.targets).float().mean())
+    return LinearHead(weights[best], biases[best], settings.l2_penalties[best], float(losses[best]), accuracy)
 
 
 def fit_linear_heads(
-    features: torch.Tensor,
-    targets: torch.Tensor,
-    classes: int,
-    *,
-    l2_penalties: Sequence[float],
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    generator: torch.Generator,
-    sampling: torch.Tensor | None = None,
-    weights: torch.Tensor | None = None,
+    train: Examples, classes: int, settings: Head, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Multinomial logistic regression, one head per L2 penalty, all trained at once on the same batches.
 
     Adam with a cosine learning rate on batches drawn with replacement; a penalty p adds p/2 |W|^2 to the loss.
-    features (N, D), standardised. targets: labels (N,) int64, or probabilities (N, K). sampling (N,) on the CPU: how
-    often each image is drawn, in any unit (None: equally). weights (N,): of each image in the loss (None: 1).
     Returns weights (P, D, K) and biases (P, K) for P penalties, K classes.
     Initialisation and batches depend on `generator`, N and `sampling` alone.
     """
-    heads, dimensions = len(l2_penalties), features.shape[1]
+    device, (count, dimensions), heads = train.features.device, train.features.shape, len(settings.l2_penalties)
     initial = 0.01 * torch.randn(dimensions, classes, generator=generator)
-    matrix = initial.repeat(1, heads).to(features.device).requires_grad_()  # (D, P * K): one product for all heads
-    biases = torch.zeros(heads * classes, device=features.device, requires_grad=True)
-    penalties = torch.tensor(l2_penalties, device=features.device).repeat_interleave(classes)
-    optimiser = torch.optim.Adam([matrix, biases], lr=learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps)
-    for _ in range(steps):
-        rows = draw_rows(len(features), batch_size, generator, sampling).to(features.device)
-        logits = (features[rows] @ matrix + biases).view(batch_size * heads, classes)
-        losses = F.cross_entropy(logits, targets[rows].repeat_interleave(heads, dim=0), reduction="none")
-        if weights is not None:
-            losses = losses * weights[rows].repeat_interleave(heads)
+    matrix = initial.repeat(1, heads).to(device).requires_grad_()  # (D, P * K): one product for all heads
+    biases = torch.zeros(heads * classes, device=device, requires_grad=True)
+    penalties = torch.tensor(settings.l2_penalties, device=device).repeat_interleave(classes)
+    optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
+    for _ in range(settings.steps):
+        rows = draw_rows(count, settings.batch_size, generator, train.sampling).to(device)
+        logits = (train.features[rows] @ matrix + biases).view(settings.batch_size * heads, classes)
+        losses = F.cross_entropy(logits, train.targets[rows].repeat_interleave(heads, dim=0), reduction="none")
+        if train.weights is not None:
+            losses = losses * train.weights[rows].repeat_interleave(heads)
         # Summed over heads: each head's gradient is what it would be alone.
         loss = heads * losses.mean()
         optimiser.zero_grad()
@@ -96,7 +98,7 @@ def fit_linear_heads(
 
 
 def draw_rows(count: int, batch_size: int, generator: torch.Generator, sampling: torch.Tensor | None) -> torch.Tensor:
-    """(B,) rows of a batch out of `count`, with replacement; `sampling` (N,) as in `fit_linear_heads`."""
+    """(B,) rows of a batch out of `count`, with replacement; `sampling` as of `Examples`."""
     if sampling is None:
         return torch.randint(count, (batch_size,), generator=generator)
     return torch.multinomial(sampling, batch_size, replacement=True, generator=generator)

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from augury.features.extractor import backbone_levels
-from augury.features.heads import fit_head
+from augury.features.heads import Examples, Standardiser, fit_head
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn
-from augury.pipeline.sections import Filter
+from augury.pipeline.sections import Filter, Head
 from augury.pipeline.seeding import seeded
 
 BACKBONE, RESOLUTION = "efficientnet_lite0", 96
-PENALTIES, STEPS, BATCH_SIZE, LEARNING_RATE = (0.03, 0.1, 0.3, 1.0), 1000, 128, 0.001
+HEAD = Head(steps=1000, batch_size=128, learning_rate=0.001, l2_penalties=[0.03, 0.1, 0.3, 1.0])
 
 # (labels (N,), how many of each class were drawn before (K,)) -> N images
 Draw = Callable[[np.ndarray, np.ndarray], ImageSet]
@@ -51,15 +51,13 @@ class Selector:
         self.rules, self.device = rules, device
         self.extractor = backbone_levels(BACKBONE, RESOLUTION)
         features = self.extractor(train, device)
-        self.mean, self.deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
-        self.train = self._standardised(features)
-        held_out = self._standardised(self.extractor(validation, device))
+        self.standardise = Standardiser(features, device)
+        self.train = self.standardise(features)
+        held_out = self.standardise(self.extractor(validation, device))
 
         labels, held_out_labels = (torch.from_numpy(images.labels).to(device) for images in (train, validation))
-        self.head = fit_head(
-            self.train, labels, held_out, held_out_labels, len(train.class_names), l2_penalties=PENALTIES, steps=STEPS,
-            batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, generator=seeded(seed, "selection"),
-        )  # fmt: skip
+        learned_from, chosen_by = Examples(self.train, labels), Examples(held_out, held_out_labels)
+        self.head = fit_head(learned_from, chosen_by, len(train.class_names), HEAD, seeded(seed, "selection"))
 
         distances, _ = self._nearest(held_out)
         self.scale = float(np.median(distances)) or 1.0  # 0 where every validation image is in the training set too
@@ -69,7 +67,7 @@ class Selector:
 
     def __call__(self, images: ImageSet, progress: bool = True) -> Judgement:
         """Judge images; progress: whether to show a progress bar."""
-        features = self._standardised(self.extractor.compute(images, self.device, progress=progress))
+        features = self.standardise(self.extractor.compute(images, self.device, progress=progress))
         probabilities = self.head(features).softmax(dim=1).cpu().numpy()
         confidence = probabilities[np.arange(len(images)), images.labels]
         distances, neighbours = self._nearest(features)
@@ -81,9 +79,6 @@ class Selector:
             unsure=confidence < self.rules.min_confidence,
             near_copy=distances < self.near_copy_below,
         )
-
-    def _standardised(self, features: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy((features - self.mean) / self.deviation).to(self.device)
 
     def _nearest(self, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Distance to the nearest training image, (N,) float32, and its row, (N,) int64."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augury.features.heads import fit_head
+from augury.features.heads import Examples, Standardiser, fit_head
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import derive_seed, seeded
 
@@ -48,19 +48,19 @@ def classification_accuracy_score(
 
     Penalties are chosen by validation likelihood, as everywhere; that favours both sides alike.
     """
-    mean, deviation = real.features.mean(axis=0), real.features.std(axis=0) + 1e-3
-    held_out, labels = _tensors(validation, mean, deviation)
+    standardise = Standardiser(real.features, torch.device("cpu"))
 
-    def correct(train: Labelled) -> np.ndarray:
+    def examples(images: Labelled) -> Examples:
+        return Examples(standardise(images.features), torch.from_numpy(images.labels))
+
+    held_out = examples(validation)
+
+    def correct(images: Labelled) -> np.ndarray:
         """How often each validation image is told right, (V,) in [0, 1]."""
-        values, targets = _tensors(train, mean, deviation)
-        hits = []
+        train, hits = examples(images), []
         for number in range(SEEDS):
-            chosen = fit_head(
-                values, targets, held_out, labels, classes, l2_penalties=head.l2_penalties, steps=head.steps,
-                batch_size=head.batch_size, learning_rate=head.learning_rate, generator=seeded(seed, "cas", number),
-            )  # fmt: skip
-            hits.append((chosen(held_out).argmax(dim=1) == labels).numpy())
+            chosen = fit_head(train, held_out, classes, head, seeded(seed, "cas", number))
+            hits.append((chosen(held_out.features).argmax(dim=1) == held_out.targets).numpy())
         return np.mean(hits, axis=0)
 
     of_real, of_generated = correct(real), correct(generated)
@@ -71,7 +71,3 @@ def classification_accuracy_score(
     return AccuracyScore(
         float(of_generated.mean()), float(of_real.mean()), float(losses.mean()), (float(low), float(high))
     )
-
-
-def _tensors(images: Labelled, mean: np.ndarray, deviation: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy((images.features - mean) / deviation), torch.from_numpy(images.labels)

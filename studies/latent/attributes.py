@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from augury.features.extractor import backbone_levels
-from augury.features.heads import fit_head
-from augury.generators.selection import BACKBONE, BATCH_SIZE, LEARNING_RATE, PENALTIES, RESOLUTION, STEPS
+from augury.features.heads import Examples, Standardiser, fit_head
+from augury.generators.selection import BACKBONE, HEAD, RESOLUTION
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.pipeline.errors import UserError, unknown
@@ -113,22 +113,18 @@ class Classifier:
         self.device = device
         self.extractor = backbone_levels(BACKBONE, RESOLUTION)
         features = self.extractor.compute(train, device)
-        self.mean, self.deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
+        self.standardise = Standardiser(features, device)
         held_out = self.extractor.compute(validation, device)
-        labels, held_out_labels = (torch.from_numpy(images.labels).to(device) for images in (train, validation))
-        self.head = fit_head(
-            self._standardised(features), labels, self._standardised(held_out), held_out_labels,
-            len(train.class_names), l2_penalties=PENALTIES, steps=STEPS, batch_size=BATCH_SIZE,
-            learning_rate=LEARNING_RATE, generator=seeded(seed, "attributes"),
-        )  # fmt: skip
+        learned_from, chosen_by = (
+            Examples(self.standardise(values), torch.from_numpy(images.labels).to(device))
+            for values, images in ((features, train), (held_out, validation))
+        )
+        self.head = fit_head(learned_from, chosen_by, len(train.class_names), HEAD, seeded(seed, "attributes"))
 
     def __call__(self, images: ImageSet) -> np.ndarray:
         """Probability of every class, (N, K) float64."""
-        features = self._standardised(self.extractor.compute(images, self.device))
+        features = self.standardise(self.extractor.compute(images, self.device))
         return self.head(features).double().softmax(dim=1).cpu().numpy()
-
-    def _standardised(self, features: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy((features - self.mean) / self.deviation).to(self.device)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setattr(features, "STORE", project / ".cache/features")
-    monkeypatch.setattr(selection, "STEPS", 60)
+    monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
     monkeypatch.setattr(selection, "RESOLUTION", 32)
 
 

@@ -206,7 +206,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with train and validation splits and no test split to be seen."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(features, "STORE", tmp_path / ".cache")
-    monkeypatch.setattr(selection, "STEPS", 100)
+    monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 100}))
     monkeypatch.setattr(selection, "RESOLUTION", 32)
     write_split("train", 30, seed=1)
     write_split("validation", 15, seed=2)

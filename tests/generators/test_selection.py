@@ -263,7 +263,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Selector:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "STEPS", 60)
+    monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
     monkeypatch.setattr(selection, "RESOLUTION", 32)
 
 
@@ -400,7 +400,7 @@ def test_the_penalty_is_that_of_the_best_validation_likelihood(
     validation = relabelled(digits("validation")) if misleading else digits("validation")
 
     def confidence(*penalties: float) -> np.ndarray:
-        monkeypatch.setattr(selection, "PENALTIES", penalties)
+        monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"l2_penalties": penalties}))
         return selector(validation=validation)(validation).confidence
 
     alone = {penalty: confidence(penalty) for penalty in (30.0, 0.1, 3.0)}

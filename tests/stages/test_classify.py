@@ -12,10 +12,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from augury.features import extractor as features
-from augury.features.heads import LinearHead, draw_rows, fit_head, fit_linear_heads
+from augury.features.heads import Examples, LinearHead, draw_rows, fit_head, fit_linear_heads
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import load
+from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
 from stages import classify
 from tests import CHECKOUT
@@ -37,11 +38,12 @@ def blobs(count: int, seed: int, classes: int = 3, dimensions: int = 5) -> Blobs
 def fit(
     penalties: list[float], seed: int = 0, steps: int = 400, train: Blobs | None = None, **more: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    values, targets = train or blobs(100, seed=1)
-    return fit_linear_heads(
-        values, targets, 3,
-        l2_penalties=penalties, steps=steps, batch_size=64, learning_rate=0.01, generator=seeded(seed), **more,
-    )  # fmt: skip
+    examples = Examples(*(train or blobs(100, seed=1)), **more)
+    return fit_linear_heads(examples, 3, settings(penalties, steps), seeded(seed))
+
+
+def settings(penalties: list[float], steps: int = 400) -> Head:
+    return Head(steps=steps, batch_size=64, learning_rate=0.01, l2_penalties=penalties)
 
 
 def test_heads_trained_together_are_those_trained_alone() -> None:
@@ -129,10 +131,7 @@ def test_sampling_decides_how_often_an_image_is_drawn() -> None:
 
 
 def chosen(penalties: list[float], validation: Blobs) -> LinearHead:
-    return fit_head(
-        *blobs(30, seed=1), *validation, 3, l2_penalties=penalties, steps=400, batch_size=64, learning_rate=0.01,
-        generator=seeded(0),
-    )  # fmt: skip
+    return fit_head(Examples(*blobs(30, seed=1)), Examples(*validation), 3, settings(penalties), seeded(0))
 
 
 @pytest.mark.parametrize("misleading", [False, True])
