@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-import timm
 from torch import nn
-from torchvision.models import get_model, get_model_weights
 
 from models.backbone import AdaptiveMean, Architecture, Backbone
 from models.milestones import AlexNet2012, plain34
@@ -84,21 +82,33 @@ def _efficientnet_lite0(network: Any) -> Backbone:
     return Backbone([stem, *network.blocks, last], width=network.num_features, smallest=32)
 
 
-_ARRANGE: dict[str, Callable[[Any], Backbone]] = {
-    "alexnet": partial(_plain, size=6, smallest=63),  # its poolings leave nothing of 62 pixels
-    **dict.fromkeys(("vgg16", "vgg19"), partial(_plain, size=7, smallest=32)),
-    **dict.fromkeys((f"resnet{depth}" for depth in (18, 34, 50, 101, 152)), _resnet),
-    **dict.fromkeys((f"efficientnet_b{scale}" for scale in range(8)), _efficientnet),
-    **dict.fromkeys((f"convnext_{size}" for size in ("tiny", "small", "base", "large")), _convnext),
+_TORCHVISION: dict[str, Callable[[Any], Backbone]] = {  # by the titles that its enums of weights have
+    "AlexNet": partial(_plain, size=6, smallest=63),  # its poolings leave nothing of 62 pixels
+    **dict.fromkeys(("VGG16", "VGG19"), partial(_plain, size=7, smallest=32)),
+    **dict.fromkeys((f"ResNet{depth}" for depth in (18, 34, 50, 101, 152)), _resnet),
+    **dict.fromkeys((f"EfficientNet_B{scale}" for scale in range(8)), _efficientnet),
+    **dict.fromkeys((f"ConvNeXt_{size}" for size in ("Tiny", "Small", "Base", "Large")), _convnext),
 }
 
+
+# Both libraries take a second to import, so that only those who build a network of theirs do.
+def _lite0_of_timm() -> Any:
+    import timm
+
+    return timm.create_model("tf_efficientnet_lite0")
+
+
+def _of_torchvision(name: str) -> Any:
+    from torchvision.models import get_model
+
+    return get_model(name)
+
+
 IMAGENET = {
-    "efficientnet_lite0": Architecture(
-        partial(timm.create_model, "tf_efficientnet_lite0"), _efficientnet_lite0, weights="package"
-    ),
+    "efficientnet_lite0": Architecture(_lite0_of_timm, _efficientnet_lite0, weights="package"),
     **{
-        name: Architecture(partial(get_model, name), arrange, str(get_model_weights(name).IMAGENET1K_V1))
-        for name, arrange in _ARRANGE.items()
+        title.lower(): Architecture(partial(_of_torchvision, title.lower()), arrange, f"{title}_Weights.IMAGENET1K_V1")
+        for title, arrange in _TORCHVISION.items()
     },
     "alexnet_2012": Architecture(AlexNet2012, partial(_plain, size=6, smallest=67)),
     "plain34": Architecture(plain34, _resnet),

@@ -1,11 +1,8 @@
 """Classifiers as their papers describe them, where torchvision has another form or none."""
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock, ResNet
 
 WIDTHS = (32, 64, 128, 256)  # of the small CNN's stages
 
@@ -58,21 +55,27 @@ class AlexNet2012(nn.Module):
         return self.classifier(self.features(images).flatten(1))
 
 
-class PlainBlock(BasicBlock):
-    """Two convolutions of a residual block without the shortcut around them."""
+class PlainBlock(nn.Module):
+    """Two convolutions of a residual block without the shortcut around them, (N, C, H, W) to (N, planes, H', W')."""
 
-    def __init__(
-        self, inplanes: int, planes: int, stride: int = 1, downsample: object = None, *others: Any, **named: Any
-    ) -> None:
-        super().__init__(inplanes, planes, stride, None, *others, **named)  # the shortcut's projection goes with it
+    expansion = 1
+
+    def __init__(self, before: int, planes: int, stride: int = 1, *shortcut: object, **of_other_blocks: object) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, planes, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(self.bn2(self.conv2(x)), inplace=True)
 
 
-def plain34() -> ResNet:
+def plain34() -> nn.Module:
     """The plain network of 34 layers that ResNet-34 is held against (He et al. 2016, figure 3, middle)."""
+    from torchvision.models.resnet import ResNet
+
     return ResNet(PlainBlock, [3, 4, 6, 3])
 
 

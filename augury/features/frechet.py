@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import torch
 
 ROWS = 2500  # of features that are turned into float64 at a time
@@ -102,6 +101,26 @@ def frechet_distance_of_moments(first: Moments, second: Moments) -> float:
     return _distance(first.mean, second.mean, float(traces - 2 * cross))
 
 
+def check_features(
+    first: np.ndarray,
+    second: np.ndarray,
+    at_least: int,
+    first_counts: np.ndarray | None = None,
+    second_counts: np.ndarray | None = None,
+) -> None:
+    """Raises ValueError unless both are (N, D) and (M, D), finite, and `at_least` images, counted as often as given."""
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise ValueError(f"features of shape {first.shape} and {second.shape}: expected (N, D) and (M, D)")
+    images = [
+        len(features) if counts is None else int(counts.sum())
+        for features, counts in ((first, first_counts), (second, second_counts))
+    ]
+    if min(images) < at_least:
+        raise ValueError(f"found {images[0]} and {images[1]} images, expected at least {at_least} of each")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("features hold NaN or infinity")
+
+
 def frechet_distance(
     first: np.ndarray,
     second: np.ndarray,
@@ -116,16 +135,7 @@ def frechet_distance(
     values of F_1 F_2^T, which needs no D x D matrix.
     Raises ValueError on fewer than 2 images, different D, or features that are not finite.
     """
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-        raise ValueError(f"features of shape {first.shape} and {second.shape}: expected (N, D) and (M, D)")
-    totals = [
-        len(features) if counts is None else int(counts.sum())
-        for features, counts in ((first, first_counts), (second, second_counts))
-    ]
-    if min(totals) < 2:
-        raise ValueError(f"found {totals[0]} and {totals[1]} images, expected at least 2 of each")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("features hold NaN or infinity")
+    check_features(first, second, 2, first_counts, second_counts)
     dimensions = first.shape[1]
     if first_counts is None and second_counts is None and min(len(first), len(second)) > dimensions:
         return frechet_distance_of_moments(moments_of([first]), moments_of([second]))
@@ -159,9 +169,8 @@ def frechet_infinity(first: np.ndarray, second: np.ndarray, random: np.random.Ge
     through them is read off at 1/n = 0. It may be below 0 where the true distance is about 0.
     first (N, D), second (M, D): at least 8 images each. Raises ValueError as `frechet_distance` does.
     """
+    check_features(first, second, at_least=8)
     most = min(len(first), len(second))
-    if most < 8:
-        raise ValueError(f"found {len(first)} and {len(second)} images, expected at least 8 of each")
     sizes = np.unique((1 / np.linspace(1 / most, 2 / most, points)).round().astype(int))
     distances = [
         frechet_distance(
@@ -179,8 +188,8 @@ def variance_ratio(first: np.ndarray, second: np.ndarray) -> float:
 
     first (N, D), second (M, D); 0 where both are constant.
     """
-    own, reference = first.var(axis=0, dtype=np.float64).sum(), second.var(axis=0, dtype=np.float64).sum()
-    return float(own / reference) if reference > 0 else 0.0
+    variance, reference = (features.var(axis=0, dtype=np.float64).sum() for features in (first, second))
+    return float(variance / reference) if reference > 0 else 0.0
 
 
 def _distance(mean_first: np.ndarray, mean_second: np.ndarray, of_covariances: float) -> float:
@@ -206,5 +215,7 @@ def _root(covariance: torch.Tensor) -> torch.Tensor:
         values, vectors = torch.linalg.eigh(covariance)
     except torch.linalg.LinAlgError:
         # Divide and conquer may fail where nearly all eigenvalues are zero, as with ten images; QR iteration does not.
+        import scipy.linalg  # takes a moment, and hardly anyone needs it
+
         values, vectors = map(torch.from_numpy, scipy.linalg.eigh(covariance.numpy(), driver="ev"))
     return vectors * values.clamp(min=0).sqrt()

@@ -1,7 +1,4 @@
-"""The networks in whose features image sets are compared. A new one is a function and its name in EXTRACTORS.
-
-A distance is named by its extractor: FD[efficientnet_lite0]. Only that on Inception's features is called FID.
-"""
+"""The networks in whose features image sets are compared. A new one is a function and its name in EXTRACTORS."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -9,13 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytorch_fid.inception
-import timm
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
-from torchvision.models.inception import BasicConv2d
 
 from augury.features.extractor import Extractor, Forward, efficientnet_lite0
 from augury.pipeline.downloads import cached_download, socket_timeout
@@ -68,11 +60,6 @@ def available_extractors(settings: Mapping[str, FeatureExtractor]) -> tuple[list
     return extractors, missing
 
 
-def title(name: str) -> str:
-    """What the Frechet distance in an extractor's features is called."""
-    return "FID" if name == "inception" else f"FD[{name}]"
-
-
 def _efficientnet_lite0(settings: FeatureExtractor) -> Extractor:
     if settings.weights != "auto":
         raise ValueError("weights: come with a package; leave them out")
@@ -92,6 +79,8 @@ def _inception(settings: FeatureExtractor) -> Extractor:
 
 def find_inception_weights() -> Path:
     """pytorch-fid's weights file, from torch's cache or downloaded into it. Raises WeightsUnavailableError."""
+    import pytorch_fid.inception
+
     try:
         return cached_download(pytorch_fid.inception.FID_WEIGHTS_URL)
     except OSError as error:
@@ -99,6 +88,9 @@ def find_inception_weights() -> Path:
 
 
 def _load_inception(weights: Path, device: torch.device) -> Forward:
+    import pytorch_fid.inception
+    from torchvision.models.inception import BasicConv2d
+
     state = torch.load(weights, weights_only=True, map_location="cpu")
     # pytorch-fid builds its network only together with a download: hand it the file's content instead.
     original = pytorch_fid.inception.load_state_dict_from_url
@@ -126,6 +118,9 @@ def _dinov2(architecture: str, name: str, settings: FeatureExtractor) -> Extract
 
 def _find_timm_weights(architecture: str) -> Path:
     """The weights of a network of timm's, from Hugging Face's cache or downloaded into it."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
     try:
         with socket_timeout(PATIENCE):
             return Path(hf_hub_download(f"timm/{architecture}", "model.safetensors", etag_timeout=PATIENCE))
@@ -137,6 +132,8 @@ def _find_timm_weights(architecture: str) -> Path:
 
 
 def _load_dinov2(architecture: str, resolution: int, weights: Path, device: torch.device) -> Forward:
+    import timm
+
     network: Any = timm.create_model(architecture, pretrained=False, img_size=resolution, num_classes=0)
     state = load_file(weights)
     state["pos_embed"] = timm.layers.resample_abs_pos_embed(

@@ -1,4 +1,4 @@
-"""Metrics on closed forms; intervals, tests and verdicts on known gains, and their error rates by simulation."""
+"""Intervals, tests and verdicts on known gains, and their error rates by simulation."""
 
 from itertools import product
 
@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from augury.arms.metrics import classification_metrics, expected_calibration_error
 from augury.evidence.statistics import (
     accuracy_interval,
     detectable_effect,
@@ -21,33 +20,6 @@ from augury.evidence.statistics import (
     smallest_p_value,
     verdict,
 )
-
-
-def test_metrics_of_known_predictions() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]], np.float32)
-    metrics = classification_metrics(probabilities, np.array([0, 0, 1, 1]))
-    assert metrics["accuracy"] == 0.75
-    assert metrics["confusion"] == [[2, 0], [1, 1]]
-    assert metrics["per_class_accuracy"] == [1.0, 0.5]
-    assert metrics["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
-    assert metrics["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean(), rel=1e-6)
-
-
-def test_a_class_without_test_images_has_no_accuracy() -> None:
-    metrics = classification_metrics(np.eye(3, dtype=np.float32)[[0, 1]], np.array([0, 1]))
-    assert metrics["per_class_accuracy"] == [1.0, 1.0, None]
-
-
-def test_certain_and_wrong_is_finite() -> None:
-    assert np.isfinite(classification_metrics(np.array([[1.0, 0.0]], np.float32), np.array([1]))["nll"])
-
-
-def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
-    assert expected_calibration_error(np.full(10, 0.75), np.arange(10) < 5) == pytest.approx(0.25)
-    assert expected_calibration_error(np.ones(4), np.ones(4, bool)) == 0
-    # Two bins, off in opposite directions: gaps do not cancel.
-    confidence, correct = np.array([0.55, 0.55, 0.95, 0.95]), np.array([True, True, True, False])
-    assert expected_calibration_error(confidence, correct) == pytest.approx(0.45)
 
 
 def test_the_test_is_the_exact_sign_flip_test() -> None:

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torchvision.models import get_model, get_weight
 
-from augury.features import backbones
 from augury.features.backbones import check_resolution, load_backbone, weights_file
 from augury.pipeline.downloads import cached_download
 from augury.pipeline.errors import UserError
@@ -245,7 +244,7 @@ def test_a_download_that_is_something_else_is_an_error_and_leaves_nothing(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     published = tmp_path / "resnet18-f37072fd.pth"
     published.write_bytes(b"a page that asks to log in")
-    monkeypatch.setattr(backbones, "get_weight", lambda name: SimpleNamespace(url=published.as_uri()))
+    monkeypatch.setattr("torchvision.models.get_weight", lambda name: SimpleNamespace(url=published.as_uri()))
     with pytest.raises(UserError, match=r"^classify.backbone: resnet18: .* failed \(invalid hash .*\); set") as caught:
         load_backbone("resnet18", pretrained=True)
     assert "\n" not in str(caught.value)

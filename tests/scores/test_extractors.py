@@ -22,9 +22,8 @@ from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.images.streams import stream_of
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import FeatureExtractor
-from augury.scores import extractors
-from augury.scores.extractors import EXTRACTORS, WeightsUnavailableError, available_extractors, build_extractor, title
+from augury.pipeline.sections import FeatureExtractor, distance_title
+from augury.scores.extractors import EXTRACTORS, WeightsUnavailableError, available_extractors, build_extractor
 from augury.scores.gathering import gather
 
 CPU = torch.device("cpu")
@@ -43,7 +42,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a test is not to download")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", forbidden)
-    monkeypatch.setattr(extractors, "hf_hub_download", forbidden)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", forbidden)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_each_extractor_has_a_resolution_of_its_own(cached_inception: Path, dino
 
 
 def test_only_the_distance_on_inception_is_called_fid() -> None:
-    assert {name: title(name) for name in EXTRACTORS} == {
+    assert {name: distance_title(name) for name in EXTRACTORS} == {
         "efficientnet_lite0": "FD[efficientnet_lite0]",
         "inception": "FID",
         "dinov2_small": "FD[dinov2_small]",
@@ -269,7 +268,7 @@ def offline(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("name", ["dinov2_small", "dinov2_large"])
 def test_dinov2_weights_that_are_not_to_be_had_give_the_reason(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(extractors, "hf_hub_download", offline)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(WeightsUnavailableError) as caught:
         build_extractor(name, FeatureExtractor())
     assert str(caught.value) == (
@@ -285,7 +284,7 @@ def test_dinov2_weights_come_from_hugging_face(monkeypatch: pytest.MonkeyPatch, 
         asked.append((repository, file))
         return str(dinov2_weights)
 
-    monkeypatch.setattr(extractors, "hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     assert build_extractor("dinov2_small", FeatureExtractor()).weights == dinov2_weights
     assert asked == [(f"timm/{DINOV2}", "model.safetensors")]
 
@@ -293,7 +292,7 @@ def test_dinov2_weights_come_from_hugging_face(monkeypatch: pytest.MonkeyPatch, 
 def test_extractors_without_weights_are_left_out_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(extractors, "hf_hub_download", offline)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     settings = {
         "inception": FeatureExtractor(weights="off"),
         "efficientnet_lite0": FeatureExtractor(resolution=32),
@@ -311,7 +310,7 @@ def test_extractors_without_weights_are_left_out_with_the_reason(
 
 @pytest.mark.parametrize("weights", ["off", "auto"])
 def test_no_weights_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch, weights: str) -> None:
-    monkeypatch.setattr(extractors, "hf_hub_download", offline)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     with pytest.raises(UserError, match=r"^score.extractors: the weights of none are there; add efficientnet_lite0"):
         available_extractors({"dinov2_small": FeatureExtractor(weights=weights)})
 
