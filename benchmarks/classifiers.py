@@ -24,7 +24,7 @@ from torchvision import models as torchvision_models
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augury.arms.finetuning import fine_tune
+from augury.arms.finetuning import Tuning, fine_tune
 from augury.arms.training_set import TrainingSet, training_set
 from augury.features.backbones import load_backbone
 from augury.images.image_set import ImageSet
@@ -79,10 +79,8 @@ def pipeline(train: TrainingSet, validation: ImageSet, settings: params.FineTune
     for steps in (WARMUP, WARMUP + STEPS):
         budget = {"steps": steps, "batch_size": BATCH_SIZE, "unfreezing": 0.0, "evaluations": 1}
         started = time.perf_counter()
-        fine_tune(
-            load_backbone(NETWORK, pretrained=False), train, validation, mode="full",
-            settings=settings.model_copy(update=budget), resolution=RESOLUTION, seed=0, device=choose_device("cpu"),
-        )  # fmt: skip
+        tuning = Tuning("full", settings.model_copy(update=budget), RESOLUTION, 0, choose_device("cpu"))
+        fine_tune(load_backbone(NETWORK, pretrained=False), train, validation, tuning)
         seconds.append(time.perf_counter() - started)
     return STEPS * BATCH_SIZE / (seconds[1] - seconds[0])
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from augury.arms.finetuning import fine_tune, predict
+from augury.arms.finetuning import Tuning, fine_tune, predict
 from augury.arms.metrics import classification_metrics
 from augury.arms.training_set import TrainingSet, training_set
 from augury.features.backbones import check_resolution, load_backbone
@@ -86,11 +86,11 @@ def heads(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcom
     targets, labels = (torch.from_numpy(values).to(device) for values in (train.targets, validation.labels))
     weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
     sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
-    learned_from = Examples(features(*train.parts.values()), targets, sampling, weights)
-    chosen_by, unseen = Examples(features(validation), labels), features(test)
+    examples = Examples(features(*train.parts.values()), targets, sampling, weights)
+    held_out, unseen = Examples(features(validation), labels), features(test)
 
     def one_seed(seed: int) -> Outcome:
-        chosen = fit_head(learned_from, chosen_by, train.targets.shape[1], classify.head, seeded(seed, "head"))
+        chosen = fit_head(examples, held_out, train.targets.shape[1], classify.head, seeded(seed, "head"))
         return chosen(unseen).softmax(dim=1).cpu().numpy(), {
             "regularisation": chosen.l2_penalty,
             "best_step": None,
@@ -114,10 +114,8 @@ def fine_tuned(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[O
 def fine_tune_one(params: Params, pretrained: bool, train: TrainingSet, test: ImageSet, seed: int) -> Outcome:
     classify, device = params.classify, choose_device(params.device)
     backbone = load_backbone(classify.backbone, pretrained, seed)
-    tuned = fine_tune(
-        backbone, train, ImageSet.read(SPLITS / "validation"), mode=classify.mode, settings=classify.finetune,
-        resolution=classify.resolution, seed=seed, device=device,
-    )  # fmt: skip
+    tuning = Tuning(classify.mode, classify.finetune, classify.resolution, seed, device)
+    tuned = fine_tune(backbone, train, ImageSet.read(SPLITS / "validation"), tuning)
     return predict(tuned.network, test, classify.resolution, device), {
         "regularisation": tuned.weight_decay,
         "best_step": tuned.best_step,

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from augury.arms.finetuning import FineTuned, fine_tune, predict
+from augury.arms.finetuning import FineTuned, Tuning, fine_tune, predict
 from augury.arms.training_set import TrainingSet
 from augury.images.image_set import ImageSet
-from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
 from models.backbone import Backbone
 
@@ -49,13 +48,8 @@ def train(
     """
     images = read_split(splits / "train")
     targets = np.eye(len(images.class_names), dtype=np.float32)[images.labels]
-    try:
-        return fine_tune(
-            backbone, TrainingSet({"real": images}, targets), read_split(splits / "validation"), mode="scratch",
-            settings=training.fine_tune, resolution=resolution, seed=seed, device=device,
-        )  # fmt: skip
-    except UserError as error:  # its one reason is the learning rate, which has another name in the main params.yaml
-        raise UserError(str(error).replace("classify.finetune.", "training.")) from error
+    tuning = Tuning("scratch", training.fine_tune, resolution, seed, device, key="training")
+    return fine_tune(backbone, TrainingSet({"real": images}, targets), read_split(splits / "validation"), tuning)
 
 
 def accuracy_on_test(tuned: FineTuned, splits: Path, resolution: int, device: torch.device) -> float:

@@ -41,17 +41,22 @@ class Group:
     first_step: int
 
 
-def fine_tune(
-    backbone: Backbone,
-    train: TrainingSet,
-    validation: ImageSet,
-    *,
-    mode: str,
-    settings: FineTune,
-    resolution: int,
-    seed: int,
-    device: torch.device,
-) -> FineTuned:
+@dataclass(frozen=True)
+class Tuning:
+    """How a backbone is fine-tuned: mode (partial, full or scratch), settings, seed and where.
+
+    resolution: pixels at which the backbone sees the images. key: what params.yaml calls the settings, for errors.
+    """
+
+    mode: str
+    settings: FineTune
+    resolution: int
+    seed: int
+    device: torch.device
+    key: str = "classify.finetune"
+
+
+def fine_tune(backbone: Backbone, train: TrainingSet, validation: ImageSet, tuning: Tuning) -> FineTuned:
     """Train a copy of the backbone with a linear head, once per weight decay; the best validation likelihood is used.
 
     Every training takes all its steps; early stopping is the choice of the best of `evaluations` moments on
@@ -59,47 +64,44 @@ def fine_tune(
     initialisation depends on the seed alone, the batches on the seed and the number of images.
     Raises UserError where the loss never is finite.
     """
+    settings, seed, device = tuning.settings, tuning.seed, tuning.device
     trained = []
     for weight_decay in settings.weight_decays:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_seed(seed, "dropout"))
             network = TransferClassifier(copy.deepcopy(backbone), train.targets.shape[1], seeded(seed, "head"))
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            trained.append(_train(network, train, validation, mode, settings, weight_decay, resolution, seed, device))
+            trained.append(_train(network, train, validation, tuning, weight_decay))
     best = min(trained, key=lambda tuned: tuned.validation_nll)
     if not math.isfinite(best.validation_nll):
-        raise UserError(f"classify.finetune.learning_rate: {settings.learning_rate:g} is too high, the loss diverged")
+        raise UserError(f"{tuning.key}.learning_rate: {settings.learning_rate:g} is too high, the loss diverged")
     return best
 
 
 def _train(
-    network: TransferClassifier,
-    train: TrainingSet,
-    validation: ImageSet,
-    mode: str,
-    settings: FineTune,
-    weight_decay: float,
-    resolution: int,
-    seed: int,
-    device: torch.device,
+    network: TransferClassifier, train: TrainingSet, validation: ImageSet, tuning: Tuning, weight_decay: float
 ) -> FineTuned:
-    groups = groups_of(network, mode, settings)
+    settings, device = tuning.settings, tuning.device
+    groups = groups_of(network, tuning.mode, settings)
     optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
     pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
     weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
     sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
-    batches = seeded(seed, "batches")
+    batches = seeded(tuning.seed, "batches")
     due = {round(settings.steps * (number + 1) / settings.evaluations) - 1 for number in range(settings.evaluations)}
     best, best_state = FineTuned(network, weight_decay, 0, math.inf, 0.0), network.state_dict()
     network.eval().requires_grad_(False)
     for step in range(settings.steps):
+        # Let those stages learn whose turn it is, at their rates.
         for group in groups:
             if step == group.first_step:
                 group.module.train().requires_grad_(True)
         for parameters in optimiser.param_groups:
             parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
+
+        # Descend on a batch.
         rows = draw_rows(len(pixels), settings.batch_size, batches, sampling)
-        images = to_backbone(pixels[rows.numpy()], resolution, device)
+        images = to_backbone(pixels[rows.numpy()], tuning.resolution, device)
         rows = rows.to(device)
         with autocast(device):
             logits = network(images)
@@ -108,8 +110,10 @@ def _train(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+
+        # Remember the best moment on validation.
         if step in due:
-            nll, accuracy = evaluate(network, validation, resolution, device)
+            nll, accuracy = evaluate(network, validation, tuning.resolution, device)
             if nll < best.validation_nll:
                 best = FineTuned(network, weight_decay, step + 1, nll, accuracy)
                 best_state = {key: tensor.clone() for key, tensor in network.state_dict().items()}

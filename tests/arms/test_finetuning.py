@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from augury.arms import finetuning
-from augury.arms.finetuning import FineTuned, evaluate, fine_tune, groups_of, predict, rate_at
+from augury.arms.finetuning import FineTuned, Tuning, evaluate, fine_tune, groups_of, predict, rate_at
 from augury.arms.training_set import TrainingSet
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
@@ -68,10 +68,7 @@ def tune(
     network: Backbone | None = None,
     **changes: Any,
 ) -> FineTuned:
-    return fine_tune(
-        network or backbone(), train, validation,
-        mode=mode, settings=settings(**changes), resolution=8, seed=seed, device=CPU,
-    )  # fmt: skip
+    return fine_tune(network or backbone(), train, validation, Tuning(mode, settings(**changes), 8, seed, CPU))
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:

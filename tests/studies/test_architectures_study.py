@@ -112,8 +112,8 @@ def test_the_pace_leaves_out_what_a_training_costs_beside_its_steps(
 ) -> None:  # fmt: skip
     clock = [0.0]
 
-    def training(*_: Any, settings: Any, **__: Any) -> None:
-        clock[0] += 5 + 0.25 * settings.steps
+    def training(backbone: Any, train: Any, validation: Any, tuning: Any) -> None:
+        clock[0] += 5 + 0.25 * tuning.settings.steps
 
     monkeypatch.setattr(pace, "fine_tune", training)
     monkeypatch.setattr("time.process_time", lambda: clock[0])
