@@ -13,46 +13,23 @@ from typing import Any
 import numpy as np
 
 from augury.features.extractor import backbone_levels
-from augury.features.frechet import frechet_distance_of_moments, pooled
 from augury.images.grids import pairs_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.streams import stream_of
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run
 from augury.scores.accuracy_score import Labelled, classification_accuracy_score
 from augury.scores.extractors import available_extractors
-from augury.scores.fidelity import fidelity_scores, halve, per_class_scores, significant
+from augury.scores.fidelity import significant
 from augury.scores.gathering import Gathered, gather
 from augury.scores.memorisation import CopyCounter, memorisation
+from augury.scores.protocol import Protocol, scores_and_floors
 
 SPLITS, SYNTHETIC = Path("data/splits"), Path("data/synthetic")
 WORST_PAIRS = 8  # generated images shown beside the training images that they are nearest to
-
-
-def distances(params: Params, name: str, train: Gathered, validation: Gathered, generated: Gathered) -> dict[str, Any]:
-    """Every score in the features of extractor `name`, and the distance of the whole sets."""
-    score, seed = params.score, params.seed
-    real = np.concatenate([train.features[name], validation.features[name]])
-    labels = np.concatenate([train.labels, validation.labels])
-    halvings = halve(labels, generated.labels, score.halvings, seed)
-    fewest = len(halvings[0].one)
-    if fewest < 2:
-        raise UserError(
-            f"score: found {generated.count} generated and {len(real)} real images, which leave {fewest} a side; "
-            "expected at least 2"
-        )
-    scores = fidelity_scores(
-        real, generated.features[name], halvings, neighbours=score.neighbours, resamples=score.resamples,
-        confidence=params.compare.confidence, seed=seed,
-    )  # fmt: skip
-    whole = pooled(train.moments[name], validation.moments[name])
-    scores["fd_all"] = frechet_distance_of_moments(generated.moments[name], whole)
-    scores["per_class"] = per_class_scores(real, labels, generated.features[name], halvings, train.class_names)
-    return scores
 
 
 def main(params: Params, generator: str) -> int:
@@ -81,21 +58,21 @@ def main(params: Params, generator: str) -> int:
         listed = ", ".join(missing_classes)
         logging.warning("score@%s: no image of %s; the scores are over the other classes", generator, listed)
 
+    confidence, seed = params.compare.confidence, params.seed
+    protocol = Protocol(score.halvings, score.neighbours, score.resamples, confidence, seed)
     by_extractor = {
-        extractor.name: distances(params, extractor.name, train, validation, generated) for extractor in extractors
+        extractor.name: scores_and_floors(extractor.name, (train, validation), generated, protocol)
+        for extractor in extractors
     }
     first = extractors[0]
-    memorised = memorisation(
-        train.features[first.name], validation.features[first.name], generated.features[first.name],
-        confidence=params.compare.confidence, seed=params.seed,
-    )  # fmt: skip
+    in_first = (images.features[first.name] for images in (train, validation, generated))
+    memorised = memorisation(*in_first, confidence=confidence, seed=seed)
     worst = memorised.closest(WORST_PAIRS)
     neighbours = memorised.neighbours[worst]
     on_levels = [Labelled(images.features[levels.name], images.labels) for images in (train, generated, validation)]
     accuracy = classification_accuracy_score(
-        *on_levels, classes=len(train.class_names), head=params.classify.head,
-        confidence=params.compare.confidence, seed=params.seed,
-    )  # fmt: skip
+        *on_levels, classes=len(train.class_names), head=params.classify.head, confidence=confidence, seed=seed
+    )
     inception = by_extractor.get("inception", {})
     result = {
         "generator": generator,

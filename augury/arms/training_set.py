@@ -86,10 +86,8 @@ def training_set(arm: str, recipe: Arm, mix: Mix, seed: int) -> TrainingSet:
     together = TrainingSet(parts, _one_hot(parts), recipe.balance)
     if recipe.mix is None:
         return together
-    pixels, targets = mixed(
-        together.images.pixels, together.targets, recipe.mix, mix.alpha, mix.copies * len(together),
-        derive_seed(seed, "mix", arm),
-    )  # fmt: skip
+    count, mix_seed = mix.copies * len(together), derive_seed(seed, "mix", arm)
+    pixels, targets = mixed(together.images.pixels, together.targets, recipe.mix, mix.alpha, count, mix_seed)
     parts["mixed"] = ImageSet(pixels, targets.argmax(axis=1), real.class_names)
     return TrainingSet(parts, np.concatenate([together.targets, targets]), recipe.balance)
 

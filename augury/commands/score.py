@@ -7,19 +7,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 
-from augury.features.frechet import frechet_distance_of_moments
 from augury.images.streams import ImageStream, stream_of
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
-from augury.pipeline.sections import FeatureExtractor
+from augury.pipeline.sections import FeatureExtractor, distance_title
 from augury.pipeline.seeding import derive_seed
-from augury.scores.extractors import build_extractor, title
-from augury.scores.fidelity import fidelity_scores, halve, per_class_scores
+from augury.scores.extractors import build_extractor
 from augury.scores.gathering import Gathered, gather
+from augury.scores.protocol import Protocol, distance_of_all, scores_and_floors
 
 CONFIDENCE = 0.95
 
@@ -54,10 +52,8 @@ def main(asked: argparse.Namespace) -> None:
         extractor = build_extractor(name, FeatureExtractor(weights=weights or "auto"), key="--extractor")
 
     def collect(stream: ImageStream) -> Gathered:
-        return gather(
-            stream, [extractor], accelerator.device, most=0 if asked.whole else asked.most_images,
-            seed=derive_seed(asked.seed, stream.name), accelerator=accelerator,
-        )  # fmt: skip
+        most, seed = 0 if asked.whole else asked.most_images, derive_seed(asked.seed, stream.name)
+        return gather(stream, [extractor], accelerator.device, most=most, seed=seed, accelerator=accelerator)
 
     real, generated = (collect(stream) for stream in streams)
     accelerator.end_training()
@@ -68,41 +64,22 @@ def main(asked: argparse.Namespace) -> None:
             raise UserError(
                 f"found {real.count} real and {generated.count} generated images, expected at least 2 of each"
             )
-    scores: dict[str, Any] = {
+    if asked.whole:
+        scores: dict[str, Any] = {"fd_all": distance_of_all(name, [real], generated)}
+    else:
+        protocol = Protocol(asked.halvings, asked.neighbours, asked.resamples, CONFIDENCE, asked.seed)
+        scores = scores_and_floors(name, [real], generated, protocol, instead=", or choose --whole")
+    scores = {
         "extractor": name,
         "dimensions": len(real.moments[name].mean),
         "n_real": real.count,
         "n_generated": generated.count,
-        "fd_all": frechet_distance_of_moments(generated.moments[name], real.moments[name]),
+        "fd_all": scores["fd_all"],
+        **scores,
     }
-    if not asked.whole:
-        scores |= matched_scores(asked, name, real, generated)
-    print("\n".join(table(asked, title(name), scores)))
+    print("\n".join(table(asked, distance_title(name), scores)))
     if asked.json:
         write_json(Path(asked.json), scores)
-
-
-def matched_scores(asked: argparse.Namespace, name: str, real: Gathered, generated: Gathered) -> dict[str, Any]:
-    """The scores that compare n with n; by class too, where both sets have the same classes."""
-    same_classes = real.class_names == generated.class_names
-    labels, generated_labels = (
-        gathered.labels if same_classes else np.zeros_like(gathered.labels) for gathered in (real, generated)
-    )
-    halvings = halve(labels, generated_labels, asked.halvings, asked.seed)
-    fewest = len(halvings[0].one)
-    if fewest < 2:
-        raise UserError(
-            f"found {real.count} real and {generated.count} generated images, which leave {fewest} for a half; "
-            "expected at least 2, or choose --whole"
-        )
-    features = real.features[name], generated.features[name]
-    scores = fidelity_scores(
-        *features, halvings, neighbours=asked.neighbours, resamples=asked.resamples, confidence=CONFIDENCE,
-        seed=asked.seed,
-    )  # fmt: skip
-    if same_classes and len(real.class_names) > 1:
-        scores["per_class"] = per_class_scores(features[0], labels, features[1], halvings, real.class_names)
-    return scores
 
 
 def table(asked: argparse.Namespace, name: str, scores: dict[str, Any]) -> list[str]:

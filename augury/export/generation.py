@@ -83,7 +83,7 @@ def generate(
     if processes.is_main_process:
         claim(folder, plan)
     processes.wait_for_everyone()
-    if (found := read_plan(folder)) is None or plan.differences(found):
+    if (claimed := read_plan(folder)) is None or plan.differences(claimed):
         raise UserError(f"{folder}: process {processes.process_index} does not see the plan there; share one folder")
     shards = range(processes.process_index, len(plan.quotas), processes.num_processes)
     there = [(folder / name).exists() for name in plan.files()]
@@ -91,20 +91,20 @@ def generate(
     if processes.is_main_process:
         log.info("generate: %s images in %d shards, %d of them there", f"{quota.sum():,}", len(there), sum(there))
     if waiting:
-        own = processes.device if device.type == "cuda" else device
+        device = processes.device if device.type == "cuda" else device
         select = None
         if filtered:
             with single_threaded():
-                select = Selector(splits[0], splits[1], params.sample.filter, params.seed, own)
+                select = Selector(splits[0], splits[1], params.sample.filter, params.seed, device)
         total = int(plan.quotas[list(shards)].sum())
         with tqdm(
             total=total, initial=total - int(plan.quotas[waiting].sum()), desc=f"generate {generator}", unit="image",
             disable=None if processes.is_main_process else True,
         ) as bar:  # fmt: skip
             maker = ShardMaker(
-                plan, network.to(own), class_names, select, params.sample.filter, own, folder, bar.update
+                plan, network.to(device), class_names, select, params.sample.filter, device, folder, bar.update
             )
-            for _ in in_threads(maker, waiting, own, at_once=cores(), give_up=maker.stopped.set):
+            for _ in in_threads(maker, waiting, device, at_once=cores(), give_up=maker.stopped.set):
                 pass
     processes.wait_for_everyone()
     if processes.is_main_process:
@@ -159,7 +159,8 @@ class ShardMaker:
         if self.select is None:
             images = draw(labels_in_turn(quota), first)
             counts = {
-                name: {"drawn": int(own), "kept": int(own)} for name, own in zip(self.class_names, quota, strict=True)
+                name: {"drawn": count, "kept": count}
+                for name, count in zip(self.class_names, quota.tolist(), strict=True)
             }
         else:
             judge = self._judge(self.select, advance)

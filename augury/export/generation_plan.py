@@ -33,11 +33,10 @@ class Plan:
         """The name of every shard's file, in order."""
         return [shard_name(shard, len(self.quotas), "train") for shard in range(len(self.quotas))]
 
-    def differences(self, found: dict[str, Any]) -> list[str]:
+    def differences(self, other: dict[str, Any]) -> list[str]:
         """Where another plan, as `read_plan` gives it, is not this one. A key that it lacks is a difference too."""
-        return [
-            f"{key} was {found.get(key)}, is {own}" for key, own in self.content.items() if found.get(key, ...) != own
-        ]
+        content = self.content.items()
+        return [f"{key} was {other.get(key)}, is {value}" for key, value in content if other.get(key, ...) != value]
 
 
 def make_plan(content: dict[str, Any], quota: np.ndarray, rows: int, rules: Filter | None) -> Plan:
@@ -68,18 +67,18 @@ def claim(folder: Path, plan: Plan) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out: {folder} is a file; choose a folder")
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    found = read_plan(folder)
-    if found is not None and (differences := plan.differences(found)):
+    begun = read_plan(folder)
+    if begun is not None and (differences := plan.differences(begun)):
         raise UserError(f"--out: {folder} was begun otherwise: {'; '.join(differences)}; choose another folder")
-    names = [PLAN] if found is None else [PLAN, CARD, *plan.files()]
+    names = [PLAN] if begun is None else [PLAN, CARD, *plan.files()]
     # Before there is a plan, what a kill leaves of one is all that may be there.
-    expected = {*(names if found else []), *(f".partial-{name}" for name in names)}
+    expected = {*(names if begun else []), *(f".partial-{name}" for name in names)}
     if strangers := sorted(there - expected):
         raise UserError(f"--out: {folder} holds what is not of this set ({strangers[0]}); choose a new or empty folder")
     for name in there:
         if name.startswith(".partial-"):
             (folder / name).unlink()
-    if found is None:
+    if begun is None:
         write_json(folder / PLAN, plan.content)
 
 
@@ -88,12 +87,12 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     if not (folder / PLAN).exists():
         return None
     try:
-        found = read_json(folder / PLAN)
+        content = read_json(folder / PLAN)
     except ValueError as error:
         raise UserError(f"{folder / PLAN}: not the plan of a set ({error})") from error
-    if not isinstance(found, dict) or "generator" not in found:
+    if not isinstance(content, dict) or "generator" not in content:
         raise UserError(f"{folder / PLAN}: not the plan of a set")
-    return found
+    return content
 
 
 def record(folder: Path, plan: Plan) -> dict[str, Any]:

@@ -54,10 +54,11 @@ class Selector:
         self.standardise = Standardiser(features, device)
         self.train = self.standardise(features)
         held_out = self.standardise(self.extractor(validation, device))
-
-        labels, held_out_labels = (torch.from_numpy(images.labels).to(device) for images in (train, validation))
-        learned_from, chosen_by = Examples(self.train, labels), Examples(held_out, held_out_labels)
-        self.head = fit_head(learned_from, chosen_by, len(train.class_names), HEAD, seeded(seed, "selection"))
+        examples, held_out_examples = (
+            Examples(values, torch.from_numpy(images.labels).to(device))
+            for values, images in ((self.train, train), (held_out, validation))
+        )
+        self.head = fit_head(examples, held_out_examples, len(train.class_names), HEAD, seeded(seed, "selection"))
 
         distances, _ = self._nearest(held_out)
         self.scale = float(np.median(distances)) or 1.0  # 0 where every validation image is in the training set too

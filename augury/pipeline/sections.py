@@ -157,6 +157,11 @@ class FeatureExtractor(Section):
     resolution: Annotated[int, Field(ge=28)] | None = None  # None: the extractor's own
 
 
+def distance_title(extractor: str) -> str:
+    """What the Frechet distance in an extractor's features is called; only that in Inception's is FID."""
+    return "FID" if extractor == "inception" else f"FD[{extractor}]"
+
+
 class Score(Section):
     extractors: Annotated[dict[Name, FeatureExtractor], Field(min_length=1)]
     halvings: PositiveInt

@@ -91,11 +91,12 @@ def _extractor_weights(name: str, where: str) -> Finding:
     from huggingface_hub import constants, try_to_load_from_cache
 
     from augury.pipeline.downloads import cached_file
-    from augury.scores.extractors import DINOV2, title
+    from augury.pipeline.sections import distance_title
+    from augury.scores.extractors import DINOV2
 
-    without = f"without them no {title(name)}, and the report says why"
+    without = f"without them no {distance_title(name)}, and the report says why"
     if where == "off":
-        return Finding(name, f"off, thus no {title(name)}", there=False)
+        return Finding(name, f"off, thus no {distance_title(name)}", there=False)
     if where != "auto":
         if Path(where).is_file():
             return Finding(name, where)

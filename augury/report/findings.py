@@ -7,7 +7,7 @@ import numpy as np
 
 from augury.evidence.families import Gain
 from augury.evidence.predictors import DIRECTIONS
-from augury.pipeline.sections import Arm, Classify
+from augury.pipeline.sections import Arm, Classify, distance_title
 from augury.report.numbers import points_between, points_of
 
 OPENINGS = {
@@ -177,11 +177,6 @@ def harmed_classes(results: list[dict[str, Any]], references: list[dict[str, Any
     )  # (seeds, classes); NaN for a class without test images
     standard_errors = gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
     return (gains.mean(axis=0) < np.minimum(-2 * standard_errors, -1e-9)).tolist()
-
-
-def distance_title(extractor: str) -> str:
-    """What the Frechet distance in an extractor's features is called; only that in Inception's is FID."""
-    return "FID" if extractor == "inception" else f"FD[{extractor}]"
 
 
 def scores_by_extractor(scores: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -54,7 +54,7 @@ def gather(
     process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     rows = np.sort(np.random.default_rng(seed).permutation(stream.count)[:most])
     accumulators: dict[str, MomentsAccumulator] = {}
-    kept: dict[str, dict[int, np.ndarray]] = {extractor.name: {} for extractor in (*extractors, *sample_only)}
+    of_sample: dict[str, dict[int, np.ndarray]] = {extractor.name: {} for extractor in (*extractors, *sample_only)}
     labels, start, counts = [], 0, np.zeros(len(stream.class_names), np.int64)
     for number, batch in enumerate(stream.batches()):
         look(batch)
@@ -66,12 +66,12 @@ def gather(
             for extractor in extractors:
                 features = extractor(batch, device)
                 accumulators.setdefault(extractor.name, MomentsAccumulator(features.shape[1])).add(features)
-                kept[extractor.name][number] = features[here]
+                of_sample[extractor.name][number] = features[here]
             if len(here):
                 for extractor in sample_only:
-                    kept[extractor.name][number] = extractor(batch.select(here), device)
+                    of_sample[extractor.name][number] = extractor(batch.select(here), device)
         start = stop
-    shares = gather_object([(kept, accumulators)]) if accelerator else [(kept, accumulators)]
+    shares = gather_object([(of_sample, accumulators)]) if accelerator else [(of_sample, accumulators)]
     moments = {each.name: _merged([share[each.name] for _, share in shares if share]) for each in extractors}
     return Gathered(
         stream.count,
@@ -79,7 +79,7 @@ def gather(
         stream.class_names,
         rows,
         np.concatenate(labels),
-        {name: _in_order([share[name] for share, _ in shares]) for name in kept},
+        {name: _in_order([share[name] for share, _ in shares]) for name in of_sample},
         {name: merged for name, merged in moments.items() if merged is not None},
     )
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from augury.features.frechet import check_features
+
 ROWS = 1000  # of a kernel matrix that are held at a time
 
 
@@ -16,13 +18,8 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     first (N, D), second (M, D), N and M at least 3. Raises ValueError on fewer, different D, or features that are not
     finite. Memory grows with N + M, time with N M.
     """
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-        raise ValueError(f"features of shape {first.shape} and {second.shape}: expected (N, D) and (M, D)")
+    check_features(first, second, at_least=3)
     n, m = len(first), len(second)
-    if min(n, m) < 3:
-        raise ValueError(f"found {n} and {m} images, expected at least 3 of each")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("features hold NaN or infinity")
     first, second = first.astype(np.float64), second.astype(np.float64)
     within_first, within_second = _sums_within(first), _sums_within(second)  # per image, over the others of its set
     across_first, across_second = np.zeros(n), np.zeros(m)

@@ -50,22 +50,23 @@ def memorisation(
     """
     if len(held_out) < 2:
         raise ValueError(f"found {len(held_out)} held-out images, expected at least 2")
-    ours, neighbours = nearest(generated, train)
-    theirs, _ = nearest(held_out, train)
+    distances, neighbours = nearest(generated, train)
+    reference, _ = nearest(held_out, train)
     random = np.random.default_rng(derive_seed(seed, "memorisation"))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    fractions = [_nearer(random.choice(ours, len(ours)), random.choice(theirs, len(theirs))) for _ in range(RESAMPLES)]
-    floors = []
-    for _ in range(HALVINGS):
-        shuffled = random.permutation(theirs)
-        floors.append(_nearer(shuffled[: len(theirs) // 2], shuffled[len(theirs) // 2 :]))
-    scale = float(np.median(theirs)) or 1.0  # 0 where every held-out image is a training image
+    fractions = [
+        _nearer(random.choice(distances, len(distances)), random.choice(reference, len(reference)))
+        for _ in range(RESAMPLES)
+    ]
+    shuffled = [random.permutation(reference) for _ in range(HALVINGS)]
+    floors = [_nearer(each[: len(reference) // 2], each[len(reference) // 2 :]) for each in shuffled]
+    scale = float(np.median(reference)) or 1.0  # 0 where every held-out image is a training image
     return Memorisation(
-        fraction=_nearer(ours, theirs),
+        fraction=_nearer(distances, reference),
         fraction_ci=_limits(fractions, tails),
         floor=float(np.mean(floors)),
         floor_ci=_limits(floors, tails),
-        distances=ours / scale,
+        distances=distances / scale,
         neighbours=neighbours,
     )
 

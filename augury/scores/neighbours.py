@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from augury.features.frechet import check_features
 from augury.pipeline.devices import native_bfloat16
 
 ROWS = 500  # of a distance matrix that are held at a time
@@ -43,7 +44,7 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray, neighbours: int) ->
     Inside means strictly nearer than the radius. Raises ValueError where N or M is not above k, D differs, or features
     are not finite.
     """
-    _check(real, generated, at_least=neighbours + 1)
+    check_features(real, generated, at_least=neighbours + 1)
     origin = real.mean(axis=0, dtype=np.float64)
     first, second = _Points(real, origin), _Points(generated, origin)
     real_radii, generated_radii = _squared_radii(first, neighbours), _squared_radii(second, neighbours)
@@ -68,20 +69,11 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 
     Raises ValueError where a side is empty, D differs, or features are not finite.
     """
-    _check(queries, references, at_least=1)
+    check_features(queries, references, at_least=1)
     origin = references.mean(axis=0, dtype=np.float64)
     blocks = _blocks(_Points(queries, origin), _Points(references, origin))
     columns, squared = zip(*(block.smallest(0) for block in blocks), strict=True)
     return np.sqrt(np.concatenate(squared)), np.concatenate(columns)
-
-
-def _check(first: np.ndarray, second: np.ndarray, at_least: int) -> None:
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-        raise ValueError(f"features of shape {first.shape} and {second.shape}: expected (N, D) and (M, D)")
-    if min(len(first), len(second)) < at_least:
-        raise ValueError(f"found {len(first)} and {len(second)} images, expected at least {at_least} of each")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ValueError("features hold NaN or infinity")
 
 
 class _Points:
@@ -187,6 +179,6 @@ class _Block:
         squared = np.empty(len(rows))
         for start in range(0, len(rows), PAIRS):
             pairs = slice(start, start + PAIRS)
-            ours, theirs = self.first.features[rows[pairs] + self.start], self.second.features[columns[pairs]]
-            squared[pairs] = np.square(ours.astype(np.float64) - theirs).sum(axis=1)
+            first, second = self.first.features[rows[pairs] + self.start], self.second.features[columns[pairs]]
+            squared[pairs] = np.square(first.astype(np.float64) - second).sum(axis=1)
         return squared

@@ -12,9 +12,9 @@ from augury.evidence.families import Gain
 from augury.evidence.statistics import smallest_p_value
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
+from augury.pipeline.sections import distance_title
 from augury.report.numbers import number, points_between, points_of, signed
 from augury.report.plots import forest_plot
-from augury.scores.extractors import title
 from studies.generators.drawings import ScoreRow, score_plot
 from studies.generators.gains import Change, Comparison, Points, by_training, usable
 from studies.generators.settings import Generators
@@ -146,7 +146,7 @@ def scores_section(folder: Path, points: Points) -> Section:
     if not trained:
         return Section("Images and their scores", ["No variant could be trained on this budget."])
     first = usable(next(iter(trained.values())))[0]
-    distance = title(first["extractor"])
+    distance = distance_title(first["extractor"])
     names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
     panels = {
         panel: [

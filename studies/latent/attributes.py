@@ -115,11 +115,11 @@ class Classifier:
         features = self.extractor.compute(train, device)
         self.standardise = Standardiser(features, device)
         held_out = self.extractor.compute(validation, device)
-        learned_from, chosen_by = (
+        examples, held_out_examples = (
             Examples(self.standardise(values), torch.from_numpy(images.labels).to(device))
             for values, images in ((features, train), (held_out, validation))
         )
-        self.head = fit_head(learned_from, chosen_by, len(train.class_names), HEAD, seeded(seed, "attributes"))
+        self.head = fit_head(examples, held_out_examples, len(train.class_names), HEAD, seeded(seed, "attributes"))
 
     def __call__(self, images: ImageSet) -> np.ndarray:
         """Probability of every class, (N, K) float64."""

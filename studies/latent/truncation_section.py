@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline.outputs import read_json
+from augury.pipeline.sections import distance_title
 from augury.report.numbers import number
-from augury.scores.extractors import title
 from studies.latent.drawings import TruncationRow, truncation_plot
 from studies.page import Figure, Section, Table
 
@@ -58,7 +58,7 @@ def section(truncation: Content, confidence: float) -> Section:
                 [row["recall"] for row in spreads],
                 {score: spreads[0][f"{score}_floor"] for score in ("fd", "precision", "recall")},
             ),
-            title(content["extractor"]),
+            distance_title(content["extractor"]),
             f"truncation-{name}",
         )
         figures.append(
@@ -86,8 +86,8 @@ def section(truncation: Content, confidence: float) -> Section:
         [
             Table(
                 "Every spread",
-                ["Generator, spread", "n a side", title(some["extractor"]), f"{100 * confidence:g}% interval", "Floor",
-                 "Precision", "Floor", "Recall", "Floor"],
+                ["Generator, spread", "n a side", distance_title(some["extractor"]), f"{100 * confidence:g}% interval",
+                 "Floor", "Precision", "Floor", "Recall", "Floor"],
                 rows,
                 "Before the filter of the stage sample, which removes some of what a wide spread brings. Floor: real "
                 "images against other real ones of the same number, of the training and validation splits.",

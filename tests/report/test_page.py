@@ -22,7 +22,6 @@ from augury.pipeline.outputs import write_json
 from augury.report.findings import (
     SCORES,
     absent_extractors,
-    distance_title,
     harmed_classes,
     headline,
     predictor_answer,
@@ -843,12 +842,6 @@ def test_inception_alone_is_titled_fid() -> None:
     assert figures_of(html, "FID of each generator")[0][2] == "31.41 29.01 to 33.02"
     assert "FD[" not in text_of(html)
     assert "None" not in text_of(section(html, "fidelity"))
-
-
-def test_titles_are_those_that_scoring_uses() -> None:
-    from augury.scores.extractors import EXTRACTORS, title  # loads networks' libraries, which the report does without
-
-    assert {name: distance_title(name) for name in EXTRACTORS} == {name: title(name) for name in EXTRACTORS}
 
 
 def test_every_score_that_is_compared_has_a_name_and_its_direction() -> None:
