@@ -23,10 +23,10 @@ from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run
 from augury.scores.accuracy_score import Labelled, classification_accuracy_score
 from augury.scores.extractors import available_extractors
-from augury.scores.fidelity import significant
+from augury.scores.fidelity import Protocol, significant
 from augury.scores.gathering import Gathered, gather
 from augury.scores.memorisation import CopyCounter, memorisation
-from augury.scores.protocol import Protocol, scores_and_floors
+from augury.scores.protocol import scores_and_floors
 
 SPLITS, SYNTHETIC = Path("data/splits"), Path("data/synthetic")
 WORST_PAIRS = 8  # generated images shown beside the training images that they are nearest to

@@ -16,8 +16,9 @@ from augury.pipeline.outputs import write_json
 from augury.pipeline.sections import FeatureExtractor, distance_title
 from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
+from augury.scores.fidelity import Protocol
 from augury.scores.gathering import Gathered, gather
-from augury.scores.protocol import Protocol, distance_of_all, scores_and_floors
+from augury.scores.protocol import distance_of_all, scores_and_floors
 
 CONFIDENCE = 0.95
 

@@ -73,13 +73,8 @@ class Selector:
         confidence = probabilities[np.arange(len(images)), images.labels]
         distances, neighbours = self._nearest(features)
         distances = distances / self.scale
-        return Judgement(
-            confidence,
-            neighbours,
-            distances,
-            unsure=confidence < self.rules.min_confidence,
-            near_copy=distances < self.near_copy_below,
-        )
+        unsure, near_copy = confidence < self.rules.min_confidence, distances < self.near_copy_below
+        return Judgement(confidence, neighbours, distances, unsure, near_copy)
 
     def _nearest(self, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Distance to the nearest training image, (N,) float32, and its row, (N,) int64."""
@@ -134,9 +129,5 @@ def fill_quota(
 
 def described(images: ImageSet, judgement: Judgement) -> ImageSet:
     """The images with what the filter found out as columns of their own."""
-    columns = {
-        "confidence": judgement.confidence,
-        "neighbour": judgement.neighbour,
-        "neighbour_distance": judgement.neighbour_distance,
-    }
+    columns = {name: getattr(judgement, name) for name in ("confidence", "neighbour", "neighbour_distance")}
     return ImageSet(images.pixels, images.labels, images.class_names, images.provenance | columns)

@@ -5,9 +5,10 @@ is measured between sides of the same n: the real images are split into two rand
 generated images gives the score, one half against the other gives the floor. Both are averaged over several halvings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from augury.features.frechet import frechet_distance, frechet_infinity
 from augury.pipeline.seeding import derive_seed
 from augury.scores.kernel_distance import kernel_distance
 from augury.scores.neighbours import manifold_scores
+
+Sides = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]  # of each halving: one half, the other, generated
+Score = TypeVar("Score")
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,19 @@ def halve(real_labels: np.ndarray, generated_labels: np.ndarray, count: int, see
     return halvings
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """halvings of the real images; k of precision and recall; resamples and confidence of the bootstrap intervals."""
+
+    halvings: int
+    neighbours: int
+    resamples: int
+    confidence: float
+    seed: int
+
+
 def fidelity_scores(
-    real: np.ndarray,
-    generated: np.ndarray,
-    halvings: Sequence[Halving],
-    *,
-    neighbours: int,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    real: np.ndarray, generated: np.ndarray, halvings: Sequence[Halving], protocol: Protocol
 ) -> dict[str, Any]:
     """All scores of generated features (M, D) against real ones (N, D), as keys of data/scores/<generator>.json.
 
@@ -62,10 +70,9 @@ def fidelity_scores(
     """
     sides = [(real[halving.one], real[halving.other], generated[halving.generated]) for halving in halvings]
     n = len(sides[0][0])  # the same on every side of every halving
-    distances = np.array([frechet_distance(fake, one) for one, _, fake in sides])
-    floors = np.array([frechet_distance(other, one) for one, other, _ in sides])
+    distances, floors = map(np.array, _beside_floor(frechet_distance, sides))
     distance, floor = float(distances.mean()), float(floors.mean())
-    intervals = _intervals(sides, distances, floors, resamples, confidence, seed)
+    intervals = _intervals(sides, distances, floors, protocol)
     return {
         "n_per_side": n,
         "dimensions": real.shape[1],
@@ -76,9 +83,9 @@ def fidelity_scores(
         "fd_over_floor": distance / floor if floor > 0 else None,
         "fd_over_floor_ci": intervals[2],
         "fd_biased": n < 2 * real.shape[1],
-        **_infinities(sides, n, seed),
+        **_infinities(sides, n, protocol.seed),
         **_kernel_distances(sides, n),
-        **_manifolds(sides, n, neighbours),
+        **_manifolds(sides, n, protocol.neighbours),
     }
 
 
@@ -100,19 +107,20 @@ def per_class_scores(
         n = len(sides[0][0])
         distance, floor = None, None
         if n >= 2:
-            distance = float(np.mean([frechet_distance(fake, one) for one, _, fake in sides]))
-            floor = float(np.mean([frechet_distance(other, one) for one, other, _ in sides]))
+            distance, floor = (float(np.mean(values)) for values in _beside_floor(frechet_distance, sides))
         scores.append(
             {"class": name, "n_per_side": n, "fd": distance, "fd_floor": floor, **_kernel_distances(sides, n)}
         )
     return scores
 
 
-Sides = Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]  # of each halving: one half, the other, generated
+def _beside_floor(measure: Callable[[np.ndarray, np.ndarray], Score], sides: Sides) -> tuple[list[Score], list[Score]]:
+    """What `measure` makes of generated images and a real half, and of the two real halves, for each halving."""
+    return [measure(fake, one) for one, _, fake in sides], [measure(other, one) for one, other, _ in sides]
 
 
 def _intervals(
-    sides: Sides, distances: np.ndarray, floors: np.ndarray, resamples: int, confidence: float, seed: int
+    sides: Sides, distances: np.ndarray, floors: np.ndarray, protocol: Protocol
 ) -> tuple[list[float] | None, list[float] | None, list[float] | None]:
     """Bootstrap intervals of the Frechet distance, of its floor, and of their ratio.
 
@@ -121,8 +129,8 @@ def _intervals(
     not. The scores average several halvings where a resample has one, so that the intervals are rather too wide.
     """
     deviations, ratios = [], []
-    for resample in range(resamples):
-        random = np.random.default_rng(derive_seed(seed, "bootstrap", resample))
+    for resample in range(protocol.resamples):
+        random = np.random.default_rng(derive_seed(protocol.seed, "bootstrap", resample))
         halving = resample % len(sides)
         counts = [
             np.bincount(random.integers(len(side), size=len(side)), minlength=len(side)) for side in sides[halving]
@@ -133,14 +141,14 @@ def _intervals(
         deviations.append((distance - distances[halving], floor - floors[halving]))
         if floor > 0 and distance > 0 and floors[halving] > 0 and distances[halving] > 0:
             ratios.append(np.log(distance / floor) - np.log(distances[halving] / floors[halving]))
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    tails = [(1 - protocol.confidence) / 2, (1 + protocol.confidence) / 2]
     shifted = np.array(deviations)
     quantiles = np.quantile(shifted - shifted.mean(axis=0), tails, axis=0)
     intervals = [
         [max(0.0, float(mean + quantile)) for quantile in of_score]
         for mean, of_score in zip((distances.mean(), floors.mean()), quantiles.T, strict=True)
     ]
-    if len(ratios) < resamples or floors.mean() == 0:
+    if len(ratios) < protocol.resamples or floors.mean() == 0:
         return intervals[0], intervals[1], None
     of_ratio = np.exp(np.quantile(np.array(ratios) - np.mean(ratios), tails))
     return intervals[0], intervals[1], (distances.mean() / floors.mean() * of_ratio).tolist()
@@ -150,23 +158,17 @@ def _infinities(sides: Sides, n: int, seed: int) -> dict[str, float | None]:
     if n < 8:
         return {"fd_infinity": None, "fd_infinity_floor": None}
     random = np.random.default_rng(derive_seed(seed, "infinity"))
-    return {
-        "fd_infinity": float(np.mean([frechet_infinity(fake, one, random) for one, _, fake in sides])),
-        "fd_infinity_floor": float(np.mean([frechet_infinity(other, one, random) for one, other, _ in sides])),
-    }
+    distances, floors = _beside_floor(partial(frechet_infinity, random=random), sides)
+    return {"fd_infinity": float(np.mean(distances)), "fd_infinity_floor": float(np.mean(floors))}
 
 
 def _kernel_distances(sides: Sides, n: int) -> dict[str, float | None]:
     """KID, the mean of its standard errors over the halvings (which is above the mean's own), and its floor."""
     if n < 3:
         return {"kid": None, "kid_se": None, "kid_floor": None}
-    scores = np.array([kernel_distance(fake, one) for one, _, fake in sides])
-    floors = [kernel_distance(other, one)[0] for one, other, _ in sides]
-    return {
-        "kid": float(scores[:, 0].mean()),
-        "kid_se": float(scores[:, 1].mean()),
-        "kid_floor": float(np.mean(floors)),
-    }
+    scores, floors = map(np.array, _beside_floor(kernel_distance, sides))  # (halvings, 2) each
+    distance, error, floor = scores[:, 0].mean(), scores[:, 1].mean(), floors[:, 0].mean()
+    return {"kid": float(distance), "kid_se": float(error), "kid_floor": float(floor)}
 
 
 def _manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]:
@@ -174,8 +176,7 @@ def _manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]
     keys = [key for name in names for key in (name, f"{name}_floor")]
     if n <= neighbours:
         return dict.fromkeys(keys)
-    scores = [manifold_scores(one, fake, neighbours) for one, _, fake in sides]
-    floors = [manifold_scores(one, other, neighbours) for one, other, _ in sides]
+    scores, floors = _beside_floor(lambda side, one: manifold_scores(one, side, neighbours), sides)
     return {
         key: float(np.mean([getattr(score, name) for score in of_pairs]))
         for name in names

@@ -1,7 +1,6 @@
 """All that is said about how far a generated set is from a real one in one extractor's features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -9,19 +8,8 @@ import numpy as np
 
 from augury.features.frechet import frechet_distance_of_moments, pooled
 from augury.pipeline.errors import UserError
-from augury.scores.fidelity import fidelity_scores, halve, per_class_scores
+from augury.scores.fidelity import Protocol, fidelity_scores, halve, per_class_scores
 from augury.scores.gathering import Gathered
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """halvings of the real images; k of precision and recall; resamples and confidence of the bootstrap intervals."""
-
-    halvings: int
-    neighbours: int
-    resamples: int
-    confidence: float
-    seed: int
 
 
 def distance_of_all(name: str, real: Sequence[Gathered], generated: Gathered) -> float:
@@ -51,15 +39,7 @@ def scores_and_floors(
             f"score: found {generated.count} generated and {len(features)} real images, which leave {fewest} a side; "
             f"expected at least 2{instead}"
         )
-    scores = fidelity_scores(
-        features,
-        generated.features[name],
-        halvings,
-        neighbours=protocol.neighbours,
-        resamples=protocol.resamples,
-        confidence=protocol.confidence,
-        seed=protocol.seed,
-    )
+    scores = fidelity_scores(features, generated.features[name], halvings, protocol)
     scores["fd_all"] = distance_of_all(name, real, generated)
     if same_classes and len(class_names) > 1:
         scores["per_class"] = per_class_scores(features, labels, generated.features[name], halvings, class_names)

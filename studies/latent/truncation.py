@@ -4,7 +4,6 @@ Every image set is compared with real images of the training and validation spli
 every side, and beside every score its floor, what real images get against other real ones.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import Drawing, FeatureExtractor
 from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
-from augury.scores.fidelity import fidelity_scores, halve, significant
+from augury.scores.fidelity import Protocol, fidelity_scores, halve, significant
 from models.latent import slerp
 from studies.latent.settings import Latent, Truncation
 from studies.latent.spaces import Space, open_space
@@ -42,15 +41,13 @@ class Judge:
         self.real, self.labels, self.device = self.extractor.compute(real, device), labels, device
         self.class_names = real.class_names
         self.halvings = halve(real.labels, labels, study.halvings, derive_seed(top.seed, "truncation"))
-        self.score = partial(
-            fidelity_scores, neighbours=top.score.neighbours, resamples=study.resamples,
-            confidence=top.compare.confidence, seed=top.seed,
-        )  # fmt: skip
+        confidence, neighbours = top.compare.confidence, top.score.neighbours
+        self.protocol = Protocol(study.halvings, neighbours, study.resamples, confidence, top.seed)
 
     def __call__(self, pixels: np.ndarray) -> dict[str, Any]:
         """pixels: (N, H, W, C) uint8, in the order of the labels -> scores with their floors, the keys in KEPT."""
         features = self.extractor.compute(ImageSet(pixels, self.labels, self.class_names), self.device)
-        scores = self.score(self.real, features, self.halvings)
+        scores = fidelity_scores(self.real, features, self.halvings, self.protocol)
         return {key: scores[key] for key in KEPT}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augury.features.frechet import frechet_distance
-from augury.scores.fidelity import Halving, fidelity_scores, halve, per_class_scores, significant
+from augury.scores.fidelity import Halving, Protocol, fidelity_scores, halve, per_class_scores, significant
 from augury.scores.kernel_distance import kernel_distance
 from augury.scores.neighbours import manifold_scores
 
@@ -38,10 +38,8 @@ def scored(
 ) -> dict[str, Any]:
     real_labels = of_one_class(len(real)) if real_labels is None else real_labels
     generated_labels = of_one_class(len(generated)) if generated_labels is None else generated_labels
-    scores = fidelity_scores(
-        real, generated, halve(real_labels, generated_labels, halvings, seed), neighbours=neighbours,
-        resamples=resamples, confidence=confidence, seed=seed,
-    )  # fmt: skip
+    protocol = Protocol(halvings, neighbours, resamples, confidence, seed)
+    scores = fidelity_scores(real, generated, halve(real_labels, generated_labels, halvings, seed), protocol)
     json.dumps(scores, allow_nan=False)
     return scores
 
@@ -216,7 +214,7 @@ def test_identical_sets_are_no_farther_than_the_floor() -> None:
     assert scores["fd"] < scores["fd_floor"]
     assert scores["fd_over_floor"] < 1
     halving = Halving(*[np.arange(60)] * 3)
-    same = fidelity_scores(real, real, [halving], neighbours=3, resamples=20, confidence=0.9, seed=0)
+    same = fidelity_scores(real, real, [halving], Protocol(1, 3, 20, 0.9, 0))
     check_sane(same)
     assert (same["fd"], same["fd_floor"]) == pytest.approx((0, 0), abs=1e-6)
     assert (same["precision"], same["recall"], same["coverage"]) == (1, 1, 1)
