@@ -20,7 +20,7 @@ from torchvision.datasets import ImageFolder
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params, sections
-from augury.training.history import start_processes
+from augury.training.processes import start_processes
 from augury.training.training_run import TrainingRun
 from models.dcgan import DCGAN
 from models.losses import hinge_discriminator_loss, hinge_generator_loss
@@ -86,7 +86,8 @@ def pipeline(images: ImageSet, validation: ImageSet, budget: sections.GanTrainin
 
     TrainingRun.record = timed  # type: ignore[method-assign]
     try:
-        train_gan.train("dcgan", images, validation, budget, 0, start_processes("cpu", budget.batch_size, "dcgan"))
+        accelerator = start_processes("cpu", budget.batch_size, "dcgan")
+        train_gan.train("dcgan", DCGAN, images, validation, budget, 0, accelerator)
     except StopIteration:
         pass
     finally:

@@ -13,7 +13,8 @@ from augury.pipeline.params import Params, network_config
 from augury.pipeline.sections import Training
 from augury.pipeline.seeding import derive_seed, seeded
 from augury.pipeline.stage import run
-from augury.training.history import average_gradients, moving_average, start_processes
+from augury.training.moving_average import moving_average
+from augury.training.processes import average_gradients, start_processes
 from augury.training.training_run import TrainingRun
 from models.diffusion import Diffusion, DiffusionConfig
 

@@ -15,7 +15,9 @@ from augury.pipeline.params import Params, network_config
 from augury.pipeline.sections import TrainVae
 from augury.pipeline.seeding import derive_seed, seeded
 from augury.pipeline.stage import run
-from augury.training.history import DivergenceError, average_gradients, moving_average, start_processes
+from augury.training.history import DivergenceError
+from augury.training.moving_average import moving_average
+from augury.training.processes import average_gradients, start_processes
 from augury.training.training_run import TrainingRun
 from models.losses import calibrated_reconstruction_loss, edge_reconstruction_loss, gaussian_kl
 from models.vae import VAE

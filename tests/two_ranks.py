@@ -17,7 +17,7 @@ from torch import nn
 
 from augury.pipeline import params
 from augury.training import snapshots
-from augury.training.history import average_gradients, start_processes
+from augury.training.processes import average_gradients, start_processes
 from augury.training.training_run import TrainingRun
 from stages import train_diffusion, train_gan, train_vae
 

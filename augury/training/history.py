@@ -1,75 +1,12 @@
-"""What every training and inference loop shares: device, precision, processes, moving averages, history."""
+"""Losses through training, and the end of one that is not finite."""
 
-import importlib.util
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_csv
-
-LOGS = Path(".cache/tensorboard")  # untracked: one folder of events per generator
-
-
-def start_processes(device: str, batch_size: int, key: str, log: str = "none") -> Accelerator:
-    """Join the processes that torchrun started, or be the only one; `accelerator.device` is this process's own.
-
-    device: as for `choose_device`. log: none, or tensorboard to have `accelerator.log_with` name it. Raises UserError
-    where batches cannot be dealt out evenly (`key` names the section), or TensorBoard is not installed.
-    """
-    if log == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise UserError(
-            "log: tensorboard asked for, but the package tensorboard is not installed; pip install tensorboard"
-        )
-    accelerator = Accelerator(
-        cpu=choose_device(device).type == "cpu", log_with=None if log == "none" else log, project_dir=LOGS
-    )
-    if batch_size % accelerator.num_processes:
-        raise UserError(
-            f"{key}.batch_size: {batch_size} images cannot be dealt out to {accelerator.num_processes} processes; "
-            "choose a multiple"
-        )
-    return accelerator
-
-
-def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes: call it between `backward` and the optimiser's step.
-
-    Done here rather than by wrapping networks in DistributedDataParallel, which only follows whole forward passes: GANs
-    run parts of networks, freeze them by turns, and differentiate penalties twice.
-    """
-    if accelerator.num_processes > 1:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        mean: Any = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
-        for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
-def moving_average(model: nn.Module, halflife_kimg: float, batch_size: int) -> AveragedModel:
-    """An exponential moving average of `model`'s weights and buffers; call `update_parameters(model)` each step.
-
-    halflife_kimg: thousands of images after which a weight's share has halved (Karras et al. 2020, ADA).
-    """
-    decay = 0.5 ** (batch_size / (halflife_kimg * 1000))
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    return average.requires_grad_(False).eval()
-
-
-def schedule(total_kimg: float, every_kimg: float, batch_size: int) -> tuple[int, frozenset[int]]:
-    """A budget in thousands of images as (number of steps, steps after which a snapshot is due).
-
-    Snapshots are evenly spaced, at most `every_kimg` apart (to the nearest step), and the last step has one.
-    """
-    steps = max(1, round(total_kimg * 1000 / batch_size))
-    count = min(steps, math.ceil(total_kimg / every_kimg - 1e-9))
-    return steps, frozenset(round(steps * (snapshot + 1) / count) - 1 for snapshot in range(count))
 
 
 class DivergenceError(Exception):

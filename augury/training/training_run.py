@@ -1,45 +1,44 @@
-"""One training run: its steps, its snapshots, and the state that lets it go on after a kill.
-
-Randomness in a step is a function of the step (seeding.py), so the state is the weights, the optimisers, the moving
-average and the history, and a run that was killed ends with the same bytes as one that was not.
-"""
+"""One training run: its steps and its snapshots, to the same bytes whether it was killed on the way or not."""
 
 import dataclasses
-import hashlib
-import json
 import logging
+import math
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, broadcast_object_list, gather_object
-from PIL import Image
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import nn
 from tqdm import tqdm
 
-from augury.generators.sampling import progress_file, write_progress
+from augury.generators.sampling import write_progress
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import whole_directory, whole_file, write_json
+from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.sections import Training
 from augury.pipeline.seeding import batch_rows
-from augury.training.history import LOGS, DivergenceError, History, check_finite, schedule
+from augury.training.checkpoints import Checkpoint, Stateful, digest_of
+from augury.training.history import DivergenceError, History, check_finite
+from augury.training.pace import Pace
 from augury.training.snapshots import CRITERION, Judge, Snapshot, problems_of
+from augury.training.tracking import Tracking
 
-STORE = Path(".cache/checkpoints")  # untracked: what is in it is lost at no cost but time
-SECONDS_BETWEEN_CHECKPOINTS = 30.0
 BAD_SNAPSHOTS_TO_STOP = 2  # in a row: a collapsed generator hardly ever comes back
 
 
-class Stateful(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+def schedule(total_kimg: float, every_kimg: float, batch_size: int) -> tuple[int, frozenset[int]]:
+    """A budget in thousands of images as (number of steps, steps after which a snapshot is due).
+
+    Snapshots are evenly spaced, at most `every_kimg` apart (to the nearest step), and the last step has one.
+    """
+    steps = max(1, round(total_kimg * 1000 / batch_size))
+    count = min(steps, math.ceil(total_kimg / every_kimg - 1e-9))
+    return steps, frozenset(round(steps * (snapshot + 1) / count) - 1 for snapshot in range(count))
 
 
 class UnfitError(UserError):
@@ -76,7 +75,6 @@ class TrainingRun:
         self.images, self.accelerator, self.chance = images, accelerator, chance
         self.snapshot, self.at_snapshot = snapshot, at_snapshot
         self.history = History()
-        self.state = {**state, "history": self.history}
         with accelerator.main_process_first():  # the others find the features in the store
             self.judge = Judge(validation, origin, seed, accelerator.device)
         self.steps_total, self.due = schedule(budget.total_kimg, budget.snapshot_every_kimg, budget.batch_size)
@@ -84,38 +82,47 @@ class TrainingRun:
         self.snapshots: list[Snapshot] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
-        digest = self._digest(validation)
-        if len(set(gather_object([digest.digest()]))) > 1:
-            raise UserError(f"{name}: machines differ in params.yaml, images, code or torch; give all of them the same")
-        for tensor in snapshot.state_dict().values():  # untrained, or built on another generator's weights
-            digest.update(tensor.cpu().numpy().tobytes())
-        self.folder = STORE / f"{name}-{digest.hexdigest()}"
+        digest = digest_of(name, budget, (images, validation), seed, snapshot, accelerator)
+        self.checkpoint = Checkpoint(name, digest, {**state, "history": self.history, "run": self}, accelerator)
+        self.tracking = Tracking(accelerator, origin, self.checkpoint.folder)
 
     def steps(self) -> Iterator[int]:
         """The steps that are left to do. Ends early where training has diverged or collapsed."""
-        self._resume()
-        self._start_log()
+        if self.checkpoint.resume() and self.accelerator.is_main_process:
+            logging.info("%s: going on after step %d of %d", self.name, self.step + 1, self.steps_total)
+        self.tracking.start(self.history.rows)
+        pace = Pace(self.name, self.budget.batch_size, self.accelerator)
+        pace.warn_of_neighbours()
         bar = tqdm(
-            total=self.steps_total * self.budget.batch_size, initial=(self.step + 1) * self.budget.batch_size,
+            total=self.steps_total * self.budget.batch_size, initial=self.images_seen,
             unit="img", unit_scale=True, desc=self.origin, disable=None if self.accelerator.is_main_process else True,
         )  # fmt: skip
-        first, spent, saved = self.step + 1, 0.0, time.monotonic()
         while self.step + 1 < self.steps_total and self.stopped is None:
-            started = time.monotonic()
-            yield self.step + 1
-            spent += time.monotonic() - started  # without snapshots and checkpoints
+            with pace.step():
+                yield self.step + 1
             if self.stopped is not None:  # noticed by `record`
                 break
             self.step += 1
             bar.update(self.budget.batch_size)
             if self.step in self.due:
-                self._take_snapshot((self.step + 1 - first) / spent)
-            if self.step in self.due or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                self._save()
-                saved = time.monotonic()
+                self._take_snapshot(pace.close_interval())
+                self.checkpoint.save()
+            else:
+                self.checkpoint.save_now_and_then()
         bar.close()
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
+        self.tracking.finish()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "snapshots": [dataclasses.asdict(snapshot) for snapshot in self.snapshots],
+            "best": self.best,
+            "stopped": self.stopped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step, self.best, self.stopped = state["step"], state["best"], state["stopped"]
+        self.snapshots = [Snapshot(**snapshot) for snapshot in state["snapshots"]]
 
     @property
     def images_seen(self) -> int:
@@ -166,7 +173,7 @@ class TrainingRun:
             with whole_directory(generator) as folder:
                 images = self.images
                 save_generator(folder, self.origin, self.snapshot, images.channels, images.class_names, images.size)
-                shutil.copytree(self.folder / "progress", folder / "progress")
+                shutil.copytree(self.checkpoint.folder / "progress", folder / "progress")
                 write_json(
                     folder / "training.json",
                     {
@@ -178,13 +185,11 @@ class TrainingRun:
                     },
                 )
             self.history.write(curve)
-            for folder in STORE.glob(f"{self.name}-*"):
-                (folder / "state.pt").unlink(missing_ok=True)  # first: a state without its progress grids is of no use
-                shutil.rmtree(folder, ignore_errors=True)
+            self.checkpoint.delete()
         self.accelerator.wait_for_everyone()
 
-    def _take_snapshot(self, steps_per_second: float) -> None:
-        kimg = (self.step + 1) * self.budget.batch_size / 1000
+    def _take_snapshot(self, images_per_second: float) -> None:
+        kimg = self.images_seen / 1000
         for buffer in self.snapshot.buffers():  # batch statistics differ between processes; weights do not
             broadcast(buffer)
         try:
@@ -198,7 +203,7 @@ class TrainingRun:
         distance, variance = broadcast_object_list([*self.judge(self.snapshot)])
         row = self.history.close_row(kimg, **more, distance=distance, variance=variance)
         problems = problems_of(variance, row["loss_discriminator"] / self.chance if self.chance else None)
-        self._report(row, problems, steps_per_second)
+        self._report(row, problems, images_per_second)
         taken = Snapshot(row["kimg"], distance, variance, problems)
         self.snapshots.append(taken)
         if not problems and self.kept is taken:
@@ -208,90 +213,20 @@ class TrainingRun:
             self._stop(f"{problems[0]} at {kimg:g} kimg, and the snapshot before was no better")
         if self.accelerator.is_main_process:
             names, device = self.images.class_names, self.accelerator.device
-            write_progress(self.folder, kimg, self.snapshot, names, self.origin, self.seed, device)
-        self._log(row)
+            write_progress(self.checkpoint.folder, kimg, self.snapshot, names, self.origin, self.seed, device)
+        self.tracking.add(row)
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
         if self.accelerator.is_main_process:
             logging.warning("%s: %s; training stopped", self.name, reason)
 
-    def _report(self, row: dict[str, float], problems: list[str], steps_per_second: float) -> None:
+    def _report(self, row: dict[str, float], problems: list[str], images_per_second: float) -> None:
         if not self.accelerator.is_main_process:
             return
-        left = (self.steps_total - self.step - 1) / steps_per_second
+        left = (self.steps_total - self.step - 1) * self.budget.batch_size / images_per_second
         figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
-        speed = f"{steps_per_second * self.budget.batch_size:,.0f} img/s, {left / 60:.1f} min left"
+        speed = f"{images_per_second:,.0f} img/s, {left / 60:.1f} min left"
         logging.info("%s: %s  (%s)", self.name, figures, speed)
         for problem in problems:
             logging.warning("%s: %g kimg: %s", self.name, row["kimg"], problem)
-
-    def _start_log(self) -> None:
-        """Log the history from its beginning, in place of what a run before, or this one before a kill, has logged.
-
-        What came after the last checkpoint comes again, and would stand there twice.
-        """
-        if not (self.accelerator.log_with and self.accelerator.is_main_process):
-            return  # without a tracker, which `_log` goes by
-        shutil.rmtree(LOGS / self.origin, ignore_errors=True)
-        self.accelerator.init_trackers(self.origin)
-        for row in self.history.rows:
-            self._log(row)
-
-    def _log(self, row: dict[str, float]) -> None:
-        """Log a row of the history and its sample grid, by the number of images seen."""
-        images_seen = round(row["kimg"] * 1000)
-        for tracker in self.accelerator.trackers:
-            with Image.open(progress_file(self.folder, row["kimg"])) as file:
-                grid = np.asarray(file).reshape(1, file.height, file.width, -1)
-            tracker.log_images({"samples": grid}, step=images_seen, dataformats="NHWC")
-            tracker.log({key: value for key, value in row.items() if key != "kimg"}, step=images_seen)
-
-    def _digest(self, validation: ImageSet) -> "hashlib.blake2b":
-        """Of all that the result depends on but the first weights, so that state never crosses over to another run."""
-        settings = {
-            "budget": self.budget.model_dump(),
-            "seed": self.seed,
-            "device": self.accelerator.device.type,
-            "processes": self.accelerator.num_processes,
-            "torch": torch.__version__,
-        }
-        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=8)
-        for images in (self.images, validation):
-            digest.update(images.pixels.tobytes() + images.labels.tobytes())
-        checkout = Path(__file__).parents[1]
-        for path in sorted(
-            path for folder in ("augury", "models", "stages") for path in checkout.glob(f"{folder}/*.py")
-        ):
-            digest.update(path.read_bytes())
-        return digest
-
-    def _save(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        with whole_file(self.folder / "state.pt") as partial:
-            torch.save(
-                {
-                    "state": {key: part.state_dict() for key, part in self.state.items()},
-                    "step": self.step,
-                    "snapshots": [dataclasses.asdict(snapshot) for snapshot in self.snapshots],
-                    "best": self.best,
-                    "stopped": self.stopped,
-                },
-                partial,
-            )
-
-    def _resume(self) -> None:
-        """Go on from the checkpoint, if there is one; processes on other machines may not see the first one's disk."""
-        path, saved = self.folder / "state.pt", None
-        if self.accelerator.is_main_process and path.exists():
-            saved = torch.load(path, map_location="cpu", weights_only=True)  # each part copies it to where it is
-        [saved] = broadcast_object_list([saved])
-        if saved is None:
-            return
-        for key, part in self.state.items():
-            part.load_state_dict(saved["state"][key])
-        self.step, self.best, self.stopped = saved["step"], saved["best"], saved["stopped"]
-        self.snapshots = [Snapshot(**snapshot) for snapshot in saved["snapshots"]]
-        if self.accelerator.is_main_process:
-            logging.info("%s: going on after step %d of %d", self.name, self.step + 1, self.steps_total)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import network_config
-from augury.training.history import moving_average
+from augury.training.moving_average import moving_average
 from models.equalised import EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
 from models.losses import path_length_penalty, r1_penalty
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig, StyleGANDiscriminator, minibatch_deviation

@@ -26,7 +26,8 @@ from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.training import snapshots
-from augury.training.training_run import STORE, TrainingRun
+from augury.training.checkpoints import STORE
+from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.dcgan import DCGAN
 from stages import train_diffusion, train_gan, train_vae

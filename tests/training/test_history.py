@@ -1,173 +1,15 @@
-"""Processes, moving averages, divergence and the history of losses."""
+"""Divergence and the history of losses."""
 
 import io
 import math
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import nn
 
-from augury.pipeline.errors import UserError
-from augury.training.history import (
-    DivergenceError,
-    History,
-    average_gradients,
-    check_finite,
-    moving_average,
-    schedule,
-    start_processes,
-)
-
-
-@pytest.fixture(autouse=True)
-def _restore_determinism() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
-
-
-def test_one_process_takes_any_batch_and_the_device_asked_for() -> None:
-    accelerator = start_processes("cpu", 7, "train_vae")
-    assert (accelerator.num_processes, accelerator.device) == (1, torch.device("cpu"))
-    assert torch.are_deterministic_algorithms_enabled()
-
-
-@pytest.mark.parametrize("batch_size", [1, 64, 65])
-def test_a_batch_that_cannot_be_dealt_out_is_one_line_with_its_key(
-    batch_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Accelerator, "num_processes", property(lambda self: 3))
-    start_processes("cpu", 63, "train_gan.dcgan")
-    with pytest.raises(UserError) as caught:
-        start_processes("cpu", batch_size, "train_gan.dcgan")
-    assert str(caught.value) == (
-        f"train_gan.dcgan.batch_size: {batch_size} images cannot be dealt out to 3 processes; choose a multiple"
-    )
-
-
-def test_training_is_logged_where_that_is_asked_for() -> None:
-    assert [str(each) for each in start_processes("cpu", 8, "train_vae", "tensorboard").log_with] == ["tensorboard"]
-    assert start_processes("cpu", 8, "train_vae", "none").log_with == []
-
-
-def test_tensorboard_not_installed_is_one_line_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    start_processes("cpu", 8, "train_vae")
-    with pytest.raises(UserError) as caught:
-        start_processes("cpu", 8, "train_vae", "tensorboard")
-    assert str(caught.value) == (
-        "log: tensorboard asked for, but the package tensorboard is not installed; pip install tensorboard"
-    )
-
-
-def same(actual: torch.Tensor | None, expected: torch.Tensor) -> bool:
-    return actual is not None and torch.equal(actual, expected)
-
-
-def convolution_with_gradient() -> tuple[nn.Conv2d, torch.Tensor]:
-    """A convolution whose weight has a gradient, laid out channels last, and whose bias has none."""
-    network = nn.Conv2d(2, 3, 2).to(memory_format=torch.channels_last)
-    gradient = torch.arange(24.0).view(3, 2, 2, 2)
-    network.weight.grad = gradient.to(memory_format=torch.channels_last)
-    return network, gradient
-
-
-def test_one_process_keeps_its_gradients() -> None:
-    network, gradient = convolution_with_gradient()
-    average_gradients(Accelerator(cpu=True), network.parameters())
-    assert same(network.weight.grad, gradient)
-    assert [parameter.grad is None for parameter in network.parameters()] == [False, True]
-
-
-def test_gradients_become_their_mean_over_the_processes() -> None:
-    """With a second process whose gradients are three times as large. Two real ones: test_training_stages.py."""
-    asked = []
-
-    def reduce(tensor: torch.Tensor, how: str) -> torch.Tensor:
-        asked.append(how)
-        return (tensor + 3 * tensor) / 2
-
-    convolution, gradient = convolution_with_gradient()
-    linear = nn.Linear(2, 1)
-    linear.weight.grad, linear.bias.grad = torch.tensor([[1.0, -2.0]]), torch.tensor([5.0])
-    processes: Any = SimpleNamespace(num_processes=2, reduce=reduce)
-    average_gradients(processes, [*convolution.parameters(), *linear.parameters()])
-    assert asked == ["mean"]  # all in one go
-    assert same(convolution.weight.grad, 2 * gradient)
-    assert [parameter.grad is None for parameter in convolution.parameters()] == [False, True]
-    assert same(linear.weight.grad, torch.tensor([[2.0, -4.0]]))
-    assert same(linear.bias.grad, torch.tensor([10.0]))
-
-
-class Weights(nn.Module):
-    """One weight and one buffer."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((3,), value))
-        self.register_buffer("running", torch.full((2,), value))
-
-    def set(self, value: float) -> None:
-        for tensor in self.state_dict().values():
-            tensor.fill_(value)
-
-
-@pytest.mark.parametrize("updates", [1, 2, 7])
-def test_the_moving_average_has_its_closed_form(updates: int) -> None:
-    """After k updates towards a constant b from a: b + (a - b) decay^k. The first update takes a over as it is."""
-    network = Weights(9.0)
-    average = moving_average(network, halflife_kimg=0.1, batch_size=16)
-    network.set(2.0)
-    average.update_parameters(network)
-    network.set(5.0)
-    for _ in range(updates):
-        average.update_parameters(network)
-    expected = 5.0 + (2.0 - 5.0) * 0.5 ** (updates * 16 / 100)
-    for tensor in average.module.state_dict().values():
-        torch.testing.assert_close(tensor, torch.full_like(tensor, expected))
-
-
-@pytest.mark.parametrize("batch_size", [10, 50, 500])
-def test_after_the_halflife_the_share_of_a_weight_has_halved(batch_size: int) -> None:
-    network = Weights(1.0)
-    average = moving_average(network, halflife_kimg=0.5, batch_size=batch_size)
-    average.update_parameters(network)
-    network.set(0.0)
-    for _ in range(500 // batch_size):
-        average.update_parameters(network)
-    torch.testing.assert_close(average.module.weight, torch.full((3,), 0.5))
-
-
-def test_the_average_is_apart_from_the_network_and_ready_to_sample() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    average = moving_average(network, halflife_kimg=1.0, batch_size=8)
-    assert not average.module.training
-    assert not any(parameter.requires_grad for parameter in average.parameters())
-    assert network.training
-    assert all(parameter.requires_grad for parameter in network.parameters())
-    own, averaged = network.state_dict(), average.module.state_dict()
-    assert own.keys() == averaged.keys()
-    assert all(own[key].data_ptr() != averaged[key].data_ptr() for key in own)
-
-
-def test_the_average_of_constant_batch_statistics_is_them() -> None:
-    """Counters of batches are integers beside the floats."""
-    network = nn.BatchNorm1d(2)
-    average = moving_average(network, halflife_kimg=0.008, batch_size=8)
-    torch.manual_seed(0)
-    for _ in range(3):
-        network(torch.randn(8, 2))
-        average.update_parameters(network)
-    for _ in range(40):
-        average.update_parameters(network)
-    torch.testing.assert_close(average.module.running_mean, network.running_mean)
-    torch.testing.assert_close(average.module.running_var, network.running_var)
+from augury.training.history import DivergenceError, History, check_finite
 
 
 def test_a_row_holds_the_averages_since_the_row_before() -> None:
@@ -195,7 +37,8 @@ def test_a_loss_that_is_not_finite_stops_training_with_its_step(value: float) ->
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("key", ["weight", "running"])
 def test_weights_and_buffers_that_are_not_finite_are_named_with_the_step(key: str, value: float) -> None:
-    network = Weights(1.0)
+    network = nn.Linear(1, 3)
+    network.register_buffer("running", torch.ones(2))
     network.register_buffer("steps", torch.tensor(3))  # integers are finite
     check_finite(network, 7)
     network.state_dict()[key][1] = value
@@ -234,21 +77,3 @@ def test_the_history_is_a_csv_table(tmp_path: Path) -> None:
     assert (tmp_path / "curves" / "vae.csv").read_bytes() == (
         b"kimg,reconstruction,kl,validation_loss\n25.0,1.5,0.30000000000000004,0.0\n50.0,1.5,0.30000000000000004,1.0\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("total", "every", "batch", "steps", "snapshots"),
-    [
-        (60, 10, 64, 938, [155, 312, 468, 624, 781, 937]),
-        (1, 1, 100, 10, [9]),
-        (0.5, 100, 100, 5, [4]),
-        (0.3, 0.01, 100, 3, [0, 1, 2]),
-    ],
-)
-def test_snapshots_are_evenly_spaced_and_end_with_the_last_step(
-    total: float, every: float, batch: int, steps: int, snapshots: list[int]
-) -> None:
-    counted, due = schedule(total, every, batch)
-    assert counted == steps
-    assert sorted(due) == pytest.approx(snapshots, abs=1)
-    assert max(due) == steps - 1

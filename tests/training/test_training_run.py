@@ -6,8 +6,9 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,12 +26,15 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Training
 from augury.pipeline.seeding import batch_rows
-from augury.training import snapshots, training_run
-from augury.training.history import LOGS, DivergenceError
+from augury.training import checkpoints, pace, snapshots, training_run
+from augury.training.checkpoints import STORE, Checkpoint
+from augury.training.history import DivergenceError
 from augury.training.snapshots import CRITERION, Judge
-from augury.training.training_run import STORE, TrainingRun, UnfitError
+from augury.training.tracking import LOGS
+from augury.training.training_run import TrainingRun, UnfitError, schedule
 from models.dcgan import DCGANConfig
 from models.latent import Seeds, randn_per_image
+from tests import CHECKOUT
 
 NAME = "train_gan.demo"
 GENERATOR, CURVE = Path("data/generators/demo"), Path("data/curves/demo.csv")
@@ -62,6 +66,8 @@ class Counter(nn.Module):
     def sample(self, labels: torch.Tensor, *, generator: Seeds) -> torch.Tensor:
         return self.variety * (randn_per_image((len(labels), 1, 8, 8), generator) + self.weight / 100)
 
+
+code_of = cache(checkpoints.code_of)  # hundreds of runs start here
 
 Figures = dict[int, tuple[float, float]]  # steps done -> distance, variance
 
@@ -98,6 +104,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainingRun]:
         **budget: Any,
     ) -> TrainingRun:
         monkeypatch.setattr(training_run, "Judge", lambda *_: Script(figures or {}))
+        monkeypatch.setattr(checkpoints, "code_of", code_of)
+        monkeypatch.setattr(pace, "busy_elsewhere", lambda: 0.0)
         network = model or Counter()
         return TrainingRun(
             name, "demo", Training.model_validate(BUDGET | budget), images or noise(7, seed=1),
@@ -141,6 +149,24 @@ def described() -> dict[str, Any]:
 
 
 # Steps, batches, history.
+
+
+@pytest.mark.parametrize(
+    ("total", "every", "batch", "steps", "snapshots"),
+    [
+        (60, 10, 64, 938, [155, 312, 468, 624, 781, 937]),
+        (1, 1, 100, 10, [9]),
+        (0.5, 100, 100, 5, [4]),
+        (0.3, 0.01, 100, 3, [0, 1, 2]),
+    ],
+)
+def test_snapshots_are_evenly_spaced_and_end_with_the_last_step(
+    total: float, every: float, batch: int, steps: int, snapshots: list[int]
+) -> None:
+    counted, due = schedule(total, every, batch)
+    assert counted == steps
+    assert sorted(due) == pytest.approx(snapshots, abs=1)
+    assert max(due) == steps - 1
 
 
 def test_every_step_of_the_budget_is_handed_out_once_and_snapshots_when_they_are_due(
@@ -443,7 +469,7 @@ def test_a_run_cut_off_in_any_step_ends_with_the_same_bytes(
     """With a checkpoint after every step, or only at snapshots, from which the steps since are done again."""
     figures: Figures = {2: (5.0, 0.0), 4: (3.0, 1.0), 6: (2.0, 1.0), 8: (0.1, 0.0), 10: (4.0, 1.0), 12: (3.0, 1.0)}
     losses = {step: 1 / (1 + step) for step in range(STEPS)}
-    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_CHECKPOINTS", seconds)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", seconds)
     expected = finish(start(figures), losses)
     shutil.rmtree("data")
 
@@ -597,7 +623,7 @@ def test_what_is_published_does_not_depend_on_the_log(start: Callable[..., Train
     assert not LOGS.exists()
     shutil.rmtree("data")
     run = start(accelerator=logging_accelerator())
-    assert run.folder == without.folder
+    assert run.checkpoint.folder == without.checkpoint.folder
     published = finish(run, losses)
     assert {path: content for path, content in published.items() if str(LOGS) not in path} == expected
     assert any(str(LOGS) in path for path in published)
@@ -618,18 +644,18 @@ def test_a_run_cut_off_and_gone_on_with_is_logged_as_one_that_was_not(
     class KilledError(BaseException):
         pass
 
-    def die(self: TrainingRun) -> None:
-        if self.step >= killed_in:
+    def die(self: Checkpoint) -> None:
+        if run.step >= killed_in:
             raise KilledError
         save(self)
 
-    save = TrainingRun._save
+    save = Checkpoint.save
     run = start(figures, accelerator=logging_accelerator())
     if moment == "in a step":
         follow(run, stop_in=killed_in)
     else:
         with monkeypatch.context() as patch:
-            patch.setattr(TrainingRun, "_save", die)
+            patch.setattr(Checkpoint, "save", die)
             with pytest.raises(KilledError):
                 follow(run)
     [tracker] = run.accelerator.trackers
@@ -719,8 +745,8 @@ def started_weight() -> Counter:
 )
 def test_another_run_starts_afresh(change: dict[str, Any], start: Callable[..., TrainingRun]) -> None:
     same = start()
-    assert start().folder == same.folder
-    assert start(**change).folder != same.folder
+    assert start().checkpoint.folder == same.checkpoint.folder
+    assert start(**change).checkpoint.folder != same.checkpoint.folder
     follow(same, stop_in=5)
     assert next(start().steps()) == 4  # the same goes on
     if "accelerator" not in change:
@@ -730,23 +756,54 @@ def test_another_run_starts_afresh(change: dict[str, Any], start: Callable[..., 
 def test_machines_that_were_not_given_the_same_are_told(
     start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_run, "gather_object", lambda own: [*own, b"another machine's"])
+    monkeypatch.setattr(checkpoints, "gather_object", lambda own: [*own, b"another machine's"])
     with pytest.raises(UserError, match=f"^{NAME}: machines differ in params.yaml, images, code or torch; "):
         start()
 
 
-def test_another_torch_or_another_line_of_code_starts_afresh(
-    start: Callable[..., TrainingRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_another_number_of_threads_starts_afresh(two_threads: None, start: Callable[..., TrainingRun]) -> None:
+    """What was cut off with two threads and went on with one would have bytes that neither number gives."""
+    follow(start(), stop_in=5)
+    torch.set_num_threads(1)
+    assert next(start().steps()) == 0
+    torch.set_num_threads(2)
+    assert next(start().steps()) == 4
+
+
+def test_another_torch_starts_afresh(start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = start().checkpoint.folder
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert start().checkpoint.folder != folder
+
+
+@pytest.mark.parametrize(
+    ("path", "starts_afresh"),
+    [
+        ("stages/train_gan.py", True),
+        ("augury/training/training_run.py", True),
+        ("augury/images/codec.py", True),
+        ("models/dcgan.py", True),
+        ("models/latent_vae.py", True),  # imported within a function
+        ("stages/train_vae.py", False),
+        ("augury/report/pages.py", False),
+    ],
+)
+def test_another_line_in_what_the_stage_imports_starts_afresh(
+    path: str, starts_afresh: bool, start: Callable[..., TrainingRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("augury", "models", "stages"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.py").write_text("pass\n")
-    monkeypatch.setattr(training_run, "__file__", str(tmp_path / "augury/training/training_run.py"))
-    folders = [start().folder, start().folder]
-    for folder in ("augury", "models", "stages"):
-        (tmp_path / folder / "a.py").write_text("pass  #\n")
-        folders.append(start().folder)
-    monkeypatch.setattr(torch, "__version__", "0.0")
-    folders.append(start().folder)
-    assert folders[0] == folders[1]
-    assert len(set(folders)) == 5
+        shutil.copytree(CHECKOUT / folder, tmp_path / "checkout" / folder)
+    monkeypatch.setattr(checkpoints, "CHECKOUT", tmp_path / "checkout")
+    before = start().checkpoint.folder
+    assert start().checkpoint.folder == before
+    with (tmp_path / "checkout" / path).open("a") as file:
+        file.write("#\n")
+    assert (start().checkpoint.folder != before) == starts_afresh

@@ -28,8 +28,8 @@ from functools import partial
 
 import torch
 
-from augury.training import snapshots, training_run
 from augury.pipeline.stage import run
+from augury.training import checkpoints, snapshots
 from stages import prepare, train_diffusion, train_gan, train_vae
 
 STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": train_gan, "train_vae": train_vae}
@@ -39,7 +39,7 @@ for line in iter(sys.stdin.readline, ""):
     if child == 0:
         torch.set_num_threads(1)
         snapshots.DRAWN = 50
-        training_run.SECONDS_BETWEEN_CHECKPOINTS = float(seconds)
+        checkpoints.SECONDS_BETWEEN_CHECKPOINTS = float(seconds)
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 2)
         main = STAGES[stage].main
