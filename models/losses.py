@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
 
@@ -110,10 +109,9 @@ class PathLength(nn.Module):
 
     mean: torch.Tensor
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.accelerator = accelerator
-        self.register_buffer("mean", torch.zeros((), device=accelerator.device))
+        self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, generator: Any, labels: torch.Tensor, randomness: torch.Generator) -> torch.Tensor:
         """On half a batch, to save time (Karras et al. 2020, appendix B)."""
@@ -122,6 +120,5 @@ class PathLength(nn.Module):
         w = generator.mapping(z, labels)
         images = generator.synthesis(w)
         noise = torch.randn(images.shape, generator=randomness).to(labels.device)
-        penalty, mean = path_length_penalty(images, w, noise, self.mean)
-        self.mean = self.accelerator.reduce(mean, "mean")  # the same everywhere, as one process saves it for all
+        penalty, self.mean = path_length_penalty(images, w, noise, self.mean)
         return penalty

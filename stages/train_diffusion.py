@@ -53,15 +53,22 @@ def train(images: ImageSet, validation: ImageSet, budget: Training, seed: int, a
         at_snapshot=lambda: {"validation_loss": evaluate(average.module, validation, seed, device)},
     )  # fmt: skip
     for step in training.steps():
+        # Draw a batch.
         randomness = seeded(seed, "diffusion", step, rank)
         rows = training.rows(step)
+
+        # Predict the velocity of it from noisy data.
         with autocast(device, enabled=config.space == "pixel"):
             loss = network.loss(data(rows, randomness), labels[rows], randomness)
         optimiser.zero_grad()
         loss.backward()
+
+        # Update the denoiser and its average.
         average_gradients(accelerator, network.denoiser.parameters())
         optimiser.step()
         average.update_parameters(network)
+
+        # Record the loss.
         training.record(loss=loss)
 
     training.keep_best()

@@ -55,7 +55,7 @@ def train(
     discriminator_optimiser = optimiser(
         discriminator.parameters(), lr=budget.discriminator_learning_rate or budget.learning_rate
     )
-    objective, path_length = OBJECTIVES[budget.objective], PathLength(accelerator)
+    objective, path_length = OBJECTIVES[budget.objective], PathLength().to(device)
     adaptive = AdaptiveAugmentation(budget.ada_target) if budget.ada_target is not None else None
     augmentation = adaptive or partial(diffaugment, operations=budget.diffaugment)
 
@@ -75,11 +75,12 @@ def train(
         chance=objective.chance,
     )  # fmt: skip
     for step in training.steps():
+        # Draw a batch.
         randomness = seeded(seed, architecture, step, rank)
         real, labels = training.batch(step)
         augment = partial(augmentation, generator=randomness)
 
-        # Discriminator: tell real images from generated ones of the same classes.
+        # Have the discriminator tell real images from generated ones of the same classes.
         with autocast(device):
             fake = generator.sample(labels, generator=randomness)
             both = torch.cat([augment(real), augment(fake.detach())])
@@ -87,27 +88,37 @@ def train(
             discriminator_loss = objective.discriminator(real_scores, fake_scores)
         discriminator_optimiser.zero_grad()
         discriminator_loss.backward()
+
+        # Flatten its scores around real images, now and then.
         if budget.r1_gamma > 0 and step % budget.r1_every == 0:
             augmented = augment(real).detach().requires_grad_()
             penalty = r1_penalty(discriminator(augmented, labels), augmented, budget.r1_gamma)
             (penalty * budget.r1_every).backward()
+
+        # Update the discriminator.
         average_gradients(accelerator, discriminator.parameters())
         discriminator_optimiser.step()
 
-        # Generator: be taken for real by the discriminator just updated.
+        # Have the generator be taken for real by the discriminator just updated.
         discriminator.requires_grad_(False)
         with autocast(device):
             generator_loss = objective.generator(discriminator(augment(fake), labels))
         generator_optimiser.zero_grad()
         generator_loss.backward()
+        discriminator.requires_grad_(True)
+
+        # Even out how far its latent steps move an image, now and then.
         if budget.path_length_weight > 0 and step % budget.path_length_every == 0:
             penalty = path_length(generator, labels, randomness)
+            path_length.mean = accelerator.reduce(path_length.mean, "mean")  # one process saves it for all
             (penalty * budget.path_length_weight * budget.path_length_every).backward()
+
+        # Update the generator and its average.
         average_gradients(accelerator, generator.parameters())
         generator_optimiser.step()
-        discriminator.requires_grad_(True)
         average.update_parameters(generator)
 
+        # Adapt the augmentation to how sure the discriminator is, and record the losses.
         if adaptive and step % ADA_EVERY == 0:
             adaptive.update(accelerator.gather(real_scores.detach()), ADA_EVERY * budget.batch_size)
         training.record(loss_discriminator=discriminator_loss, loss_generator=generator_loss)

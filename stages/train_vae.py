@@ -49,7 +49,10 @@ def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, a
         at_snapshot=at_snapshot,
     )  # fmt: skip
     for step in training.steps():
+        # Draw a batch.
         batch, labels = training.batch(step)
+
+        # Reconstruct it from its posteriors, ever nearer to the prior.
         kl_weight = budget.kl_weight * min(1.0, (step + 1) / warmup_steps)
         with autocast(device):
             reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step, rank))
@@ -60,10 +63,14 @@ def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, a
                 objective = objective + budget.edge_weight * edge_reconstruction_loss(reconstruction, batch)
         optimiser.zero_grad()
         objective.backward()
+
+        # Update the network and its average.
         average_gradients(accelerator, network.parameters())
         torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=200.0)
         optimiser.step()
         average.update_parameters(network)
+
+        # Record the losses.
         training.record(loss=reconstruction_loss + kl, reconstruction=reconstruction_loss, kl=kl)
 
     training.keep_best()
