@@ -90,7 +90,7 @@ class AdaptiveMean(nn.Module):
     """Average over a grid of size x size cells, whatever the input's height and width, as in nn.AdaptiveAvgPool2d.
 
     (N, C, H, W) -> (N, C, size, size). As two matrix products, because the gradient of torch's own is not
-    deterministic on a GPU, where augury.training.history.choose_device forbids it.
+    deterministic on a GPU, where augury.pipeline.devices.choose_device forbids it.
     """
 
     def __init__(self, size: int) -> None:
