@@ -111,13 +111,12 @@ def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
     """
     if source == b"":
         raise UnreadableError("0 bytes")
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         # Pillow warns of large images and of odd EXIF or TIFF tags; what matters of that is looked at here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source, formats=IMAGE_FORMATS
-            ) as image:
+            with Image.open(file, formats=IMAGE_FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
                 if size is not None:
