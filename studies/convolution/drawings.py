@@ -1,7 +1,7 @@
 """Figures of this study: what dilated kernels cover, and how far the stages of a network see."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,33 +44,29 @@ def _draw_cells(axes: Axes, counts: np.ndarray, widest: int) -> None:
     axes.axis("off")
 
 
-@dataclass(frozen=True)
-class Reach:
-    """How far each stage of a network sees, in pixels a side: by its windows, and where most of the gradient is."""
+def reach_plot(looks: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """How far each stage sees, by its windows and by where most of the gradient is, a panel per network -> inline SVG.
 
-    possible: Sequence[int]
-    measured: Sequence[int]
-    resolution: int
-
-
-def reach_plot(networks: Mapping[str, Reach], name: str) -> str:
-    """Both fields of every stage, a panel per network -> inline SVG."""
+    looks: network -> its look.json.
+    """
     with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 1.9 * len(networks) + 0.3), layout="constrained")
-        all_axes = figure.subplots(len(networks), squeeze=False)[:, 0]
-        for axes, (network, reach) in zip(all_axes, networks.items(), strict=True):
-            stages = np.arange(1, len(reach.possible) + 1)
-            axes.set_title(f"{network}, {reach.resolution} pixels")
-            axes.axhline(reach.resolution, color=MUTED, linewidth=0.9, linestyle="--")
-            axes.plot(stages, reach.possible, "o-", color=HELPS, markersize=4, linewidth=1.3, label="possible")
-            axes.plot(stages, reach.measured, "s-", color=HURTS, markersize=4, linewidth=1.3, label="measured")
+        figure = Figure(figsize=(WIDTH, 1.9 * len(looks) + 0.3), layout="constrained")
+        all_axes = figure.subplots(len(looks), squeeze=False)[:, 0]
+        for axes, (network, look) in zip(all_axes, looks.items(), strict=True):
+            resolution, stages = look["resolution"], np.arange(1, len(look["stages"]) + 1)
+            possible = [resolution if stage["everything"] else stage["field"] for stage in look["stages"]]
+            measured = [stage["measured"] for stage in look["stages"]]
+            axes.set_title(f"{network}, {resolution} pixels")
+            axes.axhline(resolution, color=MUTED, linewidth=0.9, linestyle="--")
+            axes.plot(stages, possible, "o-", color=HELPS, markersize=4, linewidth=1.3, label="possible")
+            axes.plot(stages, measured, "s-", color=HURTS, markersize=4, linewidth=1.3, label="measured")
             axes.set_yscale("log", base=2)
-            most = max(*reach.possible, reach.resolution)
+            most = max(*possible, resolution)
             axes.yaxis.set_major_locator(FixedLocator(ticks := [2.0**power for power in range(0, 14, 2)]))
             axes.yaxis.set_minor_locator(NullLocator())
             axes.set_yticks([tick for tick in ticks if tick <= 2 * most], None)
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.set_ylim(0.8 * min(*reach.possible, *reach.measured), 1.3 * most)
+            axes.set_ylim(0.8 * min(*possible, *measured), 1.3 * most)
             axes.set_xticks(stages)
         all_axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
         all_axes[-1].set_xlabel("stage")

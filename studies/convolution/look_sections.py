@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.report.numbers import number
 from augury.report.plots import data_uri
-from studies.convolution.drawings import Reach, reach_plot
+from studies.convolution.drawings import reach_plot
 from studies.convolution.findings import Points
 from studies.convolution.settings import Look
 from studies.page import Figure, Section, Table
@@ -19,14 +19,6 @@ WIDEST = 620  # pixels of a picture on the page
 
 def reach_section(looks: Points) -> Section:
     """Receptive fields of all classifiers in one drawing."""
-    reaches = {
-        name: Reach(
-            [look["resolution"] if stage["everything"] else stage["field"] for stage in look["stages"]],
-            [stage["measured"] for stage in look["stages"]],
-            look["resolution"],
-        )
-        for name, look in looks.items()
-    }
     return Section(
         "How far a position sees",
         [
@@ -40,7 +32,7 @@ def reach_section(looks: Points) -> Section:
         [
             Figure(
                 "Possible and measured fields",
-                reach_plot(reaches, "reach"),
+                reach_plot(looks, "reach"),
                 "Fields of every stage in pixels a side; the numbers are in the tables below.",
                 "Dashed: the whole image. Look for two things: the possible field soon outgrows the image, and the "
                 "measured one stays behind it until it meets the image's edges.",

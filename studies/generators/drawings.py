@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,28 +46,22 @@ def score_plot(panels: Mapping[str, Sequence[ScoreRow]], zero: Mapping[str, bool
         return inline_svg(figure, name)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Snapshots of one training: kimg (S,) and distance (S,), whether each had a problem, and the kept one's kimg."""
+def progress_plot(generators: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """Distance to the validation images against training, a panel per generator on one distance axis -> inline SVG.
 
-    kimg: Sequence[float]
-    distance: Sequence[float]
-    problem: Sequence[bool]
-    kept: float
-
-
-def progress_plot(generators: Mapping[str, Progress], name: str) -> str:
-    """Distance to the validation images against training, a panel per generator on one distance axis -> inline SVG."""
+    generators: name -> its progress.json.
+    """
     with drawing_style(name, grid_axis="y"):
         figure = Figure(figsize=(WIDTH, 1.45 * len(generators) + 0.4), layout="constrained")
         all_axes = figure.subplots(len(generators), sharey=True, squeeze=False)[:, 0]
-        for axes, (generator, row) in zip(all_axes, generators.items(), strict=True):
+        for axes, (generator, content) in zip(all_axes, generators.items(), strict=True):
+            distances = {snapshot["kimg"]: snapshot["distance"] for snapshot in content["snapshots"]}
             axes.set_title(generator)
-            axes.plot(row.kimg, row.distance, color=HELPS, linewidth=1.3)
-            for kimg, distance, problem in zip(row.kimg, row.distance, row.problem, strict=True):
-                axes.plot(kimg, distance, "x" if problem else "o", color=MUTED if problem else HELPS, markersize=4)
-            place = list(row.kimg).index(row.kept)
-            ring(axes, row.kept, row.distance[place])
+            axes.plot([*distances], [*distances.values()], color=HELPS, linewidth=1.3)
+            for snapshot in content["snapshots"]:
+                marker, color = ("x", MUTED) if snapshot["problems"] else ("o", HELPS)
+                axes.plot(snapshot["kimg"], snapshot["distance"], marker, color=color, markersize=4)
+            ring(axes, content["kept_kimg"], distances[content["kept_kimg"]])
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -7,7 +7,7 @@ from typing import Any
 from augury.pipeline.outputs import read_json
 from augury.report.numbers import number
 from augury.report.plots import data_uri
-from studies.generators.drawings import Progress, progress_plot
+from studies.generators.drawings import progress_plot
 from studies.page import Figure, Section, Table
 
 WIDEST = 1200  # pixels of a strip on the page
@@ -33,18 +33,7 @@ def section(points: Path, progress: Mapping[str, Mapping[str, Any]]) -> Section:
     figures = [
         Figure(
             "Distance while training",
-            progress_plot(
-                {
-                    name: Progress(
-                        [each["kimg"] for each in content["snapshots"]],
-                        [each["distance"] for each in content["snapshots"]],
-                        [bool(each["problems"]) for each in content["snapshots"]],
-                        content["kept_kimg"],
-                    )
-                    for name, content in progress.items()
-                },
-                "progress",
-            ),
+            progress_plot(progress, "progress"),
             "Distance to the validation images against training, a panel per generator; the numbers are in the table.",
             "Fréchet joint distance to the validation images, lower is nearer, on one logarithmic axis. Circled: the "
             "snapshot that is used. Crosses: snapshots that collapsed or whose discriminator no longer erred. Look for "

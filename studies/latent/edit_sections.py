@@ -50,23 +50,11 @@ def summary(results: Results, study: Latent) -> dict[str, Any]:
     """What goes into latent.json: boundaries without their vectors, edits without their single steps, and gains."""
     content = {
         "boundaries": {
-            generator: {
-                **of,
-                "attributes": {
-                    name: {key: value for key, value in row.items() if key != "direction"}
-                    for name, row in of["attributes"].items()
-                },
-            }
+            generator: of | {"attributes": {name: without(row, "direction") for name, row in of["attributes"].items()}}
             for generator, of in results.boundaries.items()
         },
         "edits": {
-            generator: {
-                **of,
-                "edits": [
-                    {key: value for key, value in row.items() if key not in ("change", "picture")}
-                    for row in of["edits"]
-                ],
-            }
+            generator: of | {"edits": [without(row, "change", "picture") for row in of["edits"]]}
             for generator, of in results.edits.items()
         },
         "augmentation": {
@@ -79,6 +67,10 @@ def summary(results: Results, study: Latent) -> dict[str, Any]:
         },
     }
     return significant(content)
+
+
+def without(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in keys}
 
 
 def findings(results: Results, study: Latent) -> list[str]:

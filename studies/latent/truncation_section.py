@@ -7,7 +7,7 @@ from typing import Any
 from augury.pipeline.outputs import read_json
 from augury.pipeline.sections import distance_title
 from augury.report.numbers import number
-from studies.latent.drawings import TruncationRow, truncation_plot
+from studies.latent.drawings import truncation_plot
 from studies.page import Figure, Section, Table
 
 Content = Mapping[str, dict[str, Any]]  # generator -> what a step wrote
@@ -48,19 +48,7 @@ def section(truncation: Content, confidence: float) -> Section:
             if apart
             else f"not surely below that of 1 ({number(usual['fd'], 1)})"
         )
-        drawing = truncation_plot(
-            TruncationRow(
-                [row["spread"] for row in spreads],
-                [row["fd"] for row in spreads],
-                [row["fd_ci"][0] for row in spreads],
-                [row["fd_ci"][1] for row in spreads],
-                [row["precision"] for row in spreads],
-                [row["recall"] for row in spreads],
-                {score: spreads[0][f"{score}_floor"] for score in ("fd", "precision", "recall")},
-            ),
-            distance_title(content["extractor"]),
-            f"truncation-{name}",
-        )
+        drawing = truncation_plot(spreads, distance_title(content["extractor"]), f"truncation-{name}")
         figures.append(
             Figure(
                 f"{name}{strategy}", drawing,

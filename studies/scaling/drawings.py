@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -105,27 +106,22 @@ def search_plot(rows: Sequence[LossRow], name: str) -> str:
         return inline_svg(figure, name)
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A network as a drawing: depths and widths of its stages, and pixels a side of the images that it sees."""
+def profiles_plot(networks: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """A row for each network: one bar per residual block, as high as it has channels -> inline SVG.
 
-    depths: Sequence[int]
-    widths: Sequence[int]
-    resolution: int
-
-
-def profiles_plot(profiles: Mapping[str, Profile], name: str) -> str:
-    """A row for each network: one bar per residual block, as high as it has channels -> inline SVG."""
+    networks: as points/scale has them.
+    """
     with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 0.78 * len(profiles) + 0.4), layout="constrained")
-        all_axes = figure.subplots(len(profiles), sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, (way, profile) in zip(all_axes, profiles.items(), strict=True):
-            channels = np.repeat(profile.widths, profile.depths)
-            stage = np.repeat(np.arange(len(profile.depths)), profile.depths)
-            for number_of_stage, color in zip(range(len(profile.depths)), (HELPS, INK, HURTS) * 9, strict=False):
+        figure = Figure(figsize=(WIDTH, 0.78 * len(networks) + 0.4), layout="constrained")
+        all_axes = figure.subplots(len(networks), sharex=True, sharey=True, squeeze=False)[:, 0]
+        for axes, (way, network) in zip(all_axes, networks.items(), strict=True):
+            depths = network["depths"]
+            channels = np.repeat(network["widths"], depths)
+            stage = np.repeat(np.arange(len(depths)), depths)
+            for number_of_stage, color in zip(range(len(depths)), (HELPS, INK, HURTS) * 9, strict=False):
                 blocks = stage == number_of_stage
                 axes.bar(np.flatnonzero(blocks) + 1, channels[blocks], width=0.8, color=color, alpha=0.75, linewidth=0)
-            axes.set_title(f"{way}: {profile.resolution} pixels a side")
+            axes.set_title(f"{way}: {network['resolution']} pixels a side")
             axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         all_axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
         all_axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -9,7 +9,7 @@ from augury.report.numbers import number, points_of
 from studies.page import Figure, Section, Table, listed
 from studies.pictures import as_uri
 from studies.scaling.constants import PUBLISHED, Constants
-from studies.scaling.drawings import LossRow, Profile, profiles_plot, search_plot, seen_at
+from studies.scaling.drawings import LossRow, profiles_plot, search_plot, seen_at
 from studies.scaling.efficientnet import FINER, VERSIONS, reproduced
 from studies.scaling.findings import Points, as_good
 from studies.scaling.scale import BASE, COMPOUND, WAYS
@@ -74,7 +74,6 @@ def networks_section(points: Points, train: ImageSet) -> Section:
     base = points[BASE]["networks"][0]
     largest = {way: points[way]["networks"][-1] for way in WAYS}
     drawn = {"base": base} | {TITLES[way]: row for way, row in largest.items()}
-    profiles = {way: Profile(row["depths"], row["widths"], row["resolution"]) for way, row in drawn.items()}
     resolutions = sorted({row["resolution"] for row in drawn.values()})
     cost = times_word(next(iter(largest.values()))["times"])
     return Section(
@@ -87,10 +86,10 @@ def networks_section(points: Points, train: ImageSet) -> Section:
         figures=[
             Figure(
                 "Blocks and channels",
-                profiles_plot(profiles, "profiles"),
+                profiles_plot(drawn, "profiles"),
                 "; ".join(
-                    f"{way}: {sum(row.depths)} blocks, up to {max(row.widths)} channels"
-                    for way, row in profiles.items()
+                    f"{way}: {sum(row['depths'])} blocks, up to {max(row['widths'])} channels"
+                    for way, row in drawn.items()
                 ),
                 "One bar for each residual block, as high as it has channels; colours are stages, between which height "
                 "and width are halved. All but the base cost nearly the same: see how a long row, a tall one and a "

@@ -23,7 +23,7 @@ from augury.pipeline.params import PARAMS_FILE
 from models import GENERATORS
 from models.stylegan import StyledLayer
 from studies.latent import edit_sections, report, truncation, truncation_section, walk_sections
-from studies.latent.drawings import TruncationRow, truncation_plot
+from studies.latent.drawings import truncation_plot
 from studies.latent.grids import between_anchors, shares_between, tile_grid
 from studies.latent.grids import walks as walks_between
 from studies.latent.mixing import MOST_CUTS, cuts_of, layer_changes, mixed, mixing_grid
@@ -525,11 +525,13 @@ def test_the_answer_looks_at_the_way_that_suits_the_space() -> None:
 
 
 def test_the_truncation_plot_is_the_same_every_time() -> None:
-    row = TruncationRow(
-        [0.5, 1], [9, 5], [8, 4], [10, 6], [0.9, 0.8], [0.3, 0.5], {"fd": 3, "precision": 0.9, "recall": 0.9}
-    )
-    drawing = truncation_plot(row, "FD[some]", "truncation")
-    assert drawing == truncation_plot(row, "FD[some]", "truncation")
+    floors = {"fd_floor": 3, "precision_floor": 0.9, "recall_floor": 0.9}
+    rows = [
+        scored(9, 8, 10, 0.5) | floors | {"precision": 0.9, "recall": 0.3},
+        scored(5, 4, 6) | floors | {"precision": 0.8, "recall": 0.5},
+    ]
+    drawing = truncation_plot(rows, "FD[some]", "truncation")
+    assert drawing == truncation_plot(rows, "FD[some]", "truncation")
     assert "FD[some]" in drawing
 
 
