@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from augury.pipeline.outputs import whole_directory
-from augury.report.pages import TEMPLATES
+from augury.report.pages import render
 
 SEVERAL_WORDS = re.compile(r"[^\W\d_]{2,}.* [^\W\d_]{2,}")  # not "0.1 to 0.2"
 
@@ -79,12 +78,8 @@ class Page:
 
     def write(self, folder: Path) -> None:
         """Write index.html into `folder`; all text is escaped."""
-        environment = Environment(
-            loader=FileSystemLoader([Path(__file__).parent, TEMPLATES]), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
-        fields = self.__dict__ | {"drawing": Markup(self.drawing)}
-        text = environment.get_template("page.html.jinja").render(page=fields)
+        fields = vars(self) | {"drawing": Markup(self.drawing)}
+        text = render("page.html.jinja", Path(__file__).parent, page=fields)
         with whole_directory(folder) as partial:
             (partial / "index.html").write_text(text, encoding="utf-8", newline="\n")
 

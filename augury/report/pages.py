@@ -26,12 +26,15 @@ STUDIES = {
 }
 
 
-def render(name: str, **content: Any) -> str:
-    """A template filled in. A name that it uses and `content` lacks is an error, and all text is escaped."""
+def render(name: str, folder: Path = TEMPLATES, **content: Any) -> str:
+    """A template of `folder`, or of the report, filled in.
+
+    A name that it uses and `content` lacks is an error, and all text is escaped.
+    """
+    loader = FileSystemLoader([folder, TEMPLATES])
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {
         "signed": points_of,
         "percent": lambda fraction, digits=2: f"{100 * fraction:.{digits}f}",
