@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from augury.preflight.forecast import Forecast
 
 REQUIREMENTS, LOCK = Path("requirements.txt"), Path("dvc.lock")
-PATIENCE = 25.0  # seconds for the trial
+PATIENCE = 25.0, 100.0  # seconds for the trial, and where others keep the machine busy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,15 +110,18 @@ def last_runs(settings: "Params") -> dict[str, float]:
 
 def show_cost(settings: "Params", work: "Workload", there: set[str]) -> None:
     """Print what every stage will take here; what was not run is tried. there: networks whose weights are."""
+    from augury.pipeline.devices import busy_elsewhere
     from augury.preflight.forecast import forecast, to_try
+    from augury.preflight.machine import BUSY
     from augury.preflight.trial import try_stages
 
     last = last_runs(settings)
     stages = to_try(settings, last)
     trials = {}
     if stages:
-        print(f"  a trial, in small, of what was not run here: {PATIENCE:.0f} s at most, or --no-cost", flush=True)
-        trials = try_stages(stages, settings, work, there, PATIENCE)
+        patience = PATIENCE[busy_elsewhere() > BUSY]
+        print(f"  a trial, in small, of what was not run here: {patience:.0f} s at most, or --no-cost", flush=True)
+        trials = try_stages(stages, settings, work, there, patience)
     print("\n".join(cost_lines(forecast(settings, work, last, trials))))
     if stages:
         print("  What is scaled is rough: between half of it and twice as much, more so on a busy machine.")
@@ -132,7 +135,7 @@ def cost_lines(lines: "Sequence[Forecast]") -> list[str]:
     shown = [f"  {line.stage:<{width}}{duration(line.seconds):>10}  {line.basis}" for line in lines]
     total = sum(START + (line.seconds or 0.0) for line in lines)
     unknown = [line.stage for line in lines if line.seconds is None]
-    more = f", and more for {', '.join(unknown)}" if unknown else ""
+    more = f", and more for {', '.join(unknown) if len(unknown) < 4 else f'{len(unknown)} stages'}" if unknown else ""
     starts = f"about, with {START:.0f} s for each stage to start"
     return [*shown, f"  {'in all':<{width}}{duration(total):>10}  {starts}{more}"]
 

@@ -36,9 +36,9 @@ def main(asked: argparse.Namespace) -> None:
     from augury.preflight.survey import survey
 
     before = params.load()
-    found = survey(find_layout(seen_from_here(asked.images), asked.label_column), before.prepare)
-    print("\n".join(findings(found)))
-    choices = choose(found, before, choose_device(before.device).type)
+    seen = survey(find_layout(seen_from_here(asked.images), asked.label_column), before.prepare)
+    print("\n".join(findings(seen)))
+    choices = choose(seen, before, choose_device(before.device).type)
     print("\n" + "\n".join(explained(choices)))
     if asked.dry_run:
         print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
@@ -77,30 +77,30 @@ def seen_from_here(folder: Path) -> Path:
     return real.relative_to(here) if real.is_relative_to(here) else real
 
 
-def findings(found: "Survey") -> list[str]:
+def findings(seen: "Survey") -> list[str]:
     """What was found, in aligned lines."""
-    copies = found.copies
-    lines = {"layout": found.layout.words}
-    own = [split for split in found.counts if split != "train"]
-    lines["splits"] = f"{' and '.join(own)} of its own" if own else "none of its own: a test split will be carved out"
-    for split, counts in found.counts.items():
+    copies = seen.copies
+    lines = {"layout": seen.layout.words}
+    ready = " and ".join(split for split in seen.counts if split != "train")
+    lines["splits"] = f"{ready} of its own" if ready else "none of its own: a test split will be carved out"
+    for split, counts in seen.counts.items():
         key = "per class" if split == "train" else f"  {split}"
-        lines[key] = _counts(found.class_names, counts)
-    lines["sizes"] = _sizes(found)
-    stored = "gray" if found.channels == 1 else "colour files without colour" if found.colourless else "colour"
+        lines[key] = _counts(seen.class_names, counts)
+    lines["sizes"] = _sizes(seen)
+    stored = "gray" if seen.channels == 1 else "colour files without colour" if seen.colourless else "colour"
     lines["colour"] = stored
-    lines["damaged"] = f"{len(found.unreadable)}: {_some(found.unreadable)}" if found.unreadable else "none"
+    lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)}" if seen.unreadable else "none"
     lines["copies"] = f"{copies.exact} exact; {copies.near:,} images look like another one"
     if copies.examples:
         lines["copies"] += f", such as {' and '.join(copies.examples[0])}"
-    if found.contradictory:
+    if seen.contradictory:
         lines["labels"] = (
-            f"exact copies of an image with another label: {found.contradictory}, which confuse any classifier"
+            f"exact copies of an image with another label: {seen.contradictory}, which confuse any classifier"
         )
-    classes = len(found.class_names)
-    title = f"{found.layout.folder}: {found.total:,} images of {classes} classes"
-    if not found.whole:
-        title += f"; what follows on sizes, colours, damage and copies is of {found.looked_at:,} at random"
+    classes = len(seen.class_names)
+    title = f"{seen.layout.folder}: {seen.total:,} images of {classes} classes"
+    if not seen.whole:
+        title += f"; what follows on sizes, colours, damage and copies is of {seen.looked_at:,} at random"
     return [title, "", *aligned(lines)]
 
 
@@ -112,15 +112,15 @@ def _counts(names: tuple[str, ...], counts: list[int]) -> str:
     return f"{span}, {high / low:.1f} to 1" if high > 1.5 * low else span
 
 
-def _sizes(found: "Survey") -> str:
+def _sizes(seen: "Survey") -> str:
     import numpy as np
 
-    widths, heights = found.sizes.T
+    widths, heights = seen.sizes.T
     areas = widths * heights
     median = f"{int(np.median(widths))} x {int(np.median(heights))}"
-    if (found.sizes == found.sizes[0]).all():
+    if (seen.sizes == seen.sizes[0]).all():
         return f"{median}, all of them"
-    smallest, largest = (" x ".join(map(str, found.sizes[index])) for index in (areas.argmin(), areas.argmax()))
+    smallest, largest = (" x ".join(map(str, seen.sizes[index])) for index in (areas.argmin(), areas.argmax()))
     text = f"{median} (median), from {smallest} to {largest}"
     wide, tall = int((widths > 1.1 * heights).sum()), int((heights > 1.1 * widths).sum())
     return f"{text}; {wide:,} wide and {tall:,} tall ones lose their sides" if wide + tall else text

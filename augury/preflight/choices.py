@@ -104,10 +104,10 @@ def shares(survey: Survey) -> list[Choice]:
     few = smallest < FEW
     test, validation = (0.3, 0.25) if few else (0.2, 0.2)
     reason = f"larger than usual, since the smallest class has {smallest} images" if few else "of every class"
-    own = {split: f"not used: the folder has a {split} split of its own" for split in survey.counts}
+    unused = {split: f"not used: the folder has a {split} split of its own" for split in survey.counts}
     return [
-        Choice("test_fraction", test, own.get("test", reason)),
-        Choice("validation_fraction", validation, own.get("validation", reason if few else "of the labels")),
+        Choice("test_fraction", test, unused.get("test", reason)),
+        Choice("validation_fraction", validation, unused.get("validation", reason if few else "of the labels")),
     ]
 
 

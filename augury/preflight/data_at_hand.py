@@ -99,16 +99,16 @@ _PLACES: dict[str, Callable[[Prepare], DataAtHand]] = {
 }
 
 
-def described(found: DataAtHand) -> str:
+def described(held: DataAtHand) -> str:
     """In a line."""
-    if not found.counts:
-        return found.where
+    if not held.counts:
+        return held.where
     parts = []
-    for name, counts in found.counts.items():
+    for name, counts in held.counts.items():
         purpose = "to learn from" if name == "train" else f"for the {name}"
         span = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
         parts.append(f"{sum(counts):,} {purpose} ({span} a class)")
-    return f"{found.where}; {len(next(iter(found.counts.values())))} classes, {', '.join(parts)}"
+    return f"{held.where}; {len(next(iter(held.counts.values())))} classes, {', '.join(parts)}"
 
 
 def last_workload() -> Workload | None:

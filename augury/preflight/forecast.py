@@ -96,7 +96,8 @@ def forecast(params: Params, work: Workload, last: Mapping[str, float], trials: 
         elif stage in trials:
             lines.append(Forecast(stage, None, f"tried in vain: {trials[stage].problem}"))
         elif verb in ("prepare", "compare"):
-            lines.append(Forecast(stage, START, "not tried: a few seconds; reading many photographs takes minutes"))
+            longer = ", minutes where it reads many photographs" if verb == "prepare" else ""
+            lines.append(Forecast(stage, START, f"not tried: seconds{longer}"))
         elif alike:
             lines.append(Forecast(stage, tried[alike[-1]].seconds, f"not tried: as {alike[-1]}"))
         else:

@@ -39,19 +39,19 @@ def packages(requirements: Path) -> list[Finding]:
     except OSError as error:
         problem = f"{requirements}: {error.strerror}; run this in the checkout"
         return [Finding("packages", f"not compared with {requirements}, which is not here", problem)]
-    found = []
+    differing = []
     for name, pinned in pins.items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             problem = f"package {name} is missing: pip install -r {requirements} -c constraints.txt, or make repro"
-            found.append(Finding(name, f"missing, {pinned} pinned", problem, there=False))
+            differing.append(Finding(name, f"missing, {pinned} pinned", problem, there=False))
             continue
         if version.split("+")[0] != pinned:  # 2.14.1+cpu is a build of 2.14.1
-            found.append(Finding(name, f"{version}, {pinned} pinned: results may differ in digits, or not be had"))
-    rest = len(pins) - len(found)
+            differing.append(Finding(name, f"{version}, {pinned} pinned: results may differ in digits, or not be had"))
+    rest = len(pins) - len(differing)
     others = "all" if rest == len(pins) else f"the other {rest}"
-    return [*found, Finding("packages", f"{others} of {requirements} as pinned")] if rest else found
+    return [*differing, Finding("packages", f"{others} of {requirements} as pinned")] if rest else differing
 
 
 def read_pins(requirements: Path) -> dict[str, str]:
@@ -66,15 +66,13 @@ def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
 
     extractors: name -> `weights` of score.extractors. backbone: of `classify`; None where its weights are random.
     """
-    found = [_package_weights()]
-    for name, where in extractors.items():
-        if name != "efficientnet_lite0":
-            found.append(_extractor_weights(name, where))
+    wanted = [_package_weights()]
+    wanted += [_extractor_weights(name, where) for name, where in extractors.items() if name != "efficientnet_lite0"]
     if not any(name.startswith("dinov2") for name in extractors):
-        found.append(_not_asked_for("dinov2_small"))
+        wanted.append(_not_asked_for("dinov2_small"))
     if backbone is not None and backbone != "efficientnet_lite0":
-        found.append(_backbone_weights(backbone))
-    return found
+        wanted.append(_backbone_weights(backbone))
+    return wanted
 
 
 def _package_weights() -> Finding:
@@ -106,8 +104,8 @@ def _extractor_weights(name: str, where: str) -> Finding:
         path = cached_file(pytorch_fid.inception.FID_WEIGHTS_URL)
         there, looked = path.is_file(), path
     elif name in DINOV2:
-        kept = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
-        there, path, looked = isinstance(kept, str), Path(str(kept)), Path(constants.HF_HUB_CACHE)
+        cached = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
+        there, path, looked = isinstance(cached, str), Path(str(cached)), Path(constants.HF_HUB_CACHE)
     else:
         problem = unknown("score.extractors", name, ["efficientnet_lite0", "inception", *DINOV2])
         return Finding(name, "unknown", problem, there=False)
@@ -117,9 +115,9 @@ def _extractor_weights(name: str, where: str) -> Finding:
 
 
 def _not_asked_for(name: str) -> Finding:
-    found = _extractor_weights(name, "auto")
-    where = found.text if found.there else found.text.partition(";")[0]
-    return Finding(name, f"{where}; not asked for in score.extractors", there=found.there)
+    finding = _extractor_weights(name, "auto")
+    where = finding.text if finding.there else finding.text.partition(";")[0]
+    return Finding(name, f"{where}; not asked for in score.extractors", there=finding.there)
 
 
 def _backbone_weights(name: str) -> Finding:
@@ -159,10 +157,10 @@ def repository(root: Path) -> list[Finding]:
     remotes = {name: remote.get("url", "") for name, remote in config["remote"].items()}
     default = config["core"].get("remote")
     git = "" if (root / ".git").exists() else ", without git: commits and experiments are not to be had"
-    found = [Finding("repository", f"{root.resolve()}{git}")]
+    there = [Finding("repository", f"{root.resolve()}{git}")]
     if default in remotes:
-        return [*found, Finding("remote", f"{default}: {remotes[default]}")]
+        return [*there, Finding("remote", f"{default}: {remotes[default]}")]
     if remotes:
         listed = ", ".join(remotes)
-        return [*found, Finding("remote", f"{listed}, but no default; `dvc remote default NAME` makes one")]
-    return [*found, Finding("remote", "none, thus results stay here; `dvc remote add --default NAME URL` shares them")]
+        return [*there, Finding("remote", f"{listed}, but no default; `dvc remote default NAME` makes one")]
+    return [*there, Finding("remote", "none, thus results stay here; `dvc remote add --default NAME URL` shares them")]

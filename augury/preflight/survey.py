@@ -192,10 +192,10 @@ def find_copies(images: ImageSet, files: Sequence[str]) -> Copies:
 def read_stems(files: Sequence[str], labels: np.ndarray) -> Stems:
     """files: (N,) names of the images; labels: (N,)."""
     names = [PurePosixPath(file).stem for file in files]
-    found = [match["stem"] if (match := SHOT.match(name)) else None for name in names]
+    stem_of = [match["stem"] if (match := SHOT.match(name)) else None for name in names]
     example = tuple(PurePosixPath(file).name for file in files[:2])
-    if not names or sum(stem is not None for stem in found) < 0.9 * len(names):
+    if not names or sum(stem is not None for stem in stem_of) < 0.9 * len(names):
         return Stems(0, 0.0, example)
-    pairs = {(label, stem) for label, stem in zip(labels.tolist(), found, strict=True) if stem is not None}
+    pairs = {(label, stem) for label, stem in zip(labels.tolist(), stem_of, strict=True) if stem is not None}
     stems = {stem for _, stem in pairs}
     return Stems(len(stems), len(pairs) / len(set(labels.tolist())), example)

@@ -115,19 +115,23 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
     assert "rough" not in printed
 
 
-def test_without_costs_stages_are_tried_and_that_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+@pytest.mark.parametrize(("busy", "seconds"), [(0.1, 25), (1.9, 100)])
+def test_without_costs_stages_are_tried_and_that_is_said(
+    busy: float, seconds: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
     def trial(stages: list[str], settings: Params, work: Workload, there: set[str], patience: float) -> Any:
         assert "efficientnet_lite0" in there
         assert "prepare" not in stages
-        assert patience <= 25  # so that the whole of it takes about half a minute
+        assert patience == seconds  # of 25, so that the whole of it takes about half a minute
         assert sum(work.test) == pytest.approx(359, abs=5)
         return {stage: Trial((1.0, 2.0)) for stage in stages}
 
     monkeypatch.setattr("augury.preflight.trial.try_stages", trial)
+    monkeypatch.setattr("augury.pipeline.devices.busy_elsewhere", lambda: busy)
     status, printed = ended(capsys)
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
-    assert lines[0] == "  a trial, in small, of what was not run here: 25 s at most, or --no-cost"
+    assert lines[0] == f"  a trial, in small, of what was not run here: {seconds} s at most, or --no-cost"
     assert re.fullmatch(r"  train_vae +[\d.]+ \w+  scaled from a trial of 1/\d+ of it: .* images/s, 60 kimg", lines[6])
     assert lines[len(stages_of(load())) + 2].startswith("  What is scaled is rough: ")
 
@@ -139,3 +143,5 @@ def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
         "  compare         1.7 h  start",
         "  in all          1.7 h  about, with 5 s for each stage to start, and more for train_vae",
     ]
+    lines = doctor.cost_lines([Forecast(stage, None, "why") for stage in stages_of(load())])
+    assert lines[-1].endswith(f", and more for {len(stages_of(load()))} stages")
