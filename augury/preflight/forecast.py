@@ -4,6 +4,7 @@ A stage's last run counts where its params in dvc.lock, and those of the stages 
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,12 +73,14 @@ def to_try(params: Params, last: Collection[str]) -> list[str]:
     Trainings, of which no two are alike, come before the first of every matrix, and then the others.
     """
     unknown = [stage for stage in stages_of(params) if stage not in last and stage not in ("prepare", "compare")]
-    count = dict[str, int]()
+    count = Counter[str]()
 
-    def rank(stage: str) -> int:  # the first arm alone has the test images to go through
+    def rank(stage: str) -> int:
         verb = stage.partition("@")[0]
-        count[verb] = count.get(verb, 0) + 1
-        return 0 if verb.startswith("train") else 1 if count[verb] <= (2 if verb == "classify" else 1) else 2
+        count[verb] += 1
+        if verb == "classify":  # needs no generator; the first arm alone has the test images to go through
+            return 1 if count[verb] <= 2 else 3
+        return 0 if verb.startswith("train") else 2 if count[verb] == 1 else 3
 
     return [*dict.fromkeys(each for stage in sorted(unknown, key=rank) for each in up_to(stage, params))]
 

@@ -32,7 +32,7 @@ from augury.preflight.data_at_hand import Workload
 CHECKOUT = Path(__file__).resolve().parents[2]
 SIZES = 1, 3
 IMAGES, CLASSES = 400, 20  # at size 1: of all sets together, about; at most
-STEPS, PIXELS, BATCH = 6, 28 * 28, 64  # of a training at size 1, fewer of larger images and batches
+STEPS, PIXELS, BATCH = 4, 28 * 28, 64  # of a training at size 1, fewer of larger images and batches
 
 
 @dataclass(frozen=True)

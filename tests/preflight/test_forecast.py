@@ -56,7 +56,7 @@ def test_what_is_tried_can_run_in_that_order_and_the_most_telling_comes_first() 
     order = to_try(PARAMS, [])
     assert {*order, "prepare", "compare"} == set(stages_of(PARAMS))
     assert order[:4] == ["train_gan@dcgan", "train_gan@stylegan", "train_vae", "train_diffusion"]
-    assert order.index("classify@classic") < order.index("sample@stylegan")
+    assert order[4:9] == ["classify@none", "augment@classic", "classify@classic", "sample@dcgan", "score@dcgan"]
     for stage in order:
         assert {*up_to(stage, PARAMS)} <= {*order[: order.index(stage) + 1]}
 
@@ -65,7 +65,7 @@ def test_what_was_run_is_not_tried_but_for_what_others_need_of_it() -> None:
     assert to_try(PARAMS, stages_of(PARAMS)) == []
     last = [stage for stage in stages_of(PARAMS) if stage not in ("sample@diffusion", "classify@classic+vae")]
     assert to_try(PARAMS, last) == [
-        "train_vae", "train_diffusion", "sample@diffusion", "augment@classic", "sample@vae", "classify@classic+vae",
+        "augment@classic", "train_vae", "sample@vae", "classify@classic+vae", "train_diffusion", "sample@diffusion",
     ]  # fmt: skip
 
 

@@ -22,11 +22,11 @@ def test_larger_images_get_fewer_steps_and_never_less_than_one() -> None:
     def shown(size: int) -> float:
         return kimg(PARAMS.train_vae, size, 1)
 
-    assert shown(8) == shown(28) == 6 * 0.064
-    assert shown(56) == pytest.approx(2 * 0.064)
+    assert shown(8) == shown(28) == 4 * 0.064
+    assert shown(40) == pytest.approx(2 * 0.064)
     assert shown(128) == 0.064
-    assert kimg(PARAMS.train_diffusion, 28, 1) == 2 * 0.256
-    assert kimg(PARAMS.train_diffusion, 28, 3) == pytest.approx(6 * 0.256)
+    assert kimg(PARAMS.train_diffusion, 28, 1) == 0.256
+    assert kimg(PARAMS.train_diffusion, 28, 3) == pytest.approx(3 * 0.256)
 
 
 def test_a_trial_has_two_images_of_a_class_and_few_of_all() -> None:
