@@ -47,21 +47,22 @@ class Extractor:
     mixed_precision: bool
     batch_size: int = 64
 
-    def __call__(self, images: ImageSet, device: torch.device) -> np.ndarray:
+    def __call__(self, images: ImageSet, device: torch.device, store: Path | None = None) -> np.ndarray:
         """Features of every image, (N, D) float32, from the store, or computed and stored.
 
         Images are resized bilinearly with antialiasing; gray ones are repeated over three channels.
         """
+        store = store or STORE
         key = hashlib.blake2b(images.pixels.tobytes(), digest_size=16)
         key.update(f"{images.pixels.shape}/{device.type}".encode())
         key.update(self._weights_digest)
-        stored = STORE / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
+        stored = store / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
         if stored.exists():
             return np.load(stored)
         features = self.compute(images, device)
-        STORE.mkdir(parents=True, exist_ok=True)
+        store.mkdir(parents=True, exist_ok=True)
         # In a folder of its own, as other processes may be storing the same features.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=STORE) as folder:
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=store) as folder:
             np.save(partial := Path(folder) / stored.name, features)
             partial.replace(stored)
         return features

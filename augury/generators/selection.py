@@ -5,6 +5,7 @@ Both are judged by what the real training and validation images say; the test sp
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,13 +48,22 @@ class Selector:
     image than the share `near_copy_quantile` of the validation images are: how close unseen real images come.
     """
 
-    def __init__(self, train: ImageSet, validation: ImageSet, rules: Filter, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        train: ImageSet,
+        validation: ImageSet,
+        rules: Filter,
+        seed: int,
+        device: torch.device,
+        store: Path | None = None,
+    ) -> None:
+        """store: where features of the real images are kept, if not in the working directory."""
         self.rules, self.device = rules, device
         self.extractor = backbone_levels(BACKBONE, RESOLUTION)
-        features = self.extractor(train, device)
+        features = self.extractor(train, device, store)
         self.standardise = Standardiser(features, device)
         self.train = self.standardise(features)
-        held_out = self.standardise(self.extractor(validation, device))
+        held_out = self.standardise(self.extractor(validation, device, store))
         examples, held_out_examples = (
             Examples(values, torch.from_numpy(images.labels).to(device))
             for values, images in ((self.train, train), (held_out, validation))

@@ -4,7 +4,6 @@ For each method as many images as for every other, filtered by the rules of `sam
 and the classifier is trained and tested by `classify`, on the seeds of the main pipeline.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from augury.arms.training_set import balanced
+from augury.features.extractor import STORE
 from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.devices import choose_device
@@ -166,9 +166,8 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         arm = recipe.model_copy(update={"synthetic": {generator: rules.ratio}})
         make_workspace(workspace, {arms[method]: arm}, {}, links=("data/splits", "data/augmented"), root=root)
 
-    with contextlib.chdir(workspaces[PLAIN]):  # whose .cache, where features are kept, is that of the main pipeline
-        train, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
-        select = Selector(train, validation, top.sample.filter, top.seed, device)
+    train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
+    select = Selector(train, validation, top.sample.filter, top.seed, device, root / STORE)
     quota = balanced(round(rules.ratio * len(train)), len(train.class_names))  # what `classify` takes of each class
     sets, draws = draw_sets(
         Moves(space, directions, rules.jitter, top.seed), quota, top.sample.generators[generator].spread, select,
