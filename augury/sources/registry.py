@@ -29,13 +29,13 @@ def digits(prepare: Prepare) -> RawImages:
     return RawImages(indexed_image_set(prepare_gray(pixels, prepare), data.target, class_names))
 
 
-# By what stands before a colon in prepare.source: the sources with file names, as what they hold before it is read,
+# By what stands before a colon in prepare.source: sources with file names, as what they hold before it is read ...
 LISTINGS: dict[str, Callable[[Prepare], Listing]] = {
     "imagefolder": list_imagefolder,
     "parquet": list_parquet,
     "csv": list_csv,
 }
-# and all others.
+# ... and all the others.
 SOURCES: dict[str, Callable[[Prepare], RawImages]] = {
     "fashion_mnist": fashion_mnist,
     "digits": digits,

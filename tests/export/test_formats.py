@@ -362,8 +362,8 @@ def test_parquet_comes_back_as_the_same_set(workspace: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_images_are_copied_and_not_encoded_again(workspace: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
-    monkeypatch.setattr("augury.export.formats.encoded_images.decode_image", None)
-    monkeypatch.setattr("augury.export.formats.encoded_images.encode_png", None)
+    monkeypatch.setattr("augury.export.encoded_images.decode_image", None)
+    monkeypatch.setattr("augury.export.encoded_images.encode_png", None)
     main(["export", "train", "--to", layout, "--out", "out"])
     assert Path("out").is_dir()
 
@@ -497,6 +497,7 @@ def test_a_name_that_two_sets_have_is_told_apart_by_the_folder(workspace: Path) 
 
 def test_before_the_first_run_there_is_nothing_to_choose_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path)
     with pytest.raises(SystemExit, match="export: unknown 'train'; choose from nothing in data yet, run `dvc repro`"):
         main(["export", "train", "--to", "csv", "--out", "out"])
 
