@@ -39,11 +39,10 @@ def run(study: str, main: Callable[..., None]) -> None:
         sys.exit(130)
 
 
-def settings(kind: type[Settings], folder: Path) -> Settings:
+def settings(kind: type[Settings], folder: Path, file: str | Path = params.PARAMS_FILE) -> Settings:
     """A study's own params.yaml. Raises UserError with one line per faulty key."""
-    path = folder / params.PARAMS_FILE
     try:
-        return kind.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(params.read_yaml(folder / file))
     except ValidationError as error:
         raise UserError(explain(error, kind)) from error
 

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from ruamel.yaml import YAML
+from pydantic import Field, model_validator
 
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.params import explain
 from augury.pipeline.sections import Fraction, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
+from studies.workspace import settings
 
 PACE_FILE = "pace.yaml"
 COMMAND = "python -m studies.architectures.pace"
@@ -65,13 +64,12 @@ class Pace(Section):
 
 def read_pace(folder: Path, study: Architectures) -> Pace:
     """pace.yaml. Raises UserError where it lacks a network, or was measured at other settings than the study's."""
-    path = folder / PACE_FILE
-    if not path.is_file():
+    if not (folder / PACE_FILE).is_file():
         raise UserError(f"{PACE_FILE}: not found; measure with `{COMMAND}`")
     try:
-        pace = Pace.model_validate(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise UserError(f"{PACE_FILE}: {explain(error, Pace)}") from error
+        pace = settings(Pace, folder, PACE_FILE)
+    except UserError as error:
+        raise UserError(f"{PACE_FILE}: {error}") from error
     for key in ("resolution", "batch_size"):
         measured, asked = getattr(pace, key), getattr(study, key)
         if measured != asked:

@@ -15,7 +15,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import distance_title
 from augury.report.numbers import number, points_between, points_of, signed
 from augury.report.plots import forest_plot
-from studies.generators.drawings import ScoreRow, score_plot
+from studies.generators.drawings import score_plot
 from studies.generators.gains import Change, Comparison, Points, by_training, usable
 from studies.generators.settings import Generators
 from studies.generators.variants import VARIANTS
@@ -149,12 +149,11 @@ def scores_section(folder: Path, points: Points) -> Section:
     distance = distance_title(first["extractor"])
     names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
     panels = {
-        panel: [
-            ScoreRow(VARIANTS[name].title, [each[key] for each in usable(content)], first[f"{key}_floor"])
-            for name, content in trained.items()
-        ]
+        panel: {VARIANTS[name].title: [each[key] for each in usable(content)] for name, content in trained.items()}
         for key, panel in names.items()
     }
+    floors = {panel: first[f"{key}_floor"] for key, panel in names.items()}
+    zero = {panel: key != "kid" for key, panel in names.items()}
     digits = {key: 1 if key == "fd" else 2 for key in SCORES}
     rows = []
     for name, content in points.items():
@@ -181,7 +180,7 @@ def scores_section(folder: Path, points: Points) -> Section:
                 [VARIANTS[name].title.replace("without ", "no ").removeprefix("with ") for name in trained],
             ),
             Figure(
-                "Scores", score_plot(panels, {panel: key != "kid" for key, panel in names.items()}, "scores"),
+                "Scores", score_plot(panels, floors, zero, "scores"),
                 "Distance, kernel distance and recall of each variant; the numbers are in the table.",
                 f"A dot per training, a tick at their mean, dashed the floor: real images against others, n = "
                 f"{first['n_per_side']:,} a side. Look first at how far apart the dots of one row are: a difference "

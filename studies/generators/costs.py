@@ -26,26 +26,20 @@ def seconds_of(runs: Path, variants: Sequence[str]) -> dict[str, list[float]]:
 
 def costs_page(seconds: Mapping[str, Sequence[float]], kimg: float) -> Page:
     """A table of seconds, and of their ratio to the base's."""
+    means = {name: float(np.mean(of_variant)) for name, of_variant in seconds.items() if of_variant}
     rows = []
     for name, of_variant in seconds.items():
-        base = seconds.get(VARIANTS[name].base or name, [])
-        known = bool(of_variant and base)
+        mean, base = means.get(name), means.get(VARIANTS[name].base or name)
         rows.append(
-            [
-                VARIANTS[name].title,
-                str(len(of_variant)),
-                number(float(np.mean(of_variant)) if of_variant else None, 1),
-                number(1000 * kimg / float(np.mean(of_variant)) if of_variant else None, 0),
-                number(float(np.mean(of_variant) / np.mean(base)) if known else None, 2),
-            ]
-        )
-    measured = {name: float(np.mean(of_variant)) for name, of_variant in seconds.items() if of_variant}
+            [VARIANTS[name].title, str(len(of_variant)), number(mean, 1),
+             number(1000 * kimg / mean if mean else None, 0), number(mean / base if mean and base else None, 2)]
+        )  # fmt: skip
     answer = "No training was run here, so that no times are known"
-    if measured:
-        slow, fast = max(measured, key=measured.__getitem__), min(measured, key=measured.__getitem__)
+    if means:
+        slow, fast = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
         answer = (
-            f"A training of {kimg:g} thousand images took from {measured[fast]:.0f} s ({VARIANTS[fast].title}) to "
-            f"{measured[slow]:.0f} s ({VARIANTS[slow].title})"
+            f"A training of {kimg:g} thousand images took from {means[fast]:.0f} s ({VARIANTS[fast].title}) to "
+            f"{means[slow]:.0f} s ({VARIANTS[slow].title})"
         )
     return Page(
         question="what does each component of a GAN cost?",

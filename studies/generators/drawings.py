@@ -1,7 +1,6 @@
 """Figures of the study, drawn as those of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,36 +11,32 @@ from augury.report.plots import HELPS, INK, MARGIN, MUTED, WIDTH, drawing_style,
 from studies.drawings import ring
 
 
-@dataclass(frozen=True)
-class ScoreRow:
-    """values: of each training of one variant. floor: what real images get."""
-
-    name: str
-    values: Sequence[float]
-    floor: float
-
-
-def score_plot(panels: Mapping[str, Sequence[ScoreRow]], zero: Mapping[str, bool], name: str) -> str:
+def score_plot(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    floors: Mapping[str, float],
+    zero: Mapping[str, bool],
+    name: str,
+) -> str:
     """One panel per score and one row per variant, a dot per training and a tick for their mean -> inline SVG.
 
-    zero: score -> whether its axis begins at 0. The dashed line is the floor, the same for all variants.
+    panels: score -> variant -> its trainings. floors: what real images get, dashed. zero: whether an axis begins at 0.
     """
-    row_height = height_per_row(row.name for rows in panels.values() for row in rows)
+    row_height = height_per_row(variant for rows in panels.values() for variant in rows)
     heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
     with drawing_style(name):
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         all_axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
         for axes, (score, rows) in zip(all_axes, panels.items(), strict=True):
             axes.set_title(score)
-            axes.axvline(float(np.mean([row.floor for row in rows])), color=INK, linewidth=0.9, linestyle="--")
-            for position, row in enumerate(rows):
-                places = [position] * len(row.values)
-                axes.plot(row.values, places, "-", color=MUTED, linewidth=1.2)
-                axes.plot(row.values, places, "o", color=HELPS, markersize=4.5, alpha=0.8, clip_on=False)
-                axes.plot(np.mean(row.values), position, "|", color=INK, markersize=11)
+            axes.axvline(floors[score], color=INK, linewidth=0.9, linestyle="--")
+            for position, values in enumerate(rows.values()):
+                places = [position] * len(values)
+                axes.plot(values, places, "-", color=MUTED, linewidth=1.2)
+                axes.plot(values, places, "o", color=HELPS, markersize=4.5, alpha=0.8, clip_on=False)
+                axes.plot(np.mean(values), position, "|", color=INK, markersize=11)
             if zero[score]:
                 axes.set_xlim(left=0)
-            label_rows(axes, [row.name for row in rows])
+            label_rows(axes, list(rows))
             axes.xaxis.set_major_locator(MaxNLocator(5))
         return inline_svg(figure, name)
 

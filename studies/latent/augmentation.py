@@ -62,15 +62,10 @@ class Moves:
 
     def jittered(self, labels: np.ndarray, drawn: np.ndarray) -> torch.Tensor:
         """A latent of the class, moved along the direction of every attribute by a random amount."""
-        amounts = np.stack(
-            [
-                torch.randn(len(self.directions), generator=own).numpy()
-                for own in self._generators("amounts", labels, drawn)
-            ]
-        )
-        return self._one_each("jitter", labels, drawn) + torch.from_numpy(
-            (self.jitter * amounts @ self.directions).astype(np.float32)
-        )
+        generators = self._generators("amounts", labels, drawn)
+        amounts = np.stack([torch.randn(len(self.directions), generator=each).numpy() for each in generators])
+        steps = (self.jitter * amounts @ self.directions).astype(np.float32)
+        return self._one_each("jitter", labels, drawn) + torch.from_numpy(steps)
 
     def seeds(self, purpose: str, labels: np.ndarray, drawn: np.ndarray) -> list[int]:
         """A seed for each image."""

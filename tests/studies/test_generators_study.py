@@ -30,7 +30,7 @@ from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig
 from studies.generators import ablation, ablation_sections, progress, report, train
 from studies.generators.ablation import size_of
 from studies.generators.costs import costs_page, seconds_of
-from studies.generators.drawings import ScoreRow, progress_plot, score_plot
+from studies.generators.drawings import progress_plot, score_plot
 from studies.generators.gains import Comparison, by_training, changes, comparisons
 from studies.generators.networks import NoMapping, NoModulation, NoNoise
 from studies.generators.progress import first_column, side_by_side, spread_out, tile_size
@@ -415,11 +415,11 @@ def test_the_page_is_the_same_again(here: Path) -> None:
 
 def test_drawings_are_the_same_every_time() -> None:
     def drawn() -> str:
-        rows = [ScoreRow("a", [1.0, 2.0], 0.5), ScoreRow("b", [3.0], 0.5)]
+        rows = {"a": [1.0, 2.0], "b": [3.0]}
         steps: tuple[tuple[float, float, list[str]], ...] = ((1, 900.0, []), (2, 90.0, []), (3, 100.0, ["collapsed"]))
         snapshots = [dict(zip(("kimg", "distance", "problems"), step, strict=True)) for step in steps]
         curve = {"snapshots": snapshots, "kept_kimg": 2}
-        return score_plot({"FD": rows}, {"FD": True}, "scores") + progress_plot({"vae": curve}, "progress")
+        return score_plot({"FD": rows}, {"FD": 0.5}, {"FD": True}, "scores") + progress_plot({"vae": curve}, "progress")
 
     assert drawn() == drawn()
     assert drawn().count("<svg") == 2
