@@ -8,21 +8,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import CLASSIFIERS
+from models.backbone import Backbone
 
 SHORTCUTS = "downsample"  # torchvision's name for the projections beside residual blocks, which papers do not count
-
-
-class Complete(nn.Module):
-    """A network that ends in features, with a last layer for `classes` after the average over positions."""
-
-    def __init__(self, name: str, classes: int) -> None:
-        super().__init__()
-        self.backbone = CLASSIFIERS[name].build()
-        self.head = nn.Linear(self.backbone.width, classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.backbone(images))
 
 
 @dataclass(frozen=True)
@@ -40,6 +28,11 @@ class Counts:
     activations: int
 
 
+def complete(backbone: Backbone, classes: int) -> nn.Module:
+    """The network with a last layer for so many classes, as it is counted."""
+    return nn.Sequential(backbone, nn.Linear(backbone.width, classes))
+
+
 def count(build: Callable[[], Any], size: int, channels: int = 3) -> Counts:
     """Counts of the network that `build` makes, on one image of `size` x `size` pixels.
 
@@ -48,27 +41,18 @@ def count(build: Callable[[], Any], size: int, channels: int = 3) -> Counts:
     with torch.device("meta"):
         network = build().eval()
         image = torch.empty(1, channels, size, size)
-    layers = {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and SHORTCUTS not in name.split(".")
-    }
-    activations = 0
-
-    def add(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        nonlocal activations
-        activations += output.numel()
-
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(add)
+    layers = {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)}
+    sizes: list[int] = []
+    for layer in layers.values():
+        layer.register_forward_hook(lambda layer, inputs, output: sizes.append(output.numel()))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
-    convolutions = sum(isinstance(module, nn.Conv2d) for module in layers.values())
+    on_the_way = [layer for name, layer in layers.items() if SHORTCUTS not in name.split(".")]
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in on_the_way)
     return Counts(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         convolutions=convolutions,
-        dense=len(layers) - convolutions,
+        dense=len(on_the_way) - convolutions,
         multiply_adds=counter.get_total_flops() // 2,  # it counts a multiplication and an addition as two
-        activations=activations,
+        activations=sum(sizes),
     )

@@ -1,8 +1,9 @@
 """Training a network from a random start on the main pipeline's images, the same way for all that the studies train."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -56,6 +57,11 @@ def accuracy_on_test(tuned: FineTuned, splits: Path, resolution: int, device: to
     """As a fraction. It opens the test split."""
     test = read_split(splits / "test")
     return float((predict(tuned.network, test, resolution, device).argmax(axis=1) == test.labels).mean())
+
+
+def per_seed(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """One record per seed -> one list per key, a value per seed."""
+    return {key: [trial[key] for trial in trials] for key in trials[0]}
 
 
 def split_sizes(splits: Path) -> dict[str, int]:

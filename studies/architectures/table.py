@@ -6,7 +6,7 @@ from typing import Any
 from augury.pipeline.outputs import write_csv, write_json
 from models import CLASSIFIERS
 from studies.architectures.published import PUBLISHED
-from studies.counts import Complete, Counts, count
+from studies.counts import Counts, complete, count
 from studies.workspace import run
 
 CLASSES = {"lenet5": 10, "small_cnn": 10}  # of the data set that a network was made for; the others' have a last layer
@@ -19,7 +19,7 @@ COLUMNS = (
 def counts_of(name: str) -> Counts:
     """At the size that the published figures are for, last layer included."""
     if name in CLASSES:
-        return count(lambda: Complete(name, CLASSES[name]), PUBLISHED[name].size)
+        return count(lambda: complete(CLASSIFIERS[name].build(), CLASSES[name]), PUBLISHED[name].size)
     return count(CLASSIFIERS[name].network, PUBLISHED[name].size)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from augury.features.backbones import check_resolution
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
+from models import CLASSIFIERS
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
-from studies.counts import Complete, Counts, count
+from studies.counts import Counts, complete, count
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
@@ -52,7 +53,7 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
         run_stage(workspace, "classify", study.reference)
         trained[rate] = read_results(workspace / "data", study.reference, study.seeds)
     classes = len(read_json(root / "data/splits/summary.json")["train"])
-    counts = counts_here(network, study.resolution, classes)
+    counts = count(lambda: complete(CLASSIFIERS[network].build(), classes), study.resolution)
     seconds = steps * pace.seconds_per_step[network]
     point = {"network": network, "start": start, "budget": budget}
     write_json(
@@ -66,11 +67,6 @@ def steps_of(budget: str, network: str, study: Architectures, pace: Pace) -> int
     if budget not in BUDGETS:
         raise UserError(f"unknown budget {budget!r}; choose from {', '.join(BUDGETS)}")
     return study.steps if budget == "steps" else max(1, round(study.seconds / pace.seconds_per_step[network]))
-
-
-def counts_here(network: str, resolution: int, classes: int) -> Counts:
-    """What the network costs for one of the user's images, with a last layer for their classes."""
-    return count(lambda: Complete(network, classes), resolution)
 
 
 def point_of(

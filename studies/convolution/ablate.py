@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
@@ -18,8 +16,8 @@ from augury.pipeline.threads import in_processes
 from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import VARIANTS, variant
-from studies.counts import count
-from studies.training import SPLITS, accuracy_on_test, read_split, split_sizes, train
+from studies.counts import complete, count
+from studies.training import SPLITS, accuracy_on_test, per_seed, read_split, split_sizes, train
 from studies.workspace import ROOT, load_params, run
 
 
@@ -32,7 +30,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     work = partial(train_one, name, study, top, splits)
     trials = list(in_processes(work, seeds, choose_device(top.device)))
     classes = len(read_split(splits / "train").class_names)
-    counts = count(lambda: _complete(name, classes), resolution)
+    counts = count(lambda: complete(variant(name, 0), classes), resolution)
     fields = stage_fields(variant(name, 0).eval(), resolution)
     write_json(
         here / "points/ablate" / f"{name}.json",
@@ -45,7 +43,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             "multiply_adds": counts.multiply_adds,
             "sizes": [field.size for field in fields],
             "fields": [field.width for field in fields],
-            **{key: [trial[key] for trial in trials] for key in trials[0]},
+            **per_seed(trials),
         },
     )
 
@@ -62,12 +60,6 @@ def train_one(name: str, study: Convolution, top: Params, splits: Path, seed: in
         "best_step": tuned.best_step,
         "measured": look_through(tuned.network.backbone, shown, top.seed)[-1].side,
     }
-
-
-def _complete(name: str, classes: int) -> nn.Module:
-    """The network with a last layer for these classes, as it is counted."""
-    backbone = variant(name, 0)
-    return nn.Sequential(backbone, nn.Linear(backbone.width, classes))
 
 
 if __name__ == "__main__":

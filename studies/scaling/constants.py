@@ -3,6 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any
 
 from studies.scaling.network import Shape
 
@@ -49,8 +52,10 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
     exponent is then that of the rest.
     """
 
-    def together(phi: float) -> Shape:
-        return base.scaled(*constants.at(phi))
+    def at(held: dict[str, Any], phi: float) -> Shape:
+        return replace(base.scaled(*constants.at(phi)), **held)
+
+    together = partial(at, {})
 
     exact = math.log(times) / math.log(constants.growth)
     wanted = times * base.counts().multiply_adds
@@ -62,17 +67,10 @@ def at_cost(base: Shape, constants: Constants, times: float) -> tuple[Shape, flo
         return together(phi), exact if together(exact) == together(phi) else phi
     options = [(together(phi), phi) for phi in either_side]
     for side in map(together, either_side):
-        for beside in (_with_blocks(together, side.depths), _with_pixels(together, side.resolution)):
+        for held in ({"depths": side.depths}, {"resolution": side.resolution}):
+            beside = partial(at, held)
             options += [(beside(phi), phi) for phi in _bracket(beside, exact, wanted)]
     return min(options, key=lambda option: _off(option[0], wanted))
-
-
-def _with_blocks(shape_at: Callable[[float], Shape], depths: tuple[int, ...]) -> Callable[[float], Shape]:
-    return lambda phi: replace(shape_at(phi), depths=depths)
-
-
-def _with_pixels(shape_at: Callable[[float], Shape], resolution: int) -> Callable[[float], Shape]:
-    return lambda phi: replace(shape_at(phi), resolution=resolution)
 
 
 def _bracket(shape_at: Callable[[float], Shape], exact: float, wanted: float) -> tuple[float, float]:
@@ -95,10 +93,8 @@ def _off(shape: Shape, wanted: float) -> float:
 
 def candidates(alphas: Sequence[float], betas: Sequence[float]) -> list[Constants]:
     """Every alpha and beta for which gamma = sqrt(2 / (alpha beta^2)) is at least 1."""
-    constants = []
-    for alpha in alphas:
-        for beta in betas:
-            gamma = math.sqrt(2 / (alpha * beta**2))
-            if gamma >= 1:
-                constants.append(Constants(alpha, beta, gamma))
-    return constants
+    return [
+        Constants(alpha, beta, gamma)
+        for alpha, beta in product(alphas, betas)
+        if (gamma := math.sqrt(2 / (alpha * beta**2))) >= 1
+    ]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,24 +25,12 @@ from augury.report.plots import (
 )
 from studies.drawings import ring, text_beside
 from studies.pictures import TILE, as_seen, enlarged, tiled
+from studies.scaling.findings import Curve
 
 LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))
 
 
 MOST = 8  # images in a row
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Accuracies of one way of scaling in percent, (C,) each, with the limits of their intervals.
-
-    costs: millions of multiply-adds, ascending; the first is the base network's.
-    """
-
-    costs: Sequence[float]
-    accuracy: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
 
 
 def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
@@ -74,33 +61,24 @@ def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
         return inline_svg(figure, name)
 
 
-@dataclass(frozen=True)
-class LossRow:
-    """Mean validation loss of one candidate, with its interval over seeds."""
+def search_plot(names: Sequence[str], losses: Sequence[tuple[float, float, float]], chosen: int, name: str) -> str:
+    """Validation loss of every candidate, a row each; the one at the place `chosen` is ringed -> inline SVG.
 
-    constants: str
-    mean: float
-    low: float
-    high: float
-    chosen: bool
-
-
-def search_plot(rows: Sequence[LossRow], name: str) -> str:
-    """Validation loss of every candidate, a row each; the chosen one is ringed -> inline SVG."""
+    losses: means over seeds, and the limits of their intervals.
+    """
     with drawing_style(name):
-        height = height_per_row(row.constants for row in rows) * len(rows) * 0.8 + MARGIN
+        height = height_per_row(names) * len(losses) * 0.8 + MARGIN
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        chosen = next(row for row in rows if row.chosen)
-        axes.axvline(chosen.mean, color=RULE, linewidth=1.2, linestyle="--")
-        for position, row in enumerate(rows):
-            color = HELPS if row.chosen else INK
-            axes.plot([row.low, row.high], [position, position], color=color, linewidth=1.6)
-            axes.plot(row.mean, position, "o", color=color, markersize=4.5)
-            if row.chosen:
-                ring(axes, row.mean, position)
-            text_beside(axes, position, number(row.mean, 3))
-        label_rows(axes, [row.constants for row in rows])
+        axes.axvline(losses[chosen][0], color=RULE, linewidth=1.2, linestyle="--")
+        for position, (mean, low, high) in enumerate(losses):
+            color = HELPS if position == chosen else INK
+            axes.plot([max(0.0, low), high], [position, position], color=color, linewidth=1.6)
+            axes.plot(mean, position, "o", color=color, markersize=4.5)
+            if position == chosen:
+                ring(axes, mean, position)
+            text_beside(axes, position, number(mean, 3))
+        label_rows(axes, names)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("loss on validation: mean negative log likelihood")
         return inline_svg(figure, name)

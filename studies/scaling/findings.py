@@ -1,17 +1,40 @@
 """What the results say: accuracies with intervals over seeds, and compound scaling against every other way."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from augury.evidence.families import Gain, gains_of_family
-from augury.evidence.statistics import mean_interval
+from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 
 Points = Mapping[str, Mapping[str, Any]]  # way, or BASE -> content of points/scale/<way>.json
+
+
+class Curve(NamedTuple):
+    """Accuracies of one way of scaling in percent, (C,) each, with the limits of their intervals.
+
+    costs: millions of multiply-adds, ascending; the first is the base network's.
+    """
+
+    costs: Sequence[float]
+    accuracy: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def rows_of(points: Points, way: str) -> list[dict[str, Any]]:
+    """The way's networks, with the base network before them."""
+    return [points[BASE]["networks"][0], *points[way]["networks"]]
+
+
+def curve_of(points: Points, way: str, confidence: float) -> Curve:
+    rows = rows_of(points, way)
+    intervals = [[100 * value for value in accuracy_interval(row["accuracy"], confidence)] for row in rows]
+    return Curve([row["multiply_adds"] / 1e6 for row in rows], *zip(*intervals, strict=True))
 
 
 def over_base(points: Points, compare: Compare, seed: int) -> dict[str, Gain]:

@@ -7,22 +7,30 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.families import Gain
-from augury.evidence.statistics import accuracy_interval, fewest_seeds, smallest_p_value
+from augury.evidence.statistics import accuracy_interval, fewest_seeds, mean_interval, smallest_p_value
 from augury.images.image_set import ImageSet
-from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.report.numbers import number, points_of
-from augury.report.plots import forest_plot
-from studies.page import Figure, Page, Section, Table, listed
+from studies.page import Page, listed
 from studies.scaling.drawings import scaling_plot
-from studies.scaling.findings import Points, as_good, dimensions_scaled, of_compound, over_base
-from studies.scaling.results import curve_of, summary, write_curves, write_search
-from studies.scaling.scale import BASE, COMPOUND, WAYS
-from studies.scaling.sections import TITLES, efficientnet_section, networks_section, search_section, times_word
+from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
+from studies.scaling.scale import BASE, WAYS
+from studies.scaling.sections import (
+    TITLES,
+    accuracy_table,
+    efficientnet_section,
+    gains_section,
+    networks_section,
+    search_section,
+    times_word,
+)
 from studies.scaling.settings import Scaling
 from studies.workspace import ROOT, load_params, run
 
 NEARLY_ALL = 0.95  # accuracy of the base, above which scaling has little to show
+NETWORK = ("times", "phi", "resolution", "convolutions", "parameters", "multiply_adds", "activations")
+CONSTANTS = ("alpha", "beta", "gamma")
 FAR = 0.1  # of the cost wanted: a network that is further off is no fair comparison
 
 
@@ -33,14 +41,31 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     gains, grown = of_compound(points, top.compare, top.seed), over_base(points, top.compare, top.seed)
     confidence = top.compare.confidence
     write_json(here / "scaling.json", summary(search, points, gains, grown, confidence))
-    write_curves(here / "scaling.csv", points, confidence)
-    write_search(here / "search.csv", search, confidence)
+    write_csv(  # the base network is the first of every way
+        here / "scaling.csv",
+        ("way", *NETWORK, "off", "seeds", "accuracy", "low", "high"),
+        [
+            (way, *(row[key] for key in (*NETWORK, "off")), len(row["accuracy"]),
+             *accuracy_interval(row["accuracy"], confidence))
+            for way in WAYS
+            for row in rows_of(points, way)
+        ],
+    )  # fmt: skip
+    write_csv(
+        here / "search.csv",
+        (*CONSTANTS, *NETWORK, "seeds", "validation_nll", "low", "high", "chosen"),
+        [
+            (*(row[key] for key in (*CONSTANTS, *NETWORK)), len(row["validation_nll"]),
+             *mean_interval(row["validation_nll"], confidence), place == search["chosen"])
+            for place, row in enumerate(search["candidates"])
+        ],
+    )  # fmt: skip
     curves = {TITLES[way]: curve_of(points, way, confidence) for way in WAYS}
     base, training = points[BASE], study.training
     page = Page(
         question="is a network's extra cost better spent on depth, width or resolution, or on all three?",
         answer=answer(gains),
-        sentences=findings(search, points, grown, confidence),
+        sentences=findings(search, points, grown),
         cautions=cautions(search, points, gains, top),
         drawing=scaling_plot(curves, "scaling"),
         alternative="; ".join(
@@ -81,12 +106,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """One sentence from the verdicts."""
-    by_verb = {
-        "beats": _ways(gains, "helps"),
-        "loses to": _ways(gains, "hurts"),
-        "cannot be told from": _ways(gains, "can't tell"),
-    }
-    parts = [f"{verb} {listed(ways)}" for verb, ways in by_verb.items() if ways]
+    verbs = {"helps": "beats", "hurts": "loses to", "can't tell": "cannot be told from"}
+    parts = [f"{verb} {listed(ways)}" for verdict, verb in verbs.items() if (ways := _ways(gains, verdict))]
     return "At equal multiply-adds, compound scaling " + ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 
@@ -94,19 +115,19 @@ def _ways(gains: Mapping[str, Gain], verdict: str) -> list[str]:
     return [TITLES[way] for way, gain in gains.items() if gain.verdict == verdict]
 
 
-def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain], confidence: float) -> list[str]:
+def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain]) -> list[str]:
     chosen = search["candidates"][search["chosen"]]
-    base_mean, *_ = accuracy_interval(points[BASE]["networks"][0]["accuracy"], confidence)
-    largest = {way: points[way]["networks"][-1] for way in WAYS}
-    means = {way: accuracy_interval(row["accuracy"], confidence)[0] for way, row in largest.items()}
-    best = max(means, key=lambda way: means[way])
-    helped = _ways(grown, "helps")
-    hurt = _ways(grown, "hurts")
-    times = times_word(largest[best]["times"])
-    surely = [f"{listed(ways)} surely {verb}" for verb, ways in (("helped", helped), ("hurt", hurt)) if ways]
+    means = {way: float(np.mean(content["networks"][-1]["accuracy"])) for way, content in points.items()}
+    best = max(WAYS, key=lambda way: means[way])
+    times = times_word(points[best]["networks"][-1]["times"])
+    surely = [
+        f"{listed(ways)} surely {verb}"
+        for verb, verdict in (("helped", "helps"), ("hurt", "hurts"))
+        if (ways := _ways(grown, verdict))
+    ]
     return [
-        f"The base network gets {100 * base_mean:.1f}% of the test images right. At {times} its cost the highest mean "
-        f"is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
+        f"The base network gets {100 * means[BASE]:.1f}% of the test images right. At {times} its cost the highest "
+        f"mean is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
         f"{' and '.join(surely) if surely else 'no way of scaling surely helped or hurt'}.",
         f"The search chose alpha {number(chosen['alpha'])} for depth, beta {number(chosen['beta'])} for width and "
         f"gamma {number(chosen['gamma'])} for resolution. EfficientNet's own, which Tan & Le found on ImageNet, are "
@@ -149,49 +170,34 @@ def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain
     return notes
 
 
-def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: Points) -> Section:
-    cost = times_word(points[COMPOUND]["networks"][-1]["times"])
-    panels = {
-        f"the base network, at {cost} its cost": {TITLES[way]: gain for way, gain in grown.items()},
-        "each other way, by compound scaling": {TITLES[way]: gain for way, gain in gains.items()},
+def summary(
+    search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain], grown: Mapping[str, Gain], confidence: float
+) -> dict[str, Any]:
+    """Accuracies and gains as fractions."""
+    chosen = search["candidates"][search["chosen"]]
+    return {
+        "chosen": {key: chosen[key] for key in (*CONSTANTS, "phi")},
+        "candidates": len(search["candidates"]),
+        "as_good": len(as_good(search, confidence)),
+        "n_test": points[BASE]["n_test"],
+        "seeds": len(points[BASE]["seeds"]),
+        "ways": {
+            way: {
+                f"{row['times']:g}x": dict(
+                    zip(("accuracy", "low", "high"), accuracy_interval(row["accuracy"], confidence), strict=True)
+                )
+                | {"multiply_adds": row["multiply_adds"], "parameters": row["parameters"]}
+                for row in points[way]["networks"]
+            }
+            for way in (BASE, *WAYS)
+        },
+        "gain_over_base": {way: _row(gain) for way, gain in grown.items()},
+        "gain_of_compound_over": {way: _row(gain) for way, gain in gains.items()},
     }
-    return Section(
-        "What surely differs",
-        [
-            "Above: did the extra cost buy anything? Below: at equal cost, is compound scaling better than spending it "
-            "otherwise?"
-        ],
-        figures=[
-            Figure(
-                "Gains with their intervals",
-                forest_plot(panels, "gains"),
-                "; ".join(
-                    f"over {panel}, {way}: {points_of(gain.mean)}, {gain.verdict}"
-                    for panel, gains_over in panels.items()
-                    for way, gain in gains_over.items()
-                ),
-                "Dots are mean gains over the seeds, bars their intervals; a bar right of zero is a gain. Gray boxes "
-                "are gains too small to be noticed with this many seeds. In the lower panel compound scaling is "
-                "compared with the way that the row names: a dot on the right means that compound scaling was better.",
-            )
-        ],
-    )
 
 
-def accuracy_table(points: Points, confidence: float) -> Table:
-    def cell(row: Mapping[str, Any]) -> str:
-        mean, low, high = (100 * value for value in accuracy_interval(row["accuracy"], confidence))
-        return f"{mean:.1f} ({low:.1f} to {high:.1f})"
-
-    base = points[BASE]["networks"][0]
-    times = [row["times"] for row in points[COMPOUND]["networks"]]
-    return Table(
-        "Accuracy at equal cost",
-        ["way of scaling", "base", *(f"{each:g}x" for each in times)],
-        [[TITLES[way], cell(base), *map(cell, points[way]["networks"])] for way in WAYS],
-        "Percent of the test images, mean over seeds and its interval. The columns are multiples of the base's "
-        f"{number(base['multiply_adds'] / 1e6)} million multiply-adds; every way starts at the same base network.",
-    )
+def _row(gain: Gain) -> dict[str, Any]:
+    return gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from studies.scaling.constants import ALONE, PUBLISHED, Constants, at_cost
 from studies.scaling.network import Shape
 from studies.scaling.search import chosen_constants
 from studies.scaling.settings import Scaling
-from studies.scaling.trials import Work, described, train_all
+from studies.scaling.trials import described, train_all
 from studies.training import SPLITS, read_split, split_sizes
 from studies.workspace import ROOT, load_params, run
 
@@ -37,27 +37,15 @@ def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
     if way != BASE:
         constants = constants_of(way, here)
         networks = [(times, *at_cost(base, constants, times)) for times in study.scale.times]
-    trials = train_all(
-        [shape for _, shape, _ in networks], study.scale.seeds,
-        Work(splits, study.training, top.device, test=True),
-    )  # fmt: skip
+    shapes = [shape for _, shape, _ in networks]
+    trials = train_all(shapes, study.scale.seeds, splits, study.training, top.device, test=True)
     content = {
         "way": way,
         "constants": None if constants is None else vars(constants),
         "seeds": study.scale.seeds,
         **split_sizes(splits),
         "image_size": read_split(splits / "train").size,
-        "networks": [
-            {
-                "phi": phi,
-                **described(shape, base, times),
-                "accuracy": [trial.accuracy for trial in trials[shape]],
-                "validation_nll": [trial.validation_nll for trial in trials[shape]],
-                "validation_accuracy": [trial.validation_accuracy for trial in trials[shape]],
-                "best_step": [trial.best_step for trial in trials[shape]],
-            }
-            for times, shape, phi in networks
-        ],
+        "networks": [{"phi": phi, **described(shape, base, times), **trials[shape]} for times, shape, phi in networks],
     }
     write_json(here / "points/scale" / f"{way}.json", content)
 

@@ -12,7 +12,7 @@ from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from studies.scaling.constants import Constants, at_cost
 from studies.scaling.settings import Scaling
-from studies.scaling.trials import Work, described, train_all
+from studies.scaling.trials import described, train_all
 from studies.training import SPLITS
 from studies.workspace import ROOT, load_params, run
 
@@ -28,19 +28,14 @@ def searched(study: Scaling, top: Params, splits: Path) -> dict[str, Any]:
     """Every candidate with its losses on validation; `chosen` is the place of the one with the least on average."""
     base = study.base.shape
     networks = [(constants, *at_cost(base, constants, TIMES)) for constants in study.search.constants]
-    trials = train_all(
-        [shape for _, shape, _ in networks], study.search.seeds,
-        Work(splits, study.training, top.device, test=False),
-    )  # fmt: skip
+    shapes = [shape for _, shape, _ in networks]
+    trials = train_all(shapes, study.search.seeds, splits, study.training, top.device, test=False)
     rows = [
         {
-            "alpha": constants.alpha,
-            "beta": constants.beta,
-            "gamma": constants.gamma,
+            **vars(constants),
             "phi": phi,
             **described(shape, base, TIMES),
-            "validation_nll": [trial.validation_nll for trial in trials[shape]],
-            "validation_accuracy": [trial.validation_accuracy for trial in trials[shape]],
+            **{key: trials[shape][key] for key in ("validation_nll", "validation_accuracy")},
         }
         for constants, shape, phi in networks
     ]

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from augury.evidence.statistics import mean_interval
+from augury.evidence.families import Gain
+from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number, points_of
+from augury.report.plots import forest_plot
 from studies.page import Figure, Section, Table, listed
 from studies.pictures import as_uri
 from studies.scaling.constants import PUBLISHED, Constants
-from studies.scaling.drawings import LossRow, profiles_plot, search_plot, seen_at
+from studies.scaling.drawings import profiles_plot, search_plot, seen_at
 from studies.scaling.efficientnet import FINER, VERSIONS, reproduced
 from studies.scaling.findings import Points, as_good
 from studies.scaling.scale import BASE, COMPOUND, WAYS
@@ -31,14 +33,56 @@ def constants_text(row: Mapping[str, Any]) -> str:
     return f"{number(row['alpha'])}, {number(row['beta'])}, {number(row['gamma'])}"
 
 
+def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: Points) -> Section:
+    cost = times_word(points[COMPOUND]["networks"][-1]["times"])
+    panels = {
+        f"the base network, at {cost} its cost": {TITLES[way]: gain for way, gain in grown.items()},
+        "each other way, by compound scaling": {TITLES[way]: gain for way, gain in gains.items()},
+    }
+    return Section(
+        "What surely differs",
+        [
+            "Above: did the extra cost buy anything? Below: at equal cost, is compound scaling better than spending it "
+            "otherwise?"
+        ],
+        figures=[
+            Figure(
+                "Gains with their intervals",
+                forest_plot(panels, "gains"),
+                "; ".join(
+                    f"over {panel}, {way}: {points_of(gain.mean)}, {gain.verdict}"
+                    for panel, gains_over in panels.items()
+                    for way, gain in gains_over.items()
+                ),
+                "Dots are mean gains over the seeds, bars their intervals; a bar right of zero is a gain. Gray boxes "
+                "are gains too small to be noticed with this many seeds. In the lower panel compound scaling is "
+                "compared with the way that the row names: a dot on the right means that compound scaling was better.",
+            )
+        ],
+    )
+
+
+def accuracy_table(points: Points, confidence: float) -> Table:
+    def cell(row: Mapping[str, Any]) -> str:
+        mean, low, high = (100 * value for value in accuracy_interval(row["accuracy"], confidence))
+        return f"{mean:.1f} ({low:.1f} to {high:.1f})"
+
+    base = points[BASE]["networks"][0]
+    times = [row["times"] for row in points[COMPOUND]["networks"]]
+    return Table(
+        "Accuracy at equal cost",
+        ["way of scaling", "base", *(f"{each:g}x" for each in times)],
+        [[TITLES[way], cell(base), *map(cell, points[way]["networks"])] for way in WAYS],
+        "Percent of the test images, mean over seeds and its interval. The columns are multiples of the base's "
+        f"{number(base['multiply_adds'] / 1e6)} million multiply-adds; every way starts at the same base network.",
+    )
+
+
 def search_section(search: Mapping[str, Any], confidence: float) -> Section:
     """Every candidate's loss, and how sure the choice is."""
-    rows = []
-    for place, row in enumerate(search["candidates"]):
-        mean, low, high = mean_interval(row["validation_nll"], confidence)
-        rows.append(LossRow(constants_text(row), mean, max(0.0, low), high, place == search["chosen"]))
     candidates, equals = search["candidates"], as_good(search, confidence)
-    chosen = candidates[search["chosen"]]
+    names = [constants_text(row) for row in candidates]
+    losses = [mean_interval(row["validation_nll"], confidence) for row in candidates]
     sure = (
         f"Of the other {len(candidates) - 1}, {len(equals)} cannot be told from it on these {len(search['seeds'])} "
         "seeds: the choice among them is chance."
@@ -54,13 +98,13 @@ def search_section(search: Mapping[str, Any], confidence: float) -> Section:
             "phi. For each alpha and beta of a grid, gamma is what is left over; a gamma below 1 would shrink the "
             "images, and is not tried.",
             f"Each of the {len(candidates)} candidates makes a network of twice the base's multiply-adds. The one with "
-            f"the least mean loss on validation is used: {constants_text(chosen)}. {sure}",
+            f"the least mean loss on validation is used: {names[search['chosen']]}. {sure}",
         ],
         figures=[
             Figure(
                 "Loss of every candidate",
-                search_plot(rows, "search"),
-                "; ".join(f"{row.constants}: {number(row.mean, 3)}" for row in rows),
+                search_plot(names, losses, search["chosen"], "search"),
+                "; ".join(f"{name}: {number(mean, 3)}" for name, (mean, *_) in zip(names, losses, strict=True)),
                 "A row for each candidate: alpha (depth), beta (width), gamma (resolution). Dots are means over seeds, "
                 "bars their intervals; further left is better. The ring marks the chosen one, the dashed line its "
                 "mean. Where bars overlap a lot, the images do not tell which constants are better.",

@@ -22,10 +22,11 @@ from studies.scaling import report, scale, search
 from studies.scaling.constants import Constants
 from studies.scaling.drawings import seen_at
 from studies.scaling.findings import as_good, of_compound, over_base
+from studies.scaling.network import Shape
 from studies.scaling.report import answer, cautions
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 from studies.scaling.settings import Scaling
-from studies.scaling.trials import Work, train_all
+from studies.scaling.trials import train_all
 from tests import CHECKOUT
 from tests.browsing import WIDTHS, check_study_page, needs_chromium
 from tests.studies.test_convolution_study import make_root
@@ -182,15 +183,20 @@ def test_the_same_again_byte_for_byte(here: Path, root: Path, tmp_path: Path) ->
 
 def test_a_seed_gives_the_same_result_whatever_is_trained_beside_it(root: Path) -> None:
     study = Scaling.model_validate(STUDY)
-    work = Work(root / "data/splits", study.training, "cpu", test=True)
+    splits = root / "data/splits"
+
+    def trained(shapes: list[Shape], seeds: list[int], test: bool = True) -> dict[Shape, dict[str, list[Any]]]:
+        return train_all(shapes, seeds, splits, study.training, "cpu", test=test)
+
     base, wide = study.base.shape, study.base.shape.scaled(1, 2, 1)
-    together, alone = train_all([base, wide, base], [4, 5], work), train_all([base], [5], work)
+    together, alone = trained([base, wide, base], [4, 5]), trained([base], [5])
     assert list(together) == [wide, base]
-    assert together[base][1] == alone[base][0]
-    assert together[base][0] != together[base][1]
-    untested = train_all([base], [5], Work(root / "data/splits", study.training, "cpu", test=False))
-    assert untested[base][0].accuracy is None
-    assert untested[base][0].validation_nll == alone[base][0].validation_nll
+    first, second = ({key: [values[place]] for key, values in together[base].items()} for place in (0, 1))
+    assert second == alone[base]
+    assert first != second
+    untested = trained([base], [5], test=False)
+    assert untested[base]["accuracy"] == [None]
+    assert untested[base]["validation_nll"] == alone[base]["validation_nll"]
 
 
 def test_the_page_has_every_section_and_a_caption_for_every_figure(here: Path) -> None:
