@@ -5,6 +5,7 @@ Dumoulin & Visin 2016, A guide to convolution arithmetic for deep learning, rela
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -53,16 +54,6 @@ def field(windows: Sequence[Window]) -> int:
     return 1 + sum(window.extent - 1 for window in windows)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Of one operation: combinations for which the formula and PyTorch say the same, and those they do not."""
-
-    operation: str
-    compared: int
-    without_output: int
-    different: int
-
-
 def forward(operation: str, tensors: Mapping[str, torch.Tensor], window: Window) -> torch.Tensor:
     """PyTorch's own. tensors: input (N, C, H, W), and for a convolution weights, and bias if it has any."""
     kernel, stride, padding, dilation = window.kernel, window.stride, window.padding, window.dilation
@@ -97,8 +88,11 @@ def allowed(operation: str, window: Window) -> bool:
 OPERATIONS = ("convolution", "maximum pooling", "average pooling")
 
 
-def compare_with_torch(sizes: Sequence[int], windows: Sequence[Window]) -> list[Agreement]:
-    """Every combination that PyTorch allows, the ones without any output too: it has to refuse these."""
+def compare_with_torch(sizes: Sequence[int], windows: Sequence[Window]) -> list[dict[str, Any]]:
+    """Of each operation, for how many combinations the formula and PyTorch do not say the same.
+
+    Every combination that PyTorch allows, the ones without any output too: it has to refuse these.
+    """
     agreements = []
     for operation in OPERATIONS:
         pairs = [
@@ -107,6 +101,12 @@ def compare_with_torch(sizes: Sequence[int], windows: Sequence[Window]) -> list[
             if allowed(operation, window)
             for size in sizes
         ]
-        without_output = sum(formula is None for formula, _ in pairs)
-        agreements.append(Agreement(operation, len(pairs), without_output, sum(one != other for one, other in pairs)))
+        agreements.append(
+            {
+                "operation": operation,
+                "compared": len(pairs),
+                "without_output": sum(formula is None for formula, _ in pairs),
+                "different": sum(formula != torchs for formula, torchs in pairs),
+            }
+        )
     return agreements

@@ -1,8 +1,8 @@
 """What drives a channel high: the training images that do it most, and an image made for it by gradient ascent."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,42 +12,26 @@ from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network, to_backbone
 from augury.pipeline.seeding import seeded
 from models.backbone import Backbone
+from studies.convolution.fields import activations
+from studies.convolution.settings import Look
 
 START = 0.01  # standard deviation of the spectrum that the ascent starts from
 SLOPE = 0.1  # of silent and of saturated units while an image is climbing
 BATCH = 100
 
 
-@dataclass(frozen=True)
-class Ascent:
-    """steps of Adam with a step size of `step_size` on the spectrum of an image of `resolution` pixels a side."""
-
-    steps: int
-    step_size: float
-    resolution: int
-
-
-def activations(backbone: Backbone, stages: int, images: torch.Tensor) -> torch.Tensor:
-    """Maps after so many stages: images (N, 3, R, R) in [-1, 1] -> (N, C, H, W)."""
-    x = (images - backbone.mean) / backbone.deviation
-    for stage in list(backbone.stages)[:stages]:
-        x = stage(x)
-    return x
-
-
 @torch.no_grad()
-def mean_activations(
-    backbone: Backbone, stages: Sequence[int], images: ImageSet, resolution: int, device: torch.device
-) -> list[np.ndarray]:
-    """How high each image drives each channel, averaged over positions: of each number of stages, (N, C) float32."""
-    by_stages: list[list[np.ndarray]] = [[] for _ in stages]
+def mean_activations(backbone: Backbone, stages: Sequence[int], images: ImageSet, resolution: int) -> list[np.ndarray]:
+    """How high each image drives each channel, averaged over positions: of each number of stages, (N, C) float32.
+
+    stages: ascending.
+    """
+    batches = []
     for rows in images.slices(BATCH):
-        x = (to_backbone(images.pixels[rows], resolution, device) - backbone.mean) / backbone.deviation
-        for number, stage in enumerate(list(backbone.stages)[: max(stages)], start=1):
-            x = stage(x)
-            if number in stages:
-                by_stages[stages.index(number)].append(x.mean((2, 3)).float().cpu().numpy())
-    return [np.concatenate(batches) for batches in by_stages]
+        shown = to_backbone(images.pixels[rows], resolution, backbone.mean.device)
+        maps = enumerate(islice(activations(backbone, shown), max(stages)), start=1)
+        batches.append([x.mean((2, 3)).float().cpu().numpy() for number, x in maps if number in stages])
+    return [np.concatenate(of_stage) for of_stage in zip(*batches, strict=True)]
 
 
 def lively_channels(values: np.ndarray, count: int) -> np.ndarray:
@@ -60,53 +44,43 @@ def strongest_images(values: np.ndarray, channel: int, count: int) -> np.ndarray
     return np.argsort(-values[:, channel], kind="stable")[:count]
 
 
-def climb(
-    objective: Callable[[torch.Tensor], torch.Tensor], count: int, channels: int, ascent: Ascent, seed: int,
-    device: torch.device,
-) -> torch.Tensor:  # fmt: skip
-    """Images (count, 3, R, R) in [-1, 1], each of which drives its own objective as high as Adam brings it.
+def image_for(
+    backbone: Backbone, stages: int, chosen: np.ndarray, look: Look, *, gray: bool, resolution: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image for each chosen channel: (K, R, R, 3) uint8, and how high it drives the channel, (K,) float.
 
-    objective: images (count, 3, R, R) -> (count,). channels: 1 for gray images, which are repeated, or 3. An image is
-    the tanh of what its spectrum stands for, with 1 / frequency before each number, as photographs have it (Olah,
-    Mordvintsev & Schubert 2017, Feature visualization): without it, the ascent ends in noise. The image is moved about
-    at every step, so that what it shows does not hang on single pixels; the last of the steps does without.
+    Each drives its own channel, averaged over positions, as high as Adam brings it. gray: whether all three channels
+    of an image are the same. An image is the tanh of what its spectrum stands for, with 1 / frequency before each
+    number, as photographs have it (Olah, Mordvintsev & Schubert 2017, Feature visualization): without it, the ascent
+    ends in noise. The image is moved about at every step, so that what it shows does not hang on single pixels; the
+    last of the steps does without.
     """
-    size = ascent.resolution
+    device, size = backbone.mean.device, resolution
+    rows, channels = torch.arange(len(chosen), device=device), torch.from_numpy(np.ascontiguousarray(chosen)).to(device)
     frequencies = torch.fft.rfftfreq(size)[None] ** 2 + torch.fft.fftfreq(size)[:, None] ** 2
     share = (1 / frequencies.sqrt().clamp(min=1 / size)).to(device)  # (R, R // 2 + 1)
-    start = torch.randn(count, channels, *share.shape, 2, generator=seeded(seed, "ascent"))
+    start = torch.randn(len(chosen), 1 if gray else 3, *share.shape, 2, generator=seeded(seed, "ascent"))
     spectrum = (start * START).to(device).requires_grad_()
-    optimiser = torch.optim.Adam([spectrum], lr=ascent.step_size)
-    moves = torch.randint(-size // 16, size // 16 + 1, (ascent.steps, 2), generator=seeded(seed, "moves")).tolist()
+    optimiser = torch.optim.Adam([spectrum], lr=look.step_size)
+    moves = torch.randint(-size // 16, size // 16 + 1, (look.steps, 2), generator=seeded(seed, "moves")).tolist()
+
+    def heights(images: torch.Tensor) -> torch.Tensor:
+        maps = next(islice(activations(backbone, images), stages - 1, None))
+        return maps.mean((2, 3))[rows, channels]
 
     def images() -> torch.Tensor:
         # Divided by R^2 in the transform and by the least frequency 1 / R in `share`: the mean is the first number.
         signal = torch.fft.irfft2(torch.view_as_complex(spectrum) * share, s=(size, size)) * size
         return signal.tanh().expand(-1, 3, -1, -1)
 
-    for rows, columns in moves:
-        moved = images().roll((rows, columns), dims=(2, 3))
-        optimiser.zero_grad()
-        (-objective(moved).sum()).backward()
-        optimiser.step()
-    return images().detach()
-
-
-def image_for(
-    backbone: Backbone, stages: int, chosen: np.ndarray, channels: int, ascent: Ascent, seed: int,
-    device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """An image for each chosen channel: (K, R, R, 3) uint8, and how high it drives the channel, (K,) float."""
-    rows = torch.arange(len(chosen), device=device)
-    channels_chosen = torch.from_numpy(np.ascontiguousarray(chosen)).to(device)
-
-    def objective(images: torch.Tensor) -> torch.Tensor:
-        return activations(backbone, stages, images).mean((2, 3))[rows, channels_chosen]
-
     with sloping(backbone):
-        made = from_network(climb(objective, len(chosen), channels, ascent, seed, device))
+        for move in moves:
+            optimiser.zero_grad()
+            (-heights(images().roll(move, dims=(2, 3))).sum()).backward()
+            optimiser.step()
     with torch.no_grad():
-        return made, objective(to_backbone(made, None, device)).float().cpu().numpy()
+        made = from_network(images())
+        return made, heights(to_backbone(made, None, device)).float().cpu().numpy()
 
 
 class Sloping(nn.Module):

@@ -4,8 +4,8 @@ The loss is the sum of the outputs, each times a given number; these numbers are
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,22 +108,6 @@ def finite_differences(loss: Callable[[], float], values: np.ndarray) -> np.ndar
     return gradient
 
 
-@dataclass(frozen=True)
-class Check:
-    """Of one gradient of one operation: its largest number, and how far from it two other ways are at most.
-
-    Both differences are shares of that largest number. count: numbers in the gradient.
-    """
-
-    operation: str
-    window: Window
-    gradient: str
-    count: int
-    largest: float
-    from_autograd: float
-    from_finite_differences: float
-
-
 SIZE, CHANNELS, IMAGES, FILTERS = 7, 2, 2, 3  # of the maps that gradients are checked on
 CHECKED: tuple[tuple[str, Window], ...] = (
     ("convolution", Window(3, padding=1)),
@@ -140,8 +124,12 @@ CHECKED: tuple[tuple[str, Window], ...] = (
 )  # fmt: skip
 
 
-def check(operation: str, window: Window, random: np.random.Generator) -> list[Check]:
-    """Compare every gradient of one operation, on random numbers, in float64."""
+def check(operation: str, window: Window, random: np.random.Generator) -> list[dict[str, Any]]:
+    """Compare every gradient of one operation with two other ways, on random numbers, in float64.
+
+    from_autograd, from_finite_differences: the largest differences, as shares of the gradient's largest number.
+    count: numbers in the gradient.
+    """
     values = {"input": random.normal(size=(IMAGES, CHANNELS, SIZE, SIZE))}
     if operation == "convolution":
         values["weights"] = random.normal(size=(FILTERS, CHANNELS, window.kernel, window.kernel))
@@ -160,10 +148,16 @@ def check(operation: str, window: Window, random: np.random.Generator) -> list[C
     for (name, gradient), expected in zip(by_hand(operation, values, upstream, window).items(), autograd, strict=True):
         largest = float(np.abs(gradient).max())
         checks.append(
-            Check(
-                operation, window, name, gradient.size, largest,
-                float(np.abs(gradient - expected.numpy()).max()) / largest,
-                float(np.abs(gradient - finite_differences(loss, values[name])).max()) / largest,
-            )
+            {
+                "operation": operation,
+                "window": vars(window),
+                "gradient": name,
+                "count": gradient.size,
+                "largest": largest,
+                "from_autograd": float(np.abs(gradient - expected.numpy()).max()) / largest,
+                "from_finite_differences": float(
+                    np.abs(gradient - finite_differences(loss, values[name])).max()
+                ) / largest,
+            }
         )  # fmt: skip
     return checks

@@ -5,7 +5,9 @@ of convolutional neural networks); the second is the gradient (Luo et al. 2016, 
 field in deep convolutional neural networks).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -91,17 +93,20 @@ def stage_fields(backbone: Backbone, resolution: int) -> list[Field]:
     return fields
 
 
+def activations(backbone: Backbone, images: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Maps (N, C, H, W) after each stage in turn, made as they are asked for. images (N, 3, R, R) in [-1, 1]."""
+    x = (images - backbone.mean) / backbone.deviation
+    for stage in backbone.stages:
+        x = stage(x)
+        yield x
+
+
+@torch.no_grad()
 def spatial_stages(backbone: Backbone, resolution: int) -> list[nn.Module]:
     """The stages from the first on that put out maps (N, C, H, W) with H and W above 1 for images of that size."""
-    stages = []
-    with torch.no_grad():
-        x = torch.zeros(1, backbone.channels, resolution, resolution)
-        for stage in backbone.stages:
-            x = stage(x)
-            if x.ndim != 4 or x.shape[-1] < 2:
-                break
-            stages.append(stage)
-    return stages
+    images = torch.zeros(1, backbone.channels, resolution, resolution, device=backbone.mean.device)
+    maps = takewhile(lambda x: x.ndim == 4 and x.shape[-1] > 1, activations(backbone, images))
+    return [stage for stage, _ in zip(backbone.stages, maps, strict=False)]
 
 
 def _through_module(module: nn.Module, incoming: Field) -> Field:
@@ -200,9 +205,7 @@ def measured_field(backbone: Backbone, stages: int, images: torch.Tensor, seed: 
     squares = torch.zeros(images.shape[-2:], dtype=torch.float64)
     for draw in range(draws):
         inputs = images.detach().clone().requires_grad_()
-        x = (inputs - backbone.mean) / backbone.deviation
-        for stage in list(backbone.stages)[:stages]:
-            x = stage(x)
+        x = next(islice(activations(backbone, inputs), stages - 1, None))
         middle = x[:, :, x.shape[2] // 2, x.shape[3] // 2]
         signs = torch.randint(2, middle.shape, generator=seeded(seed, "signs", draw)).to(middle) * 2 - 1
         (gradient,) = torch.autograd.grad((middle * signs).sum(), inputs)

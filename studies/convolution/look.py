@@ -3,6 +3,7 @@
 First-layer filters, feature maps of one image, what drives channels high, and receptive fields.
 """
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,8 @@ from augury.pipeline.seeding import derive_seed
 from augury.pipeline.threads import single_threaded
 from models.backbone import Backbone
 from studies.convolution import pictures
-from studies.convolution.ascent import (
-    Ascent,
-    activations,
-    image_for,
-    lively_channels,
-    mean_activations,
-    strongest_images,
-)
-from studies.convolution.fields import look_through
+from studies.convolution.ascent import image_for, lively_channels, mean_activations, strongest_images
+from studies.convolution.fields import activations, look_through
 from studies.convolution.fit import open_fitted
 from studies.convolution.settings import Convolution, Look
 from studies.convolution.variants import convolutions
@@ -60,7 +54,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         chosen = validation.select(np.array([look.image]))
         with torch.no_grad():
             shown = to_backbone(chosen.pixels, resolution, device)
-            maps = [activations(backbone, stage, shown)[0].float().cpu() for stage in range(1, len(seen) + 1)]
+            maps = [x[0].float().cpu() for x in islice(activations(backbone, shown), len(seen))]
         image = as_seen(chosen.pixels, resolution)[0]
         write_png(folder / "maps.png", pictures.feature_maps(image, [maps[level - 1] for level in levels], look.maps))
 
@@ -107,14 +101,12 @@ def drive_channels(
     made, best: how far the image made for it, and the training image that drives it highest, lie above the mean of
     the training images, in their standard deviations. labels: of the strongest training images.
     """
-    ascent = Ascent(look.steps, look.step_size, resolution)
     records = []
-    device = backbone.mean.device
-    for level, values in zip(levels, mean_activations(backbone, levels, train, resolution, device), strict=True):
-        channels = lively_channels(values, look.channels)
+    for level, values in zip(levels, mean_activations(backbone, levels, train, resolution), strict=True):
+        channels, gray = lively_channels(values, look.channels), train.channels == 1
         made, heights = image_for(
-            backbone, level, channels, train.channels, ascent, derive_seed(seed, level), device
-        )  # fmt: skip
+            backbone, level, channels, look, gray=gray, resolution=resolution, seed=derive_seed(seed, level)
+        )
         rows = np.stack([strongest_images(values, channel, look.strongest) for channel in channels])
         strongest = as_seen(train.pixels[rows.ravel()], resolution)
         strongest = strongest.reshape(*rows.shape, *strongest.shape[1:])

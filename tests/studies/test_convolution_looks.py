@@ -12,15 +12,13 @@ from augury.images.pixels import to_backbone
 from models.backbone import Backbone
 from studies.convolution.ascent import (
     SLOPE,
-    Ascent,
-    activations,
     image_for,
     lively_channels,
     mean_activations,
     sloping,
     strongest_images,
 )
-from studies.convolution.fields import Field, Seen
+from studies.convolution.fields import Field, Seen, activations
 from studies.convolution.look import levels_of
 from studies.convolution.pictures import (
     MEASURED,
@@ -31,11 +29,22 @@ from studies.convolution.pictures import (
     filters,
     gradient_fields,
 )
+from studies.convolution.settings import Look
 from studies.pictures import TILE, as_seen, enlarged, tiled
 
 CPU = torch.device("cpu")
 SIZE = 16
-ASCENT = Ascent(steps=64, step_size=0.05, resolution=SIZE)
+LOOK = Look(image=0, levels=2, maps=1, channels=1, strongest=1, steps=64, step_size=0.05, images=1)
+
+
+def maps_after(network: Backbone, stages: int, images: torch.Tensor) -> torch.Tensor:
+    return list(activations(network, images))[stages - 1]
+
+
+def made_for(
+    network: Backbone, stages: int, chosen: np.ndarray, *, gray: bool = True, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    return image_for(network, stages, chosen, LOOK, gray=gray, resolution=SIZE, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +70,17 @@ def test_mean_activations_are_the_means_of_activations(backbone: Backbone, image
     """Over more images than a batch holds, at another size than theirs, of stages that do not follow one another."""
     stages = [nn.Sequential(stage) for stage in backbone.stages]
     network = Backbone(stages, width=256, smallest=8, mean=(0.1, 0.2, 0.3), deviation=(0.5, 0.6, 0.7)).eval()
-    found = mean_activations(network, [1, 3], images, 24, CPU)
+    found = mean_activations(network, [1, 3], images, 24)
     shown = to_backbone(images.pixels, 24, CPU)
     for stage, values in zip((1, 3), found, strict=True):
-        maps = activations(network, stage, shown)
+        maps = maps_after(network, stage, shown)
         assert maps.shape == (120, {1: 32, 3: 128}[stage], 24 // 2 ** (stage - 1), 24 // 2 ** (stage - 1))
         np.testing.assert_allclose(values, maps.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_activations_are_of_standardised_images() -> None:
     network = Backbone([nn.Sequential(nn.Identity())], width=3, smallest=1, mean=(0.5, 0, 0), deviation=(1, 2, 4))
-    found = activations(network, 1, torch.full((1, 3, 2, 2), 0.5))
+    found = maps_after(network, 1, torch.full((1, 3, 2, 2), 0.5))
     assert found[0, :, 0, 0].tolist() == [0, 0.25, 0.125]
 
 
@@ -87,19 +96,19 @@ def test_the_liveliest_channels_vary_most_and_the_strongest_images_are_highest()
 def test_made_images_drive_their_channels_higher_than_any_training_image(
     backbone: Backbone, images: ImageSet, stage: int
 ) -> None:  # fmt: skip
-    (values,) = mean_activations(backbone, [stage], images, SIZE, CPU)
+    (values,) = mean_activations(backbone, [stage], images, SIZE)
     chosen = lively_channels(values, 4)
-    made, heights = image_for(backbone, stage, chosen, 1, ASCENT, 0, CPU)
+    made, heights = made_for(backbone, stage, chosen)
     assert (made.shape, made.dtype, heights.shape) == ((4, SIZE, SIZE, 3), np.uint8, (4,))
     assert (heights > values[:, chosen].max(axis=0)).all()
-    again = activations(backbone, stage, to_backbone(made, None, CPU)).mean((2, 3)).numpy()
+    again = maps_after(backbone, stage, to_backbone(made, None, CPU)).mean((2, 3)).numpy()
     np.testing.assert_allclose(heights, again[np.arange(4), chosen], rtol=1e-4)
 
 
 def test_gray_stays_gray_and_colour_does_not(backbone: Backbone) -> None:
     chosen = np.array([0, 1])
-    gray, _ = image_for(backbone, 2, chosen, 1, ASCENT, 0, CPU)
-    colour, _ = image_for(backbone, 2, chosen, 3, ASCENT, 0, CPU)
+    gray, _ = made_for(backbone, 2, chosen)
+    colour, _ = made_for(backbone, 2, chosen, gray=False)
     assert (gray == gray[..., :1]).all()
     assert np.ptp(gray) > 50
     assert np.ptp(colour.astype(int), axis=3).max() > 50
@@ -107,15 +116,15 @@ def test_gray_stays_gray_and_colour_does_not(backbone: Backbone) -> None:
 
 def test_the_same_seed_makes_the_same_images(backbone: Backbone) -> None:
     chosen = np.array([3, 1])
-    first, again, other = (image_for(backbone, 2, chosen, 1, ASCENT, seed, CPU)[0] for seed in (0, 0, 1))
+    first, again, other = (made_for(backbone, 2, chosen, seed=seed)[0] for seed in (0, 0, 1))
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
 
 
 def test_each_image_is_made_for_its_own_channel(backbone: Backbone) -> None:
     """One that stands first is the same whatever is made beside it, but for the order of sums."""
-    alone, height = image_for(backbone, 2, np.array([5]), 1, ASCENT, 0, CPU)
-    beside, heights = image_for(backbone, 2, np.array([5, 9]), 1, ASCENT, 0, CPU)
+    alone, height = made_for(backbone, 2, np.array([5]))
+    beside, heights = made_for(backbone, 2, np.array([5, 9]))
     assert np.abs(alone[0].astype(int) - beside[0]).mean() < 2
     assert heights[0] == pytest.approx(height[0], rel=0.05)
     assert np.abs(beside[0].astype(int) - beside[1]).mean() > 10
@@ -148,7 +157,7 @@ def test_the_ascent_leaves_noise_where_a_channel_is_silent() -> None:
     layer = network.stages[0][0]  # type: ignore[index]
     nn.init.ones_(layer.weight)
     nn.init.constant_(layer.bias, -1.5)
-    _, heights = image_for(network, 1, np.array([0]), 1, ASCENT, 0, CPU)
+    _, heights = made_for(network, 1, np.array([0]))
     assert heights[0] > 0.5
 
 
