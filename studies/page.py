@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -87,3 +88,13 @@ class Page:
 def listed(items: Sequence[str]) -> str:
     """["a", "b", "c"] -> "a, b and c"."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def few_images(scores: Mapping[str, Any]) -> list[str]:
+    """The caution that goes with Fréchet distances over too few images, where `scores` says that they are."""
+    if not scores["fd_biased"]:
+        return []
+    return [
+        f"Distances are taken over {scores['n_per_side']:,} images a side, fewer than twice the features: they are too "
+        "large, floors among them. Compare them with their floors and with one another only."
+    ]

@@ -70,7 +70,7 @@ def fidelity_scores(
     """
     sides = [(real[halving.one], real[halving.other], generated[halving.generated]) for halving in halvings]
     n = len(sides[0][0])  # the same on every side of every halving
-    distances, floors = map(np.array, _beside_floor(frechet_distance, sides))
+    distances, floors = map(np.array, beside_floor(frechet_distance, sides))
     distance, floor = float(distances.mean()), float(floors.mean())
     intervals = _intervals(sides, distances, floors, protocol)
     return {
@@ -84,8 +84,8 @@ def fidelity_scores(
         "fd_over_floor_ci": intervals[2],
         "fd_biased": n < 2 * real.shape[1],
         **_infinities(sides, n, protocol.seed),
-        **_kernel_distances(sides, n),
-        **_manifolds(sides, n, protocol.neighbours),
+        **kernel_distances(sides, n),
+        **manifolds(sides, n, protocol.neighbours),
     }
 
 
@@ -107,14 +107,12 @@ def per_class_scores(
         n = len(sides[0][0])
         distance, floor = None, None
         if n >= 2:
-            distance, floor = (float(np.mean(values)) for values in _beside_floor(frechet_distance, sides))
-        scores.append(
-            {"class": name, "n_per_side": n, "fd": distance, "fd_floor": floor, **_kernel_distances(sides, n)}
-        )
+            distance, floor = (float(np.mean(values)) for values in beside_floor(frechet_distance, sides))
+        scores.append({"class": name, "n_per_side": n, "fd": distance, "fd_floor": floor, **kernel_distances(sides, n)})
     return scores
 
 
-def _beside_floor(measure: Callable[[np.ndarray, np.ndarray], Score], sides: Sides) -> tuple[list[Score], list[Score]]:
+def beside_floor(measure: Callable[[np.ndarray, np.ndarray], Score], sides: Sides) -> tuple[list[Score], list[Score]]:
     """What `measure` makes of generated images and a real half, and of the two real halves, for each halving."""
     return [measure(fake, one) for one, _, fake in sides], [measure(other, one) for one, other, _ in sides]
 
@@ -158,25 +156,25 @@ def _infinities(sides: Sides, n: int, seed: int) -> dict[str, float | None]:
     if n < 8:
         return {"fd_infinity": None, "fd_infinity_floor": None}
     random = np.random.default_rng(derive_seed(seed, "infinity"))
-    distances, floors = _beside_floor(partial(frechet_infinity, random=random), sides)
+    distances, floors = beside_floor(partial(frechet_infinity, random=random), sides)
     return {"fd_infinity": float(np.mean(distances)), "fd_infinity_floor": float(np.mean(floors))}
 
 
-def _kernel_distances(sides: Sides, n: int) -> dict[str, float | None]:
+def kernel_distances(sides: Sides, n: int) -> dict[str, float | None]:
     """KID, the mean of its standard errors over the halvings (which is above the mean's own), and its floor."""
     if n < 3:
         return {"kid": None, "kid_se": None, "kid_floor": None}
-    scores, floors = map(np.array, _beside_floor(kernel_distance, sides))  # (halvings, 2) each
+    scores, floors = map(np.array, beside_floor(kernel_distance, sides))  # (halvings, 2) each
     distance, error, floor = scores[:, 0].mean(), scores[:, 1].mean(), floors[:, 0].mean()
     return {"kid": float(distance), "kid_se": float(error), "kid_floor": float(floor)}
 
 
-def _manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]:
+def manifolds(sides: Sides, n: int, neighbours: int) -> dict[str, float | None]:
     names = ("precision", "recall", "density", "coverage")
     keys = [key for name in names for key in (name, f"{name}_floor")]
     if n <= neighbours:
         return dict.fromkeys(keys)
-    scores, floors = _beside_floor(lambda side, one: manifold_scores(one, side, neighbours), sides)
+    scores, floors = beside_floor(lambda side, one: manifold_scores(one, side, neighbours), sides)
     return {
         key: float(np.mean([getattr(score, name) for score in of_pairs]))
         for name in names

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.statistics import PairedGain, holm, paired_gain
+from augury.evidence.statistics import PairedGain, paired_gain
 from augury.pipeline.seeding import derive_seed
 
 
@@ -49,8 +49,3 @@ def choose(doses: Sequence[Mapping[str, Any]], confidence: float, resamples: int
             break
         falls_after = ratios[dose - 1]
     return Choice(ratios[chosen], {ratio: gain_over(dose, 0) for dose, ratio in enumerate(ratios)}, falls_after)
-
-
-def corrected(choices: Mapping[str, Choice]) -> dict[str, float]:
-    """Generator -> Holm's p-value of its chosen dose's gain; dose 0 counts as a comparison with p = 1."""
-    return holm({generator: choice.gain.p_value for generator, choice in choices.items()})

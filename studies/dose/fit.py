@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.results import Results
-from augury.evidence.statistics import smallest_p_value, verdict
+from augury.evidence.statistics import holm, smallest_p_value, verdict
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import points_between, points_of
-from studies.dose.choice import Choice, choose, corrected
+from studies.dose.choice import Choice, choose
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import PER_SEED, Dose, of_dose
 from studies.page import Page, Table, listed
@@ -32,7 +32,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         )
         for generator, of_generator in doses.items()
     }
-    p_holm = corrected(choices)
+    # Dose 0 counts as a comparison with p = 1.
+    p_holm = holm({generator: choice.gain.p_value for generator, choice in choices.items()})
     generators = {
         generator: {
             "best_dose": choice.best,
@@ -91,15 +92,14 @@ def turning_points(generators: dict[str, dict[str, Any]]) -> list[str]:
     return [*sentences, "No generator's images made the classifier surely worse beyond their best dose."]
 
 
-def falls(row: dict[str, Any], largest: float) -> str:
-    return f"never, up to {largest:g}" if row["falls_after"] is None else f"after {row['falls_after']:g}"
+def falls(row: dict[str, Any], doses: list[dict[str, Any]]) -> str:
+    return f"never, up to {doses[-1]['ratio']:g}" if row["falls_after"] is None else f"after {row['falls_after']:g}"
 
 
 def page(
     content: dict[str, Any], doses: dict[str, list[dict[str, Any]]], choices: dict[str, Choice], top: Params
 ) -> Page:
     confidence, generators = f"{100 * content['confidence']:g}% interval", content["generators"]
-    largest = {name: of_generator[-1]["ratio"] for name, of_generator in doses.items()}
     alpha = 1 - content["confidence"]
     smallest = smallest_p_value(content["seeds"], len(generators), top.compare.resamples)
     cautions = []
@@ -133,7 +133,7 @@ def page(
                 [
                     [name, f"{row['best_dose']:g}", str(content["seeds"]), points_of(row["gain"]),
                      points_between(row["gain_low"], row["gain_high"]), f"{row['p_value']:.3f}",
-                     f"{row['p_holm']:.3f}", row["verdict"], falls(row, largest[name])]
+                     f"{row['p_holm']:.3f}", row["verdict"], falls(row, doses[name])]
                     for name, row in generators.items()
                 ],
                 "Dose: synthetic images per real training image, chosen by mean validation NLL over seeds. Gain: "

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json, write_json
-from augury.pipeline.sections import Arm, PositiveFloat, Section
+from augury.pipeline.sections import PositiveFloat, Section
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 PER_SEED = ("seed", "accuracy", "validation_nll", "validation_accuracy")  # of what `classify` wrote
@@ -27,28 +27,20 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     if generator not in top.sample.generators:
         raise UserError(unknown("sample.generators", generator, top.sample.generators))
     train = read_json(root / "data/splits/summary.json")["train"]
-    arms: dict[str, tuple[float, Arm]] = {
-        arm_name(study.reference, generator, ratio): (
-            ratio,
-            recipe.model_copy(update={"synthetic": {generator: ratio}}),
-        )
-        for ratio in sorted(study.ratios)
-    }
+    arms = {ratio: arm_name(study.reference, generator, ratio) for ratio in sorted(study.ratios)}
     workspace = here / "runs" / generator
     make_workspace(
         workspace,
-        {name: arm for name, (_, arm) in arms.items()},
+        {arm: recipe.model_copy(update={"synthetic": {generator: ratio}}) for ratio, arm in arms.items()},
         # Image i of a class is the same however many are drawn: each dose holds the smaller ones.
         {"sample": {"per_class": per_class(max(study.ratios), train)}},
         links=("data/splits", "data/augmented", "data/generators"),
         root=root,
     )
     run_stage(workspace, "sample", generator)
-    for arm in arms:
+    for arm in arms.values():
         run_stage(workspace, "classify", arm)
-    doses = [
-        of_dose(ratio, read_results(workspace / "data", arm, top.classify.seeds)) for arm, (ratio, _) in arms.items()
-    ]
+    doses = [of_dose(ratio, read_results(workspace / "data", arm, top.classify.seeds)) for ratio, arm in arms.items()]
     write_json(here / "points" / f"{generator}.json", {"generator": generator, "doses": doses})
 
 

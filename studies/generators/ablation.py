@@ -25,10 +25,8 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import Arm, FeatureExtractor
 from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
-from augury.scores.fidelity import halve, significant
-from augury.scores.kernel_distance import kernel_distance
-from augury.scores.neighbours import manifold_scores
-from studies.generators.settings import Generators
+from augury.scores.fidelity import beside_floor, halve, kernel_distances, manifolds, significant
+from studies.generators.settings import SCORE_KEYS, Generators
 from studies.generators.train import UNFIT
 from studies.generators.variants import VARIANTS, Variant, overrides
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_module, run_stage
@@ -134,20 +132,14 @@ class Ablation:
         """Means over halvings of the real images, half against half for the floor; n is the same on every side."""
         features, generated = (extractor.compute(each, self.device) for each in (real, images))
         seed, neighbours = derive_seed(self.top.seed, "generators"), self.top.score.neighbours
-        rows = []
-        for halving in halve(real.labels, images.labels, self.study.scores.halvings, seed):
-            one, other, fake = features[halving.one], features[halving.other], generated[halving.generated]
-            n = len(one)
-            if n <= max(3, neighbours):
-                raise UserError(
-                    f"prepare.labels_per_class: {n} real images a side; scores need at least {neighbours + 1}"
-                )
-            scores, floors = (scores_of(each, one, neighbours) for each in (fake, other))
-            rows.append(
-                {key: each[score] for score in scores for key, each in ((score, scores), (f"{score}_floor", floors))}
-            )
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        return {"n_per_side": n, "fd_biased": n < 2 * features.shape[1], **means}
+        halvings = halve(real.labels, images.labels, self.study.scores.halvings, seed)
+        sides = [(features[each.one], features[each.other], generated[each.generated]) for each in halvings]
+        n = len(sides[0][0])
+        if n <= max(3, neighbours):
+            raise UserError(f"prepare.labels_per_class: {n} real images a side; scores need at least {neighbours + 1}")
+        distance, floor = (float(np.mean(values)) for values in beside_floor(frechet_distance, sides))
+        scores = {"fd": distance, "fd_floor": floor, **kernel_distances(sides, n), **manifolds(sides, n, neighbours)}
+        return {"n_per_side": n, "fd_biased": n < 2 * features.shape[1], **{key: scores[key] for key in SCORE_KEYS}}
 
     def test(self, folder: Path, images: ImageSet) -> dict[str, Any]:
         """Accuracies of the reference arm with the images, one per seed of `classify`."""
@@ -176,17 +168,6 @@ def size_of(network: Any, device: torch.device) -> dict[str, int]:
     return {
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "multiply_adds": counter.get_total_flops() // 2,
-    }
-
-
-def scores_of(images: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
-    """How near features (N, D) are to those of as many real images."""
-    manifold = manifold_scores(real, images, neighbours)
-    return {
-        "fd": frechet_distance(images, real),
-        "kid": kernel_distance(images, real)[0],
-        "precision": manifold.precision,
-        "recall": manifold.recall,
     }
 
 

@@ -10,29 +10,21 @@ from PIL import Image
 
 from augury.evidence.families import Gain
 from augury.evidence.statistics import smallest_p_value
-from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import distance_title
 from augury.report.numbers import number, points_between, points_of, signed
 from augury.report.plots import forest_plot
 from studies.generators.drawings import score_plot
-from studies.generators.gains import Change, Comparison, Points, by_training, usable
-from studies.generators.settings import Generators
+from studies.generators.gains import Change, Comparison, Points, by_training, usable, values
+from studies.generators.settings import SCORES, Generators
 from studies.generators.variants import VARIANTS
-from studies.page import Figure, Section, Table, listed
+from studies.page import Figure, Section, Table, few_images, listed
 from studies.pictures import as_uri, with_gaps
-
-SCORES = ("fd", "kid", "precision", "recall")
-
-
-def read_ablation(points: Path, variants: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {name: read_json(points / "ablation" / name / "ablation.json") for name in variants}
 
 
 def mean_of(content: Mapping[str, Any], key: str) -> float | None:
     """A score's mean over trainings, None without any."""
-    values = [training[key] for training in usable(content)]
-    return float(np.mean(values)) if values else None
+    return float(np.mean(values(content, key))) if usable(content) else None
 
 
 def in_words(change: Change) -> str:
@@ -122,11 +114,7 @@ def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators
         if failed := len(content["trainings"]) - len(usable(content)):
             notes.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
     trained = [training for content in points.values() for training in usable(content)]
-    if trained and trained[0]["fd_biased"]:
-        notes.append(
-            f"Distances are taken over {trained[0]['n_per_side']:,} images a side, fewer than twice the features: they "
-            "are too large, floors among them. Compare them with their floors and with one another only."
-        )
+    notes += few_images(trained[0]) if trained else []
     seeds = len(next(iter(points.values()))["reference_accuracy"])
     for over_base in (False, True):
         count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in gains)
@@ -145,6 +133,7 @@ def scores_section(folder: Path, points: Points) -> Section:
     trained = {name: content for name, content in points.items() if usable(content)}
     if not trained:
         return Section("Images and their scores", ["No variant could be trained on this budget."])
+    pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in trained]
     first = usable(next(iter(trained.values())))[0]
     distance = distance_title(first["extractor"])
     names = {"fd": f"{distance}, less is nearer", "kid": "KID, less is nearer", "recall": "Recall, more is more varied"}
@@ -159,8 +148,8 @@ def scores_section(folder: Path, points: Points) -> Section:
     for name, content in points.items():
         row = [VARIANTS[name].title, f"{len(usable(content))} of {len(content['trainings'])}"]
         for key in SCORES:
-            values = [each[key] for each in usable(content)]
-            ends = [number(limit(values), digits[key]) for limit in (min, max)] if len(values) > 1 else []
+            scores = values(content, key)
+            ends = [number(end, digits[key]) for end in (scores.min(), scores.max())] if len(scores) > 1 else []
             row.append(number(mean_of(content, key), digits[key]) + (f" ({' to '.join(ends)})" if ends else ""))
         rows.append(row)
     floor = [number(first[f"{key}_floor"], digits[key]) for key in SCORES]
@@ -173,7 +162,7 @@ def scores_section(folder: Path, points: Points) -> Section:
         ],
         [
             Figure(
-                "What each variant draws", stacked(folder, list(trained)),
+                "What each variant draws", as_uri(with_gaps(pictures, axis=0)),
                 "Images of every variant, a row each.",
                 "One image of each class in turn, of the first training, from the same latents where the network "
                 "allows. Look for rows that are blurred, alike or broken.",
@@ -270,9 +259,3 @@ def cost_section(points: Points) -> Section:
             )
         ],
     )  # fmt: skip
-
-
-def stacked(folder: Path, variants: Sequence[str]) -> str:
-    """The pictures of the variants one below the other, as a data URI."""
-    pictures = [np.asarray(Image.open(folder / "ablation" / name / "images.png")) for name in variants]
-    return as_uri(with_gaps(pictures, axis=0))

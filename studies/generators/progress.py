@@ -24,7 +24,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     training, config = read_json(folder / "training.json"), read_json(root / "data/splits/summary.json")
     snapshots = training["snapshots"]
     chosen = spread_out([snapshot["kimg"] for snapshot in snapshots], training["kept_kimg"], study.columns)
-    size = tile_size(read_json(root / "data/splits/summary.json")["image_size"])
+    size = tile_size(config["image_size"])
     with whole_directory(here / "points/progress" / generator) as out:
         columns = [first_column(progress_file(folder, kimg), size) for kimg in chosen]
         shown = min(study.rows, len(config["class_names"]))

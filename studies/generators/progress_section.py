@@ -4,17 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.outputs import read_json
 from augury.report.numbers import number
 from augury.report.plots import data_uri
 from studies.generators.drawings import progress_plot
 from studies.page import Figure, Section, Table
 
 WIDEST = 1200  # pixels of a strip on the page
-
-
-def read_progress(points: Path, generators: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {name: read_json(points / "progress" / name / "progress.json") for name in generators}
 
 
 def half_way(snapshots: Sequence[Mapping[str, Any]]) -> float | None:

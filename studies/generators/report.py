@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from augury.evidence.families import Gain
-from augury.pipeline.outputs import write_csv, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.generators import ablation_sections, progress_section
-from studies.generators.ablation_sections import SCORES, mean_of
+from studies.generators.ablation_sections import mean_of
 from studies.generators.costs import FILE, costs_page, seconds_of
 from studies.generators.gains import Change, Comparison, Points, changes, comparisons, usable
-from studies.generators.settings import Generators
+from studies.generators.settings import SCORE_KEYS, Generators
 from studies.page import Page
 from studies.workspace import ROOT, load_params, run
 
-COLUMNS = ("n_per_side", *(key for score in SCORES for key in (score, f"{score}_floor")), "n_synthetic", "n_test")
+COLUMNS = ("n_per_side", *SCORE_KEYS, "n_synthetic", "n_test")
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Generators, here, root)
     points, budget = here / "points", study.training
-    progress = progress_section.read_progress(points, list(top.sample.generators))
-    ablation = ablation_sections.read_ablation(points, study.variants)
+    progress = {name: read_json(points / "progress" / name / "progress.json") for name in top.sample.generators}
+    ablation = {name: read_json(points / "ablation" / name / "ablation.json") for name in study.variants}
     changed, gains = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
     write_json(here / "generators.json", summary(ablation, changed, gains, study))
     # A row per training; one that led to nothing has none.
@@ -91,10 +91,7 @@ def summary(
             name: {
                 "trainings": len(usable(content)),
                 "failed": len(content["trainings"]) - len(usable(content)),
-                **{
-                    key: mean_of(content, key)
-                    for key in (*COLUMNS, "parameters", "multiply_adds")
-                },
+                **{key: mean_of(content, key) for key in (*COLUMNS, "parameters", "multiply_adds")},
                 "fd_ratio": ratios[name].ratio if name in ratios else None,
                 "fd_ratio_ci": [ratios[name].low, ratios[name].high] if name in ratios else None,
                 "over": rows[name],

@@ -8,6 +8,9 @@ from augury.pipeline.errors import unknown
 from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
 from studies.generators.variants import VARIANTS
 
+SCORES = ("fd", "kid", "precision", "recall")
+SCORE_KEYS = tuple(key for score in SCORES for key in (score, f"{score}_floor"))  # what `ablation` writes of them
+
 
 class Budget(Section):
     """trainings of each variant, from different seeds. The rest is as in `train_gan`, and the same for all variants."""

@@ -14,18 +14,22 @@ ADA_TARGET = 0.6  # of the paper (Karras et al. 2020)
 
 @dataclass(frozen=True)
 class Variant:
-    """architecture: section of `train_gan` that it starts from. base: the variant that it is compared with.
+    """architecture: section of `train_gan` that it starts from. title: short, for rows of a figure.
 
-    component: what differs from the base, in words. title: short, for rows of a figure.
+    component: what differs from the base, in words; "" of a base.
     network: the class that is trained in place of the architecture's own. keys: of that section, laid over the base's.
     """
 
     architecture: str
-    base: str | None
     component: str
     title: str
     network: type[Any] | None = None
     keys: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str | None:
+        """The variant that it is compared with, of the architecture's name."""
+        return self.architecture if self.component else None
 
     @property
     def full_title(self) -> str:
@@ -48,30 +52,20 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 VARIANTS: dict[str, Variant] = {
-    "dcgan": Variant("dcgan", None, "", "DCGAN"),
-    "dcgan_no_diffaugment": Variant(
-        "dcgan", "dcgan", "DiffAugment", "DCGAN without DiffAugment", keys={"diffaugment": []}
-    ),
-    "dcgan_r1": Variant("dcgan", "dcgan", "R1", "DCGAN with R1", keys={"r1_gamma": GAMMA}),
-    "stylegan": Variant("stylegan", None, "", "StyleGAN-lite"),
-    "no_mapping": Variant(
-        "stylegan", "stylegan", "mapping network", "without mapping network", network=NoMapping
-    ),
-    "no_modulation": Variant(
-        "stylegan", "stylegan", "modulation", "without modulation", network=NoModulation
-    ),
-    "no_noise": Variant("stylegan", "stylegan", "noise", "without noise", network=NoNoise),
-    "mixing": Variant(
-        "stylegan", "stylegan", "style mixing", "with style mixing", keys={"network": {"style_mixing": 0.9}}
-    ),
-    "no_diffaugment": Variant(
-        "stylegan", "stylegan", "DiffAugment", "without DiffAugment", keys={"diffaugment": []}
-    ),
+    "dcgan": Variant("dcgan", "", "DCGAN"),
+    "dcgan_no_diffaugment": Variant("dcgan", "DiffAugment", "DCGAN without DiffAugment", keys={"diffaugment": []}),
+    "dcgan_r1": Variant("dcgan", "R1", "DCGAN with R1", keys={"r1_gamma": GAMMA}),
+    "stylegan": Variant("stylegan", "", "StyleGAN-lite"),
+    "no_mapping": Variant("stylegan", "mapping network", "without mapping network", NoMapping),
+    "no_modulation": Variant("stylegan", "modulation", "without modulation", NoModulation),
+    "no_noise": Variant("stylegan", "noise", "without noise", NoNoise),
+    "mixing": Variant("stylegan", "style mixing", "with style mixing", keys={"network": {"style_mixing": 0.9}}),
+    "no_diffaugment": Variant("stylegan", "DiffAugment", "without DiffAugment", keys={"diffaugment": []}),
     "ada": Variant(
-        "stylegan", "stylegan", "ADA for DiffAugment", "with ADA for DiffAugment",
+        "stylegan", "ADA for DiffAugment", "with ADA for DiffAugment",
         keys={"diffaugment": [], "ada_target": ADA_TARGET},
     ),
-    "no_r1": Variant("stylegan", "stylegan", "R1", "without R1", keys={"r1_gamma": 0.0}),
+    "no_r1": Variant("stylegan", "R1", "without R1", keys={"r1_gamma": 0.0}),
 }  # fmt: skip
 
 

@@ -129,25 +129,23 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Attribute:
-    """measure: (pixels (N, H, W, C) uint8, foreground) -> (N,); None: by the classifier. low, high: its range."""
+    """measure: (pixels (N, H, W, C) uint8, foreground) -> (N,); None: by the classifier."""
 
     unit: str
-    low: float
-    high: float
     meaning: str
     measure: Callable[[np.ndarray, Foreground], np.ndarray] | None
 
 
 CONFIDENCE = "confidence"
 ATTRIBUTES: dict[str, Attribute] = {
-    "brightness": Attribute("gray value", 0, 1, "mean gray value of the image, black to white", brightness),
-    "area": Attribute("share of pixels", 0, 1, "share of the pixels that are foreground", area),
-    "symmetry": Attribute("correlation", -1, 1, "correlation of the image with its mirror image", symmetry),
-    "slant": Attribute("degrees", -90, 90, "by how much the foreground leans to the right", slant),
+    "brightness": Attribute("gray value", "mean gray value of the image, black to white", brightness),
+    "area": Attribute("share of pixels", "share of the pixels that are foreground", area),
+    "symmetry": Attribute("correlation", "correlation of the image with its mirror image", symmetry),
+    "slant": Attribute("degrees", "by how much the foreground leans to the right", slant),
     CONFIDENCE: Attribute(
-        "probability", 0, 1, "probability of the image's class to a classifier of the real training images", None
+        "probability", "probability of the image's class to a classifier of the real training images", None
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Filter
-from augury.pipeline.seeding import derive_seed
 from augury.scores.fidelity import significant
 from studies.latent.attributes import CONFIDENCE
 from studies.latent.gains import PLAIN
 from studies.latent.settings import Latent
-from studies.latent.spaces import PriorSpace, Space, open_space
+from studies.latent.spaces import PriorSpace, Space, open_space, seeds_of
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 BEYOND = 0.5  # share of the way from one latent to another by which an extrapolation goes on at most
@@ -69,11 +68,7 @@ class Moves:
 
     def seeds(self, purpose: str, labels: np.ndarray, drawn: np.ndarray) -> list[int]:
         """A seed for each image."""
-        places = places_of(labels) + drawn[labels]
-        return [
-            derive_seed(self.seed, "latent augmentation", purpose, self.space.name, int(label), int(place))
-            for label, place in zip(labels, places, strict=True)
-        ]
+        return seeds_of(labels, drawn, self.seed, "latent augmentation", purpose, self.space.name)
 
     def _generators(self, purpose: str, labels: np.ndarray, drawn: np.ndarray) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in self.seeds(purpose, labels, drawn)]
@@ -169,12 +164,11 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         top.sample.filter,
     )  # fmt: skip
 
+    reference = read_results(root / "data", rules.reference, top.classify.seeds)
     content: dict[str, Any] = {
         "generator": generator,
         "reference": rules.reference,
-        "reference_accuracy": [
-            result["accuracy"] for result in read_results(root / "data", rules.reference, top.classify.seeds)
-        ],
+        "reference_accuracy": [result["accuracy"] for result in reference],
         "near_copy_below": select.near_copy_below,
         "methods": {},
     }

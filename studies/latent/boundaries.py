@@ -52,10 +52,9 @@ class Whitening:
     @classmethod
     def of(cls, latents: np.ndarray, labels: np.ndarray) -> "Whitening":
         """latents (N, D), labels (N,) with every class among them. Directions without spread are left out."""
-        classes = int(labels.max()) + 1
-        mean = np.stack([latents[labels == label].mean(axis=0) for label in range(classes)])
+        mean = class_means(latents, labels)
         centred = latents - mean[labels]
-        variances, axes = np.linalg.eigh(centred.T @ centred / (len(latents) - classes))
+        variances, axes = np.linalg.eigh(centred.T @ centred / (len(latents) - len(mean)))
         deviations = np.sqrt(variances.clip(0))
         there = deviations > 1e-4 * deviations.max()
         backwards = np.divide(1, deviations, out=np.zeros_like(deviations), where=there)
@@ -95,12 +94,9 @@ def extremes(values: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray
     return sides
 
 
-def within_classes(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """values (N,) or (N, A), relative to the mean of their class among these."""
-    relative = values.astype(np.float64)
-    for label in np.unique(labels):
-        relative[labels == label] -= relative[labels == label].mean(axis=0)
-    return relative
+def class_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """values (N, ...), labels (N,) with every class among them -> (K, ...)."""
+    return np.stack([values[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -155,7 +151,8 @@ def boundaries(
     labels, values = fitted.labels, fitted.values
     whiten = Whitening.of(fitted.latents, labels)
     white = [replace(sample, latents=whiten(sample.latents, sample.labels)) for sample in (fitted, held_out)]
-    deviations = np.sqrt(np.square(within_classes(values, labels)).sum(axis=0) / (len(values) - len(whiten.mean)))
+    relative = values - class_means(values, labels)[labels]
+    deviations = np.sqrt(np.square(relative).sum(axis=0) / (len(values) - len(whiten.mean)))
     shared, within = {}, {}
     for column, name in enumerate(names):
         if deviations[column] < 1e-9:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from augury.pipeline.outputs import write_csv, write_json
+from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.latent import edit_sections, truncation_section, walk_sections
 from studies.latent.settings import Latent
-from studies.page import Page
+from studies.page import Page, few_images
 from studies.workspace import ROOT, load_params, run
 
 COLUMNS = ("spread", "n_per_side", "fd", "fd_floor", "precision", "precision_floor", "recall", "recall_floor")
@@ -14,9 +14,10 @@ COLUMNS = ("spread", "n_per_side", "fd", "fd_floor", "precision", "precision_flo
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     points, generators = here / "points", study.generators
-    walks = walk_sections.read_walks(points, generators)
-    truncation = truncation_section.read_truncation(points, generators)
-    spaces = {"extractor": truncation[generators[0]]["extractor"], "spaces": walk_sections.summary(walks, truncation)}
+    walks = {name: read_json(points / "walks" / name / "walks.json") for name in generators}
+    truncation = {name: read_json(points / "truncation" / f"{name}.json") for name in generators}
+    scored = truncation[generators[0]]
+    spaces = {"extractor": scored["extractor"], "spaces": walk_sections.summary(walks, truncation)}
     edited = edit_sections.read_results(points, generators, top)
     write_json(here / "latent.json", spaces | edit_sections.summary(edited, study))
     rows = [
@@ -25,12 +26,11 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for row in content["spreads"]
     ]
     write_csv(here / "truncation.csv", ("generator", *COLUMNS), rows)
-    scored = truncation[generators[0]]
     page = Page(
         question="what do the latent spaces of the generators know?",
         answer=f"{walk_sections.answer(walks, truncation)}; {edit_sections.headline(edited, study)}",
         sentences=[*walk_sections.findings(walks, truncation), *edit_sections.findings(edited, study)],
-        cautions=truncation_section.cautions(truncation),
+        cautions=few_images(scored["ways"]["ends"]),
         tables=walk_sections.overview(walks, truncation),
         protocol={
             "Latents": "As the generator draws them: z is standard normal with the DCGAN, from the prior of the class "

@@ -24,6 +24,12 @@ from models.latent import randn_per_image, slerp
 BATCH = 250  # images that a network makes at a time
 
 
+def seeds_of(labels: np.ndarray, drawn: np.ndarray | None, *parts: Any) -> list[int]:
+    """Of `parts`, and of each label and its place in its class: labels (N,) int64, drawn (K,) of each class before."""
+    places = places_of(labels) + (0 if drawn is None else drawn[labels])
+    return [derive_seed(*parts, int(label), int(place)) for label, place in zip(labels, places, strict=True)]
+
+
 class Space(ABC):
     """The latents of one trained generator. All latents are float32 tensors on the CPU.
 
@@ -61,11 +67,8 @@ class Space(ABC):
         Latent i of a class depends on (seed, purpose, generator, class, i) alone, however many are drawn.
         drawn: (K,) int64, latents of each class that were drawn before; i goes on from there.
         """
-        places = places_of(labels) + (0 if drawn is None else drawn[labels])
-        generators = [
-            torch.Generator().manual_seed(derive_seed(seed, purpose, self.name, int(label), int(place)))
-            for label, place in zip(labels, places, strict=True)
-        ]
+        seeds = seeds_of(labels, drawn, seed, purpose, self.name)
+        generators = [torch.Generator().manual_seed(of_image) for of_image in seeds]
         return self._draw(torch.from_numpy(labels).to(self.device), generators).cpu()
 
     @torch.no_grad()

@@ -1,10 +1,8 @@
 """What the page says of truncation."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from augury.pipeline.outputs import read_json
 from augury.pipeline.sections import distance_title
 from augury.report.numbers import number
 from studies.latent.drawings import truncation_plot
@@ -13,26 +11,11 @@ from studies.page import Figure, Section, Table
 Content = Mapping[str, dict[str, Any]]  # generator -> what a step wrote
 
 
-def read_truncation(points: Path, generators: Sequence[str]) -> Content:
-    return {generator: read_json(points / "truncation" / f"{generator}.json") for generator in generators}
-
-
 def best_spread(truncation: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool]:
     """The scores at the spread with the least distance, those at 1, and whether their intervals are apart."""
     best = min(truncation["spreads"], key=lambda row: row["fd"])
     usual = next(row for row in truncation["spreads"] if row["spread"] == 1)
     return best, usual, best["fd_ci"][1] < usual["fd_ci"][0]
-
-
-def cautions(truncation: Content) -> list[str]:
-    """Where distances rest on few images."""
-    some = next(iter(truncation.values()))["ways"]["ends"]
-    if not some["fd_biased"]:
-        return []
-    return [
-        f"Distances are taken over {some['n_per_side']:,} images a side, fewer than twice the features: they are too "
-        "large, floors among them. Compare them with their floors and with one another only."
-    ]
 
 
 def section(truncation: Content, confidence: float) -> Section:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.outputs import read_json
 from augury.report.numbers import number
 from augury.report.plots import data_uri
 from studies.latent.truncation_section import Content, best_spread
@@ -13,10 +12,6 @@ from studies.page import Figure, Section, Table, listed
 WIDEST = 1200  # pixels of a picture in the page
 HALFWAY = {"Precision": ("precision", 2), "Recall": ("recall", 2), "Distance": ("fd", 1)}  # column -> score, digits
 ENOUGH = 0.9  # of the precision of a generator's own images: halfway images that reach it are as real as those
-
-
-def read_walks(points: Path, generators: Sequence[str]) -> Content:
-    return {generator: read_json(points / "walks" / generator / "walks.json") for generator in generators}
 
 
 def natural_way(walks: Mapping[str, Any]) -> str:

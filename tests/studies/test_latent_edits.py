@@ -14,10 +14,10 @@ from studies.latent.boundaries import (
     Sample,
     Whitening,
     boundaries,
+    class_means,
     extremes,
     fit_boundary,
     rank_correlation,
-    within_classes,
 )
 from studies.latent.edits import edits_of, held, kept, measure_edits, most_moved, resampled_means, slopes
 from studies.latent.settings import Boundaries
@@ -73,10 +73,10 @@ def test_the_extremes_are_those_of_each_class() -> None:
 def test_values_within_classes_have_mean_0_in_each() -> None:
     labels = np.arange(30) % 3
     values = np.random.default_rng(0).normal(size=(30, 2)) + 10 * labels[:, None]
-    relative = within_classes(values, labels)
+    relative = values - class_means(values, labels)[labels]
     for label in range(3):
         assert relative[labels == label].mean(axis=0) == pytest.approx([0, 0], abs=1e-12)
-    assert relative[:, 1] == pytest.approx(within_classes(values[:, 1], labels))
+    assert relative[:, 1] == pytest.approx(values[:, 1] - class_means(values[:, 1], labels)[labels])
 
 
 def test_whitened_latents_have_unit_covariance_and_no_class_mean() -> None:

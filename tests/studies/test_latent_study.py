@@ -18,7 +18,7 @@ from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import write_json
+from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
 from models import GENERATORS
 from models.stylegan import StyledLayer
@@ -447,7 +447,7 @@ def test_one_class_alone_has_no_way_to_another(tmp_path: Path) -> None:
         save_untrained(tmp_path, name, names=NAMES[:1])
         main(name, here, tmp_path)
         assert not (here / "points/walks" / name / "across.png").exists()
-    walks = walk_sections.read_walks(here / "points", ["stylegan", "dcgan"])
+    walks = {name: read_json(here / f"points/walks/{name}/walks.json") for name in ("stylegan", "dcgan")}
     assert walks["dcgan"]["across"] == {"n": 0, "unevenness": None}
     assert walks["dcgan"]["analogies"] == []
     parts = walk_sections.sections(here / "points", walks)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from augury.evidence.statistics import PairedGain
+from augury.evidence.statistics import PairedGain, holm
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from studies.dose import fit as dose_fit
-from studies.dose.choice import Choice, choose, corrected
+from studies.dose.choice import Choice, choose
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import arm_name, per_class
 from studies.exchange_rate import fit as exchange_fit
@@ -174,7 +174,8 @@ def test_a_generator_without_a_good_dose_gains_nothing_and_counts_as_a_compariso
     none = choose([dose(0, 0.85, 0.4), dose(1, 0.80, 0.5)], 0.95, 1000, 0)
     good = choose([dose(0, 0.85, 0.5), dose(1, 0.86, 0.4)], 0.95, 1000, 0)
     assert (none.best, none.gain.mean, none.gain.p_value, none.falls_after) == (0, 0, 1, 0)
-    assert corrected({"none": none, "good": good}) == {"none": 1.0, "good": 2 * good.gain.p_value}
+    p_values = {"none": none.gain.p_value, "good": good.gain.p_value}
+    assert holm(p_values) == {"none": 1.0, "good": 2 * good.gain.p_value}
 
 
 def test_arm_names_and_counts_suit_the_params() -> None:
