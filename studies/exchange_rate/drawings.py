@@ -1,7 +1,8 @@
 """The figure of the study: the learning curve, and what each arm is worth on it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,18 +25,10 @@ from augury.report.plots import (
 from studies.drawings import text_beside
 
 
-@dataclass(frozen=True)
-class WorthRow:
-    """An arm's worth in labels of all classes together: inf where it lies beyond the curve.
-
-    target: the labels that were really added, or None.
-    """
-
-    arm: str
-    worth: float
-    low: float
-    high: float
-    target: float | None
+def worth_of(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """An arm's worth and its limits, in labels of all classes together: inf where they lie beyond the curve."""
+    worth, low, high = (math.inf if row[key] is None else row[key] for key in ("worth", "worth_low", "worth_high"))
+    return worth, low, high
 
 
 def exchange_plot(
@@ -44,14 +37,17 @@ def exchange_plot(
     curve: Callable[[np.ndarray], np.ndarray],
     band: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     budget: float,
-    rows: Sequence[WorthRow],
+    arms: Mapping[str, Mapping[str, Any]],
     name: str,
 ) -> str:
     """The learning curve above, what each arm's gain is worth in labels below -> inline SVG.
 
     labels (L,) per class, accuracies (L, draws) in percent; curve, band: labels -> percent, and its limits.
+    arms: as in exchange.json.
     """
-    heights = [2.3, height_per_row(row.arm for row in rows) * max(1, len(rows)) + MARGIN]
+    heights = [2.3, height_per_row(arms) * max(1, len(arms)) + MARGIN]
+    # What an arm without synthetic images really added: its worth should come near it.
+    added = [None if row["n_synthetic"] else row["labels_added"] for row in arms.values()]
     with drawing_style(name, grid_axis="both"):
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         top, bottom = figure.subplots(2, height_ratios=heights)
@@ -72,25 +68,22 @@ def exchange_plot(
         bottom.set_title("What each arm's gain is worth")
         bottom.grid(visible=False, axis="y")
         bottom.axvline(0, color=INK, linewidth=0.8)
-        finite = [
-            v for row in rows for v in (row.worth, row.low, row.high, row.target) if v is not None and np.isfinite(v)
-        ]
+        values = [*added, *(value for row in arms.values() for value in worth_of(row))]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
         reach = max([1.0, *map(abs, finite)])
         left, right = min([0.0, *finite]) - 0.05 * reach, max([0.0, *finite]) + 0.15 * reach
-        for position, row in enumerate(rows):
-            color = HELPS if row.low > 0 else HURTS if row.high < 0 else MUTED
-            low, high = (min(max(limit, left), right) for limit in (row.low, row.high))
-            bottom.plot([low, high], [position, position], color=color, linewidth=1.8)
-            if not np.isfinite(row.high):
+        for position, (row, target) in enumerate(zip(arms.values(), added, strict=True)):
+            worth, low, high = worth_of(row)
+            color, marker = (HELPS, "o") if low > 0 else (HURTS, "s") if high < 0 else (MUTED, "D")
+            bottom.plot(np.clip([low, high], left, right), [position, position], color=color, linewidth=1.8)
+            if not math.isfinite(high):
                 bottom.plot(right, position, ">", color=color, markersize=5, clip_on=False)
-            if np.isfinite(row.worth):
-                marker = "o" if row.low > 0 else "s" if row.high < 0 else "D"
-                bottom.plot(row.worth, position, marker, color=color, markersize=5.5)
-            if row.target is not None:
-                bottom.plot(row.target, position, "|", color=INK, markersize=14, markeredgewidth=1.6)
-            text = number(row.worth, 0) if np.isfinite(row.worth) else "beyond"
-            text_beside(bottom, position, text)
-        label_rows(bottom, [row.arm for row in rows])
+            if math.isfinite(worth):
+                bottom.plot(worth, position, marker, color=color, markersize=5.5)
+            if target is not None:
+                bottom.plot(target, position, "|", color=INK, markersize=14, markeredgewidth=1.6)
+            text_beside(bottom, position, number(worth, 0) if math.isfinite(worth) else "beyond")
+        label_rows(bottom, list(arms))
         bottom.set_xlim(left, right)
         bottom.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 0)))

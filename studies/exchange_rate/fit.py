@@ -12,7 +12,7 @@ from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, points_of
-from studies.exchange_rate.drawings import WorthRow, exchange_plot
+from studies.exchange_rate.drawings import exchange_plot, worth_of
 from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
 from studies.exchange_rate.measure import ExchangeRate
 from studies.page import Page, Table, listed
@@ -76,7 +76,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     drawing = exchange_plot(
         labels, 100 * accuracies, lambda at: 100 * curve(at),
         lambda at: tuple(100 * np.quantile([other(at) for other in others], [tail, 1 - tail], axis=0)),
-        budget, [worth_row(arm, row) for arm, row in arms.items()], "exchange",
+        budget, arms, "exchange",
     )  # fmt: skip
     page(content, points, accuracies, curve, study, drawing).write(here / "page")
 
@@ -117,11 +117,6 @@ def in_all(labels: float, classes: float) -> float | None:
     return float(labels * classes) if math.isfinite(labels) else None
 
 
-def worth_row(arm: str, row: dict[str, Any]) -> WorthRow:
-    worth, low, high = (math.inf if row[key] is None else row[key] for key in ("worth", "worth_low", "worth_high"))
-    return WorthRow(arm, worth, low, high, row["labels_added"] if not row["n_synthetic"] else None)
-
-
 def labels_in_words(labels: float | None) -> str:
     return "beyond the curve" if labels is None else number(labels, 0)
 
@@ -157,8 +152,8 @@ def page(
     if synthetic:
         best = max(synthetic, key=lambda arm: synthetic[arm]["gain"])
         answer = sentence(best, synthetic[best])
-        limits = worth_row(best, synthetic[best])
-        if limits.low <= 0 <= limits.high:
+        _, low, high = worth_of(synthetic[best])
+        if low <= 0 <= high:
             answer += ", which can't be told from none"
         if len(synthetic) > 1 and synthetic[best]["gain"] < 0:
             answer = f"Even in the best arm, {answer[0].lower()}{answer[1:]}"
@@ -172,12 +167,13 @@ def page(
         for arm, row in yardsticks.items()
     ]
     cautions = [
-        f"The check fails: for {arm} the interval lies {'above' if limits.low > row['labels_added'] else 'below'} the "
+        f"The check fails: for {arm} the interval lies {'above' if low > row['labels_added'] else 'below'} the "
         f"{row['n_more_real']:,} to {row['labels_added']:,} labels that were really added. The rates of the other arms "
         "may be as far off. An arm takes held-back images as they are, like synthetic ones, while the curve's labels "
         "come with their augmented copies."
         for arm, row in yardsticks.items()
-        if (limits := worth_row(arm, row)).high < row["n_more_real"] or limits.low > row["labels_added"]
+        for _, low, high in [worth_of(row)]
+        if high < row["n_more_real"] or low > row["labels_added"]
     ]
     extrapolated = [arm for arm, row in arms.items() if row["extrapolated"]]
     if extrapolated:

@@ -79,15 +79,14 @@ def findings(points: Points, changed: Sequence[Change], gains: Mapping[Compariso
 
 def overview(changed: Sequence[Change], gains: Mapping[Comparison, Gain], confidence: float) -> Table:
     """Component by component: what it changed, and what the classifier gained by that."""
-    rows = []
-    for change in changed:
-        gain = gains[Comparison(change.variant, change.base)]
-        interval = "—" if change.low is None else f"{number(change.low)} to {number(change.high)}"
-        rows.append(
-            [VARIANTS[change.variant].full_title, VARIANTS[change.variant].component, f"× {number(change.ratio)}",
-             interval, "yes" if change.sure else "can't tell", signed(change.recall), points_of(gain.mean),
-             points_between(gain.low, gain.high), gain.verdict]
-        )  # fmt: skip
+    rows = [
+        [VARIANTS[change.variant].full_title, VARIANTS[change.variant].component, f"× {number(change.ratio)}",
+         "—" if change.low is None else f"{number(change.low)} to {number(change.high)}",
+         "yes" if change.sure else "can't tell", signed(change.recall), points_of(gain.mean),
+         points_between(gain.low, gain.high), gain.verdict]
+        for change in changed
+        for gain in [gains[Comparison(change.variant, change.base)]]
+    ]  # fmt: skip
     heading = f"{100 * confidence:g}% interval"
     return Table(
         "Component by component",

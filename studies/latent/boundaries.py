@@ -132,14 +132,6 @@ def fit_boundary(fitted: Sample, held_out: Sample, rules: Boundaries, confidence
     )  # fmt: skip
 
 
-def correlation_within(fitted: Sample, held_out: Sample, rules: Boundaries) -> float:
-    """`Boundary.correlation` where every class has a boundary of its own. Arguments as of `fit_boundary`."""
-    classes = [
-        (fitted[fitted.labels == label], held_out[held_out.labels == label]) for label in np.unique(fitted.labels)
-    ]
-    return float(np.mean([fit_boundary(*of_class, rules, 0.95).correlation for of_class in classes]))
-
-
 def boundaries(
     names: Sequence[str], fitted: Sample, held_out: Sample, rules: Boundaries, confidence: float
 ) -> dict[str, Any]:
@@ -153,33 +145,32 @@ def boundaries(
     white = [replace(sample, latents=whiten(sample.latents, sample.labels)) for sample in (fitted, held_out)]
     relative = values - class_means(values, labels)[labels]
     deviations = np.sqrt(np.square(relative).sum(axis=0) / (len(values) - len(whiten.mean)))
-    shared, within = {}, {}
+    attributes, normals = {}, []
     for column, name in enumerate(names):
         if deviations[column] < 1e-9:
             raise UserError(f"attributes: {name} is the same in all images of a class; leave it out")
         one, other = (replace(sample, values=sample.values[:, column]) for sample in white)
-        shared[name] = fit_boundary(one, other, rules, confidence)
-        within[name] = correlation_within(one, other, rules)
-    normals = np.stack([boundary.normal for boundary in shared.values()])
-    return {
-        "attributes": {
-            name: {
-                "unit": ATTRIBUTES[name].unit,
-                "mean": float(values[:, column].mean()),
-                "deviation": float(deviations[column]),
-                "accuracy": boundary.accuracy,
-                "accuracy_low": boundary.low,
-                "accuracy_high": boundary.high,
-                "correlation": boundary.correlation,
-                "correlation_of_own": within[name],
-                "n_train": boundary.n_train,
-                "n_held_out": boundary.n_held_out,
-                "direction": (whiten.scale @ boundary.normal).tolist(),
-            }
-            for column, (name, boundary) in enumerate(shared.items())
-        },
-        "cosines": (normals @ normals.T).tolist(),
-    }
+        boundary = fit_boundary(one, other, rules, confidence)
+        of_classes = [
+            fit_boundary(one[one.labels == label], other[other.labels == label], rules, confidence)
+            for label in np.unique(labels)
+        ]
+        normals.append(boundary.normal)
+        attributes[name] = {
+            "unit": ATTRIBUTES[name].unit,
+            "mean": float(values[:, column].mean()),
+            "deviation": float(deviations[column]),
+            "accuracy": boundary.accuracy,
+            "accuracy_low": boundary.low,
+            "accuracy_high": boundary.high,
+            "correlation": boundary.correlation,
+            "correlation_of_own": float(np.mean([of_class.correlation for of_class in of_classes])),
+            "n_train": boundary.n_train,
+            "n_held_out": boundary.n_held_out,
+            "direction": (whiten.scale @ boundary.normal).tolist(),
+        }
+    matrix = np.stack(normals)
+    return {"attributes": attributes, "cosines": (matrix @ matrix.T).tolist()}
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:

@@ -102,13 +102,8 @@ def overview(walks: Content, truncation: Content) -> list[Table]:
 def sections(points: Path, walks: Content) -> list[Section]:
     """What the step `walks` has drawn; analogies and mixed styles only if there are any."""
     folders = {name: points / "walks" / name for name in walks}
-    parts = [_walks(folders, walks)]
-    if any(walk["analogies"] for walk in walks.values()):
-        parts.append(_analogies(folders, walks))
-    parts.append(_neighbours(folders, walks))
-    if any(walk["mixing"] for walk in walks.values()):
-        parts.append(_mixing(folders, walks))
-    return parts
+    parts = [part(folders, walks) for part in (_walks, _analogies, _neighbours, _mixing)]
+    return [part for part in parts if part.figures]
 
 
 def _picture(path: Path, name: str, alternative: str, caption: str, rows: Sequence[str] = ()) -> Figure:

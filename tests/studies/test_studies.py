@@ -22,7 +22,7 @@ from studies.dose.choice import Choice, choose
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import arm_name, per_class
 from studies.exchange_rate import fit as exchange_fit
-from studies.exchange_rate.drawings import WorthRow, exchange_plot
+from studies.exchange_rate.drawings import exchange_plot
 from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
 from studies.page import Table, listed
 from studies.workspace import make_workspace, reference_arm
@@ -434,7 +434,10 @@ def test_the_page_of_the_doses(results: Path, tmp_path: Path) -> None:
 
 
 def test_drawings_are_the_same_every_time_and_take_what_lies_beyond() -> None:
-    rows = [WorthRow("a", 10.0, -5.0, np.inf, None), WorthRow("b", np.inf, np.inf, np.inf, 80.0)]
+    rows = {
+        "a": {"worth": 10.0, "worth_low": -5.0, "worth_high": None, "labels_added": None, "n_synthetic": 800},
+        "b": {"worth": None, "worth_low": None, "worth_high": None, "labels_added": 80.0, "n_synthetic": 0},
+    }
     accuracies = np.array([[80.0, 81.0], [85.0, 84.0], [88.0, 88.5]])
 
     def drawn() -> str:
