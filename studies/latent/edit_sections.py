@@ -27,23 +27,24 @@ Content = dict[str, dict[str, Any]]  # generator -> what a step wrote
 
 @dataclass(frozen=True)
 class Results:
-    """What the steps boundaries, edits and augmentation wrote, and what augmentation gained. folders: of the strips."""
+    """What the steps boundaries, edits and augmentation wrote, and what augmentation gained.
+
+    strips: the folder that holds those of each generator.
+    """
 
     boundaries: Content
     edits: Content
     augmentation: Content
     gains: Mapping[Comparison, Gain]
-    folders: Mapping[str, Path]
+    strips: Path
 
 
 def read_results(points: Path, generators: Sequence[str], top: Params) -> Results:
-    boundaries, augmentation = (
-        {generator: read_json(points / step / f"{generator}.json") for generator in generators}
-        for step in ("boundaries", "augmentation")
+    boundaries, edits, augmentation = (
+        {generator: read_json(points / file.format(generator)) for generator in generators}
+        for file in ("boundaries/{}.json", "edits/{}/edits.json", "augmentation/{}.json")
     )
-    folders = {generator: points / "edits" / generator for generator in generators}
-    edits = {generator: read_json(folder / "edits.json") for generator, folder in folders.items()}
-    return Results(boundaries, edits, augmentation, comparisons(augmentation, top.compare, top.seed), folders)
+    return Results(boundaries, edits, augmentation, comparisons(augmentation, top.compare, top.seed), points / "edits")
 
 
 def summary(results: Results, study: Latent) -> dict[str, Any]:
@@ -180,14 +181,15 @@ def _boundaries(boundaries: Content, confidence: float) -> Section:
     )  # fmt: skip
 
 
-def _strip(folder: Path, generator: str, content: Mapping[str, Any], row: Mapping[str, Any]) -> Figure:
+def _strip(results: Results, generator: str, row: Mapping[str, Any]) -> Figure:
+    content = results.edits[generator]
     steps, target, share = steps_of(content), row["target"], row["kept"]["share"]
     held = f", {listed(row['held'])} held" if row["held"] else ""
     change, _, interval = effect(row, target).partition(" ")
     ends = f" Class kept at the ends: {100 * share[0]:.0f}% and {100 * share[-1]:.0f}%." if share else ""
     return Figure(
         f"{generator}: {target}{held}",
-        data_uri(folder / row["picture"], WIDEST),
+        data_uri(results.strips / generator / row["picture"], WIDEST),
         f"{len(content['shown'])} images of {generator} in rows, edited towards less {target} to the left and more to "
         f"the right{held}.",
         f"Steps {steps[0]} to {steps[-1]}, in standard deviations of the latents, unedited at 0. A step changes "
@@ -196,15 +198,17 @@ def _strip(folder: Path, generator: str, content: Mapping[str, Any], row: Mappin
     )
 
 
-def _matrix(title: str, edits: Content, rows: Mapping[str, Sequence[dict[str, Any]]], note: str) -> Table:
+def _matrix(title: str, edits: Content, held: int, note: str) -> Table:
+    """The effects of the edits that hold so many attributes."""
     names = list(next(iter(edits.values()))["deviations"])
     return Table(
         title,
         ["Edit", *names],
         [
             [f"{generator}, {row['target']}", *(effect(row, name) for name in names)]
-            for generator, of_generator in rows.items()
-            for row in of_generator
+            for generator, content in edits.items()
+            for row in content["edits"]
+            if len(row["held"]) == held
         ],
         note,
     )
@@ -223,14 +227,11 @@ def _edits(results: Results, confidence: float) -> Section:
             "read off the images.",
         ],
         figures=[
-            _strip(results.folders[generator], generator, content, row)
-            for generator, content in edits.items()
-            for row in alone(content)
+            _strip(results, generator, row) for generator, content in edits.items() for row in alone(content)
         ],
         tables=[
             _matrix(
-                "What an edit changes, nothing held", edits,
-                {generator: alone(content) for generator, content in edits.items()},
+                "What an edit changes, nothing held", edits, 0,
                 unit + n + " Rows: what is aimed at. Columns: what is measured.",
             ),
             Table(
@@ -259,9 +260,6 @@ def _conditional(results: Results) -> Section:
         if holding["picture"]
     ]
     most = max(len(row["held"]) for content in edits.values() for row in content["edits"])
-    together = {
-        generator: [row for row in content["edits"] if len(row["held"]) == most] for generator, content in edits.items()
-    }
     tables = [
         Table(
             "One attribute held",
@@ -278,7 +276,7 @@ def _conditional(results: Results) -> Section:
     if most > 1:
         tables.append(
             _matrix(
-                "What an edit changes, all other attributes held", edits, together,
+                "What an edit changes, all other attributes held", edits, most,
                 "As the matrix of free edits. What is not 0 beside the diagonal is what a linear boundary misses.",
             )
         )  # fmt: skip
@@ -288,8 +286,6 @@ def _conditional(results: Results) -> Section:
             "The normal of a second attribute is projected out of the direction, at full length again, so that one is "
             "moved while the other is held. Each strip has the images of the one above it."
         ],
-        figures=[
-            _strip(results.folders[generator], generator, edits[generator], holding) for generator, _, holding in shown
-        ],
+        figures=[_strip(results, generator, holding) for generator, _, holding in shown],
         tables=tables,
     )
