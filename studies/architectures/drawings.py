@@ -2,15 +2,21 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from augury.evidence.statistics import accuracy_interval
 from augury.report.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
+from studies.architectures.findings import EQUAL, Points, label
 
+COSTS = {  # of a training -> its axis
+    "multiply_adds": "multiply-adds of one image",
+    "parameters": "parameters",
+    "seconds": "seconds of training, at the recorded pace",
+}
 STARTS = {"scratch": (HELPS, "o"), "transfer": (HURTS, "s")}  # start -> colour, marker
 MARKERS = "osD^v<>Pp"  # of families
 LABEL = 0.15  # inches between two names in the margin
@@ -18,46 +24,30 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEAST = 1.5  # inches of a panel's height
 
 
-@dataclass(frozen=True)
-class Reached:
-    """A network's cost, in any unit, and its mean test accuracy with its interval, in percent. start: of STARTS."""
-
-    network: str
-    start: str
-    cost: float
-    accuracy: float
-    low: float
-    high: float
-
-
-def accuracy_plot(panels: Mapping[str, Sequence[Reached]], unit: str, name: str) -> str:
-    """Accuracy against cost, a panel for each title, cost on a logarithmic axis -> inline SVG.
+def accuracy_plot(points: Points, cost: str, confidence: float) -> str:
+    """Accuracy in percent against a cost of COSTS, a panel for each budget, cost on a logarithmic axis -> inline SVG.
 
     The names stand in the right margin, in the order of the accuracies, each with a line to its mark.
     """
-    heights = [max(LEAST, LABEL * len(rows)) for rows in panels.values()]
+    heights, name = [max(LEAST, LABEL * len(rows)) for rows in points.values()], f"architectures-{cost}"
     with drawing_style(name, grid_axis="both"):
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.45 * len(panels) + 0.3), layout="constrained")
-        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (title, rows), height in zip(all_axes, panels.items(), heights, strict=True):
-            axes.set_title(title)
+        figure = Figure(figsize=(WIDTH, sum(heights) + 0.45 * len(points) + 0.3), layout="constrained")
+        all_axes = figure.subplots(len(points), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (budget, rows), height in zip(all_axes, points.items(), heights, strict=True):
+            axes.set_title(f"At {EQUAL[budget]}")
+            marks = []
             for row in rows:
-                color, marker = STARTS[row.start]
-                axes.plot([row.cost, row.cost], [row.low, row.high], color=color, linewidth=1.6)
-                axes.plot(row.cost, row.accuracy, marker, color=color, markersize=5)
+                color, marker = STARTS[row["start"]]
+                mean, low, high = (100 * share for share in accuracy_interval(row["accuracy"], confidence))
+                axes.plot([row[cost], row[cost]], [low, high], color=color, linewidth=1.6)
+                axes.plot(row[cost], mean, marker, color=color, markersize=5)
+                marks.append((label(row), row[cost], mean))
             axes.set_xscale("log")
             axes.margins(x=0.08, y=0.12)
-            ordered = sorted(rows, key=lambda row: row.accuracy)
-            label_margin(
-                axes,
-                [f"{row.network}, transfer" if row.start == "transfer" else row.network for row in ordered],
-                [row.cost for row in ordered],
-                [row.accuracy for row in ordered],
-                height,
-            )
+            label_margin(axes, marks, height)
             axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             powers(axes)
-        all_axes[-1].set_xlabel(unit)
+        all_axes[-1].set_xlabel(COSTS[cost])
         figure.supylabel("test accuracy, percent", fontsize=8)
         return inline_svg(figure, name)
 
@@ -73,29 +63,28 @@ def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str
         axes = figure.subplots()
         axes.set_xscale("log")
         axes.set_yscale("log")
-        largest = {}
+        largest = []
         for (family, networks), marker in zip(families.items(), itertools.cycle(MARKERS)):
             ordered = sorted(networks, key=lambda network: network[1])
             axes.plot(*zip(*ordered, strict=True), marker, color=HELPS, markersize=4, linestyle="-", linewidth=0.8)
-            largest[family] = ordered[-1]
-        names = sorted(largest, key=lambda family: largest[family][1])
-        across, up = ([largest[family][axis] for family in names] for axis in (0, 1))
-        label_margin(axes, names, across, up, height)
+            largest.append((family, *ordered[-1]))
+        label_margin(axes, largest, height)
         powers(axes)
         axes.set_xlabel("parameters")
         axes.set_ylabel("multiply-adds of one image")
         return inline_svg(figure, name)
 
 
-def label_margin(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float], height: float) -> None:
-    """Names beside the right edge, from the lowest mark to the highest, each joined to its mark by a thin line."""
+def label_margin(axes: Axes, marks: Sequence[tuple[str, float, float]], height: float) -> None:
+    """Names of marks (name, x, y) beside the right edge, the highest above, each joined to its mark by a thin line."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     to_axes = axes.transData + axes.transAxes.inverted()
-    wanted = [float(to_axes.transform((a, b))[1]) for a, b in zip(x, y, strict=True)]
-    for name, a, b, place in zip(names, x, y, spread_out(wanted, LABEL / height), strict=True):
+    ordered = sorted(marks, key=lambda mark: mark[2])
+    wanted = [float(to_axes.transform((x, y))[1]) for _, x, y in ordered]
+    for (name, x, y), place in zip(ordered, spread_out(wanted, LABEL / height), strict=True):
         axes.annotate(
-            name, (a, b), xytext=(1.04, place), textcoords="axes fraction", fontsize=7, color=INK,
+            name, (x, y), xytext=(1.04, place), textcoords="axes fraction", fontsize=7, color=INK,
             verticalalignment="center", annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5),

@@ -11,6 +11,7 @@ from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.pipeline.outputs import read_json
 from studies.architectures.settings import BUDGETS, Architectures
 
+Points = dict[str, list[dict[str, Any]]]  # budget -> what `train` wrote of every network
 EQUAL = {"steps": "equal steps", "seconds": "equal time"}  # budget -> in words
 
 
@@ -38,7 +39,7 @@ class Comparison:
     difference: Estimate
 
 
-def read_points(folder: Path, study: Architectures) -> dict[str, list[dict[str, Any]]]:
+def read_points(folder: Path, study: Architectures) -> Points:
     """Budget -> what `train` wrote of every network, from a random start first."""
     named = [("scratch", name) for name in study.networks] + [("transfer", name) for name in study.transfer]
     return {
@@ -70,7 +71,7 @@ def compare(pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], confide
     ]
 
 
-def leads(points: dict[str, list[dict[str, Any]]], confidence: float) -> list[Comparison]:
+def leads(points: Points, confidence: float) -> list[Comparison]:
     """At each budget, what validation prefers against all others from a random start and from ImageNet's weights."""
     found = []
     for budget, rows in points.items():
@@ -79,7 +80,7 @@ def leads(points: dict[str, list[dict[str, Any]]], confidence: float) -> list[Co
     return found
 
 
-def transfers(points: dict[str, list[dict[str, Any]]], confidence: float) -> list[Comparison]:
+def transfers(points: Points, confidence: float) -> list[Comparison]:
     """What ImageNet's weights add to a network, where it was trained from both starts."""
     pairs = []
     for budget, rows in points.items():

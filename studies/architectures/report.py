@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline.outputs import read_json, write_csv, write_json
-from studies.architectures.findings import Comparison, accuracy, label, leads, preferred, read_points, transfers
-from studies.architectures.sections import figure_of, results_table, sections
+from studies.architectures.drawings import accuracy_plot
+from studies.architectures.findings import Comparison, Points, accuracy, label, leads, preferred, read_points, transfers
+from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
-from studies.architectures.words import Points, answer, cautions, sentences
+from studies.architectures.words import answer, cautions, sentences
 from studies.page import Page
 from studies.workspace import run, settings
 
@@ -83,7 +84,7 @@ def page(
         answer=answer(points, study),
         sentences=sentences(points, lead, transfer, study),
         cautions=cautions(points, study),
-        drawing=figure_of(points, "multiply_adds", study),
+        drawing=accuracy_plot(points, "multiply_adds", study.confidence),
         alternative="Test accuracy against the multiply-adds of one image, at equal steps and at equal time; the "
         "numbers are in the table.",
         caption=f"Mark and bar: mean test accuracy over {len(study.seeds)} seeds and its {interval} interval. Circles: "

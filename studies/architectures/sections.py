@@ -4,31 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from augury.report.numbers import number, points_between, points_of
-from studies.architectures.drawings import Reached, accuracy_plot, counts_plot
-from studies.architectures.findings import EQUAL, Comparison, accuracy, label
+from augury.report.numbers import large, number, points_between, points_of
+from studies.architectures.drawings import accuracy_plot, counts_plot
+from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label
 from studies.architectures.published import TOLERANCE, families_of, ideas_of
 from studies.architectures.settings import Architectures
-from studies.architectures.words import Points, large
 from studies.page import Figure, Section, Table
-
-COSTS = {  # of a training -> its axis
-    "multiply_adds": "multiply-adds of one image",
-    "parameters": "parameters",
-    "seconds": "seconds of training, at the recorded pace",
-}
-
-
-def figure_of(points: Points, cost: str, study: Architectures) -> str:
-    panels = {
-        f"At {EQUAL[budget]}": [
-            Reached(row["network"], row["start"], row[cost], 100 * found.mean, 100 * found.low, 100 * found.high)
-            for row in rows
-            for found in [accuracy(row, study.confidence)]
-        ]
-        for budget, rows in points.items()
-    }  # fmt: skip
-    return accuracy_plot(panels, COSTS[cost], f"architectures-{cost}")
 
 
 def results_table(points: Points, study: Architectures) -> Table:
@@ -81,7 +62,7 @@ def sections(
             [
                 Figure(
                     f"Accuracy against {title}",
-                    figure_of(points, cost, study),
+                    accuracy_plot(points, cost, study.confidence),
                     f"Test accuracy against {title} at equal steps and at equal time; the numbers are in the tables.",
                     caption,
                 )

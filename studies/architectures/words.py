@@ -3,11 +3,9 @@
 from typing import Any
 
 from augury.report.numbers import large, number, percent, points_between, points_of
-from studies.architectures.findings import EQUAL, Comparison, accuracy, label, preferred, speed
+from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label, preferred, speed
 from studies.architectures.settings import Architectures
 from studies.page import listed
-
-Points = dict[str, list[dict[str, Any]]]
 
 
 def spoken(row: dict[str, Any], confidence: float) -> str:

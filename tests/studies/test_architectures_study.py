@@ -11,7 +11,7 @@ from augury.evidence.statistics import mean_interval
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import PARAMS_FILE
 from studies.architectures import pace, train
-from studies.architectures.drawings import Reached, accuracy_plot, plain_power, spread_out
+from studies.architectures.drawings import accuracy_plot, plain_power, spread_out
 from studies.architectures.findings import Estimate, compare, preferred
 from studies.architectures.published import IDEAS, PUBLISHED, families_of, ideas_of
 from studies.architectures.settings import Architectures, read_pace
@@ -200,11 +200,14 @@ def test_every_network_is_of_one_family() -> None:
 
 
 def test_a_drawing_is_the_same_every_time_and_names_every_network() -> None:
-    panels = {
-        "At equal steps": [Reached("a", "scratch", 1e3, 90, 85, 95), Reached("a", "transfer", 1e3, 95, 94, 96)],
-        "At equal time": [Reached("b", "scratch", 1e9, 50, 50, 50)],
+    points: dict[str, list[dict[str, Any]]] = {
+        "steps": [
+            {"network": "a", "start": "scratch", "multiply_adds": 1e3, "accuracy": [0.85, 0.95]},
+            {"network": "a", "start": "transfer", "multiply_adds": 1e3, "accuracy": [0.94, 0.96]},
+        ],
+        "seconds": [{"network": "b", "start": "scratch", "multiply_adds": 1e9, "accuracy": [0.5, 0.5]}],
     }
-    drawing = accuracy_plot(panels, "multiply-adds", "some")
-    assert drawing == accuracy_plot(panels, "multiply-adds", "some")
+    drawing = accuracy_plot(points, "multiply_adds", 0.95)
+    assert drawing == accuracy_plot(points, "multiply_adds", 0.95)
     for text in (">a<", ">a, transfer<", ">b<", "At equal time", "multiply-adds", "10⁹"):
         assert text in drawing
