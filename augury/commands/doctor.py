@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pipeline will cost here. Ends with status 1 where something essential is missing."
     )
     parser.add_argument(
-        "--no-cost", action="store_true", help="leave out the cost, for which stages are tried for half a minute"
+        "--no-cost", action="store_true", help="leave out the cost, for which trainings are tried for half a minute"
     )
 
 
@@ -63,9 +63,9 @@ def examine(*, with_cost: bool) -> list[str]:
         return [*shown("DVC", repository(Path())), *str(error).splitlines()]
     pretrained = settings.classify.pretrained and settings.classify.mode != "scratch"
     extractors = {name: extractor.weights for name, extractor in settings.score.extractors.items()}
-    networks = weights(extractors, settings.classify.backbone if pretrained else None)
-    problems += shown("Weights", networks)
-    data, work = data_and_work(settings)
+    problems += shown("Weights", weights(extractors, settings.classify.backbone if pretrained else None))
+    last = last_runs()
+    data, work = data_and_work(settings, prepared="prepare" in last)
     problems += shown("Data", [data])
     needed = None if work is None else bytes_of_a_run(settings, work)
     problems += shown("Disk", [disk(Path("data"), needed)])
@@ -75,12 +75,25 @@ def examine(*, with_cost: bool) -> list[str]:
         if work is None:
             print("  not known before the images are there: `dvc repro prepare` gets them")
         else:
-            show_cost(settings, work, {network.name for network in networks if network.there})
+            show_cost(settings, work, last)
     return problems
 
 
-def data_and_work(settings: "Params") -> "tuple[Finding, Workload | None]":
-    """Where the source's images are and how many, and what they make of the splits (None where that is not known)."""
+def last_runs() -> dict[str, float]:
+    """Stage -> seconds of its last run, of those that would be run the same way again."""
+    from augury.evidence.results import Results
+    from augury.pipeline.params import PARAMS_FILE, read_yaml
+    from augury.preflight.forecast import last_costs
+
+    costs = Results().costs()
+    return last_costs(read_yaml(PARAMS_FILE), read_yaml(LOCK), costs) if costs and LOCK.exists() else {}
+
+
+def data_and_work(settings: "Params", *, prepared: bool) -> "tuple[Finding, Workload | None]":
+    """Where the source's images are and how many, and what they make of the splits (None where that is not known).
+
+    prepared: the last run of `prepare` tells.
+    """
     from augury.preflight.data_at_hand import described, expected_workload, last_workload, look_for_data
 
     source, held = settings.prepare.source, None
@@ -90,54 +103,42 @@ def data_and_work(settings: "Params") -> "tuple[Finding, Workload | None]":
     except UserError as error:
         text = "cannot be read as it stands" if held is None else described(held)
         return Finding(source, text, str(error), there=False), None
-    return Finding(source, described(held)), (last_workload() if "prepare" in last_runs(settings) else None) or work
+    return Finding(source, described(held)), (last_workload() if prepared else None) or work
 
 
-def last_runs(settings: "Params") -> dict[str, float]:
-    """Stage -> seconds of its last run, of those that would be run the same way again."""
-    from ruamel.yaml import YAML
-
-    from augury.evidence.results import Results
-    from augury.pipeline.params import PARAMS_FILE
-    from augury.preflight.forecast import last_costs
-
-    costs = Results().costs()
-    if not costs or not LOCK.exists():
-        return {}
-    read = YAML(typ="safe", pure=True).load
-    return last_costs(read(PARAMS_FILE.read_text("utf-8")), read(LOCK.read_text("utf-8")), costs, settings)
-
-
-def show_cost(settings: "Params", work: "Workload", there: set[str]) -> None:
-    """Print what every stage will take here; what was not run is tried. there: networks whose weights are."""
+def show_cost(settings: "Params", work: "Workload", last: dict[str, float]) -> None:
+    """Print what every stage will take here; trainings that are not in `last` are tried."""
     from augury.pipeline.devices import busy_elsewhere
-    from augury.preflight.forecast import forecast, to_try
+    from augury.preflight.forecast import forecast, trainings
     from augury.preflight.machine import BUSY
-    from augury.preflight.trial import try_stages
+    from augury.preflight.trial import try_trainings
 
-    last = last_runs(settings)
-    stages = to_try(settings, last)
-    trials = {}
-    if stages:
+    waiting = [stage for stage in trainings(settings) if stage not in last]
+    paces = {}
+    if waiting:
         patience = PATIENCE[busy_elsewhere() > BUSY]
-        print(f"  a trial, in small, of what was not run here: {patience:.0f} s at most, or --no-cost", flush=True)
-        trials = try_stages(stages, settings, work, there, patience)
-    print("\n".join(cost_lines(forecast(settings, work, last, trials))))
-    if stages:
+        print(f"  a trial of trainings that were not run here: {patience:.0f} s at most, or --no-cost", flush=True)
+        paces = try_trainings(waiting, settings, len(work.train), work.channels, patience)
+    print("\n".join(cost_lines(forecast(settings, last, paces))))
+    if waiting:
         print("  What is scaled is rough: between half of it and twice as much, more so on a busy machine.")
 
 
 def cost_lines(lines: "Sequence[Forecast]") -> list[str]:
-    """A line per stage, and one for all."""
-    from augury.preflight.forecast import START
+    """A line per stage, but one for all that are not tried, and one for the sum."""
+    from augury.preflight.forecast import NOT_TRIED, START
 
-    width = max(len(line.stage) for line in lines) + 2
-    shown = [f"  {line.stage:<{width}}{duration(line.seconds):>10}  {line.basis}" for line in lines]
-    total = sum(START + (line.seconds or 0.0) for line in lines)
-    unknown = [line.stage for line in lines if line.seconds is None]
-    more = f", and more for {', '.join(unknown) if len(unknown) < 4 else f'{len(unknown)} stages'}" if unknown else ""
+    tried = [line for line in lines if line.basis != NOT_TRIED]
+    rows = [(line.stage, line.seconds, line.basis) for line in tried]
+    if others := len(lines) - len(tried):
+        share = f"{NOT_TRIED}: all but the trainings take a third of a run's time with the default params"
+        rows.append((f"{others} other stages", None, share))
+    unknown = [name for name, seconds, _ in rows if seconds is None]
     starts = f"about, with {START:.0f} s for each stage to start"
-    return [*shown, f"  {'in all':<{width}}{duration(total):>10}  {starts}{more}"]
+    total = sum(START + (line.seconds or 0.0) for line in lines)
+    rows.append(("in all", total, f"{starts}, and more for {', '.join(unknown)}" if unknown else starts))
+    width = max(len(name) for name, _, _ in rows) + 2
+    return [f"  {name:<{width}}{duration(seconds):>10}  {basis}" for name, seconds, basis in rows]
 
 
 def duration(seconds: float | None) -> str:

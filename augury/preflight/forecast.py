@@ -1,20 +1,20 @@
-"""What a run of the pipeline will cost here: measured on the last run, or scaled from the run in small.
+"""What a run of the pipeline will cost here: measured on the last run; of trainings else their budget at their pace.
 
-A stage's last run counts where its params in dvc.lock, and those of the stages before it, are those of params.yaml.
+A stage's last run counts where its params in dvc.lock, and those of the stages whose outputs it takes, are those of
+params.yaml.
 """
 
-import math
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from augury.evidence.ledger import stages_behind, stages_of
+from augury.evidence.ledger import stages_of
 from augury.pipeline.params import Params
-from augury.preflight.data_at_hand import Workload
-from augury.preflight.trial import SIZES, Trial, kimg, share, trainings
+from augury.pipeline.sections import Training
 
 START = 5.0  # seconds that a process takes to start, which no stage counts
+NOT_TRIED = "not tried"
 
 
 @dataclass(frozen=True)
@@ -26,37 +26,21 @@ class Forecast:
     basis: str
 
 
-def last_costs(
-    params_text: Mapping[str, Any], lock: Mapping[str, Any], costs: Mapping[str, Any], params: Params
-) -> dict[str, float]:
+def last_costs(params_text: Mapping[str, Any], lock: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, float]:
     """Stage -> seconds of its last run, of those that would be run the same way again.
 
     params_text: the content of params.yaml; lock: of dvc.lock; costs: stage -> that of its file in data/costs.
     """
-    recorded = lock.get("stages", {})
+    stages = lock.get("stages", {})
+    maker = {output["path"]: stage for stage, entry in stages.items() for output in entry.get("outs", [])}
 
+    @cache
     def unchanged(stage: str) -> bool:
-        used = recorded.get(stage, {}).get("params", {}).get("params.yaml", {})
-        return stage in recorded and all(_at(params_text, key) == value for key, value in used.items())
+        used = stages[stage].get("params", {}).get("params.yaml", {})
+        taken = {maker[path] for each in stages[stage].get("deps", []) if (path := each["path"]) in maker}
+        return all(_at(params_text, key) == value for key, value in used.items()) and all(map(unchanged, taken))
 
-    return {
-        stage: costs[stage]["seconds"]
-        for stage in stages_of(params)
-        if stage in costs and all(unchanged(each) for each in ["prepare", *up_to(stage, params)])
-    }
-
-
-def up_to(stage: str, params: Params) -> list[str]:
-    """The stage and those, beside `prepare`, whose outputs it takes, in an order in which they can be run."""
-    verb, _, entry = stage.partition("@")
-    training = f"train_gan@{entry}" if entry in params.train_gan else f"train_{entry}"
-    before = {
-        "train_diffusion": ["train_vae"] if params.train_diffusion.network.get("space", "latent") == "latent" else [],
-        "sample": [training],
-        "score": [f"sample@{entry}"],
-        "classify": stages_behind(entry, params)[:-1] if verb == "classify" else [],
-    }
-    return [*dict.fromkeys(each for one in before.get(verb, []) for each in up_to(one, params)), stage]
+    return {stage: cost["seconds"] for stage, cost in costs.items() if stage in stages and unchanged(stage)}
 
 
 def _at(content: Mapping[str, Any], key: str) -> Any:
@@ -67,64 +51,27 @@ def _at(content: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def to_try(params: Params, last: Collection[str]) -> list[str]:
-    """The stages to try for the costs of those that are not in `last`, the most telling ones first.
+def trainings(params: Params) -> dict[str, Training]:
+    """Stage -> its budget, in the pipeline's order."""
+    gans = {f"train_gan@{name}": budget for name, budget in params.train_gan.items()}
+    return {**gans, "train_vae": params.train_vae, "train_diffusion": params.train_diffusion}
 
-    Trainings, of which no two are alike, come before the first of every matrix, and then the others.
+
+def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, float | str]) -> list[Forecast]:
+    """A line for every stage before `report`. last: stage -> seconds of its last run.
+
+    paces: stage -> images per second of its trial, or why it failed.
     """
-    unknown = [stage for stage in stages_of(params) if stage not in last and stage not in ("prepare", "compare")]
-    count = Counter[str]()
-
-    def rank(stage: str) -> int:
-        verb = stage.partition("@")[0]
-        count[verb] += 1
-        if verb == "classify":  # needs no generator; the first arm alone has the test images to go through
-            return 1 if count[verb] <= 2 else 3
-        return 0 if verb.startswith("train") else 2 if count[verb] == 1 else 3
-
-    return [*dict.fromkeys(each for stage in sorted(unknown, key=rank) for each in up_to(stage, params))]
-
-
-def forecast(params: Params, work: Workload, last: Mapping[str, float], trials: Mapping[str, Trial]) -> list[Forecast]:
-    """A line for every stage before `report`. last: stage -> seconds of its last run. trials: of the others."""
-    tried = {stage: scaled(stage, trial.seconds, params, work) for stage, trial in trials.items() if trial.seconds}
-    lines = []
+    budgets, lines = trainings(params), []
     for stage in stages_of(params):
-        verb = stage.partition("@")[0]
-        alike = [each for each in tried if each.partition("@")[0] == verb and not verb.startswith("train")]
+        pace = paces.get(stage, "the time was up")
         if stage in last:
             lines.append(Forecast(stage, last[stage], "measured on the last run"))
-        elif stage in tried:
-            lines.append(tried[stage])
-        elif stage in trials:
-            lines.append(Forecast(stage, None, f"tried in vain: {trials[stage].problem}"))
-        elif verb in ("prepare", "compare"):
-            longer = ", minutes where it reads many photographs" if verb == "prepare" else ""
-            lines.append(Forecast(stage, START, f"not tried: seconds{longer}"))
-        elif alike:
-            lines.append(Forecast(stage, tried[alike[-1]].seconds, f"not tried: as {alike[-1]}"))
+        elif stage not in budgets:
+            lines.append(Forecast(stage, None, NOT_TRIED))
+        elif isinstance(pace, str):
+            lines.append(Forecast(stage, None, f"tried in vain: {pace}"))
         else:
-            lines.append(Forecast(stage, None, "not tried: the time was up"))
+            kimg = budgets[stage].total_kimg
+            lines.append(Forecast(stage, 1000 * kimg / pace, f"{kimg:g} kimg at {pace:,.0f} images/s"))
     return lines
-
-
-def scaled(stage: str, seconds: Sequence[float], params: Params, work: Workload) -> Forecast:
-    """What the whole stage takes, of what it took at each size; or at the first alone, as if all of that were work."""
-    budget, fine_tuned = trainings(params).get(stage), params.classify.mode != "head"
-    repeated = 1  # how often what does not depend on the size is done: a training is at its snapshots
-    if budget is not None:
-        amounts, whole = [kimg(budget, params.prepare.image_size, size) for size in SIZES], budget.total_kimg
-        repeated = math.ceil(budget.total_kimg / budget.snapshot_every_kimg)
-    elif stage.startswith("classify@") and fine_tuned:
-        amounts, whole = list(SIZES), params.classify.finetune.steps
-    else:
-        amounts, whole = [size * share(params, work) for size in SIZES], 1.0
-    per_amount = max(0.0, seconds[-1] - seconds[0]) / (amounts[-1] - amounts[0])
-    if len(seconds) == 1:
-        per_amount = seconds[0] / amounts[0]
-    once = max(0.0, seconds[0] - per_amount * amounts[0])
-    total = per_amount * whole + repeated * once
-    basis = f"scaled from a trial of 1/{whole / amounts[len(seconds) - 1]:,.0f} of it"
-    if budget is not None and per_amount:
-        basis += f": {1000 / per_amount:,.0f} images/s, {budget.total_kimg:g} kimg"
-    return Forecast(stage, total, basis)

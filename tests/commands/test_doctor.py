@@ -13,9 +13,7 @@ from augury.commands import doctor
 from augury.evidence.ledger import stages_of
 from augury.pipeline.params import Params, load
 from augury.pipeline.profiles import lay_over
-from augury.preflight.data_at_hand import Workload
-from augury.preflight.forecast import Forecast
-from augury.preflight.trial import Trial
+from augury.preflight.forecast import NOT_TRIED, Forecast
 from tests import CHECKOUT
 
 
@@ -116,24 +114,29 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(("busy", "seconds"), [(0.1, 25), (1.9, 100)])
-def test_without_costs_stages_are_tried_and_that_is_said(
+def test_without_costs_trainings_are_tried_and_that_is_said(
     busy: float, seconds: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    def trial(stages: list[str], settings: Params, work: Workload, there: set[str], patience: float) -> Any:
-        assert "efficientnet_lite0" in there
-        assert "prepare" not in stages
+    def trial(stages: list[str], settings: Params, classes: int, channels: int, patience: float) -> Any:
+        assert stages == ["train_gan@dcgan", "train_gan@stylegan", "train_vae", "train_diffusion"]
+        assert (classes, channels) == (10, 1)
         assert patience == seconds  # of 25, so that the whole of it takes about half a minute
-        assert sum(work.test) == pytest.approx(359, abs=5)
-        return {stage: Trial((1.0, 2.0)) for stage in stages}
+        return {stage: 1000.0 for stage in stages}
 
-    monkeypatch.setattr("augury.preflight.trial.try_stages", trial)
+    monkeypatch.setattr("augury.preflight.trial.try_trainings", trial)
     monkeypatch.setattr("augury.pipeline.devices.busy_elsewhere", lambda: busy)
     status, printed = ended(capsys)
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
-    assert lines[0] == f"  a trial, in small, of what was not run here: {seconds} s at most, or --no-cost"
-    assert re.fullmatch(r"  train_vae +[\d.]+ \w+  scaled from a trial of 1/\d+ of it: .* images/s, 60 kimg", lines[6])
-    assert lines[len(stages_of(load())) + 2].startswith("  What is scaled is rough: ")
+    assert lines[0] == f"  a trial of trainings that were not run here: {seconds} s at most, or --no-cost"
+    assert re.fullmatch(r"  train_vae +1\.0 min  60 kimg at 1,000 images/s", lines[3])
+    others = len(stages_of(load())) - 4
+    assert re.fullmatch(
+        rf"  {others} other stages +\?  not tried: all but the trainings take a third of a run's time .*", lines[5]
+    )
+    total = f"{(180 + 160 + 60 + 150 + 5 * (others + 4)) / 60:.1f} min"
+    assert re.fullmatch(rf"  in all +{total}  about, .* to start, and more for {others} other stages", lines[6])
+    assert lines[7].startswith("  What is scaled is rough: ")
 
 
 def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
@@ -143,5 +146,5 @@ def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
         "  compare         1.7 h  start",
         "  in all          1.7 h  about, with 5 s for each stage to start, and more for train_vae",
     ]
-    lines = doctor.cost_lines([Forecast(stage, None, "why") for stage in stages_of(load())])
-    assert lines[-1].endswith(f", and more for {len(stages_of(load()))} stages")
+    lines = doctor.cost_lines([Forecast(stage, None, NOT_TRIED) for stage in stages_of(load())])
+    assert lines[-1].endswith(f", and more for {len(stages_of(load()))} other stages")
