@@ -112,28 +112,26 @@ def generate(
     processes.destroy_process_group()
 
 
+@dataclasses.dataclass
 class ShardMaker:
     """Makes shards by their numbers, several at a time in threads of their own.
 
     select: judges images, or None where all are kept. advance: told how many more images there are.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        network: Any,
-        class_names: tuple[str, ...],
-        select: Selector | None,
-        rules: Filter,
-        device: torch.device,
-        folder: Path,
-        advance: Callable[[int], object],
-    ) -> None:
-        self.plan, self.network, self.class_names, self.folder = plan, network, class_names, folder
-        self.select, self.rules, self.device = select, rules, device
-        self.stopped, self._advance, self._lock = threading.Event(), advance, threading.Lock()
+    plan: Plan
+    network: Any
+    class_names: tuple[str, ...]
+    select: Selector | None
+    rules: Filter
+    device: torch.device
+    folder: Path
+    advance: Callable[[int], object]
+
+    def __post_init__(self) -> None:
+        self.stopped, self._lock = threading.Event(), threading.Lock()
         # One at a time on a GPU, while others encode and write: more would need its memory several times over.
-        self._turn: Any = contextlib.nullcontext() if device.type == "cpu" else threading.Lock()
+        self._turn: Any = contextlib.nullcontext() if self.device.type == "cpu" else threading.Lock()
 
     def __call__(self, shard: int) -> None:
         quota, first = self.plan.quotas[shard], self.plan.firsts[shard]
@@ -145,7 +143,7 @@ class ShardMaker:
                 raise RuntimeError("given up")
             count, left = min(count, left), max(left - count, 0)
             with self._lock:
-                self._advance(count)
+                self.advance(count)
 
         def draw(labels: np.ndarray, drawn: np.ndarray) -> ImageSet:
             content = self.plan.content

@@ -13,6 +13,7 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
+from augury.preflight.inventory import Finding
 from augury.sources import fashion_mnist
 from augury.sources.registry import LISTINGS
 from augury.sources.torchvision_images import CACHE as TORCHVISION_CACHE
@@ -47,6 +48,21 @@ class Workload:
     @property
     def images(self) -> int:
         return sum(sum(getattr(self, name)) for name in SPLITS)
+
+
+def find_data(prepare: Prepare, *, prepared: bool) -> tuple[Finding, Workload | None]:
+    """Where the source's images are and how many, and what they make of the splits (None where that is not known).
+
+    prepared: the last run of `prepare` tells.
+    """
+    where = "cannot be read as it stands"
+    try:
+        held = look_for_data(prepare)
+        where = described(held)
+        work = expected_workload(held, prepare)
+    except UserError as error:
+        return Finding(prepare.source, where, str(error), there=False), None
+    return Finding(prepare.source, where), (last_workload() if prepared else None) or work
 
 
 def look_for_data(prepare: Prepare) -> DataAtHand:

@@ -4,17 +4,20 @@ A stage's last run counts where its params in dvc.lock, and those of the stages 
 params.yaml.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from augury.evidence.ledger import stages_of
+from augury.pipeline.devices import busy_elsewhere
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Training
+from augury.preflight.data_at_hand import Workload
+from augury.preflight.machine import BUSY
 
 START = 5.0  # seconds that a process takes to start, which no stage counts
-NOT_TRIED = "not tried"
+PATIENCE = 25.0, 100.0  # seconds for the trial, and where others keep the machine busy
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,53 @@ def trainings(params: Params) -> dict[str, Training]:
     return {**gans, "train_vae": params.train_vae, "train_diffusion": params.train_diffusion}
 
 
-def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, float | str]) -> list[Forecast]:
-    """A line for every stage before `report`. last: stage -> seconds of its last run.
+def cost_lines(params: Params, work: Workload, last: Mapping[str, float]) -> Iterator[str]:
+    """What a run will take here, line by line; trainings that are not in `last` (see `last_costs`) are tried first."""
+    waiting, paces = [stage for stage in trainings(params) if stage not in last], dict[str, float | str]()
+    if waiting:
+        from augury.preflight.trial import try_trainings  # takes seconds to import
 
-    paces: stage -> images per second of its trial, or why it failed.
+        patience = PATIENCE[busy_elsewhere() > BUSY]
+        yield f"  a trial of trainings that were not run here: {patience:.0f} s at most, or --no-cost"
+        paces = try_trainings(waiting, params, len(work.train), work.channels, patience)
+    yield from table(forecast(params, last, paces), len(stages_of(params)))
+    if waiting:
+        yield "  What is scaled is rough: between half of it and twice as much, more so on a busy machine."
+
+
+def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, float | str]) -> list[Forecast]:
+    """Every stage before `report`, but in one all that are neither in `last` nor trainings.
+
+    last: stage -> seconds of its last run. paces: stage -> images per second of its trial, or why it failed.
     """
-    budgets, lines = trainings(params), []
+    budgets, lines, others = trainings(params), [], 0
     for stage in stages_of(params):
         pace = paces.get(stage, "the time was up")
         if stage in last:
             lines.append(Forecast(stage, last[stage], "measured on the last run"))
         elif stage not in budgets:
-            lines.append(Forecast(stage, None, NOT_TRIED))
+            others += 1
         elif isinstance(pace, str):
             lines.append(Forecast(stage, None, f"tried in vain: {pace}"))
         else:
             kimg = budgets[stage].total_kimg
             lines.append(Forecast(stage, 1000 * kimg / pace, f"{kimg:g} kimg at {pace:,.0f} images/s"))
-    return lines
+    share = "not tried: all but the trainings take a third of a run's time with the default params"
+    return [*lines, Forecast(f"{others} other stages", None, share)] if others else lines
+
+
+def table(lines: Sequence[Forecast], stages: int) -> list[str]:
+    """A line per forecast, and one for all. stages: how many have to start."""
+    unknown = ", ".join(line.stage for line in lines if line.seconds is None)
+    basis = f"about, with {START:.0f} s for each stage to start{f', and more for {unknown}' if unknown else ''}"
+    total = Forecast("in all", START * stages + sum(line.seconds or 0.0 for line in lines), basis)
+    width = max(len(line.stage) for line in lines) + 2
+    return [f"  {line.stage:<{width}}{duration(line.seconds):>10}  {line.basis}" for line in [*lines, total]]
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

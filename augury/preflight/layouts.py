@@ -46,10 +46,11 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
     shards = sorted(folder.glob("*.parquet")) or ([] if classes else sorted(folder.glob("*/*.parquet")))
     tables = [path for path in sorted(folder.glob("*.csv")) if _names_images(path)]
     if shards:
-        label, group = _columns(_parquet_columns(shards[0]), label_column, shards[0])
-        return Layout(
-            folder, "parquet", f"{len(shards)} Parquet {'file' if len(shards) == 1 else 'files'}", label, group
-        )
+        with readable(shards[0], "Parquet file"):
+            columns = pq.read_schema(shards[0]).names
+        label, group = _columns(columns, label_column, shards[0])
+        words = f"{len(shards)} Parquet {'file' if len(shards) == 1 else 'files'}"
+        return Layout(folder, "parquet", words, label, group)
     # A table beside class folders, as kept for other programs, says nothing that the folders do not.
     if tables and (len(classes) < 2 or _names_images(folder / TABLE)):
         table = folder / TABLE if folder / TABLE in tables else tables[0]
@@ -85,11 +86,6 @@ def _header(table: Path) -> list[str]:
 
 def _names_images(table: Path) -> bool:
     return any(name in _header(table) for name in PATH_COLUMNS)
-
-
-def _parquet_columns(shard: Path) -> list[str]:
-    with readable(shard, "Parquet file"):
-        return list(pq.read_schema(shard).names)
 
 
 def _columns(names: list[str], label_column: str | None, where: Path) -> tuple[str, str | None]:

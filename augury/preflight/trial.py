@@ -27,8 +27,7 @@ from augury.training import training_run
 from augury.training.pace import Pace
 from models.vae import VAE
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-SECONDS = 3.0  # that the steps of a training may take
+SECONDS = 2.0  # that the steps of a training may take
 ENDLESS = 1e6  # kimg: neither the end nor a snapshot comes before that
 
 
@@ -82,11 +81,11 @@ def lay_out(folder: Path, params: Params, classes: int, channels: int) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, patience: float) -> None:
-    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-    executables = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     process = subprocess.Popen(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, env=os.environ | {"PYTHONPATH": path, "PATH": executables, "TQDM_DISABLE": "1"},
+        start_new_session=True,
+        env=os.environ | {"PATH": python, "PYTHONPATH": os.pathsep.join(sys.path), "TQDM_DISABLE": "1"},
     )  # fmt: skip
     try:
         process.wait(patience)

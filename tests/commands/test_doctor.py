@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from augury.__main__ import main
-from augury.commands import doctor
 from augury.evidence.ledger import stages_of
 from augury.pipeline.params import Params, load
 from augury.pipeline.profiles import lay_over
-from augury.preflight.forecast import NOT_TRIED, Forecast
 from tests import CHECKOUT
 
 
@@ -124,7 +122,7 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
         return {stage: 1000.0 for stage in stages}
 
     monkeypatch.setattr("augury.preflight.trial.try_trainings", trial)
-    monkeypatch.setattr("augury.pipeline.devices.busy_elsewhere", lambda: busy)
+    monkeypatch.setattr("augury.preflight.forecast.busy_elsewhere", lambda: busy)
     status, printed = ended(capsys)
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
@@ -137,14 +135,3 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
     total = f"{(180 + 160 + 60 + 150 + 5 * (others + 4)) / 60:.1f} min"
     assert re.fullmatch(rf"  in all +{total}  about, .* to start, and more for {others} other stages", lines[6])
     assert lines[7].startswith("  What is scaled is rough: ")
-
-
-def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
-    lines = doctor.cost_lines([Forecast("train_vae", None, "why"), Forecast("compare", 6000.0, "start")])
-    assert lines == [
-        "  train_vae           ?  why",
-        "  compare         1.7 h  start",
-        "  in all          1.7 h  about, with 5 s for each stage to start, and more for train_vae",
-    ]
-    lines = doctor.cost_lines([Forecast(stage, None, NOT_TRIED) for stage in stages_of(load())])
-    assert lines[-1].endswith(f", and more for {len(stages_of(load()))} other stages")

@@ -7,7 +7,7 @@ import pytest
 
 from augury.evidence.ledger import stages_of
 from augury.pipeline import params
-from augury.preflight.forecast import NOT_TRIED, forecast, last_costs, trainings
+from augury.preflight.forecast import Forecast, forecast, last_costs, table, trainings
 from tests import CHECKOUT
 
 PARAMS = params.load(CHECKOUT / "params.yaml")
@@ -53,7 +53,7 @@ def test_stages_that_were_never_run_have_no_last_cost() -> None:
 def test_what_was_run_is_measured_and_trainings_that_were_not_take_their_budget_at_their_pace() -> None:
     paces: dict[str, float | str] = {"train_gan@stylegan": 500.0, "train_vae": "train_vae: the GPU is full"}
     lines = {line.stage: line for line in forecast(PARAMS, {"train_gan@dcgan": 140.0}, paces)}
-    assert [*lines] == stages_of(PARAMS)
+    assert [*lines] == [*trainings(PARAMS), "22 other stages"]
     assert (lines["train_gan@dcgan"].seconds, lines["train_gan@dcgan"].basis) == (140.0, "measured on the last run")
     assert lines["train_gan@stylegan"].seconds == pytest.approx(160_000 / 500)
     assert lines["train_gan@stylegan"].basis == "160 kimg at 500 images/s"
@@ -63,7 +63,17 @@ def test_what_was_run_is_measured_and_trainings_that_were_not_take_their_budget_
     assert (lines["train_diffusion"].seconds, lines["train_diffusion"].basis) == (
         None, "tried in vain: the time was up",
     )  # fmt: skip
-    assert (lines["sample@vae"].seconds, lines["sample@vae"].basis) == (None, NOT_TRIED)
+    assert lines["22 other stages"].seconds is None
+    assert lines["22 other stages"].basis.startswith("not tried: ")
+
+
+def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
+    lines = table([Forecast("train_vae", None, "why"), Forecast("compare", 6000.0, "start")], 2)
+    assert lines == [
+        "  train_vae           ?  why",
+        "  compare         1.7 h  start",
+        "  in all          1.7 h  about, with 5 s for each stage to start, and more for train_vae",
+    ]
 
 
 def test_every_training_of_the_pipeline_is_known() -> None:
