@@ -8,8 +8,8 @@ import pytest
 
 from augury import __main__ as augury
 from augury.__main__ import go_to_checkout, main
+from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
-from augury.preflight.trial import random_images
 from tests import CHECKOUT
 
 STUDY = Path("studies/dose")
@@ -69,9 +69,9 @@ def test_a_set_beside_the_user_is_exported_beside_the_user(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    images = random_images(4, 2, 8, 1)
-    images.provenance["origin"] = np.full(4, "train")
-    images.write(checkout / STUDY / "my-set")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    provenance = {"origin": np.full(4, "train"), "index": np.arange(4)}
+    ImageSet(pixels, np.array([0, 1, 0, 1]), ("0", "1"), provenance).write(checkout / STUDY / "my-set")
     monkeypatch.chdir(checkout / STUDY)
     main(["export", "my-set", "--to", "imagefolder", "--out", "files"])
     assert len([*(checkout / STUDY / "files").rglob("*.png")]) == 4
