@@ -22,6 +22,7 @@ from augury.pipeline import params
 from tests import CHECKOUT
 
 MANUAL = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("docs/*.md"))
+ROOMS = ("augury", "models", "stages", "studies", "tests", "benchmarks")
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *MANUAL]
 
 # Every command in a fenced block of a page, as a regular expression of the whole of it, with who runs it: HERE (this
@@ -158,6 +159,17 @@ def test_links_lead_to_files_and_headings_that_are_there(page: str) -> None:
         linked = (CHECKOUT / page).parent / name if name else CHECKOUT / page
         assert linked.is_file(), target
         assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_modules_that_a_page_names_are_there(page: str) -> None:
+    files = [path.relative_to(CHECKOUT).as_posix() for room in ROOMS for path in (CHECKOUT / room).rglob("*.py")]
+    text = prose(page).replace(r"\_", "_")
+    for name in re.findall(r"[\w/]+\.py\b", text):
+        assert any(f"/{file}".endswith(f"/{name}") for file in files), name
+    for name in re.findall(r"\baugury(?:\.\w+)+", text):
+        places = [name.replace(".", "/"), name.rpartition(".")[0].replace(".", "/")]  # a module, or a name in one
+        assert any(f"{place}.py" in files or (CHECKOUT / place / "__init__.py").exists() for place in places), name
 
 
 def test_the_readme_begins_with_the_question_the_command_and_the_answer() -> None:
