@@ -1,7 +1,7 @@
 """What it costs to start a stage: `python -m benchmarks.imports` (about 4 minutes).
 
 User CPU seconds of importing each stage, beside those of `import torch` alone in the same run, medians of five. Bars:
-1.5 times torch for a stage that computes with it, 0.6 times for one that does not. What a stage needs for some of its
+1.5 times torch for a stage that computes with it, 0.5 times for one that does not. What a stage needs for some of its
 params only (a library of networks, of statistics, of downloads) is imported by the function that uses it.
 """
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 REPETITIONS = 5
-BARS = dict.fromkeys(("prepare", "augment", "compare", "cards", "report"), 0.6)
+BARS = dict.fromkeys(("prepare", "augment", "compare", "cards", "report"), 0.5)
 BAR = 1.5  # of the other stages
 
 

