@@ -61,7 +61,7 @@ def main(params: Params, generator: str) -> int:
     confidence, seed = params.compare.confidence, params.seed
     protocol = Protocol(score.halvings, score.neighbours, score.resamples, confidence, seed)
     by_extractor = {
-        extractor.name: scores_and_floors(extractor.name, (train, validation), generated, protocol)
+        extractor.name: scores_and_floors(extractor.name, (train, validation), generated, protocol, key="score: ")
         for extractor in extractors
     }
     first = extractors[0]

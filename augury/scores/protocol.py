@@ -19,12 +19,12 @@ def distance_of_all(name: str, real: Sequence[Gathered], generated: Gathered) ->
 
 
 def scores_and_floors(
-    name: str, real: Sequence[Gathered], generated: Gathered, protocol: Protocol, instead: str = ""
+    name: str, real: Sequence[Gathered], generated: Gathered, protocol: Protocol, *, key: str = "", instead: str = ""
 ) -> dict[str, Any]:
     """Every score in the features of extractor `name`, n against n, and the distance of the whole sets.
 
     real: parts of the real set. By class too, where both sets have the same classes, more than one.
-    Raises UserError where sides have fewer than 2 images; instead: what it advises.
+    Raises UserError where sides have fewer than 2 images; key, instead: what its line begins with, what it advises.
     """
     features = np.concatenate([part.features[name] for part in real])
     labels, generated_labels = np.concatenate([part.labels for part in real]), generated.labels
@@ -36,7 +36,7 @@ def scores_and_floors(
     fewest = len(halvings[0].one)
     if fewest < 2:
         raise UserError(
-            f"score: found {generated.count} generated and {len(features)} real images, which leave {fewest} a side; "
+            f"{key}found {generated.count} generated and {len(features)} real images, which leave {fewest} a side; "
             f"expected at least 2{instead}"
         )
     scores = fidelity_scores(features, generated.features[name], halvings, protocol)

@@ -91,7 +91,7 @@ def test_classes_that_both_sides_have_are_scored_one_by_one(tmp_path: Path) -> N
     [
         (["{tmp}/absent", "{tmp}/one"], "score: {tmp}/absent: no such folder"),
         (["{tmp}/one", "{tmp}/one"], "score: found 1 real and 1 generated images, expected at least 2 of each"),
-        (["{tmp}/two", "{tmp}/two"], "score: found 2 real and 2 generated images, which leave 1 for a half"),
+        (["{tmp}/two", "{tmp}/two"], "score: found 2 generated and 2 real images, which leave 1 a side"),
         (["{tmp}/two", "{tmp}/two", "--extractor", "vgg"], "score: --extractor: unknown 'vgg'; choose from"),
         (
             ["{tmp}/two", "{tmp}/two", "--extractor", "inception={tmp}/none.pth"],

@@ -321,6 +321,9 @@ OUTSIDE = """
 import sys
 from importlib.util import find_spec
 
+# As where this repository was never installed.
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline

@@ -123,6 +123,7 @@ def test_the_ledger_shows_in_place_as_tall_as_it_is(page: Page, folder: Path) ->
     assert not frame.get_by_role("heading", level=1).is_visible()  # the report around it has the title
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
+        page.locator(LEDGER).scroll_into_view_if_needed()  # out of sight, a frame is not laid out anew at once
         eventually(page, lambda: abs(frame_height(page) - ledger_height(page)) < 2)
     assert not page.locator("#costs .absent").is_visible()
     assert page.locator('#costs a[href="costs.html"]').is_visible()
