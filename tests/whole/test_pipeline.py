@@ -17,7 +17,7 @@ import pytest
 
 from augury.images.image_set import ImageSet
 from models import GENERATORS
-from tests.smoke import cold_environment, dvc
+from tests.smoke import SMOKE_PARAMS, cold_environment, dvc
 from tests.tiny_pipeline import commit, git
 from tests.warm import warm_environment, warm_python
 from tests.whole.test_architecture import PARAMS, PIPELINE, read_yaml, trained
@@ -54,7 +54,7 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     comparison = json.loads((smoke / "data/comparison.json").read_text())
     assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
     for arm, content in comparison["arms"].items():
-        seeds = PARAMS["classify"]["seeds"]
+        seeds = SMOKE_PARAMS["classify"]["seeds"]
         results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in seeds]
         assert content["accuracies"] == [result["accuracy"] for result in results]
         assert {result["steps"] for result in results} == {100}
