@@ -9,6 +9,7 @@ changed checkout see the change. What is tested for being killed starts as itsel
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import os
@@ -86,6 +87,7 @@ def serve(address: str) -> None:
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()  # a fork that collects garbage would else copy the memory of all that has been imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
