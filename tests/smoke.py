@@ -14,18 +14,18 @@ from tests.warm import warm_environment, warm_python
 
 # scikit-learn's digits need no network. Everything is there, only smaller.
 TRAINING = {"total_kimg": 4.0, "snapshot_every_kimg": 1.0, "ema_halflife_kimg": 0.1}
+SHORT = {**TRAINING, "total_kimg": 2.0}
 SMOKE_PARAMS: dict[str, Any] = {
     "prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20, "test_fraction": 0.1},
     "augment": {"copies": 2},
     "train_gan": {
         "dcgan": {**TRAINING, "network": {"latent_size": 16, "width": 16}, "learning_rate": 0.005},
         "stylegan": {
-            **TRAINING, "total_kimg": 2.0, "snapshot_every_kimg": 0.5, "batch_size": 32,
-            "network": {"latent_size": 16, "style_size": 16, "width": 16},
+            **SHORT, "network": {"latent_size": 16, "style_size": 16, "width": 16}, "batch_size": 32,
         },
     },
-    "train_vae": {**TRAINING, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16}},
-    "train_diffusion": {**TRAINING, "network": {"width": 32, "depth": 2, "sampling_steps": 5}, "batch_size": 64},
+    "train_vae": {**SHORT, "warmup_kimg": 0.5, "network": {"latent_size": 8, "width": 16}},
+    "train_diffusion": {**SHORT, "network": {"width": 32, "depth": 2, "sampling_steps": 5}, "batch_size": 64},
     "sample": {"per_class": 20, "filter": {"min_confidence": 0.0, "max_draws": 2.0}},
     "score": {
         "extractors": {"efficientnet_lite0": {"resolution": 32}, "inception": {"weights": "off"}},

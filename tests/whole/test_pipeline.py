@@ -67,7 +67,7 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
     for generator in GENERATORS:
         training = json.loads((smoke / f"data/generators/{generator}/training.json").read_text())
-        assert len(training["snapshots"]) == 4
+        assert len(training["snapshots"]) == (4 if generator == "dcgan" else 2)
         assert training["kept_kimg"] in [each["kimg"] for each in training["snapshots"] if not each["problems"]]
         score = json.loads((smoke / f"data/scores/{generator}.json").read_text())
         assert score["fd"] > score["fd_floor"] > 0

@@ -17,7 +17,7 @@ from typing import IO, Any
 import pytest
 
 from models import GENERATORS
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
+from tests.smoke import SMOKE_PARAMS, TRAINING, change_params, copy_checkout, cpu_environment
 from tests.warm import warm_python
 
 # Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
@@ -52,15 +52,16 @@ for line in iter(sys.stdin.readline, ""):
 # Over those of the smoke run: 250 steps each, a snapshot every 63.
 PARAMS: dict[str, Any] = {
     "device": "cpu",
-    "train_vae": {"batch_size": 16},
+    "train_vae": {**TRAINING, "batch_size": 16},
     "train_gan": {
         "dcgan": {"batch_size": 16, "learning_rate": 0.01},
         # Adaptive augmentation and path lengths have a state of their own, which has to survive.
         "stylegan": {
-            "batch_size": 16, "path_length_weight": 1.0, "path_length_every": 4, "ada_target": -0.5, "diffaugment": [],
+            **TRAINING, "batch_size": 16, "path_length_weight": 1.0, "path_length_every": 4, "ada_target": -0.5,
+            "diffaugment": [],
         },
     },
-    "train_diffusion": {"batch_size": 16},
+    "train_diffusion": {**TRAINING, "batch_size": 16},
 }  # fmt: skip
 STAGES = {
     "vae": ["train_vae"],  # first: the diffusion model starts from it
