@@ -58,7 +58,7 @@ def main(scenario: str) -> None:
         if scenario != "only":
             leave_out("stylegan", checkout / "params.yaml")
         dvc(checkout, "repro", "compare")
-        splits = json.loads((checkout / "data/splits/summary.json").read_text())
+        splits = json.loads((checkout / "data/splits/0/summary.json").read_text())
         print(f"{scenario}: training images per class {splits['train']}, validation {splits['validation']}")
         for path in sorted((checkout / "data/costs").glob("train_*.json")):
             cost = json.loads(path.read_text())

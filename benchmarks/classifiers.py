@@ -88,7 +88,7 @@ def pipeline(train: TrainingSet, validation: ImageSet, settings: params.FineTune
 def recipe() -> None:
     settings = params.load()
     train = training_set("none", settings.classify.arms["none"], settings.classify.mix, settings.seed)
-    validation = ImageSet.read(Path("data/splits/validation"))
+    validation = ImageSet.read(Path("data/splits/0/validation"))
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_files(train.images, Path(folder))
@@ -110,7 +110,7 @@ def checkout_before_classify(folder: Path) -> None:
 
 
 def results_of(checkout: Path) -> dict[str, bytes]:
-    files = sorted((checkout / "data/results").rglob("*.*"))
+    files = sorted((checkout / "data/results/0").rglob("*.*"))
     return {str(path.relative_to(checkout)): path.read_bytes() for path in files}
 
 
@@ -126,7 +126,7 @@ def arms() -> None:
             "augury arms --jobs 2": ["augury", "arms", "--jobs", "2"],
         }.items():
             shutil.rmtree(checkout / ".cache/features", ignore_errors=True)
-            shutil.rmtree(checkout / "data/results", ignore_errors=True)
+            shutil.rmtree(checkout / "data/results/0", ignore_errors=True)
             shutil.copy(CHECKOUT / "dvc.lock", checkout / "dvc.lock")
             started = time.perf_counter()
             subprocess.run([sys.executable, "-m", *command], cwd=checkout, check=True, capture_output=True)
@@ -143,9 +143,11 @@ def baseline() -> None:
         for name, settings in BASELINES.items():
             change_params(checkout, {"classify": {"seeds": [0, 1, 2, 3], **settings}})
             started = time.perf_counter()
-            dvc(checkout, "repro", "--single-item", "classify@none")
+            dvc(checkout, "repro", "--single-item", "classify@0-none")
             seconds = time.perf_counter() - started
-            results = [json.loads(path.read_text()) for path in sorted((checkout / "data/results/none").glob("*.json"))]
+            results = [
+                json.loads(path.read_text()) for path in sorted((checkout / "data/results/0/none").glob("*.json"))
+            ]
             nll = statistics.mean(result["validation_nll"] for result in results)
             accuracies = [100 * result["accuracy"] for result in results]
             print(

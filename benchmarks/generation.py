@@ -49,12 +49,12 @@ def make_workspace(folder: Path) -> None:
             weights.mul_(4)
     for norm in network.norms:
         norm.bias.weight.normal_()  # type: ignore[operator, union-attr]  # by which classes differ
-    with whole_directory(folder / "data/generators/dcgan") as generator:
+    with whole_directory(folder / "data/generators/0/dcgan") as generator:
         save_generator(generator, "dcgan", network, 3, class_names, SIZE)
     for split, per_class in (("train", 80), ("validation", 20)):
         labels = balanced_labels(CLASSES, per_class)
         images = sample_images(network, labels, class_names, origin=split, seed=1, device=torch.device("cpu"))
-        images.write(folder / "data/splits" / split)
+        images.write(folder / "data/splits/0" / split)
 
 
 def start(folder: Path, out: str, images: int, *options: str, processes: int = 1) -> subprocess.Popen[bytes]:
@@ -100,7 +100,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def bare(folder: Path, images: int) -> tuple[float, float]:
     """Seconds on the clock and of all cores for the generator alone, in batches, with all of torch's threads."""
-    loaded, _ = load_generator(folder / "data/generators/dcgan", torch.device("cpu"))
+    loaded, _ = load_generator(folder / "data/generators/0/dcgan", torch.device("cpu"))
     network: Any = loaded
     labels, generator = torch.arange(BATCH_SIZE) % CLASSES, torch.Generator().manual_seed(0)
     network.sample(labels, generator=generator)

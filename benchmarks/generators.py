@@ -22,7 +22,7 @@ from augury.pipeline.seeding import seeded
 from augury.sources.registry import SOURCES
 
 PER_CLASS = 100  # of 10 classes: 1,000 images on each side
-SPLITS = Path("data/splits")
+SPLITS = Path("data/splits/0")
 
 
 def fresh_halves(pool: ImageSet, used: list[ImageSet]) -> tuple[ImageSet, ImageSet]:
@@ -77,7 +77,7 @@ def main() -> None:
     print(f"judge of all {len(pool):,} images: confirms {accuracy(judge, validation):.1f}% of validation labels")
     print(f"real: FD 1.00 x floor ({floor:.0f}, n = {len(near):,} a side), cas on validation {cas_real:.1f}%")
     for generator in settings.sample.generators:
-        images = ImageSet.read(Path("data/synthetic") / generator)
+        images = ImageSet.read(Path("data/synthetic/0") / generator)
         ratio = frechet_distance(distances(first_of_each_class(images), device), real) / floor
         confirmed, own = accuracy(judge, images), cas(images)
         print(

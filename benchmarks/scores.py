@@ -150,10 +150,10 @@ def random_weights(path: Path) -> None:
 
 def write_folders(folder: Path) -> tuple[Path, Path]:
     """1,000 real and 1,000 generated images of the default run as PNG files."""
-    real = [ImageSet.read(Path("data/splits") / split).pixels for split in ("train", "validation")]
+    real = [ImageSet.read(Path("data/splits/0") / split).pixels for split in ("train", "validation")]
     folders = folder / "real", folder / "generated"
     for path, pixels in zip(
-        folders, (np.concatenate(real), ImageSet.read(Path("data/synthetic/vae")).pixels), strict=True
+        folders, (np.concatenate(real), ImageSet.read(Path("data/synthetic/0/vae")).pixels), strict=True
     ):
         path.mkdir()
         for row, image in enumerate(pixels[:1000]):
@@ -212,7 +212,7 @@ def again() -> None:
     with tempfile.TemporaryDirectory(prefix="augury-again-") as name:
         weights = Path(name) / "inception.pth"
         random_weights(weights)
-        real = stream_of(Path("data/splits/train").resolve(), Path("data/splits/validation").resolve())
+        real = stream_of(Path("data/splits/0/train").resolve(), Path("data/splits/0/validation").resolve())
         before = Path.cwd()
         os.chdir(name)  # an empty store
         try:

@@ -96,7 +96,7 @@ def pipeline(images: ImageSet, validation: ImageSet, budget: sections.GanTrainin
 
 
 def main() -> None:
-    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    images, validation = (ImageSet.read(Path("data/splits/0") / split) for split in ("train", "validation"))
     budget = params.load().train_gan["dcgan"]
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,14 +1,12 @@
-"""Train and test the classifier on one arm's training set, on every seed: `python -m stages.classify classic+dcgan`.
+"""Train and test the classifier on one arm's training set, on every seed: `python -m stages.classify 0 classic+dcgan`.
 
 This is the only stage that opens the test split. Everything is chosen on validation; each seed's classifier is then
 tried on the test images once.
 All arms take the same optimiser steps at the same batch size; a seed gives each arm the same initialisation.
 """
 
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,28 +25,29 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import seeded
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.pipeline.threads import in_processes, in_threads
-
-SPLITS = Path("data/splits")
 
 # (probabilities (N, K) of the test images, what was chosen on validation) per seed
 Outcome = tuple[np.ndarray, dict[str, Any]]
 
 
-def main(params: Params, arm: str) -> int:
+def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
     """The number of images that the arm learned from and was tried on."""
     classify = params.classify
     if arm not in classify.arms:
         raise UserError(unknown("classify.arms", arm, classify.arms))
-    train = training_set(arm, classify.arms[arm], classify.mix, params.seed)
-    test = ImageSet.read(SPLITS / "test")
+    train = training_set(arm, classify.arms[arm], classify.mix, params.seed, replicate)
+    test = ImageSet.read(replicate.folder("splits") / "test")
     budget = classify.head if classify.mode == "head" else classify.finetune
     train_and_test = heads if classify.mode == "head" else fine_tuned
     predictions: dict[str, np.ndarray] = {"label": test.labels}
-    with whole_directory(Path("data/results") / arm) as folder:
-        for seed, (probabilities, chosen) in zip(classify.seeds, train_and_test(params, train, test), strict=True):
+    with whole_directory(replicate.folder("results") / arm) as folder:
+        for seed, (probabilities, chosen) in zip(
+            classify.seeds, train_and_test(params, replicate, train, test), strict=True
+        ):
             predictions[f"seed_{seed}"] = probabilities.argmax(axis=1)
             result = {
                 "arm": arm,
@@ -71,13 +70,14 @@ def main(params: Params, arm: str) -> int:
     return len(train) + len(test)
 
 
-def heads(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
+def heads(params: Params, replicate: Replicate, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
     """Linear heads on frozen features of all levels, which are computed once for all seeds."""
     classify, device = params.classify, choose_device(params.device)
     extractor = backbone_levels(classify.backbone, classify.resolution, classify.pretrained)
-    validation = ImageSet.read(SPLITS / "validation")
+    splits = replicate.folder("splits")
+    validation = ImageSet.read(splits / "validation")
     # The head sees features standardised by the real training images, the same scale for every arm.
-    real = extractor(ImageSet.read(SPLITS / "train"), device)
+    real = extractor(ImageSet.read(splits / "train"), device)
     standardise = Standardiser(real, device)
 
     def features(*image_sets: ImageSet) -> torch.Tensor:
@@ -101,21 +101,24 @@ def heads(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcom
     return in_threads(one_seed, classify.seeds, device)
 
 
-def fine_tuned(params: Params, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
+def fine_tuned(params: Params, replicate: Replicate, train: TrainingSet, test: ImageSet) -> Iterator[Outcome]:
     """Backbones trained themselves, a process per seed on a CPU with several cores."""
     classify = params.classify
     check_resolution(classify.backbone, classify.resolution)
     pretrained = classify.pretrained and classify.mode != "scratch"
     load_backbone(classify.backbone, pretrained)  # a download, or a failure, comes once and before all else
-    work = partial(fine_tune_one, params, pretrained, train, test)
+    work = partial(fine_tune_one, params, replicate, pretrained, train, test)
     return in_processes(work, classify.seeds, choose_device(params.device))
 
 
-def fine_tune_one(params: Params, pretrained: bool, train: TrainingSet, test: ImageSet, seed: int) -> Outcome:
+def fine_tune_one(
+    params: Params, replicate: Replicate, pretrained: bool, train: TrainingSet, test: ImageSet, seed: int
+) -> Outcome:
     classify, device = params.classify, choose_device(params.device)
     backbone = load_backbone(classify.backbone, pretrained, seed)
     tuning = Tuning(classify.mode, classify.finetune, classify.resolution, seed, device)
-    tuned = fine_tune(backbone, train, ImageSet.read(SPLITS / "validation"), tuning)
+    validation = ImageSet.read(replicate.folder("splits") / "validation")
+    tuned = fine_tune(backbone, train, validation, tuning)
     return predict(tuned.network, test, classify.resolution, device), {
         "regularisation": tuned.weight_decay,
         "best_step": tuned.best_step,
@@ -125,4 +128,4 @@ def fine_tune_one(params: Params, pretrained: bool, train: TrainingSet, test: Im
 
 
 if __name__ == "__main__":
-    run(f"classify@{sys.argv[1]}", partial(main, arm=sys.argv[1]))
+    run_entry("classify", main, "arm")

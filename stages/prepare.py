@@ -1,13 +1,12 @@
 """Read the labelled images, split them, look for near-duplicates between the splits, and write it all.
 
 Reads: the source that params.yaml names.
-Writes: data/splits/{train,validation,test,held_back}/ (Parquet), data/splits/summary.json, data/previews/real.png,
-data/near_duplicates/ (pairs.json, and closest.png where there are any).
+Writes, of a replicate: data/splits/0/ (train, validation, test, held_back: Parquet; summary.json),
+data/previews/0/real.png, data/near_duplicates/0/ (pairs.json, and closest.png where there are any).
 """
 
 import dataclasses
 import logging
-from pathlib import Path
 
 import numpy as np
 
@@ -15,22 +14,19 @@ from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
-from augury.pipeline.stage import run
+from augury.pipeline.replicates import Replicate
+from augury.pipeline.stage import run_entry
 from augury.sources.registry import read_source
 from augury.splits.groups import group_count, keep_near_duplicates_together
 from augury.splits.split import split
 from augury.splits.straddling import write_straddling
 
-SPLITS = Path("data/splits")
-PREVIEW = Path("data/previews/real.png")
-NEAR_DUPLICATES = Path("data/near_duplicates")
-
 log = logging.getLogger(__name__)
 
 
-def main(params: Params) -> int:
+def main(params: Params, replicate: Replicate = Replicate()) -> int:
     """The number of images of the source. Raises UserError where the source cannot be had or has too few images."""
-    prepare = params.prepare
+    prepare, folder = params.prepare, replicate.folder("splits")
     raw = read_source(prepare)
     log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
     if prepare.near_duplicates == "keep_together":
@@ -45,7 +41,7 @@ def main(params: Params) -> int:
         "held_back": splits.held_back,
     }
     for name, images in parts.items():
-        with_provenance(images, name, params.seed).write(SPLITS / name)
+        with_provenance(images, name, params.seed).write(folder / name)
         log.info("%s: %d images, %s per class", name, len(images), _span(images.counts()))
     wanted = int(np.rint(prepare.held_back * np.array(splits.train.counts())).sum())
     if len(splits.held_back) < wanted:
@@ -58,7 +54,7 @@ def main(params: Params) -> int:
             log.info("left out since others of their group are %s images: %d", name, count)
 
     write_json(
-        SPLITS / "summary.json",
+        folder / "summary.json",
         {
             "source": prepare.source,
             "image_size": prepare.image_size,
@@ -70,12 +66,12 @@ def main(params: Params) -> int:
             "duplicates_removed": splits.duplicates_removed,
             "groups": {name: group_count(images) for name, images in parts.items()} if grouped else None,
             "groups_removed": splits.groups_removed,
-            "near_duplicates": write_straddling(NEAR_DUPLICATES, parts, prepare.near_duplicates),
+            "near_duplicates": write_straddling(replicate.folder("near_duplicates"), parts, prepare.near_duplicates),
             "unreadable_skipped": list(raw.unreadable),
             "contradictory_labels": raw.contradictory,
         },
     )
-    write_png(PREVIEW, class_grid(splits.train))
+    write_png(replicate.folder("previews") / "real.png", class_grid(splits.train))
     return len(raw.pool) + sum(len(images) for images in (raw.test, raw.validation) if images is not None)
 
 
@@ -100,4 +96,4 @@ def _span(counts: list[int]) -> str:
 
 
 if __name__ == "__main__":
-    run("prepare", main)
+    run_entry("prepare", main)

@@ -1,4 +1,4 @@
-"""Draw a labelled synthetic set from one trained generator: `python -m stages.sample dcgan`.
+"""Draw a labelled synthetic set from one trained generator: `python -m stages.sample 0 dcgan`.
 
 Images that do not pass the filter are drawn again, with the next index of their class, until every class has its quota
 or the limit of draws is reached. What became of the draws is written beside the images.
@@ -6,9 +6,6 @@ or the limit of draws is reached. What became of the draws is written beside the
 
 import dataclasses
 import logging
-import sys
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -21,15 +18,16 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
-from augury.pipeline.stage import run
+from augury.pipeline.replicates import Replicate
+from augury.pipeline.stage import run_entry
 
 
-def main(params: Params, generator: str) -> int:
+def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> int:
     """The number of images drawn."""
     if generator not in params.sample.generators:
         raise UserError(unknown("sample.generators", generator, params.sample.generators))
     device = choose_device(params.device)
-    network, class_names = load_generator(Path("data/generators") / generator, device)
+    network, class_names = load_generator(replicate.folder("generators") / generator, device)
 
     def draw(labels: np.ndarray, drawn: np.ndarray) -> ImageSet:
         return sample_images(
@@ -38,30 +36,31 @@ def main(params: Params, generator: str) -> int:
             options=params.sample.generators[generator].model_dump(exclude_none=True),
         )  # fmt: skip
 
-    real, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    real, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     select = Selector(real, validation, params.sample.filter, params.seed, device)
     quota = np.full(len(class_names), params.sample.per_class)
     images, classes = fill_quota(draw, select, quota, params.sample.filter, class_names)
     for name, counts in classes.items():
         if counts["kept"] < params.sample.per_class:
             logging.warning(
-                "sample@%s: %s: %d of %d images after %d draws; %d were unsure of class, %d near-copies",
-                generator, name, counts["kept"], params.sample.per_class, counts["drawn"],
+                "sample@%d-%s: %s: %d of %d images after %d draws; %d were unsure of class, %d near-copies",
+                replicate.number, generator, name, counts["kept"], params.sample.per_class, counts["drawn"],
                 counts["unsure"], counts["near_copy"],
             )  # fmt: skip
     if not len(images):
         raise UserError(f"sample.filter: no image of {generator} passed; lower min_confidence or near_copy_quantile")
-    images.write(Path("data/synthetic") / generator)
+    images.write(replicate.folder("synthetic") / generator)
     write_json(
-        Path("data/selection") / f"{generator}.json",
+        replicate.folder("selection") / f"{generator}.json",
         {"generator": generator, "near_copy_below": select.near_copy_below, "classes": classes},
     )
-    write_png(Path("data/previews") / f"{generator}.png", class_grid(images))
+    previews = replicate.folder("previews")
+    write_png(previews / f"{generator}.png", class_grid(images))
     # The same grid with the nearest training image in place of each synthetic one.
     nearest = dataclasses.replace(real.select(images.provenance["neighbour"]), labels=images.labels)
-    write_png(Path("data/previews") / f"{generator}_nearest.png", class_grid(nearest))
+    write_png(previews / f"{generator}_nearest.png", class_grid(nearest))
     return sum(counts["drawn"] for counts in classes.values())
 
 
 if __name__ == "__main__":
-    run(f"sample@{sys.argv[1]}", partial(main, generator=sys.argv[1]))
+    run_entry("sample", main, "generator")

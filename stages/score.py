@@ -1,11 +1,10 @@
-"""How good one generator's images are, every score with its floor: `python -m stages.score dcgan`.
+"""How good one generator's images are, every score with its floor: `python -m stages.score 0 dcgan`.
 
 Real images here are the training and validation splits; the test split stays shut. See `augury.scores.fidelity` for
 what a floor is and why both sides of a comparison have the same number of images.
 """
 
 import logging
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from augury.images.streams import stream_of
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.scores.accuracy_score import Labelled, classification_accuracy_score
 from augury.scores.extractors import available_extractors
 from augury.scores.fidelity import Protocol, significant
@@ -28,13 +28,13 @@ from augury.scores.gathering import Gathered, gather
 from augury.scores.memorisation import CopyCounter, memorisation
 from augury.scores.protocol import scores_and_floors
 
-SPLITS, SYNTHETIC = Path("data/splits"), Path("data/synthetic")
 WORST_PAIRS = 8  # generated images shown beside the training images that they are nearest to
 
 
-def main(params: Params, generator: str) -> int:
+def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> int:
     """The number of images looked at."""
     device, score = choose_device(params.device), params.score
+    splits, synthetic = replicate.folder("splits"), replicate.folder("synthetic") / generator
     extractors, missing_weights = available_extractors(score.extractors)
     levels = backbone_levels(params.classify.backbone, params.classify.resolution, params.classify.pretrained)
     copies = CopyCounter()
@@ -44,19 +44,20 @@ def main(params: Params, generator: str) -> int:
         counted[of_set] += copies.count(batch)
 
     def collect(path: Path, look: Any) -> Gathered:
-        seed = derive_seed(params.seed, "score", str(path))
+        seed = derive_seed(params.seed, "score", path.name)
         return gather(
             stream_of(path), extractors, device, most=score.most_images, seed=seed, sample_only=[levels], look=look
         )
 
-    train = collect(SPLITS / "train", copies.learn)
-    validation = collect(SPLITS / "validation", partial(count, "validation"))
-    generated = collect(SYNTHETIC / generator, partial(count, "generated"))
+    train = collect(splits / "train", copies.learn)
+    validation = collect(splits / "validation", partial(count, "validation"))
+    generated = collect(synthetic, partial(count, "generated"))
     counts = zip(train.class_names, train.counts, generated.counts, strict=True)
     missing_classes = [name for name, count_real, count_generated in counts if count_real and not count_generated]
     if missing_classes:
         listed = ", ".join(missing_classes)
-        logging.warning("score@%s: no image of %s; the scores are over the other classes", generator, listed)
+        where = f"score@{replicate.number}-{generator}"
+        logging.warning("%s: no image of %s; the scores are over the other classes", where, listed)
 
     confidence, seed = params.compare.confidence, params.seed
     protocol = Protocol(score.halvings, score.neighbours, score.resamples, confidence, seed)
@@ -112,14 +113,14 @@ def main(params: Params, generator: str) -> int:
         "other_extractors": by_extractor,
         "extractors_missing": missing_weights,
     }
-    write_json(Path("data/scores") / f"{generator}.json", significant(result))
+    write_json(replicate.folder("scores") / f"{generator}.json", significant(result))
     pairs = (
-        ImageSet.read_rows(SYNTHETIC / generator, generated.rows[worst]),
-        ImageSet.read_rows(SPLITS / "train", train.rows[neighbours]),
+        ImageSet.read_rows(synthetic, generated.rows[worst]),
+        ImageSet.read_rows(splits / "train", train.rows[neighbours]),
     )
-    write_png(Path("data/previews") / f"{generator}_neighbours.png", pairs_grid(*pairs))
+    write_png(replicate.folder("previews") / f"{generator}_neighbours.png", pairs_grid(*pairs))
     return train.count + validation.count + generated.count
 
 
 if __name__ == "__main__":
-    run(f"score@{sys.argv[1]}", partial(main, generator=sys.argv[1]))
+    run_entry("score", main, "generator")

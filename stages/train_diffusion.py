@@ -1,4 +1,4 @@
-"""Train the diffusion model on the real training images, or on their latents: `python -m stages.train_diffusion`."""
+"""Train the diffusion model on the real training images, or on their latents: `python -m stages.train_diffusion 0`."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,17 @@ from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import autocast
 from augury.pipeline.params import Params, network_config
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Training
 from augury.pipeline.seeding import derive_seed, seeded
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, start_processes
 from augury.training.training_run import TrainingRun
 from models.diffusion import Diffusion, DiffusionConfig
 
 
-def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tuple[Diffusion, Any]:
+def build(config: DiffusionConfig, images: ImageSet, vae_folder: Path, device: torch.device) -> tuple[Diffusion, Any]:
     """The network, and a function from (rows of training images, generator) to what it is trained on.
 
     In latent space that is a draw from the posteriors, which the trained VAE computes once for all images.
@@ -29,7 +30,7 @@ def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tu
         network = Diffusion(config, *shape).to(device).to(memory_format=torch.channels_last)
         return network, lambda rows, generator: images.batch(rows, device)[0]
     vae: Any
-    vae, _ = load_generator(Path("data/generators/vae"), device)
+    vae, _ = load_generator(vae_folder, device)
     network = Diffusion.from_vae(config, vae, *shape).to(device)
     parts = [network.posterior(*images.batch(rows, device)) for rows in images.slices()]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -37,12 +38,17 @@ def build(config: DiffusionConfig, images: ImageSet, device: torch.device) -> tu
     return network, lambda rows, generator: network.draw(mean[rows], log_variance[rows], generator)
 
 
-def train(images: ImageSet, validation: ImageSet, budget: Training, seed: int, accelerator: Accelerator) -> TrainingRun:
-    """Learn to predict the velocity from noisy data, with the label and, now and then, without."""
+def train(
+    images: ImageSet, validation: ImageSet, vae_folder: Path, budget: Training, seed: int, accelerator: Accelerator
+) -> TrainingRun:
+    """Learn to predict the velocity from noisy data, with the label and, now and then, without.
+
+    vae_folder: of the trained VAE, which is there where the space is latent.
+    """
     device, rank = accelerator.device, accelerator.process_index
     config = network_config(Diffusion.Config, "train_diffusion.network", budget.network)
     torch.manual_seed(derive_seed(seed, "diffusion", "initialisation"))
-    network, data = build(config, images, device)
+    network, data = build(config, images, vae_folder, device)
     labels = torch.from_numpy(images.labels).to(device)
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
     optimiser = torch.optim.AdamW(network.denoiser.parameters(), lr=budget.learning_rate, fused=True)
@@ -86,14 +92,15 @@ def evaluate(network: Any, images: ImageSet, seed: int, device: torch.device) ->
     return total / len(images)
 
 
-def main(params: Params) -> int:
+def main(params: Params, replicate: Replicate = Replicate()) -> int:
     """The number of images that the network was shown."""
-    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, params.train_diffusion.batch_size, "train_diffusion", params.log)
-    training = train(images, validation, params.train_diffusion, params.seed, accelerator)
-    training.publish(Path("data/generators/diffusion"), Path("data/curves/diffusion.csv"))
+    vae_folder = replicate.folder("generators") / "vae"
+    training = train(images, validation, vae_folder, params.train_diffusion, params.seed, accelerator)
+    training.publish(replicate.folder("generators") / "diffusion", replicate.folder("curves") / "diffusion.csv")
     return training.images_seen
 
 
 if __name__ == "__main__":
-    run("train_diffusion", main)
+    run_entry("train_diffusion", main)

@@ -1,8 +1,6 @@
-"""Train one GAN architecture on the real training images: `python -m stages.train_gan dcgan`."""
+"""Train one GAN architecture on the real training images: `python -m stages.train_gan 0 dcgan`."""
 
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +10,10 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, network_config
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import GanTraining
 from augury.pipeline.seeding import derive_seed, seeded
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, start_processes
 from augury.training.training_run import TrainingRun
@@ -127,7 +126,7 @@ def train(
     return training
 
 
-def main(params: Params, architecture: str, network_class: type[Any] | None = None) -> int:
+def main(params: Params, architecture: str, replicate: Replicate = Replicate(), network_class: Any = None) -> int:
     """The number of images that the discriminator was shown. network_class: in place of the architecture's own."""
     key = f"train_gan.{architecture}"
     if architecture not in params.train_gan:
@@ -138,13 +137,13 @@ def main(params: Params, architecture: str, network_class: type[Any] | None = No
     budget = params.train_gan[architecture]
     if budget.path_length_weight > 0 and architecture != "stylegan":
         raise UserError(f"{key}.path_length_weight: only a generator with a mapping network has paths")
-    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, budget.batch_size, key, params.log)
     network_class = network_class or trainable[architecture]
     training = train(architecture, network_class, images, validation, budget, params.seed, accelerator)
-    training.publish(Path("data/generators") / architecture, Path("data/curves") / f"{architecture}.csv")
+    training.publish(replicate.folder("generators") / architecture, replicate.folder("curves") / f"{architecture}.csv")
     return training.images_seen
 
 
 if __name__ == "__main__":
-    run(f"train_gan@{sys.argv[1]}", partial(main, architecture=sys.argv[1]))
+    run_entry("train_gan", main, "architecture")

@@ -1,6 +1,5 @@
-"""Train the variational autoencoder on the real training images: `python -m stages.train_vae`."""
+"""Train the variational autoencoder on the real training images: `python -m stages.train_vae 0`."""
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -12,9 +11,10 @@ from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
 from augury.pipeline.devices import autocast
 from augury.pipeline.params import Params, network_config
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import TrainVae
 from augury.pipeline.seeding import derive_seed, seeded
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.training.history import DivergenceError
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, start_processes
@@ -108,18 +108,17 @@ def reconstructions(network: VAE, images: ImageSet, device: torch.device) -> Ima
     return ImageSet(pairs.reshape(-1, *pairs.shape[2:]), images.labels[rows].repeat(2), images.class_names)
 
 
-def main(params: Params) -> int:
+def main(params: Params, replicate: Replicate = Replicate()) -> int:
     """The number of images that the network was shown."""
-    images = ImageSet.read(Path("data/splits/train"))
-    validation = ImageSet.read(Path("data/splits/validation"))
+    images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, params.train_vae.batch_size, "train_vae", params.log)
     training = train(images, validation, params.train_vae, params.seed, accelerator)
-    training.publish(Path("data/generators/vae"), Path("data/curves/vae.csv"))
+    training.publish(replicate.folder("generators") / "vae", replicate.folder("curves") / "vae.csv")
     if accelerator.is_main_process:
         pairs = reconstructions(cast(VAE, training.snapshot), validation, accelerator.device)
-        write_png(Path("data/previews/reconstructions.png"), class_grid(pairs))
+        write_png(replicate.folder("previews") / "reconstructions.png", class_grid(pairs))
     return training.images_seen
 
 
 if __name__ == "__main__":
-    run("train_vae", main)
+    run_entry("train_vae", main)

@@ -15,7 +15,7 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
 from models.backbone import Backbone
 
-SPLITS = "data/splits"  # of the main pipeline
+SPLITS = "data/splits/0"  # of the main pipeline
 
 
 class Training(Section):

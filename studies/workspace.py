@@ -88,9 +88,9 @@ def make_workspace(
 
 
 def run_stage(folder: Path, stage: str, *arguments: str) -> None:
-    """Run one stage in a workspace. Raises UserError where it fails; the stage has said why."""
-    if run_module(folder, f"stages.{stage}", *arguments) != 0:
-        raise UserError(f"{folder.name}: stage {'@'.join([stage, *arguments])} failed, see above")
+    """Run one stage, of replicate 0, in a workspace. Raises UserError where it fails; the stage has said why."""
+    if run_module(folder, f"stages.{stage}", "0", *arguments) != 0:
+        raise UserError(f"{folder.name}: stage {stage}@{'-'.join(['0', *arguments])} failed, see above")
 
 
 def run_module(folder: Path, module: str, *arguments: str) -> int:
@@ -100,4 +100,4 @@ def run_module(folder: Path, module: str, *arguments: str) -> int:
 
 def read_results(data: Path, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """What `classify` wrote for an arm, one per seed."""
-    return [read_json(data / "results" / arm / f"{seed}.json") for seed in seeds]
+    return [read_json(data / "results" / "0" / arm / f"{seed}.json") for seed in seeds]

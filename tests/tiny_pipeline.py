@@ -1,4 +1,4 @@
-"""A pipeline in small, with the stages and the matrix of arms of the real one: each stage takes milliseconds."""
+"""A pipeline in small, with stages and matrices as those of the real one: each stage takes milliseconds."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 params = YAML(typ="safe").load(Path("params.yaml"))
-stage, *arms = sys.argv[1:]
+stage, *entry = sys.argv[1:]
 data = Path("data")
 
 def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
-def meet(arm, others):
+def meet(replicate, arm, others):
     """Wait for `others` to be at work as well; whoever is alone does not get any further."""
     folder = Path(os.environ["MEETING"])
     write(folder / arm, {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")})
@@ -28,28 +28,30 @@ def meet(arm, others):
         if all((folder / other).exists() for other in others):
             return
         time.sleep(0.05)
-    sys.exit(f"classify@{arm}: waited for {others} in vain")
+    sys.exit(f"classify@{replicate}-{arm}: waited for {others} in vain")
 
 if stage == "prepare":
-    write(data / "split.json", {"images": params["prepare"]["images"]})
+    [replicate] = entry
+    write(data / "splits" / f"{replicate}.json", {"images": params["prepare"]["images"] + int(replicate)})
 elif stage == "classify":
-    [arm] = arms
+    replicate, arm = entry
     settings, head = params["classify"]["arms"][arm], params["classify"]["head"]
     if "MEETING" in os.environ:
-        meet(arm, settings.get("meets", []))
+        meet(replicate, arm, settings.get("meets", []))
     time.sleep(settings.get("sleeps", 0))
     if settings.get("fails"):
-        sys.exit(f"classify@{arm}: {settings['fails']}")
-    images = json.loads((data / "split.json").read_text())["images"]
+        sys.exit(f"classify@{replicate}-{arm}: {settings['fails']}")
+    images = json.loads((data / "splits" / f"{replicate}.json").read_text())["images"]
     for seed in params["classify"]["seeds"]:
         accuracy = 1 - 1 / (images + head["steps"] + len(arm) + seed)
-        write(data / "results" / arm / f"{seed}.json", {"accuracy": accuracy})
+        write(data / "results" / replicate / arm / f"{seed}.json", {"accuracy": accuracy})
 elif stage == "compare":
-    rows, means = ["arm,seed,accuracy"], {}
-    for folder in sorted((data / "results").iterdir()):
+    rows, means = ["replicate,arm,seed,accuracy"], {}
+    for folder in sorted((data / "results").glob("*/*")):
         accuracies = {file.stem: json.loads(file.read_text())["accuracy"] for file in sorted(folder.iterdir())}
-        rows += [f"{folder.name},{seed},{accuracy}" for seed, accuracy in accuracies.items()]
-        means[folder.name] = {"accuracy": sum(accuracies.values()) / len(accuracies)}
+        rows += [f"{folder.parent.name},{folder.name},{seed},{accuracy}" for seed, accuracy in accuracies.items()]
+        if folder.parent.name == "0":
+            means[folder.name] = {"accuracy": sum(accuracies.values()) / len(accuracies)}
     write(data / "curves" / "accuracy.csv", "\\n".join(rows) + "\\n")
     write(data / "metrics.json", {"arms": means})
 else:
@@ -59,17 +61,20 @@ else:
 PIPELINE = """
 stages:
   prepare:
-    cmd: python stage.py prepare
+    matrix:
+      replicate: ${replicates}
+    cmd: python stage.py prepare ${item.replicate}
     deps: [stage.py]
     params: [prepare]
-    outs: [data/split.json]
+    outs: ["data/splits/${item.replicate}.json"]
   classify:
     matrix:
+      replicate: ${replicates}
       arm: ${classify.arms}
-    cmd: python stage.py classify ${item.arm}
-    deps: [stage.py, data/split.json]
+    cmd: python stage.py classify ${item.replicate} ${item.arm}
+    deps: [stage.py, "data/splits/${item.replicate}.json"]
     params: ["classify.arms.${item.arm}", classify.head, classify.seeds]
-    outs: ["data/results/${item.arm}"]
+    outs: ["data/results/${item.replicate}/${item.arm}"]
   compare:
     cmd: python stage.py compare
     deps: [stage.py, data/results]
@@ -98,7 +103,7 @@ def make_repository(folder: Path, arms: dict[str, Any]) -> Path:
     (folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     (folder / "params.yaml").write_text("{}\n")
     classify = {"head": {"steps": 100}, "seeds": [0, 1], "arms": arms}
-    change_params(folder, {"prepare": {"images": 5}, "classify": classify})
+    change_params(folder, {"replicates": [0], "prepare": {"images": 5}, "classify": classify})
     git(folder, "init", "--quiet")
     commit(folder, "Begin")
     return folder

@@ -4,17 +4,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from augury.arms.mixing import mixed
 from augury.images.image_set import ImageSet, concatenate, places_of
 from augury.pipeline.errors import UserError
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Arm, Mix
 from augury.pipeline.seeding import derive_seed
-
-DATA = Path("data")
 
 
 @dataclass(frozen=True)
@@ -60,22 +58,22 @@ class TrainingSet:
         return sum(len(images) for name, images in self.parts.items() if name in names)
 
 
-def training_set(arm: str, recipe: Arm, mix: Mix, seed: int) -> TrainingSet:
+def training_set(arm: str, recipe: Arm, mix: Mix, seed: int, replicate: Replicate = Replicate()) -> TrainingSet:
     """Put together what the recipe asks for, from the files of the stages before.
 
     Raises UserError where nothing is left to train on; warns where there are fewer images than asked for.
     """
-    real = ImageSet.read(DATA / "splits/train")
+    real = ImageSet.read(replicate.folder("splits") / "train")
     parts = {"real": real} if recipe.real else {}
     if recipe.more_real:
-        held_back = ImageSet.read(DATA / "splits/held_back")
+        held_back = ImageSet.read(replicate.folder("splits") / "held_back")
         # In the proportions of the training images: what collecting more of them would have given.
         wanted = np.rint(recipe.more_real * np.array(real.counts())).astype(np.int64)
         parts["more_real"] = front(held_back, wanted, f"{arm}: held-back images")
     for policy in recipe.augment:
-        parts[policy] = ImageSet.read(DATA / "augmented" / policy)
+        parts[policy] = ImageSet.read(replicate.folder("augmented") / policy)
     for generator, ratio in recipe.synthetic.items():
-        synthetic = ImageSet.read(DATA / "synthetic" / generator)
+        synthetic = ImageSet.read(replicate.folder("synthetic") / generator)
         wanted = balanced(round(ratio * len(real)), len(real.class_names))
         parts[generator] = front(synthetic, wanted, f"{arm}: images of {generator}")
     parts = {name: images for name, images in parts.items() if len(images)}

@@ -61,7 +61,7 @@ def examine(*, with_cost: bool) -> list[str]:
     problems += shown("Weights", weights(extractors, params.classify.backbone if pretrained else None))
     costs = Results().costs()
     last = last_costs(read_yaml(PARAMS_FILE), read_yaml(LOCK), costs) if costs and LOCK.exists() else {}
-    data, work = find_data(params.prepare, prepared="prepare" in last)
+    data, work = find_data(params.prepare, prepared="prepare@0" in last)
     problems += shown("Data", [data])
     problems += shown("Disk", [disk(Path("data"), None if work is None else bytes_of_a_run(params, work))])
     problems += shown("DVC", repository(Path()))

@@ -64,32 +64,38 @@ def stages_of(params: Params) -> list[str]:
 
     Without those that write what was found, `cards` and `report`: they take seconds, and may come after the page.
     """
-    return [
-        "prepare",
-        *(f"augment@{policy}" for policy in params.augment.policies),
-        *(f"train_gan@{architecture}" for architecture in params.train_gan),
-        "train_vae",
-        "train_diffusion",
-        *(f"sample@{generator}" for generator in params.sample.generators),
-        *(f"score@{generator}" for generator in params.sample.generators),
-        *(f"classify@{arm}" for arm in params.classify.arms),
-        "compare",
-    ]
+    matrix = {
+        "prepare": [""],
+        "augment": [f"-{policy}" for policy in params.augment.policies],
+        "train_gan": [f"-{architecture}" for architecture in params.train_gan],
+        "train_vae": [""],
+        "train_diffusion": [""],
+        "sample": [f"-{generator}" for generator in params.sample.generators],
+        "score": [f"-{generator}" for generator in params.sample.generators],
+        "classify": [f"-{arm}" for arm in params.classify.arms],
+    }
+    of_replicates = (
+        f"{stage}@{number}{entry}"
+        for stage, entries in matrix.items()
+        for number in params.replicates
+        for entry in entries
+    )
+    return [*of_replicates, "compare"]
 
 
 def stages_behind(arm: str, params: Params) -> list[str]:
-    """The stages that make an arm's training set, beside `prepare`, and train its classifiers.
+    """The stages of replicate 0 that make an arm's training set, beside `prepare`, and train its classifiers.
 
     Scores are not among them: an arm can do without. A diffusion model in latent space needs the VAE.
     """
     recipe = params.classify.arms[arm]
-    stages = [f"augment@{policy}" for policy in recipe.augment]
+    stages = [f"augment@0-{policy}" for policy in recipe.augment]
     for generator in recipe.synthetic:
         latent = generator == "diffusion" and params.train_diffusion.network.get("space", "latent") == "latent"
-        stages += ["train_vae"] * latent
-        stages += [f"train_gan@{generator}" if generator in params.train_gan else f"train_{generator}"]
-        stages += [f"sample@{generator}"]
-    return list(dict.fromkeys([*stages, f"classify@{arm}"]))
+        stages += ["train_vae@0"] * latent
+        stages += [f"train_gan@0-{generator}" if generator in params.train_gan else f"train_{generator}@0"]
+        stages += [f"sample@0-{generator}"]
+    return list(dict.fromkeys([*stages, f"classify@0-{arm}"]))
 
 
 def stage_costs(costs: Mapping[str, Mapping[str, Any]], params: Params) -> list[StageCost]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json
+from augury.pipeline.replicates import Replicate
 
 Content = TypeVar("Content")
 
@@ -20,55 +21,62 @@ class MissingError(UserError):
 
 @dataclass(frozen=True)
 class Results:
-    """The files under `data`: JSON as it is, pictures as paths. Raises MissingError for one that is not there."""
+    """The files under `data`, of a replicate: JSON as it is, pictures as paths.
+
+    Raises MissingError for one that is not there.
+    """
 
     data: Path = Path("data")
+    replicate: int = 0
+
+    def folder(self, kind: str) -> Path:
+        return Replicate(self.replicate, self.data).folder(kind)
 
     def comparison(self) -> dict[str, Any]:
-        return self._json("comparison.json")
+        return read_json(_present(self.data / "comparison.json"))
 
     def splits(self) -> dict[str, Any]:
-        return self._json("splits/summary.json")
+        return self._json("splits", "summary")
 
     def straddling(self) -> dict[str, Any]:
-        return self._json("near_duplicates/pairs.json")
+        return self._json("near_duplicates", "pairs")
 
     def scores(self, generator: str) -> dict[str, Any]:
-        return self._json(f"scores/{generator}.json")
+        return self._json("scores", generator)
 
     def selection(self, generator: str) -> dict[str, Any]:
-        return self._json(f"selection/{generator}.json")
+        return self._json("selection", generator)
 
     def generator(self, name: str) -> Path:
         """The folder of a generator, which need not be there."""
-        return self.data / "generators" / name
+        return self.folder("generators") / name
 
     def config(self, generator: str) -> dict[str, Any]:
-        return self._json(f"generators/{generator}/config.json")
+        return self._json("generators", f"{generator}/config")
 
     def training(self, generator: str) -> dict[str, Any]:
-        return self._json(f"generators/{generator}/training.json")
+        return self._json("generators", f"{generator}/training")
 
     def of_arm(self, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
         """What `classify` wrote for an arm, one per seed."""
         return [read_json(_present(path)) for path in self.paths_of_arm(arm, seeds)]
 
     def paths_of_arm(self, arm: str, seeds: Sequence[int]) -> list[Path]:
-        return [self.data / "results" / arm / f"{seed}.json" for seed in seeds]
+        return [self.folder("results") / arm / f"{seed}.json" for seed in seeds]
 
     def predictions_path(self, arm: str) -> Path:
-        return self.data / "results" / arm / "predictions.parquet"
+        return self.folder("results") / arm / "predictions.parquet"
 
     def costs(self) -> dict[str, dict[str, Any]]:
         """Stage -> what it took, of those that were run here."""
         return {cost["stage"]: cost for cost in map(read_json, sorted(self.data.glob("costs/*.json")))}
 
     def preview(self, name: str) -> Path:
-        return _present(self.data / f"previews/{name}.png")
+        return _present(self.folder("previews") / f"{name}.png")
 
     def closest(self) -> Path | None:
         """The picture of near duplicates, which is only there where there are any."""
-        path = self.data / "near_duplicates/closest.png"
+        path = self.folder("near_duplicates") / "closest.png"
         return path if path.exists() else None
 
     def progress(self, generator: str) -> dict[int, Path]:
@@ -78,7 +86,7 @@ class Results:
 
     def curves(self, generator: str) -> dict[str, np.ndarray]:
         """Column -> (rows,) float64 of a generator's history; an empty cell is NaN."""
-        table = np.genfromtxt(_present(self.data / f"curves/{generator}.csv"), delimiter=",", names=True)
+        table = np.genfromtxt(_present(self.folder("curves") / f"{generator}.csv"), delimiter=",", names=True)
         return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
 
     def predictions(self, arm: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +108,8 @@ class Results:
         label, *predicted = (table[name].to_numpy().astype(np.int64) for name in columns)
         return label, np.stack(predicted, axis=1)
 
-    def _json(self, name: str) -> Any:
-        return read_json(_present(self.data / name))
+    def _json(self, kind: str, name: str) -> Any:
+        return read_json(_present(self.folder(kind) / f"{name}.json"))
 
 
 def _present(path: Path) -> Path:

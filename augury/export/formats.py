@@ -28,11 +28,12 @@ from augury.images.shards import shard_name
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.params import Params
+from augury.pipeline.replicates import Replicate
 
 log = logging.getLogger(__name__)
 
 DATA = Path("data")
-SETS = ("splits", "augmented", "synthetic")  # the folders of DATA whose subfolders are image sets
+SETS = ("splits", "augmented", "synthetic")  # kinds of a replicate's files that are image sets
 # Of every file and folder: 2 January 1980. ZIP archives hold no time before 1980, which begins later in the west.
 FILE_TIME = 315_619_200
 ROWS_PER_SHARD, BYTES_PER_SHARD = 10_000, 2**28  # whichever is less
@@ -47,8 +48,8 @@ def find_set(name: str) -> Path:
     there = {
         path: path.name
         for kind in SETS
-        if (DATA / kind).is_dir()
-        for path in sorted((DATA / kind).iterdir())
+        if (folder := Replicate(data=DATA).folder(kind)).is_dir()
+        for path in sorted(folder.iterdir())
         if path.is_dir() and any(path.glob("*.parquet"))
     }
     named = [path for path, each in there.items() if each == name]

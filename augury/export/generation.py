@@ -33,10 +33,11 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_file
 from augury.pipeline.params import Params
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Filter
 from augury.pipeline.threads import in_threads, single_threaded
 
-GENERATORS, SPLITS = Path("data/generators"), Path("data/splits")
+GENERATORS, SPLITS = Replicate().folder("generators"), Replicate().folder("splits")
 ROWS, RAW_BYTES = 4096, 64 * 2**20  # of a shard at most, unless asked for otherwise
 CPU_BATCH_SIZE = 64  # images at most: larger batches leave the cache, which costs a DCGAN a sixth of its speed
 JUDGED_AT_ONCE = 512  # images: their features are larger than they are

@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 from augury.pipeline import sections
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.sections import Name, Section, Seed
+from augury.pipeline.seeding import derive_seed
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -20,6 +21,7 @@ Config = TypeVar("Config")
 
 class Params(Section):
     seed: Seed
+    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda"]
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
     log: Literal["none", "tensorboard"]
@@ -52,7 +54,15 @@ class Params(Section):
             raise ValueError(unknown("compare.baseline", self.compare.baseline, self.classify.arms))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
+        if len(set(self.replicates)) < len(self.replicates):
+            raise ValueError(f"replicates: {self.replicates} holds a number twice")
+        if 0 not in self.replicates:
+            raise ValueError(f"replicates: {self.replicates} lacks 0, which the others are drawn beside")
         return self
+
+    def of_replicate(self, number: int) -> Self:
+        """What the stages of a replicate go by: its seed in place of the one that all have in common, 0's own."""
+        return self if number == 0 else self.model_copy(update={"seed": derive_seed(self.seed, "replicate", number)})
 
     def _check_arm(self, key: str, arm: sections.Arm) -> None:
         """Say before hours of training, rather than after, what an arm cannot have."""

@@ -9,17 +9,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 from augury.pipeline import params
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
+from augury.pipeline.replicates import Replicate
 
 COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked outputs must not
+
+
+def run_entry(stage: str, main: Callable[..., int | None], *axes: str) -> None:
+    """`run` a stage for one entry of its matrix; what follows the module in its command are replicate and `axes`.
+
+    main: takes the params of the replicate, the names on the other axes, and the Replicate.
+    """
+    entry = sys.argv[1:]
+
+    def of_replicate(top: params.Params) -> int | None:
+        if len(entry) != 1 + len(axes):
+            raise UserError(f"{len(entry)} arguments in place of {' '.join(['replicate', *axes])}")
+        number, *names = entry
+        if number not in map(str, top.replicates):
+            raise UserError(unknown("replicates", number, map(str, top.replicates)))
+        return main(top.of_replicate(int(number)), *names, Replicate(int(number)))
+
+    run(f"{stage}@{'-'.join(entry)}", of_replicate)
 
 
 def run(name: str, main: Callable[[params.Params], int | None]) -> None:
     """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
 
-    name: as in dvc.yaml, with the matrix entry: "train_gan@dcgan". main: returns how many images it went through, for
-    the cost ledger, or None where that means nothing.
+    name: as in dvc.yaml, with the matrix entry: "train_gan@0-dcgan". main: returns how many images it went through,
+    for the cost ledger, or None where that means nothing.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.perf_counter()

@@ -56,8 +56,8 @@ def _at(content: Mapping[str, Any], key: str) -> Any:
 
 def trainings(params: Params) -> dict[str, Training]:
     """Stage -> its budget, in the pipeline's order."""
-    gans = {f"train_gan@{name}": budget for name, budget in params.train_gan.items()}
-    return {**gans, "train_vae": params.train_vae, "train_diffusion": params.train_diffusion}
+    gans = {f"train_gan@0-{name}": budget for name, budget in params.train_gan.items()}
+    return {**gans, "train_vae@0": params.train_vae, "train_diffusion@0": params.train_diffusion}
 
 
 def cost_lines(params: Params, work: Workload, last: Mapping[str, float]) -> Iterator[str]:

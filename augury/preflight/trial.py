@@ -1,6 +1,6 @@
 """The pace of trainings: each is begun in a temporary folder, on noise, and ended after a few seconds.
 
-Run as a program in such a folder: `python -m augury.preflight.trial train_vae train_gan@dcgan ...`.
+Run as a program in such a folder: `python -m augury.preflight.trial train_vae@0 train_gan@0-dcgan ...`.
 """
 
 import importlib
@@ -23,6 +23,7 @@ from augury.pipeline.errors import one_line
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, Params, load, network_config
 from augury.pipeline.profiles import lay_over
+from augury.pipeline.replicates import Replicate
 from augury.training import training_run
 from augury.training.pace import Pace
 from models.vae import VAE
@@ -72,9 +73,10 @@ def lay_out(folder: Path, params: Params, classes: int, channels: int) -> None:
     size, names = params.prepare.image_size, tuple(map(str, range(classes)))
     labels = np.repeat(np.arange(classes), 2)
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), size, size, channels), np.uint8)
+    replicate = Replicate(data=folder / "data")
     for split in ("train", "validation"):
-        ImageSet(pixels, labels, names).write(folder / "data/splits" / split)
-    vae = folder / "data/generators/vae"
+        ImageSet(pixels, labels, names).write(replicate.folder("splits") / split)
+    vae = replicate.folder("generators") / "vae"
     vae.mkdir(parents=True)
     network = VAE(network_config(VAE.Config, "train_vae.network", params.train_vae.network), size, channels, classes)
     save_generator(vae, "vae", network, channels, names, size)
@@ -101,10 +103,11 @@ def main(stages: Sequence[str]) -> None:
     """Begin the trainings one after the other in one process, as starting one for each would take most of the time."""
     training_run.Pace = Stopwatch  # type: ignore[misc]
     for stage in stages:
-        verb, *entry = stage.split("@")
+        verb, _, entry = stage.partition("@")
+        _, *names = entry.split("-")  # the replicate, whose trainings all take as long
         outcome: float | str = "it ended by itself"
         try:
-            importlib.import_module(f"stages.{verb}").main(load(), *entry)
+            importlib.import_module(f"stages.{verb}").main(load(), *names)
         except MeasuredError as end:
             outcome = end.args[0]
         except Exception as error:  # such as a batch that does not fit into the memory of the GPU

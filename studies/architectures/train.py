@@ -47,12 +47,12 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
             workspace,
             {study.reference: reference_arm(top, study.reference)},
             {"classify": classify},
-            links=("data/splits", "data/augmented"),
+            links=("data/splits/0", "data/augmented/0"),
             root=root,
         )
         run_stage(workspace, "classify", study.reference)
         trained[rate] = read_results(workspace / "data", study.reference, study.seeds)
-    classes = len(read_json(root / "data/splits/summary.json")["train"])
+    classes = len(read_json(root / "data/splits/0/summary.json")["train"])
     counts = count(lambda: complete(CLASSIFIERS[network].build(), classes), study.resolution)
     seconds = steps * pace.seconds_per_step[network]
     point = {"network": network, "start": start, "budget": budget}

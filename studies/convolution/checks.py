@@ -23,7 +23,7 @@ STACK = (1, 2, 4)  # dilations of convolutions one after the other
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Convolution, here, root)
     grid = study.arithmetic
-    image_size = ImageSet.read(root / "data/splits/train").size
+    image_size = ImageSet.read(root / "data/splits/0/train").size
     sizes = sorted({image_size, *grid.sizes})
     windows = [Window(*each) for each in product(grid.kernels, grid.strides, grid.paddings, grid.dilations)]
     with single_threaded():  # the last digit of a sum depends on its order

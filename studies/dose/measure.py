@@ -26,7 +26,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     recipe = reference_arm(top, study.reference)
     if generator not in top.sample.generators:
         raise UserError(unknown("sample.generators", generator, top.sample.generators))
-    train = read_json(root / "data/splits/summary.json")["train"]
+    train = read_json(root / "data/splits/0/summary.json")["train"]
     arms = {ratio: arm_name(study.reference, generator, ratio) for ratio in sorted(study.ratios)}
     workspace = here / "runs" / generator
     make_workspace(
@@ -34,7 +34,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         {arm: recipe.model_copy(update={"synthetic": {generator: ratio}}) for ratio, arm in arms.items()},
         # Image i of a class is the same however many are drawn: each dose holds the smaller ones.
         {"sample": {"per_class": per_class(max(study.ratios), train)}},
-        links=("data/splits", "data/augmented", "data/generators"),
+        links=("data/splits/0", "data/augmented/0", "data/generators/0"),
         root=root,
     )
     run_stage(workspace, "sample", generator)

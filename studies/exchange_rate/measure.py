@@ -34,7 +34,7 @@ def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None
     for policy in recipe.augment:
         run_stage(workspace, "augment", policy)
     run_stage(workspace, "classify", study.reference)
-    splits = read_json(workspace / "data/splits/summary.json")
+    splits = read_json(workspace / "data/splits/0/summary.json")
     results = read_results(workspace / "data", study.reference, study.seeds)
     write_json(
         here / "points" / f"{labels}-{draw}.json",

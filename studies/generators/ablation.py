@@ -42,9 +42,9 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     ablation = Ablation(name, study, top, reference_arm(top, study.reference), root)
     if missing := [each for each in ("dcgan", "stylegan") if each not in top.train_gan]:
         raise UserError(f"train_gan: the ablation starts from dcgan and stylegan; found no {missing[0]!r}")
-    real = concatenate([ImageSet.read(root / "data/splits" / split) for split in ("train", "validation")])
+    real = concatenate([ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")])
     classes = len(real.class_names)
-    train = sum(read_json(root / "data/splits/summary.json")["train"])
+    train = sum(read_json(root / "data/splits/0/summary.json")["train"])
     per_class = max(study.scores.per_class, math.ceil(round(study.ratio * train) / classes))
     labels = balanced_labels(classes, per_class)
     extractor = build_extractor(EXTRACTOR, top.score.extractors.get(EXTRACTOR, FeatureExtractor()))
@@ -56,7 +56,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             if not ablation.train(folder / "training", number):
                 trainings.append(None)
                 continue
-            generator = folder / "training/data/generators" / ablation.variant.architecture
+            generator = folder / "training/data/generators/0" / ablation.variant.architecture
             images, size = ablation.draw(generator, labels)
             if not (out / "images.png").exists():
                 write_png(out / "images.png", strip(images))
@@ -108,7 +108,7 @@ class Ablation:
         budget = self.study.training.model_dump(exclude={"trainings", "width"})
         section = budget | overrides(self.variant, self.study.training.width)
         changed = {"seed": self.top.seed + number, "train_gan": {self.variant.architecture: section}}
-        make_workspace(folder, {self.study.reference: self.recipe}, changed, links=("data/splits",), root=self.root)
+        make_workspace(folder, {self.study.reference: self.recipe}, changed, links=("data/splits/0",), root=self.root)
         # Unfinished trainings of other variants, and of the main pipeline, are not for this one to find or to delete.
         (folder / ".cache").unlink()
         (folder / ".cache").mkdir()
@@ -147,9 +147,9 @@ class Ablation:
         arm = f"{self.study.reference}+{architecture}"
         with_images = self.recipe.model_copy(update={"synthetic": {architecture: self.study.ratio}})
         drawn = {"per_class": max(self.top.sample.per_class, *images.counts()), "generators": {architecture: {}}}
-        links = ("data/splits", "data/augmented")
+        links = ("data/splits/0", "data/augmented/0")
         make_workspace(folder, {arm: with_images}, {"sample": drawn}, links=links, root=self.root)
-        images.write(folder / "data/synthetic" / architecture)
+        images.write(folder / "data/synthetic/0" / architecture)
         run_stage(folder, "classify", arm)
         results = read_results(folder / "data", arm, self.top.classify.seeds)
         return {

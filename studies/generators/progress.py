@@ -18,10 +18,10 @@ from studies.workspace import ROOT, run, settings
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, folder = settings(Generators, here).strips, root / "data/generators" / generator
+    study, folder = settings(Generators, here).strips, root / "data/generators/0" / generator
     if not (folder / "training.json").exists():
         raise UserError(f"{folder / 'training.json'}: not found; run `dvc repro` in the main folder to train it")
-    training, config = read_json(folder / "training.json"), read_json(root / "data/splits/summary.json")
+    training, config = read_json(folder / "training.json"), read_json(root / "data/splits/0/summary.json")
     snapshots = training["snapshots"]
     chosen = spread_out([snapshot["kimg"] for snapshot in snapshots], training["kept_kimg"], study.columns)
     size = tile_size(config["image_size"])

@@ -16,7 +16,7 @@ UNFIT = 3  # exit status of a training that led to nothing; that of one that fai
 
 def main(variant: Variant, params: Params) -> int:
     try:
-        return train_gan.main(params, variant.architecture, variant.network_class)
+        return train_gan.main(params, variant.architecture, network_class=variant.network_class)
     except UnfitError as error:
         logging.error("train_gan@%s: %s", variant.architecture, error)
         sys.exit(UNFIT)

@@ -171,7 +171,7 @@ class Measurements:
     @classmethod
     def by_real_images(cls, names: Sequence[str], root: Path, seed: int, device: torch.device) -> "Measurements":
         """root: the main pipeline's folder."""
-        train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
+        train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
         return cls(names, Foreground.of(train), Classifier(train, validation, seed, device))
 
     def __call__(self, images: ImageSet) -> Measured:

@@ -145,7 +145,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     rules = study.augmentation
     recipe = reference_arm(top, rules.reference)
     device = choose_device(top.device)
-    space = open_space(root / "data/generators" / generator, device)
+    space = open_space(root / "data/generators/0" / generator, device)
     attributes = read_json(here / "points/boundaries" / f"{generator}.json")["attributes"]
     # The classifier's own confidence is what the filter asks for already.
     directions = np.array([of["direction"] for name, of in attributes.items() if name != CONFIDENCE])
@@ -154,9 +154,9 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     workspaces = {method: here.absolute() / "runs" / generator / method for method in METHODS}
     for method, workspace in workspaces.items():
         arm = recipe.model_copy(update={"synthetic": {generator: rules.ratio}})
-        make_workspace(workspace, {arms[method]: arm}, {}, links=("data/splits", "data/augmented"), root=root)
+        make_workspace(workspace, {arms[method]: arm}, {}, links=("data/splits/0", "data/augmented/0"), root=root)
 
-    train, validation = (ImageSet.read(root / "data/splits" / split) for split in ("train", "validation"))
+    train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
     select = Selector(train, validation, top.sample.filter, top.seed, device, root / STORE)
     quota = balanced(round(rules.ratio * len(train)), len(train.class_names))  # what `classify` takes of each class
     sets, draws = draw_sets(
@@ -173,7 +173,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         "methods": {},
     }
     for method, images in of_equal_size(sets).items():
-        images.write(workspaces[method] / "data/synthetic" / generator)
+        images.write(workspaces[method] / "data/synthetic/0" / generator)
         run_stage(workspaces[method], "classify", arms[method])
         results = read_results(workspaces[method] / "data", arms[method], top.classify.seeds)
         content["methods"][method] = {

@@ -176,7 +176,7 @@ def boundaries(
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
-    space = open_space(root / "data/generators" / generator, device)
+    space = open_space(root / "data/generators/0" / generator, device)
     measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
 
     def drawn(purpose: str, per_class: int) -> tuple[Sample, np.ndarray]:

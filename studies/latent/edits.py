@@ -151,7 +151,7 @@ def most_moved(row: Mapping[str, Any]) -> str:
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
-    space = open_space(root / "data/generators" / generator, device)
+    space = open_space(root / "data/generators/0" / generator, device)
     boundaries = read_json(here / "points/boundaries" / f"{generator}.json")
     measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
 

@@ -205,7 +205,7 @@ SPACES: dict[str, type[Space]] = {"stylegan": StyleSpace, "dcgan": NormalSpace, 
 
 
 def open_space(folder: Path, device: torch.device) -> Space:
-    """The latent space of the generator in `folder`, data/generators/<name>.
+    """The latent space of the generator in `folder`, data/generators/0/<name>.
 
     Raises UserError where it is missing or damaged, or has no latent of one vector per image.
     """

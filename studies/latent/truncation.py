@@ -54,8 +54,8 @@ class Judge:
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
-    space = open_space(root / "data/generators" / generator, device)
-    real = concatenate([ImageSet.read(root / "data/splits" / split) for split in ("train", "validation")])
+    space = open_space(root / "data/generators/0" / generator, device)
+    real = concatenate([ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")])
     labels = np.tile(np.flatnonzero(real.counts()), study.truncation.per_class)
     judge = Judge(real, labels, study.truncation, top, device)
     options = top.sample.generators.get(generator, Drawing()).model_dump(exclude_none=True)

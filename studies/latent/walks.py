@@ -25,7 +25,7 @@ from studies.workspace import ROOT, run, settings
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = settings(Latent, here).walks, params.load(root / params.PARAMS_FILE)
-    space = open_space(root / "data/generators" / generator, choose_device(top.device))
+    space = open_space(root / "data/generators/0" / generator, choose_device(top.device))
     shown = np.arange(min(study.rows, len(space.class_names)))
     with whole_directory(here / "points/walks" / generator) as folder:
         content = {

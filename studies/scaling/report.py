@@ -97,7 +97,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         sections=[
             gains_section(gains, grown, points),
             search_section(search, confidence),
-            networks_section(points, ImageSet.read(root / "data/splits/train")),
+            networks_section(points, ImageSet.read(root / "data/splits/0/train")),
             efficientnet_section(),
         ],
     )

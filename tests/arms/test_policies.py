@@ -366,18 +366,18 @@ def test_the_stage_writes_the_copies_and_shows_those_of_an_image_side_by_side(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     images = image_set(6, size=64)  # large enough not to be enlarged in the preview
-    images.write(Path("data/splits/train"))
+    images.write(Path("data/splits/0/train"))
     written = []
     for _ in range(2):
         assert stage.main(settings(copies=3), policy) == 18
-        outputs = [*(Path("data/augmented") / policy).iterdir(), Path("data/previews") / f"{policy}.png"]
+        outputs = [*(Path("data/augmented/0") / policy).iterdir(), Path("data/previews/0") / f"{policy}.png"]
         written.append({path: path.read_bytes() for path in outputs})
     assert written[0] == written[1]
 
-    made = ImageSet.read(Path("data/augmented") / policy)
+    made = ImageSet.read(Path("data/augmented/0") / policy)
     assert made.counts() == [9, 9]
     assert set(made.provenance["origin"]) == {policy}
-    with Image.open(f"data/previews/{policy}.png") as file:
+    with Image.open(f"data/previews/0/{policy}.png") as file:
         preview = np.asarray(file)
     for label, index in ((0, 3), (1, 10)):  # the first image of each class
         for column, copy in enumerate(made.pixels[made.provenance["index"] == index]):
@@ -389,7 +389,7 @@ def test_the_stage_leaves_nothing_behind_where_a_transform_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    image_set().write(Path("data/splits/train"))
+    image_set().write(Path("data/splits/0/train"))
     smaller = settings(policies=policies(smaller=[{"name": "Resize", "kwargs": {"height": 8, "width": 8}}]))
     with pytest.raises(UserError, match=r"^augment\.policies\.smaller: "):
         stage.main(smaller, "smaller")
@@ -398,7 +398,7 @@ def test_the_stage_leaves_nothing_behind_where_a_transform_is_refused(
 
 def test_the_stage_says_so_where_there_are_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="data/splits/train"):
+    with pytest.raises(UserError, match="data/splits/0/train"):
         stage.main(settings(), "classic")
 
 

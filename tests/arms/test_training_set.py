@@ -18,8 +18,8 @@ from augury.pipeline.seeding import derive_seed
 
 NAMES = ("cat", "dog", "eel")
 MIX = Mix(alpha=0.4, copies=2)
-FIRST = {"splits/train": 0, "splits/held_back": 100, "augmented/classic": 200, "augmented/trivial": 300}
-FIRST |= {"synthetic/vae": 400, "synthetic/dcgan": 500}
+FIRST = {"splits/0/train": 0, "splits/0/held_back": 100, "augmented/0/classic": 200, "augmented/0/trivial": 300}
+FIRST |= {"synthetic/0/vae": 400, "synthetic/0/dcgan": 500}
 
 
 def image_set(labels: list[int], first: int = 0, classes: int = 3) -> ImageSet:
@@ -47,12 +47,12 @@ def write(folder: str, labels: list[int]) -> None:
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A long tail of 14 training images. There are no validation and test splits that could be read."""
     monkeypatch.chdir(tmp_path)
-    write("splits/train", turns([8, 4, 2]))
-    write("splits/held_back", turns([12, 6, 3]))
-    write("augmented/classic", turns([16, 8, 4]))
-    write("augmented/trivial", turns([8, 4, 2]))
-    write("synthetic/vae", turns([6, 6, 6]))
-    write("synthetic/dcgan", turns([5, 5, 5]))
+    write("splits/0/train", turns([8, 4, 2]))
+    write("splits/0/held_back", turns([12, 6, 3]))
+    write("augmented/0/classic", turns([16, 8, 4]))
+    write("augmented/0/trivial", turns([8, 4, 2]))
+    write("synthetic/0/vae", turns([6, 6, 6]))
+    write("synthetic/0/dcgan", turns([5, 5, 5]))
     return tmp_path / "data"
 
 
@@ -121,9 +121,9 @@ def test_images_and_targets_are_in_the_order_of_the_parts() -> None:
 
 
 def test_parts_need_not_have_the_same_columns() -> None:
-    images = image_set(turns([5, 5, 5]), FIRST["synthetic/vae"])
+    images = image_set(turns([5, 5, 5]), FIRST["synthetic/0/vae"])
     columns = {"origin": np.full(15, "vae"), "confidence": np.linspace(0, 1, 15)}
-    ImageSet(images.pixels, images.labels, NAMES, columns).write(Path("data/synthetic/vae"))
+    ImageSet(images.pixels, images.labels, NAMES, columns).write(Path("data/synthetic/0/vae"))
     assert len(put_together({"synthetic": {"vae": 1.0}}).images) == 28
 
 
@@ -134,7 +134,7 @@ def test_parts_need_not_have_the_same_columns() -> None:
 def test_where_nothing_is_held_back_an_arm_goes_without(
     recipe: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    write("splits/held_back", [])
+    write("splits/0/held_back", [])
     wanted = {1.0: 14, 0.1: 1}[recipe["more_real"]]
     train = put_together(recipe)
     assert caplog.messages == [f"classify: an_arm: held-back images: {wanted} asked for, 0 there"]
@@ -145,8 +145,8 @@ def test_where_nothing_is_held_back_an_arm_goes_without(
 
 
 def test_what_falls_short_is_told_and_counted_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    write("splits/held_back", turns([8, 1, 2]))
-    write("synthetic/vae", turns([6, 6, 0]))
+    write("splits/0/held_back", turns([8, 1, 2]))
+    write("synthetic/0/vae", turns([6, 6, 0]))
     train = put_together({"more_real": 1.0, "synthetic": {"vae": 1.0, "dcgan": 2.0}})
     assert train.parts["more_real"].counts() == [8, 1, 2]
     assert train.parts["vae"].counts() == [5, 5, 0]  # no other class takes the place of what is missing
@@ -174,8 +174,8 @@ def test_nothing_to_train_on_is_an_error_that_names_the_arm(recipe: dict[str, An
 @pytest.mark.parametrize(
     ("recipe", "folder"),
     [
-        ({"augment": ["rand"]}, "data/augmented/rand"),
-        ({"synthetic": {"stylegan": 1.0}}, "data/synthetic/stylegan"),
+        ({"augment": ["rand"]}, "data/augmented/0/rand"),
+        ({"synthetic": {"stylegan": 1.0}}, "data/synthetic/0/stylegan"),
     ],
 )
 def test_a_stage_that_did_not_run_is_told(recipe: dict[str, Any], folder: str) -> None:
@@ -290,7 +290,7 @@ def test_class_weights_let_every_class_weigh_the_same_and_are_1_on_average() -> 
 
 
 def test_classes_of_equal_size_weigh_1() -> None:
-    write("splits/train", turns([4, 4, 4]))
+    write("splits/0/train", turns([4, 4, 4]))
     for balance in ("oversample", "class_weights"):
         train = put_together({"balance": balance})
         values = train.sampling if balance == "oversample" else train.weights
@@ -298,7 +298,7 @@ def test_classes_of_equal_size_weigh_1() -> None:
 
 
 def test_a_class_without_images_is_no_obstacle_to_a_balance() -> None:
-    write("splits/train", turns([6, 0, 2]))
+    write("splits/0/train", turns([6, 0, 2]))
     train = put_together({"balance": "class_weights"})
     assert train.weights is not None
     np.testing.assert_allclose(train.weights, np.array([8 / 12, np.nan, 8 / 4])[train.images.labels], rtol=1e-6)

@@ -59,8 +59,8 @@ def test_arms_run_side_by_side_and_leave_what_repro_leaves(
     monkeypatch.setattr(arms, "visible_gpus", lambda: ["3", "5"])
     main(["arms", "--jobs", "2"])
     assert state(pipeline) == state(alone)
-    assert started(caplog) == ["classify@none", "classify@classic", "classify@classic+dcgan"]
-    assert ended(caplog)[-1] == "classify@none"  # and still first in dvc.lock
+    assert started(caplog) == ["classify@0-none", "classify@0-classic", "classify@0-classic+dcgan"]
+    assert ended(caplog)[-1] == "classify@0-none"  # and still first in dvc.lock
     surroundings = [json.loads((meeting / arm).read_text()) for arm in ("none", "classic")]
     assert [each["CUDA_VISIBLE_DEVICES"] for each in surroundings] == ["3", "5"]
     assert {each["OMP_NUM_THREADS"] for each in surroundings} == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
@@ -80,7 +80,7 @@ def test_only_arms_that_are_out_of_date_run(pipeline: Path, caplog: pytest.LogCa
         change_params(folder, {"classify": {"arms": {"classic": {"note": "changed"}, "added": {}}}})
     dvc(alone, "repro")
     main(["arms", "--jobs", "1"])
-    assert started(caplog) == ["classify@classic", "classify@added"]
+    assert started(caplog) == ["classify@0-classic", "classify@0-added"]
     assert state(pipeline) == state(alone)
 
     caplog.clear()
@@ -94,19 +94,19 @@ def test_only_arms_that_are_out_of_date_run(pipeline: Path, caplog: pytest.LogCa
 
 def test_a_failing_arm_is_one_line_and_the_others_finish(pipeline: Path, caplog: pytest.LogCaptureFixture) -> None:
     change_params(pipeline, {"classify": {"arms": {"classic": {"fails": "too few images: found 3"}}}})
-    with pytest.raises(SystemExit, match=r"^arms: 1 of 3 arms failed: classify@classic; compare and report wait$"):
+    with pytest.raises(SystemExit, match=r"^arms: 1 of 3 arms failed: classify@0-classic; compare and report wait$"):
         main(["arms", "--jobs", "2"])
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert line.startswith("classify@classic: failed after ")
+    assert line.startswith("classify@0-classic: failed after ")
     assert line.endswith(": too few images: found 3 (all it said: .cache/arms/classic.log)")
-    assert (pipeline / ".cache/arms/classic.log").read_text() == "classify@classic: too few images: found 3\n"
-    assert sorted(ended(caplog)) == ["classify@classic+dcgan", "classify@none"]
+    assert (pipeline / ".cache/arms/classic.log").read_text() == "classify@0-classic: too few images: found 3\n"
+    assert sorted(ended(caplog)) == ["classify@0-classic+dcgan", "classify@0-none"]
     assert not (pipeline / "data/metrics.json").exists()
 
     caplog.clear()
     change_params(pipeline, {"classify": {"arms": {"classic": {"fails": ""}}}})
     main(["arms", "--jobs", "2"])
-    assert started(caplog) == ["classify@classic"]
+    assert started(caplog) == ["classify@0-classic"]
     assert (pipeline / "data/metrics.json").exists()
 
 
@@ -182,7 +182,7 @@ def test_an_interrupt_stops_the_arms(pipeline: Path, blow: signal.Signals) -> No
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("echo lots; echo classify@a: bad; false", "bad (all it said: .cache/arms/a.log)"),
+        ("echo lots; echo classify@0-a: bad; false", "bad (all it said: .cache/arms/a.log)"),
         ("kill -9 $$", "ended with status -9 and no word why (all it said: .cache/arms/a.log)"),
         ("exit 3", "ended with status 3 and no word why (all it said: .cache/arms/a.log)"),
     ],
@@ -192,7 +192,7 @@ def test_the_reason_is_the_last_line_of_the_stage_or_its_status(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = set[str]()
-    arms.run_side_by_side({"classify@a": command}, 1, done)
+    arms.run_side_by_side({"classify@0-a": command}, 1, done)
     assert not done
     assert caplog.messages[-1].endswith(f" s: {words}")
 

@@ -93,9 +93,9 @@ def record_a_run(seconds: float) -> None:
     for stage in stages:
         Path(f"data/costs/{stage}.json").write_text(json.dumps({"stage": stage, "seconds": seconds}))
     Path("dvc.lock").write_text("\n".join(["stages:", *(f"  {stage}: {{params: {{}}}}" for stage in stages)]))
-    Path("data/splits").mkdir()
+    Path("data/splits/0").mkdir()
     counts = {split: [2] * 10 for split in ("train", "validation", "test", "held_back")}
-    Path("data/splits/summary.json").write_text(json.dumps({**counts, "channels": 1}))
+    Path("data/splits/0/summary.json").write_text(json.dumps({**counts, "channels": 1}))
 
 
 def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +104,7 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
     assert "trial" not in printed
-    assert re.fullmatch(r"  train_gan@dcgan +2\.0 min  measured on the last run", lines[3])
+    assert re.fullmatch(r"  train_gan@0-dcgan +2\.0 min  measured on the last run", lines[3])
     stages = len(stages_of(load()))
     total = f"{(120 + 5) * stages / 60:.1f} min"
     assert re.fullmatch(rf"  in all +{total}  about, with 5 s for each stage to start", lines[stages])
@@ -116,7 +116,7 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
     busy: float, seconds: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     def trial(stages: list[str], settings: Params, classes: int, channels: int, patience: float) -> Any:
-        assert stages == ["train_gan@dcgan", "train_gan@stylegan", "train_vae", "train_diffusion"]
+        assert stages == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae", "train_diffusion"]
         assert (classes, channels) == (10, 1)
         assert patience == seconds  # of 25, so that the whole of it takes about half a minute
         return {stage: 1000.0 for stage in stages}

@@ -28,9 +28,10 @@ ARMS = {
     "more_real": Arm(augment=["classic"], more_real=1.0),
 }
 SECONDS = {
-    "augment@classic": 2.0, "augment@rand_augment": 3.0, "train_gan@dcgan": 100.0, "train_vae": 50.0,
-    "train_diffusion": 20.0, "sample@dcgan": 10.0, "sample@vae": 5.0, "sample@diffusion": 7.0, "classify@none": 8.0,
-    **{f"classify@{arm}": 9.0 for arm in ("classic", "trivial", "vae", "diffusion", "all", "more_real")},
+    "augment@0-classic": 2.0, "augment@0-rand_augment": 3.0, "train_gan@0-dcgan": 100.0, "train_vae@0": 50.0,
+    "train_diffusion@0": 20.0, "sample@0-dcgan": 10.0, "sample@0-vae": 5.0, "sample@0-diffusion": 7.0,
+    "classify@0-none": 8.0,
+    **{f"classify@0-{arm}": 9.0 for arm in ("classic", "trivial", "vae", "diffusion", "all", "more_real")},
 }  # fmt: skip
 COSTS = {
     stage: {"stage": stage, "seconds": seconds, "images": 300, "peak_memory_mib": 700}
@@ -70,11 +71,11 @@ def rows(costs: dict[str, Any] = COSTS, **report: Any) -> dict[str, ArmCost]:
 
 def test_stages_are_those_of_the_pipeline() -> None:
     stages = stages_of(PARAMS)
-    assert stages[:2] == ["prepare", "augment@classic"]
+    assert stages[:2] == ["prepare@0", "augment@0-classic"]
     assert stages[-1] == "compare"
     assert len(stages) == len(set(stages))
-    assert {"train_gan@dcgan", "train_gan@stylegan", "train_vae", "sample@vae", "score@vae"} <= set(stages)
-    assert {f"classify@{arm}" for arm in PARAMS.classify.arms} <= set(stages)
+    assert {"train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "sample@0-vae", "score@0-vae"} <= set(stages)
+    assert {f"classify@0-{arm}" for arm in PARAMS.classify.arms} <= set(stages)
 
 
 def test_no_stage_of_the_pipeline_is_left_out() -> None:
@@ -89,10 +90,10 @@ def test_no_stage_of_the_pipeline_is_left_out() -> None:
 
 
 def test_an_arm_rests_on_its_copies_its_generators_and_their_samples() -> None:
-    assert stages_behind("none", params()) == ["classify@none"]
+    assert stages_behind("none", params()) == ["classify@0-none"]
     assert stages_behind("all", params()) == [
-        "augment@classic", "train_gan@dcgan", "sample@dcgan", "train_vae", "sample@vae", "train_diffusion",
-        "sample@diffusion", "classify@all",
+        "augment@0-classic", "train_gan@0-dcgan", "sample@0-dcgan", "train_vae@0", "sample@0-vae", "train_diffusion@0",
+        "sample@0-diffusion", "classify@0-all",
     ]  # fmt: skip
     for arm in ARMS:
         assert set(stages_behind(arm, params())) <= set(stages_of(params()))
@@ -103,8 +104,8 @@ def test_a_diffusion_model_needs_the_vae_in_latent_space_alone(space: str | None
     network = {"space": space} if space else {}
     training = PARAMS.train_diffusion.model_copy(update={"network": network})
     stages = stages_behind("diffusion", params().model_copy(update={"train_diffusion": training}))
-    assert ("train_vae" in stages) == needs_vae
-    assert "sample@vae" not in stages
+    assert ("train_vae@0" in stages) == needs_vae
+    assert "sample@0-vae" not in stages
 
 
 def test_an_arm_costs_what_it_needs_and_its_reference_does_not() -> None:
@@ -133,18 +134,18 @@ def test_seconds_a_point_are_those_of_a_gain() -> None:
 
 
 def test_an_arm_that_takes_less_time_than_its_reference_gains_for_nothing() -> None:
-    slow = {**COSTS, "augment@classic": {**COSTS["augment@classic"], "seconds": 30.0}}
+    slow = {**COSTS, "augment@0-classic": {**COSTS["augment@0-classic"], "seconds": 30.0}}
     trivial = rows(slow)["trivial"]
     assert trivial.seconds == pytest.approx(-27.0)
     assert trivial.seconds_per_point == 0.0
 
 
 def test_what_was_not_run_here_leaves_the_sum_open() -> None:
-    found = rows({stage: cost for stage, cost in COSTS.items() if stage not in ("train_vae", "augment@classic")})
+    found = rows({stage: cost for stage, cost in COSTS.items() if stage not in ("train_vae@0", "augment@0-classic")})
     assert found["vae"].seconds is None
-    assert found["vae"].not_run == ("train_vae",)  # the copies are the reference's too
+    assert found["vae"].not_run == ("train_vae@0",)  # the copies are the reference's too
     assert found["vae"].seconds_per_point is None
-    assert found["trivial"].not_run == ("augment@classic",)
+    assert found["trivial"].not_run == ("augment@0-classic",)
     assert found["more_real"].seconds == 0.0
 
 
@@ -181,15 +182,15 @@ def test_the_cheapest_sure_gain_is_one_without_more_labels() -> None:
 def test_a_row_for_every_stage_run_here_or_not() -> None:
     found = {row.stage: row for row in stage_costs(COSTS, params())}
     assert list(found) == stages_of(params())
-    assert found["train_gan@dcgan"].images_per_second == pytest.approx(3.0)
-    assert (found["prepare"].seconds, found["prepare"].images_per_second) == (None, None)
+    assert found["train_gan@0-dcgan"].images_per_second == pytest.approx(3.0)
+    assert (found["prepare@0"].seconds, found["prepare@0"].images_per_second) == (None, None)
 
 
 def test_images_may_be_unknown() -> None:
-    old = {"prepare": {"stage": "prepare", "seconds": 1.5, "peak_memory_mib": 700}}
+    old = {"prepare@0": {"stage": "prepare@0", "seconds": 1.5, "peak_memory_mib": 700}}
     row = stage_costs(old, params())[0]
     assert (row.seconds, row.images, row.images_per_second) == (1.5, None, None)
-    instant = {"prepare": {"stage": "prepare", "seconds": 0.0, "images": 3, "peak_memory_mib": 700}}
+    instant = {"prepare@0": {"stage": "prepare@0", "seconds": 0.0, "images": 3, "peak_memory_mib": 700}}
     assert stage_costs(instant, params())[0].images_per_second is None
 
 
@@ -223,8 +224,8 @@ def ledger(costs: dict[str, float], **report: Any) -> str:
 
 
 PAGE_COSTS = {
-    "augment@classic": 2.0, "train_vae": 190.0, "sample@vae": 10.0, "train_gan@dcgan": 90.0, "sample@dcgan": 10.0,
-    **{f"classify@{arm}": 8.0 for arm in PAGE_ARMS},
+    "augment@0-classic": 2.0, "train_vae@0": 190.0, "sample@0-vae": 10.0, "train_gan@0-dcgan": 90.0,
+    "sample@0-dcgan": 10.0, **{f"classify@0-{arm}": 8.0 for arm in PAGE_ARMS},
 }  # fmt: skip
 
 
@@ -242,8 +243,8 @@ def test_the_page_shows_what_a_point_took() -> None:
         ["classic+ more_ real over classic", "0.0", "+4.00", "helps", "0.0", "400"],
     ]
     stages = {row[0].replace(" ", ""): row[1:] for row in figures_of(html, "Time, images")}
-    assert stages["train_vae"] == ["190.0", "4,000", "21.1", "1,234"]
-    assert stages["prepare"] == ["not run here", "—", "—", "—"]
+    assert stages["train_vae@0"] == ["190.0", "4,000", "21.1", "1,234"]
+    assert stages["prepare@0"] == ["not run here", "—", "—", "—"]
     text = text_of(html)
     assert "The stages took 5 min 42 s in all, without the" in text
     assert "The cheapest sure gain was that of classic : 0.7 s for each point of accuracy over none." in text

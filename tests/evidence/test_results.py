@@ -15,10 +15,10 @@ def results(tmp_path: Path) -> Results:
 
 
 def test_what_is_missing_is_named(results: Results) -> None:
-    with pytest.raises(MissingError, match=r"data/scores/vae\.json: not found; run `dvc repro` to make it$"):
+    with pytest.raises(MissingError, match=r"data/scores/0/vae\.json: not found; run `dvc repro` to make it$"):
         results.scores("vae")
-    write_json(results.data / "results/none/0.json", {"seed": 0})
-    with pytest.raises(MissingError, match=r"data/results/none/1\.json: not found"):
+    write_json(results.data / "results/0/none/0.json", {"seed": 0})
+    with pytest.raises(MissingError, match=r"data/results/0/none/1\.json: not found"):
         results.of_arm("none", [0, 1])
     assert if_there(results.scores, "vae") is None
     assert results.closest() is None
@@ -27,10 +27,10 @@ def test_what_is_missing_is_named(results: Results) -> None:
 
 
 def test_what_is_there_is_read(results: Results) -> None:
-    write_json(results.data / "scores/vae.json", {"fd": 2.5})
-    write_json(results.data / "costs/sample@vae.json", {"stage": "sample@vae", "seconds": 3.0})
+    write_json(results.data / "scores/0/vae.json", {"fd": 2.5})
+    write_json(results.data / "costs/sample@0-vae.json", {"stage": "sample@0-vae", "seconds": 3.0})
     assert if_there(results.scores, "vae") == results.scores("vae") == {"fd": 2.5}
-    assert results.costs() == {"sample@vae": {"stage": "sample@vae", "seconds": 3.0}}
+    assert results.costs() == {"sample@0-vae": {"stage": "sample@0-vae", "seconds": 3.0}}
 
 
 def test_grids_come_in_the_order_of_training(results: Results) -> None:
@@ -42,7 +42,7 @@ def test_grids_come_in_the_order_of_training(results: Results) -> None:
 
 
 def test_curves_have_a_column_each_even_of_one_row(results: Results) -> None:
-    path = results.data / "curves/vae.csv"
+    path = results.data / "curves/0/vae.csv"
     path.parent.mkdir(parents=True)
     path.write_text("kimg,loss,distance\n1.5,0.25,\n")
     curves = results.curves("vae")

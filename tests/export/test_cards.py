@@ -31,24 +31,24 @@ def data(tmp_path: Path, params: Params) -> Path:
     """What the stages leave, in small."""
     folder = tmp_path / "data"
     write_json(
-        folder / "splits/summary.json",
+        folder / "splits/0/summary.json",
         {"train": [80, 80, 80], "class_names": NAMES, "image_size": 28, "channels": 1},
     )
     for generator in params.sample.generators:
         config = {"image_size": 28, "channels": 1, "class_names": NAMES, "network": {"latent_size": 64}}
-        write_json(folder / "generators" / generator / "config.json", config)
-        (folder / "generators" / generator / "model.safetensors").write_bytes(generator.encode())
+        write_json(folder / "generators/0" / generator / "config.json", config)
+        (folder / "generators/0" / generator / "model.safetensors").write_bytes(generator.encode())
         training = {"total_kimg": 180.0, "kept_kimg": 150.0, "criterion": "distance to validation", "stopped": None}
-        write_json(folder / "generators" / generator / "training.json", training)
+        write_json(folder / "generators/0" / generator / "training.json", training)
         classes = {name: {"drawn": 700, "kept": 500, "unsure": 150, "near_copy": 50} for name in NAMES}
-        write_json(folder / "selection" / f"{generator}.json", {"classes": classes})
+        write_json(folder / "selection/0" / f"{generator}.json", {"classes": classes})
         scores: dict[str, Any] = {key: 1.25 for key in SCORES} | {f"{key}_floor": 0.75 for key in SCORES}
         scores |= {
             "extractor": "efficientnet_lite0", "n_per_side": 500, "n_generated": 1500, "classes_missing": [],
             "cas": 0.79, "cas_real": 0.86, "fid": None, "fid_status": "not computed: <urlopen error>",
             "memorised_fraction": 0.012, "memorised_floor": 0.011, "copies_exact": 3, "copies_flipped": 0,
         }  # fmt: skip
-        write_json(folder / "scores" / f"{generator}.json", scores)
+        write_json(folder / "scores/0" / f"{generator}.json", scores)
     arms = {arm: {"over": {"classic": over(-0.0018, "hurts")}} for arm in params.classify.arms if arm != "classic"}
     arms["classic+vae"]["over"]["classic"] = over(0.0025, "helps")
     comparison = {"references": ["none", "classic"], "baseline": "none", "seeds": [0, 1, 2], "n_test": 10_000}
@@ -200,7 +200,7 @@ def test_model_cards(generator: str, params: Params, data: Path) -> None:
 
 
 def test_the_digest_tells_weights_and_settings_apart(data: Path) -> None:
-    folder = data / "generators/dcgan"
+    folder = data / "generators/0/dcgan"
     before = weights_digest(folder)
     (folder / "training.json").write_text("{}")
     assert weights_digest(folder) == before

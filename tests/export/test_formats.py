@@ -67,10 +67,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(exporting, "ROWS_PER_SHARD", 10)
     shutil.copy(CHECKOUT / "params.yaml", tmp_path)
-    image_set("train").write(Path("data/splits/train"))
-    image_set("test", 12, channels=1).write(Path("data/splits/test"))
-    image_set("classic", 11).write(Path("data/augmented/classic"))
-    image_set("dcgan", 21, channels=1).write(Path("data/synthetic/dcgan"))
+    image_set("train").write(Path("data/splits/0/train"))
+    image_set("test", 12, channels=1).write(Path("data/splits/0/test"))
+    image_set("classic", 11).write(Path("data/augmented/0/classic"))
+    image_set("dcgan", 21, channels=1).write(Path("data/synthetic/0/dcgan"))
     return tmp_path
 
 
@@ -386,7 +386,7 @@ def encoded(format: str, mode: str = "RGB", size: tuple[int, int] = (6, 6)) -> b
 
 def test_an_image_that_is_no_png_becomes_one(workspace: Path) -> None:
     jpeg = encoded("JPEG")
-    replace_image(Path("data/splits/train"), 3, jpeg)
+    replace_image(Path("data/splits/0/train"), 3, jpeg)
     main(["export", "train", "--to", "csv", "--out", "out"])
     with Image.open("out/images/00000003.png") as image:
         assert image.format == "PNG"
@@ -401,10 +401,10 @@ def test_an_image_that_is_no_png_becomes_one(workspace: Path) -> None:
 @pytest.mark.parametrize("row", [0, 20])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_damaged_set_leaves_nothing_behind(workspace: Path, layout: str, row: int, data: bytes | None) -> None:
-    replace_image(Path("data/splits/train"), row, data)
+    replace_image(Path("data/splits/0/train"), row, data)
     Path("empty").mkdir()
     for out in ("out", "empty"):
-        with pytest.raises(SystemExit, match=r"^export: data/splits/train/\S+: (images of diff|holds something)"):
+        with pytest.raises(SystemExit, match=r"^export: data/splits/0/train/\S+: (images of diff|holds something)"):
             main(["export", "train", "--to", layout, "--out", out])
     assert sorted(path.name for path in workspace.iterdir()) == ["data", "empty", "params.yaml"]
     assert not any(Path("empty").iterdir())
@@ -441,7 +441,7 @@ def test_what_appears_during_the_export_is_left_alone(workspace: Path, monkeypat
         ("train", "data/exported", "--out: .* lies in .*data, which holds what the stages make"),
         ("train", "data", "--out: .* lies in .*data, which"),
         ("train", "link/exported", "--out: .* lies in .*data, which"),
-        ("train", "data/splits/train/x", "--out: .* lies in .*train, the images to export"),
+        ("train", "data/splits/0/train/x", "--out: .* lies in .*train, the images to export"),
         ("mine", "mine", "--out: .* lies in .*mine, the images to export"),
         ("mine", "mine/exported", "--out: .* lies in .*mine, the images to export"),
         ("train", "params.yaml", "--out: .* is a file"),
@@ -489,10 +489,10 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(
 
 
 def test_a_name_that_two_sets_have_is_told_apart_by_the_folder(workspace: Path) -> None:
-    image_set("dcgan").write(Path("data/augmented/dcgan"))
-    with pytest.raises(UserError, match="dcgan: could be any of data/augmented/dcgan, data/synthetic/dcgan"):
+    image_set("dcgan").write(Path("data/augmented/0/dcgan"))
+    with pytest.raises(UserError, match="dcgan: could be any of data/augmented/0/dcgan, data/synthetic/0/dcgan"):
         find_set("dcgan")
-    assert find_set("data/synthetic/dcgan") == Path("data/synthetic/dcgan")
+    assert find_set("data/synthetic/0/dcgan") == Path("data/synthetic/0/dcgan")
 
 
 def test_before_the_first_run_there_is_nothing_to_choose_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,7 +542,7 @@ def test_help_needs_neither_torch_nor_pyarrow() -> None:
 
 
 def test_large_images_make_shards_of_fewer(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = sum(path.stat().st_size for path in Path("data/splits/train").iterdir())
+    size = sum(path.stat().st_size for path in Path("data/splits/0/train").iterdir())
     monkeypatch.setattr(exporting, "BYTES_PER_SHARD", 4 * math.ceil(size / 23))
     for layout in ("parquet", "webdataset"):
         main(["export", "train", "--to", layout, "--out", layout])
@@ -551,7 +551,7 @@ def test_large_images_make_shards_of_fewer(workspace: Path, monkeypatch: pytest.
 
 
 def test_a_kill_leaves_no_half_folder_and_the_next_run_sweeps_up(workspace: Path) -> None:
-    image_set("train", 5_000).write(Path("data/splits/train"))
+    image_set("train", 5_000).write(Path("data/splits/0/train"))
     command = [sys.executable, "-m", "augury", "export", "train", "--to", "imagefolder", "--out", "out"]
     process = subprocess.Popen(
         command, env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, stderr=subprocess.DEVNULL, start_new_session=True
@@ -562,7 +562,7 @@ def test_a_kill_leaves_no_half_folder_and_the_next_run_sweeps_up(workspace: Path
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path("out").exists()
-    image_set("train").write(Path("data/splits/train"))
+    image_set("train").write(Path("data/splits/0/train"))
     main(["export", "train", "--to", "imagefolder", "--out", "out"])
     assert len(list(Path("out").rglob("*.png"))) == 23
     assert not Path(".partial-out").exists()

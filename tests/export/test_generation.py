@@ -52,7 +52,7 @@ def write_split(split: str, counts: tuple[int, int, int]) -> None:
     pixels = (labels[:, None, None, None] * 70 + random.integers(0, 80, (len(labels), 8, 8, 3))).astype(np.uint8)
     rows = np.arange(len(labels))
     columns = {"origin": np.full(len(rows), split), "seed": 0 * rows, "index": rows}
-    ImageSet(pixels, labels, NAMES, columns).write(Path("data/splits") / split)
+    ImageSet(pixels, labels, NAMES, columns).write(Path("data/splits/0") / split)
 
 
 def save_dcgan(seed: int) -> None:
@@ -61,7 +61,7 @@ def save_dcgan(seed: int) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    folder = Path("data/generators/dcgan")
+    folder = Path("data/generators/0/dcgan")
     folder.mkdir(parents=True, exist_ok=True)
     save_generator(folder, "dcgan", network, 3, NAMES, 8)
 
@@ -153,7 +153,7 @@ def test_a_set_has_its_images_labels_and_provenance_and_a_card(tmp_path: Path) -
     assert images.class_names == NAMES
     assert images.labels[:25].tolist() == [0, 1, 2] * 8 + [0]
     assert images.counts() == [20, 20, 20]
-    network, _ = load_generator(Path("data/generators/dcgan"), CPU)
+    network, _ = load_generator(Path("data/generators/0/dcgan"), CPU)
     expected = sample_images(
         network, labels_in_turn(np.full(3, 20)), NAMES, origin="dcgan", seed=0, device=CPU, options={"spread": 1.0}
     )
@@ -176,14 +176,14 @@ def test_one_filtered_shard_is_what_the_stage_samples(tmp_path: Path) -> None:
     settings = params.load()
     sample.main(settings, "dcgan")
     generate(tmp_path / "out", "--per-class", str(settings.sample.per_class))
-    own, stages = ImageSet.read(tmp_path / "out"), ImageSet.read(Path("data/synthetic/dcgan"))
+    own, stages = ImageSet.read(tmp_path / "out"), ImageSet.read(Path("data/synthetic/0/dcgan"))
     assert own.labels.tolist() == stages.labels.tolist()
     assert list(own.provenance) == list(stages.provenance)
     for name in ("origin", "seed", "index", "spread", "neighbour"):
         assert own.provenance[name].tolist() == stages.provenance[name].tolist()
     np.testing.assert_allclose(own.provenance["confidence"], stages.provenance["confidence"], atol=0.02)
     assert_same_draws(own, stages)
-    selected = json.loads(Path("data/selection/dcgan.json").read_text())["classes"]
+    selected = json.loads(Path("data/selection/0/dcgan.json").read_text())["classes"]
     made = json.loads((tmp_path / "out/.generation.json").read_text())["classes"]
     assert {name: {**counts, "asked": made[name]["asked"]} for name, counts in selected.items()} == made
 
@@ -201,7 +201,7 @@ def test_bytes_do_not_depend_on_the_number_of_threads(
 
 
 def test_balance_fills_up_to_the_largest_class(tmp_path: Path) -> None:
-    assert class_counts(Path("data/splits/train")) == {"cat": 20, "dog": 12, "eel": 5}
+    assert class_counts(Path("data/splits/0/train")) == {"cat": 20, "dog": 12, "eel": 5}
     generate(tmp_path / "out", "--balance", "--no-filter", "--images-per-shard", "10")
     images = ImageSet.read(tmp_path / "out")
     assert images.counts() == [0, 8, 15]
@@ -210,10 +210,10 @@ def test_balance_fills_up_to_the_largest_class(tmp_path: Path) -> None:
 
 def test_what_is_balanced_needs_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation, "class_counts", lambda folder: dict.fromkeys(NAMES, 7))
-    with pytest.raises(UserError, match="--balance: every class of data/splits/train has 7 images already"):
+    with pytest.raises(UserError, match="--balance: every class of data/splits/0/train has 7 images already"):
         generate(tmp_path / "out", "--balance")
     monkeypatch.setattr(generation, "class_counts", lambda folder: {"cat": 1, "cow": 2})
-    with pytest.raises(UserError, match="data/splits: its classes are not those of dcgan"):
+    with pytest.raises(UserError, match="data/splits/0: its classes are not those of dcgan"):
         generate(tmp_path / "out", "--balance")
     assert not (tmp_path / "out").exists()
 
@@ -318,7 +318,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         (["--images-per-shard", "0"], "^--images-per-shard: 0 is not possible; choose 1 or more$"),
         (["--seed", "-1"], "^--seed: -1 is not possible; choose 0 or more$"),
         (["--generator", "dcgn"], "^--generator: unknown 'dcgn'; choose from dcgan, stylegan, vae, diffusion$"),
-        (["--generator", "vae"], "^data/generators/vae: not a trained generator"),
+        (["--generator", "vae"], "^data/generators/0/vae: not a trained generator"),
         (
             ["--per-class", "100000", "--images-per-shard", "1"],
             "^--images-per-shard: 1 make 300,000 shards of 300,000 images; choose 4 or more$",

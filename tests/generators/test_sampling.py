@@ -197,7 +197,7 @@ def write_split(split: str, per_class: int, seed: int, channels: int = 1) -> Ima
     images = ImageSet(
         pixels, labels.numpy(), NAMES, {"origin": np.full(len(rows), split), "seed": 0 * rows, "index": rows}
     )
-    images.write(Path("data/splits") / split)
+    images.write(Path("data/splits/0") / split)
     return images
 
 
@@ -215,8 +215,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def save(name: str, channels: int = 1) -> Any:
     network = trained(name, channels)
-    (Path("data/generators") / name).mkdir(parents=True)
-    save_generator(Path("data/generators") / name, name, network, channels, NAMES, 8)
+    (Path("data/generators/0") / name).mkdir(parents=True)
+    save_generator(Path("data/generators/0") / name, name, network, channels, NAMES, 8)
     return network
 
 
@@ -231,12 +231,16 @@ def settings(rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = Non
 
 
 def outputs() -> dict[str, bytes]:
-    paths = [*Path("data/synthetic").rglob("*.*"), *Path("data/previews").iterdir(), *Path("data/selection").iterdir()]
+    paths = [
+        *Path("data/synthetic/0").rglob("*.*"),
+        *Path("data/previews/0").iterdir(),
+        *Path("data/selection/0").iterdir(),
+    ]
     return {str(path.relative_to("data")): path.read_bytes() for path in paths}
 
 
 def selected(name: str = "vae") -> dict[str, Any]:
-    return json.loads((Path("data/selection") / f"{name}.json").read_text())
+    return json.loads((Path("data/selection/0") / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -250,9 +254,9 @@ def test_the_stage_writes_parquet_and_a_preview(folder: Path, channels: int) -> 
         written.append(outputs())
     assert written[0] == written[1]
     previews = {"previews/vae.png", "previews/vae_nearest.png"}
-    assert set(written[0]) == {"synthetic/vae/00000-of-00001.parquet", "selection/vae.json"} | previews
+    assert set(written[0]) == {"synthetic/0/vae/00000-of-00001.parquet", "selection/0/vae.json"} | previews
 
-    images = ImageSet.read(Path("data/synthetic/vae"))
+    images = ImageSet.read(Path("data/synthetic/0/vae"))
     assert images.counts() == [5, 5, 5]
     assert images.class_names == NAMES
     assert (images.size, images.channels) == (8, channels)
@@ -261,7 +265,7 @@ def test_the_stage_writes_parquet_and_a_preview(folder: Path, channels: int) -> 
     assert_same(images.pixels, expected.pixels)
     for name, column in expected.provenance.items():
         assert images.provenance[name].tolist() == column.tolist()
-    with Image.open("data/previews/vae.png") as preview:
+    with Image.open("data/previews/0/vae.png") as preview:
         assert preview.mode == {1: "L", 3: "RGB"}[channels]
 
 
@@ -269,7 +273,7 @@ def test_the_stage_writes_parquet_and_a_preview(folder: Path, channels: int) -> 
 def test_the_stage_draws_from_every_generator(folder: Path, name: str) -> None:
     network = save(name)
     stage.main(settings(per_class=2), name)
-    images = ImageSet.read(Path("data/synthetic") / name)
+    images = ImageSet.read(Path("data/synthetic/0") / name)
     assert_same(images.pixels, draw(network, balanced_labels(3, 2), origin=name, seed=PARAMS.seed).pixels)
     assert set(images.provenance["origin"]) == {name}
     assert "strategy" not in images.provenance  # the generator's own default was asked for
@@ -279,7 +283,7 @@ def test_the_stage_draws_from_every_generator(folder: Path, name: str) -> None:
 def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: Path) -> None:
     save("vae")
     stage.main(settings(drawing={"spread": 0.5, "strategy": "posterior"}, per_class=4), "vae")
-    columns = ImageSet.read(Path("data/synthetic/vae")).provenance
+    columns = ImageSet.read(Path("data/synthetic/0/vae")).provenance
     assert list(columns) == [
         "origin", "seed", "index", "spread", "strategy", "confidence", "neighbour", "neighbour_distance",
     ]  # fmt: skip
@@ -289,7 +293,7 @@ def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: 
     assert (columns["neighbour"] >= 0).all()
     assert (columns["neighbour"] < 90).all()
     assert (columns["neighbour_distance"] > 0).all()
-    table = pq.read_table("data/synthetic/vae/00000-of-00001.parquet")
+    table = pq.read_table("data/synthetic/0/vae/00000-of-00001.parquet")
     metadata = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert set(metadata) == {"image", "label", *columns}
 
@@ -299,7 +303,7 @@ def test_the_strategy_and_the_spread_decide_the_images(folder: Path, strategy: s
     network = save("vae")
     drawing = {"spread": 0.7, "strategy": strategy}
     stage.main(settings(drawing=drawing, per_class=3), "vae")
-    images = ImageSet.read(Path("data/synthetic/vae"))
+    images = ImageSet.read(Path("data/synthetic/0/vae"))
     assert_same(images.pixels, draw(network, balanced_labels(3, 3), seed=PARAMS.seed, options=drawing).pixels)
     others_to_draw = [{**drawing, "strategy": name} for name in VAE.STRATEGIES if name != strategy]
     for options in [*others_to_draw, {**drawing, "spread": 1.0}]:
@@ -342,7 +346,7 @@ def counterfeit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counterfeit:
     """Put a Counterfeiter with the given chances in the place of the trained generator."""
 
     def put(chances: tuple[float, float, float] | dict[int, tuple[float, ...]]) -> Counterfeiter:
-        network = Counterfeiter(ImageSet.read(Path("data/splits/train")), chances)
+        network = Counterfeiter(ImageSet.read(Path("data/splits/0/train")), chances)
         monkeypatch.setattr(stage, "load_generator", lambda path, device: (network, NAMES))
         return network
 
@@ -357,7 +361,7 @@ def kinds_of(network: Counterfeiter, labels: list[int], seeds: list[int]) -> lis
 def test_what_does_not_pass_is_drawn_again(counterfeit: Counterfeit, caplog: pytest.LogCaptureFixture) -> None:
     network = counterfeit((0.5, 0.3, 0.2))
     stage.main(settings(ON, per_class=20), "vae")
-    images, classes = ImageSet.read(Path("data/synthetic/vae")), selected()["classes"]
+    images, classes = ImageSet.read(Path("data/synthetic/0/vae")), selected()["classes"]
     assert images.labels.tolist() == balanced_labels(3, 20).tolist()
     indices, seeds = images.provenance["index"].tolist(), images.provenance["seed"].tolist()
     assert seeds == [
@@ -395,16 +399,16 @@ def test_a_class_that_falls_short_is_told_with_the_reasons(
     counterfeit({0: (1.0, 0.0, 0.0), 1: (0.0, 1.0, 0.0), 2: (0.2, 0.0, 0.8)})
     with caplog.at_level(logging.WARNING):
         stage.main(settings({**ON, "max_draws": 2.0}, per_class=15), "vae")
-    images, classes = ImageSet.read(Path("data/synthetic/vae")), selected()["classes"]
+    images, classes = ImageSet.read(Path("data/synthetic/0/vae")), selected()["classes"]
     eels = classes["eel"]["kept"]
     assert 0 < eels < 15
     assert images.counts() == [15, 0, eels]
     assert classes["dog"] == {"drawn": 30, "kept": 0, "unsure": 30, "near_copy": 0}
     assert caplog.messages == [
-        "sample@vae: dog: 0 of 15 images after 30 draws; 30 were unsure of class, 0 near-copies",
-        f"sample@vae: eel: {eels} of 15 images after 30 draws; 0 were unsure of class, {30 - eels} near-copies",
+        "sample@0-vae: dog: 0 of 15 images after 30 draws; 30 were unsure of class, 0 near-copies",
+        f"sample@0-vae: eel: {eels} of 15 images after 30 draws; 0 were unsure of class, {30 - eels} near-copies",
     ]
-    with Image.open("data/previews/vae.png") as preview:  # the row of dogs is white
+    with Image.open("data/previews/0/vae.png") as preview:  # the row of dogs is white
         grid = np.asarray(preview)
     tile = 56 + GAP
     assert (grid[tile : tile + 56] == 255).all()
@@ -426,7 +430,7 @@ def test_where_nothing_passes_the_stage_says_what_to_lower_and_leaves_nothing(
 def test_without_a_filter_all_that_is_drawn_is_kept(counterfeit: Counterfeit) -> None:
     network = counterfeit((0.2, 0.4, 0.4))
     stage.main(settings(OFF, per_class=10), "vae")
-    images = ImageSet.read(Path("data/synthetic/vae"))
+    images = ImageSet.read(Path("data/synthetic/0/vae"))
     assert images.provenance["index"].tolist() == np.repeat(np.arange(10), 3).tolist()
     assert set(kinds_of(network, images.labels.tolist(), images.provenance["seed"].tolist())) == set(network.kinds)
     assert all(
@@ -438,15 +442,15 @@ def test_without_a_filter_all_that_is_drawn_is_kept(counterfeit: Counterfeit) ->
 @pytest.mark.parametrize("missing", ["train", "validation"])
 def test_the_stage_needs_both_splits(folder: Path, missing: str) -> None:
     save("vae")
-    next((Path("data/splits") / missing).iterdir()).unlink()
-    with pytest.raises(UserError, match=f"data/splits/{missing}: no Parquet shard found"):
+    next((Path("data/splits/0") / missing).iterdir()).unlink()
+    with pytest.raises(UserError, match=f"data/splits/0/{missing}: no Parquet shard found"):
         stage.main(settings(), "vae")
-    assert not Path("data/synthetic").exists()
+    assert not Path("data/synthetic/0").exists()
 
 
 def test_the_stage_says_so_where_the_generator_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="data/generators/vae: not a trained generator"):
+    with pytest.raises(UserError, match="data/generators/0/vae: not a trained generator"):
         stage.main(settings(), "vae")
     assert not Path("data").exists()
 
@@ -466,6 +470,6 @@ def test_sampling_takes_no_gradient() -> None:
 
 def test_a_vae_from_disk_draws_from_the_training_images_it_kept(folder: Path) -> None:
     network = save("vae")
-    loaded, _ = load_generator(Path("data/generators/vae"), CPU)
+    loaded, _ = load_generator(Path("data/generators/0/vae"), CPU)
     labels, options = balanced_labels(3, 3), {"strategy": "extrapolation"}
     assert_same(draw(loaded, labels, options=options).pixels, draw(network, labels, options=options).pixels)

@@ -20,7 +20,7 @@ from tests import CHECKOUT
 
 SHIPPED = CHECKOUT / "params.yaml"
 ABSENT = object()
-SECTIONS = [name for name in Params.model_fields if name not in ("seed", "device", "launch", "log")]
+SECTIONS = [name for name in Params.model_fields if name not in ("seed", "replicates", "device", "launch", "log")]
 
 
 def shipped() -> dict[str, Any]:
@@ -454,9 +454,9 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (b"seed: 0\n---\nseed: 1\n", "not valid YAML"),
         (b"seed: !!python/object:os.system {}", "not valid YAML"),
         ("folder: Stylé".encode("latin-1"), "not valid YAML"),
-        (b"", "expected the keys seed, device, launch, log, prepare"),
-        (b"- seed\n- device\n", "expected the keys seed, device, launch, log, prepare"),
-        (b"seed", "expected the keys seed, device, launch, log, prepare"),
+        (b"", "expected the keys seed, replicates, device, launch, log, prepare"),
+        (b"- seed\n- device\n", "expected the keys seed, replicates, device, launch, log, prepare"),
+        (b"seed", "expected the keys seed, replicates, device, launch, log, prepare"),
     ],
 )
 def test_a_file_that_is_no_mapping_of_keys_is_named_in_one_line(tmp_path: Path, text: bytes, told: str) -> None:

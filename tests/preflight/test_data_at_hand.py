@@ -123,9 +123,9 @@ def test_of_a_public_set_nothing_is_known_before_it_is_there() -> None:
 def test_the_last_run_tells_its_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert last_workload() is None
-    Path("data/splits").mkdir(parents=True)
+    Path("data/splits/0").mkdir(parents=True)
     splits = {"train": [3, 4], "validation": [1, 1], "test": [2, 2], "held_back": [0, 1]}
-    Path("data/splits/summary.json").write_text(json.dumps({"source": "digits", "channels": 1, **splits}))
+    Path("data/splits/0/summary.json").write_text(json.dumps({"source": "digits", "channels": 1, **splits}))
     work = last_workload()
     assert work is not None
     assert (work.train, work.held_back, work.channels) == ([3, 4], [0, 1], 1)

@@ -21,8 +21,8 @@ def costs(seconds: float = 7.0) -> dict[str, Any]:
 def lock(**different: dict[str, Any]) -> dict[str, Any]:
     """What dvc.lock records of a run with the project's params, but for what `different` says of a stage."""
     used: dict[str, dict[str, Any]] = {stage: {} for stage in stages_of(PARAMS)}
-    used["prepare"] = {"seed": TEXT["seed"], "prepare": TEXT["prepare"]}
-    used["train_gan@dcgan"] = {"train_gan.dcgan": TEXT["train_gan"]["dcgan"]}
+    used["prepare@0"] = {"seed": TEXT["seed"], "prepare": TEXT["prepare@0"]}
+    used["train_gan@0-dcgan"] = {"train_gan.dcgan": TEXT["train_gan"]["dcgan"]}
     used |= {name.replace("__", "@"): values for name, values in different.items()}
     recorded = deepcopy(LOCK["stages"])
     for stage, values in used.items():
@@ -37,30 +37,30 @@ def test_the_last_run_holds_where_its_params_are_those_of_now() -> None:
 def test_another_budget_is_another_cost_for_all_that_rests_on_it() -> None:
     changed = lock(train_gan__dcgan={"train_gan.dcgan": {**TEXT["train_gan"]["dcgan"], "total_kimg": 1}})
     lost = set(stages_of(PARAMS)) - set(last_costs(TEXT, changed, costs()))
-    assert lost == {"train_gan@dcgan", "sample@dcgan", "score@dcgan"}  # an arm takes as many images as before
+    assert lost == {"train_gan@0-dcgan", "sample@0-dcgan", "score@0-dcgan"}  # an arm takes as many images as before
 
 
 def test_other_images_make_every_cost_another() -> None:
-    changed = lock(prepare={"prepare": {**TEXT["prepare"], "image_size": 64}})
+    changed = lock(prepare={"prepare@0": {**TEXT["prepare@0"], "image_size": 64}})
     assert set(last_costs(TEXT, changed, costs())) == {"compare"}  # which sees none
 
 
 def test_stages_that_were_never_run_have_no_last_cost() -> None:
     assert last_costs(TEXT, {}, costs()) == {}
-    assert last_costs(TEXT, lock(), {"prepare": {"seconds": 2.0}}) == {"prepare": 2.0}
+    assert last_costs(TEXT, lock(), {"prepare@0": {"seconds": 2.0}}) == {"prepare@0": 2.0}
 
 
 def test_what_was_run_is_measured_and_trainings_that_were_not_take_their_budget_at_their_pace() -> None:
-    paces: dict[str, float | str] = {"train_gan@stylegan": 500.0, "train_vae": "train_vae: the GPU is full"}
-    lines = {line.stage: line for line in forecast(PARAMS, {"train_gan@dcgan": 140.0}, paces)}
+    paces: dict[str, float | str] = {"train_gan@0-stylegan": 500.0, "train_vae@0": "train_vae: the GPU is full"}
+    lines = {line.stage: line for line in forecast(PARAMS, {"train_gan@0-dcgan": 140.0}, paces)}
     assert [*lines] == [*trainings(PARAMS), "22 other stages"]
-    assert (lines["train_gan@dcgan"].seconds, lines["train_gan@dcgan"].basis) == (140.0, "measured on the last run")
-    assert lines["train_gan@stylegan"].seconds == pytest.approx(160_000 / 500)
-    assert lines["train_gan@stylegan"].basis == "160 kimg at 500 images/s"
-    assert (lines["train_vae"].seconds, lines["train_vae"].basis) == (
+    assert (lines["train_gan@0-dcgan"].seconds, lines["train_gan@0-dcgan"].basis) == (140.0, "measured on the last run")
+    assert lines["train_gan@0-stylegan"].seconds == pytest.approx(160_000 / 500)
+    assert lines["train_gan@0-stylegan"].basis == "160 kimg at 500 images/s"
+    assert (lines["train_vae@0"].seconds, lines["train_vae@0"].basis) == (
         None, "tried in vain: train_vae: the GPU is full",
     )  # fmt: skip
-    assert (lines["train_diffusion"].seconds, lines["train_diffusion"].basis) == (
+    assert (lines["train_diffusion@0"].seconds, lines["train_diffusion@0"].basis) == (
         None, "tried in vain: the time was up",
     )  # fmt: skip
     assert lines["22 other stages"].seconds is None
@@ -68,7 +68,7 @@ def test_what_was_run_is_measured_and_trainings_that_were_not_take_their_budget_
 
 
 def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
-    lines = table([Forecast("train_vae", None, "why"), Forecast("compare", 6000.0, "start")], 2)
+    lines = table([Forecast("train_vae@0", None, "why"), Forecast("compare", 6000.0, "start")], 2)
     assert lines == [
         "  train_vae           ?  why",
         "  compare         1.7 h  start",
@@ -77,4 +77,4 @@ def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
 
 
 def test_every_training_of_the_pipeline_is_known() -> None:
-    assert [*trainings(PARAMS)] == ["train_gan@dcgan", "train_gan@stylegan", "train_vae", "train_diffusion"]
+    assert [*trainings(PARAMS)] == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "train_diffusion@0"]

@@ -31,7 +31,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
 
 def test_every_training_can_be_tried_and_leaves_nothing_behind(small: params.Params) -> None:
     paces = try_trainings([*trainings(small)], small, 3, 1, patience=1000)
-    assert [*paces] == ["train_gan@dcgan", "train_gan@stylegan", "train_vae", "train_diffusion"]
+    assert [*paces] == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "train_diffusion@0"]
     for pace in paces.values():
         assert isinstance(pace, float)
         assert pace > 0
@@ -39,14 +39,14 @@ def test_every_training_can_be_tried_and_leaves_nothing_behind(small: params.Par
 
 
 def test_trainings_that_fail_or_come_too_late_say_so(small: params.Params, tmp_path: Path) -> None:
-    assert try_trainings(["train_vae"], small, 2, 3, patience=0.2) == {}
+    assert try_trainings(["train_vae@0"], small, 2, 3, patience=0.2) == {}
     lay_over(Path("params.yaml"), {"train_gan": {"dcgan": {"path_length_weight": 1.0}}})
-    paces = try_trainings(["train_gan@dcgan", "train_vae"], params.load(), 2, 3, patience=1000)
+    paces = try_trainings(["train_gan@0-dcgan", "train_vae@0"], params.load(), 2, 3, patience=1000)
     assert (
-        paces["train_gan@dcgan"]
+        paces["train_gan@0-dcgan"]
         == "train_gan.dcgan.path_length_weight: only a generator with a mapping network has paths"
     )
-    assert isinstance(paces["train_vae"], float)  # the others are tried all the same
+    assert isinstance(paces["train_vae@0"], float)  # the others are tried all the same
 
 
 def test_the_first_step_does_not_count_and_the_last_is_the_one_that_goes_past_the_time(
@@ -54,7 +54,7 @@ def test_the_first_step_does_not_count_and_the_last_is_the_one_that_goes_past_th
 ) -> None:
     clock = iter([0.0, 50.0, 50.0, 51.5, 53.0, 55.5])  # beginning and end of three steps
     monkeypatch.setattr("augury.training.pace.time.monotonic", lambda: next(clock))
-    pace = Stopwatch("train_vae", 10, start_processes("cpu", 10, "train_vae"))
+    pace = Stopwatch("train_vae@0", 10, start_processes("cpu", 10, "train_vae@0"))
     for _ in range(2):
         with pace.step():
             pass

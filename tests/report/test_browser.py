@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         build_data(arms=ARMS, generators=GENERATORS)
-        for place, stage in enumerate(["train_vae", "sample@vae", *(f"classify@{arm}" for arm in ARMS)]):
+        for place, stage in enumerate(["train_vae", "sample@0-vae", *(f"classify@0-{arm}" for arm in ARMS)]):
             content = {"stage": stage, "seconds": 12.5 * (place + 1), "images": 4000, "peak_memory_mib": 900 - place}
             write_json(Path("data/costs") / f"{stage}.json", content)
         main(params_for(GENERATORS, ARMS))

@@ -110,7 +110,7 @@ def distances(class_names: tuple[str, ...], **different: Any) -> dict[str, Any]:
 
 
 def scores_of(generator: str, class_names: tuple[str, ...] = CLASS_NAMES, **different: Any) -> dict[str, Any]:
-    """The content of data/scores/<generator>.json; `different` replaces what it names."""
+    """The content of data/scores/0/<generator>.json; `different` replaces what it names."""
     return {
         "generator": generator, "extractor": "efficientnet_lite0", "resolution": 64, "n_real": 403,
         "n_generated": 2507, "classes_missing": [], **distances(class_names),
@@ -163,13 +163,13 @@ def build_data(
     }  # fmt: skip
     pair = {"split": "train", "index": 5, "other_split": "test", "other_index": 7, "distance": 2, "correlation": 0.9876}
     write_json(
-        data / "near_duplicates" / "pairs.json",
+        data / "near_duplicates" / "0" / "pairs.json",
         {**straddling, "shown": near_duplicates, "pairs": [pair] * near_duplicates},
     )
     if near_duplicates:
-        write_png(data / "near_duplicates" / "closest.png", np.zeros((114, 58 * near_duplicates, 1), np.uint8))
+        write_png(data / "near_duplicates" / "0" / "closest.png", np.zeros((114, 58 * near_duplicates, 1), np.uint8))
     write_json(
-        data / "splits" / "summary.json",
+        data / "splits" / "0" / "summary.json",
         {
             "source": "imagefolder", "image_size": 28, "channels": 1, "class_names": class_names,
             "train": [80] * count, "validation": [20] * count, "test": [images_per_class] * count,
@@ -196,7 +196,7 @@ def build_data(
             accuracies.append(float(right.sum() / (images_per_class * count)))
             per_class_rates.append(right / images_per_class)
             write_json(
-                data / "results" / arm / f"{seed}.json",
+                data / "results" / "0" / arm / f"{seed}.json",
                 {
                     "arm": arm, "seed": seed, "accuracy": accuracies[-1], "macro_f1": accuracies[-1], "ece": 0.04,
                     "nll": 0.5, "per_class_accuracy": (right / images_per_class).tolist(),
@@ -239,13 +239,15 @@ def build_data(
     )  # fmt: skip
     nearest = [f"{generator}_nearest" for generator in generators]
     for name in ("real", *PARAMS.augment.policies, "reconstructions", *generators, *nearest):
-        write_png(data / "previews" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
+        write_png(data / "previews" / "0" / f"{name}.png", random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8))
     for generator in generators:
-        write_png(data / "previews" / f"{generator}_neighbours.png", random.integers(0, 256, (114, 172, 1), np.uint8))
-        write_json(data / "scores" / f"{generator}.json", scores_of(generator, class_names, **(scores or {})))
+        write_png(
+            data / "previews" / "0" / f"{generator}_neighbours.png", random.integers(0, 256, (114, 172, 1), np.uint8)
+        )
+        write_json(data / "scores" / "0" / f"{generator}.json", scores_of(generator, class_names, **(scores or {})))
         passed = [*kept, *[500] * (count - len(kept))]
         write_json(
-            data / "selection" / f"{generator}.json",
+            data / "selection" / "0" / f"{generator}.json",
             {
                 "generator": generator, "near_copy_below": 0.61,
                 "classes": {
@@ -259,19 +261,19 @@ def build_data(
             for kimg in (25.0, 50.0, 75.024)
         ]
         write_json(
-            data / "generators" / generator / "training.json",
+            data / "generators" / "0" / generator / "training.json",
             {
                 "criterion": "lowest <distance> to validation", "kept_kimg": 75.024, "total_kimg": 200,
                 "stopped": None, "snapshots": snapshots, **(training or {}),
             },
         )  # fmt: skip
-        curve = data / "curves" / f"{generator}.csv"
+        curve = data / "curves" / "0" / f"{generator}.csv"
         curve.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{kimg},{3 / (kimg + 1)},{2 / (kimg + 1)},{kimg / 30},{'' if kimg % 2 else 1}" for kimg in range(40)]
         curve.write_text("\n".join(["kimg,loss,reconstruction,kl,validation_reconstruction", *lines]) + "\n")
         for kimg in range(25, 225, 25):
             grid = random.integers(0, 256, (58 * count, 58 * 4, 1), np.uint8)
-            write_png(data / "generators" / generator / "progress" / f"kimg_{kimg:05d}.png", grid)
+            write_png(data / "generators" / "0" / generator / "progress" / f"kimg_{kimg:05d}.png", grid)
 
 
 @pytest.fixture(autouse=True)
@@ -556,7 +558,7 @@ def test_a_class_without_test_images_is_a_dash() -> None:
         for row in entry["over"].values():
             row["per_class_gain"][1] = None
     write_json(Path("data/comparison.json"), comparison)
-    for path in Path("data/results").glob("*/*.json"):
+    for path in Path("data/results/0").glob("*/*.json"):
         result = json.loads(path.read_text())
         result["per_class_accuracy"][1] = None
         write_json(path, result)
@@ -591,7 +593,7 @@ def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:
 def test_fine_tuning_shows_the_best_steps() -> None:
     build_data()
     for seed, step in enumerate((120, 80)):
-        path = Path(f"data/results/none/{seed}.json")
+        path = Path(f"data/results/0/none/{seed}.json")
         write_json(path, {**json.loads(path.read_text()), "best_step": step, "regularisation": 0.05})
     params = params_for(["vae"])
     classify = params.classify.model_copy(update={"mode": "scratch"})
@@ -831,7 +833,7 @@ def test_an_extractor_that_only_some_generators_have_leaves_the_others_out() -> 
     assert [row["generator"] for row in scores_by_extractor(scores)["FID"]] == ["vae"]
     assert absent_extractors(scores) == ["FID: its weights <are> not at hand"]
     build_data(generators=("dcgan", "vae"))
-    write_json(Path("data/scores/vae.json"), {**scores[1], "other_extractors": {"inception": distances(CLASS_NAMES)}})
+    write_json(Path("data/scores/0/vae.json"), {**scores[1], "other_extractors": {"inception": distances(CLASS_NAMES)}})
     main(params_for(["dcgan", "vae"]))
     html = Path("data/report/index.html").read_text(encoding="utf-8")
     assert [row[3] for row in figures_of(html, "Fréchet distance of all")] == ["—", "21.10"]
@@ -909,17 +911,17 @@ def test_scores_that_told_the_gain_are_named(agreements: dict[str, float], expec
     "missing",
     [
         "data/comparison.json",
-        "data/results/classic/3.json",
-        "data/scores/vae.json",
-        "data/previews/real.png",
-        "data/curves/vae.csv",
-        "data/selection/vae.json",
-        "data/generators/vae/training.json",
-        "data/previews/reconstructions.png",
-        "data/previews/vae_neighbours.png",
-        "data/previews/vae_nearest.png",
-        "data/previews/rand_augment.png",
-        "data/near_duplicates/pairs.json",
+        "data/results/0/classic/3.json",
+        "data/scores/0/vae.json",
+        "data/previews/0/real.png",
+        "data/curves/0/vae.csv",
+        "data/selection/0/vae.json",
+        "data/generators/0/vae/training.json",
+        "data/previews/0/reconstructions.png",
+        "data/previews/0/vae_neighbours.png",
+        "data/previews/0/vae_nearest.png",
+        "data/previews/0/rand_augment.png",
+        "data/near_duplicates/0/pairs.json",
     ],
 )
 def test_a_missing_input_is_named(missing: str) -> None:
@@ -939,7 +941,7 @@ def test_any_number_of_classes(count: int) -> None:
 
 def test_a_generator_without_progress_pictures_has_no_strip() -> None:
     build_data()
-    shutil.rmtree("data/generators/vae/progress")
+    shutil.rmtree("data/generators/0/vae/progress")
     main(params_for(["vae"]))
     assert "<li><img" not in Path("data/report/index.html").read_text(encoding="utf-8")
 

@@ -106,7 +106,7 @@ def attempt(root: Path, **changes: Any) -> dict[str, Any] | str:
     result: dict[str, Any] | str
     try:
         prepare.main(settings(**changes))
-        result = json.loads(Path("data/splits/summary.json").read_text())
+        result = json.loads(Path("data/splits/0/summary.json").read_text())
     except UserError as error:
         result = str(error)
     assert state(root.parent) == before
@@ -387,7 +387,7 @@ def test_an_unusual_class_name_is_kept(root: Path, name: str) -> None:
     found = summary(root)
     assert found["class_names"] == sorted(["cat", COMPOSED if name == DECOMPOSED else name])
     assert images_of(found) == 2 * PER_CLASS
-    assert ImageSet.read(Path("data/splits/train")).class_names == tuple(found["class_names"])
+    assert ImageSet.read(Path("data/splits/0/train")).class_names == tuple(found["class_names"])
 
 
 def test_a_copy_under_another_label_is_reported(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -486,7 +486,7 @@ def test_class_names_are_no_paths(root: Path, source: str) -> None:
         pq.write_table(pa.table({"image": content, "label": NAMES * 4}), root / "all.parquet")
     found = summary(root, source=source)
     assert found["class_names"] == sorted(NAMES)
-    assert ImageSet.read(Path("data/splits/test")).class_names == tuple(sorted(NAMES))
+    assert ImageSet.read(Path("data/splits/0/test")).class_names == tuple(sorted(NAMES))
 
 
 def parquet_of(root: Path, images: list[Any], labels: list[Any], names: list[str] | None = None) -> None:
@@ -559,7 +559,7 @@ def run_prepare(work: Path, **changes: Any) -> subprocess.CompletedProcess[bytes
     with (work / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(settings(**changes).model_dump(), file)
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONWARNINGS": "default"}
-    command = [sys.executable, "-m", "stages.prepare"]
+    command = [sys.executable, "-m", "stages.prepare", "0"]
     return subprocess.run(command, cwd=work, env=environment, capture_output=True, timeout=120)
 
 
@@ -581,7 +581,7 @@ def test_as_a_process_it_prints_lines_and_no_traceback(root: Path) -> None:
         assert b"Warning" not in done.stderr
         assert b"\x1b[31m" not in done.stderr
         assert done.stdout == b""
-    found = json.loads((work / "data/splits/summary.json").read_text())
+    found = json.loads((work / "data/splits/0/summary.json").read_text())
     assert len(found["unreadable_skipped"]) == len(UNREADABLE)
     assert images_of(found) == 2 * PER_CLASS + len(UNUSUAL)
     assert (

@@ -174,8 +174,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     change_params(tmp_path, SMOKE_PARAMS)
     change_params(tmp_path, {"classify": {"seeds": [0, 1], "head": {"steps": 30}, "finetune": FINETUNE}})
-    sizes = {"splits/train": 6, "splits/validation": 4, "splits/test": 20, "splits/held_back": 6}
-    sizes |= {"augmented/classic": 12, "augmented/rand_augment": 12, "synthetic/vae": 10}
+    sizes = {"splits/0/train": 6, "splits/0/validation": 4, "splits/0/test": 20, "splits/0/held_back": 6}
+    sizes |= {"augmented/0/classic": 12, "augmented/0/rand_augment": 12, "synthetic/0/vae": 10}
     for seed, (folder, per_class) in enumerate(sizes.items()):
         write_set(folder, per_class, seed)
     return tmp_path
@@ -184,7 +184,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def results_of(arm: str, recipe: dict[str, Any], checkout: Path, **section: Any) -> dict[str, Any]:
     change_params(checkout, {"classify": {"arms": {arm: recipe}, **section}})
     classify.main(load(), arm)
-    return json.loads(Path(f"data/results/{arm}/0.json").read_text())
+    return json.loads(Path(f"data/results/0/{arm}/0.json").read_text())
 
 
 KEYS = [
@@ -200,13 +200,13 @@ COUNTS = {"n_real": 12, "n_more_real": 6, "n_classic": 24, "n_mixed": 48, "n_syn
 def test_every_seed_is_a_file_and_a_column_of_predictions(checkout: Path, mode: str) -> None:
     change_params(checkout, {"classify": {"mode": mode, "arms": {"everything": EVERYTHING}, **LENET}})
     assert classify.main(load(), "everything") == 96 + 40
-    folder = Path("data/results/everything")
+    folder = Path("data/results/0/everything")
     assert sorted(path.name for path in folder.iterdir()) == ["0.json", "1.json", "predictions.parquet"]
     table = pq.read_table(folder / "predictions.parquet")
     assert table.schema.names == ["label", "seed_0", "seed_1"]
     assert {str(kind) for kind in table.schema.types} == {"int16"}
     labels = table["label"].to_numpy()
-    assert labels.tolist() == ImageSet.read(Path("data/splits/test")).labels.tolist()
+    assert labels.tolist() == ImageSet.read(Path("data/splits/0/test")).labels.tolist()
     for seed in (0, 1):
         result = json.loads((folder / f"{seed}.json").read_text())
         assert list(result) == KEYS
@@ -236,8 +236,8 @@ def test_the_test_split_has_no_part_in_any_choice(checkout: Path, monkeypatch: p
     monkeypatch.setattr(ImageSet, "read", classmethod(noted))
     first = results_of("an_arm", {}, checkout, mode=mode, **LENET)
     assert reads.count("test") == 1
-    test = ImageSet.read(Path("data/splits/test"))
-    ImageSet(test.pixels, 1 - test.labels, test.class_names, test.provenance).write(Path("data/splits/test"))
+    test = ImageSet.read(Path("data/splits/0/test"))
+    ImageSet(test.pixels, 1 - test.labels, test.class_names, test.provenance).write(Path("data/splits/0/test"))
     other = results_of("an_arm", {}, checkout, mode=mode, **LENET)
     assert other["accuracy"] == pytest.approx(1 - first["accuracy"])
     for key in ("regularisation", "best_step", "validation_nll", "validation_accuracy"):
@@ -262,7 +262,7 @@ def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pyte
         monkeypatch.setattr(features, "STORE", checkout / f"store_{number}")
         results_of("an_arm", EVERYTHING, checkout, mode=mode, **more)
         assert torch.get_num_threads() == number
-        paths = [*Path("data/results/an_arm").iterdir(), *features.STORE.glob("*")]
+        paths = [*Path("data/results/0/an_arm").iterdir(), *features.STORE.glob("*")]
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
     assert len(written[0]) == (3 if mode == "full" else 3 + 7)
@@ -270,9 +270,9 @@ def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pyte
 
 def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Path) -> None:
     """Its synthetic images carry each other's labels, which a single real image would have told."""
-    swapped = ImageSet.read(Path("data/synthetic/vae"))
+    swapped = ImageSet.read(Path("data/synthetic/0/vae"))
     ImageSet(swapped.pixels, 1 - swapped.labels, swapped.class_names, swapped.provenance).write(
-        Path("data/synthetic/vae")
+        Path("data/synthetic/0/vae")
     )
     result = results_of("only_vae", {"real": False, "synthetic": {"vae": 1.0}}, checkout)
     assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 12)
@@ -285,8 +285,8 @@ def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Pat
 @pytest.mark.parametrize("balance", ["oversample", "class_weights"])
 @pytest.mark.parametrize("mode", ["head", "full"])
 def test_a_balance_reaches_the_training(checkout: Path, balance: str, mode: str) -> None:
-    train = ImageSet.read(Path("data/splits/train"))
-    train.select(np.arange(9)).write(Path("data/splits/train"))  # 5 and 4
+    train = ImageSet.read(Path("data/splits/0/train"))
+    train.select(np.arange(9)).write(Path("data/splits/0/train"))  # 5 and 4
     plain = results_of("plain", {}, checkout, mode=mode, **LENET)
     balanced = results_of("balanced", {"balance": balance}, checkout, mode=mode, **LENET)
     assert balanced["n_real"] == plain["n_real"] == 9
@@ -294,9 +294,9 @@ def test_a_balance_reaches_the_training(checkout: Path, balance: str, mode: str)
 
 
 def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytest.LogCaptureFixture) -> None:
-    images = ImageSet.read(Path("data/synthetic/vae"))
-    images.select(images.labels == 0).write(Path("data/synthetic/vae"))
-    images.select(images.labels == 2).write(Path("data/splits/held_back"))
+    images = ImageSet.read(Path("data/synthetic/0/vae"))
+    images.select(images.labels == 0).write(Path("data/synthetic/0/vae"))
+    images.select(images.labels == 2).write(Path("data/splits/0/held_back"))
     result = results_of("short", {"synthetic": {"vae": 1.0}, "more_real": 1.0}, checkout)
     assert (result["n_real"], result["n_more_real"], result["n_synthetic"]) == (12, 0, 6)
     assert caplog.messages == [
@@ -317,13 +317,13 @@ def test_a_ratio_of_less_than_one_image_adds_none(checkout: Path, recipe: dict[s
 def test_a_training_that_fails_leaves_no_results(checkout: Path) -> None:
     with pytest.raises(UserError, match=r"^classify.finetune.learning_rate: 1e\+38 is too high"):
         results_of("an_arm", {}, checkout, mode="full", finetune={"learning_rate": 1e38}, **LENET)
-    assert not list(Path("data").glob("results/*"))
+    assert not list(Path("data").glob("results/0/*"))
 
 
 def test_nothing_to_train_on_is_an_error_that_names_the_arm(checkout: Path) -> None:
     with pytest.raises(UserError, match=r"^classify.arms.nil: no training image"):
         results_of("nil", {"real": False, "synthetic": {"vae": 0.001}}, checkout)
-    assert not Path("data/results").exists()
+    assert not Path("data/results/0").exists()
 
 
 def test_an_unknown_arm_is_an_error_that_lists_them(checkout: Path) -> None:

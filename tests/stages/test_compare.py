@@ -26,20 +26,20 @@ CLASSIC: dict[str, Any] = {"augment": ["classic"]}
 
 
 def scores_of(number: int) -> dict[str, Any]:
-    """A file of data/scores in which generator `number` is better than those before it in every score."""
+    """A file of data/scores/0 in which generator `number` is better than those before it in every score."""
     scores = {name: 0.5 + direction * number / 10 for name, direction in DIRECTIONS.items()}
     return {"generator": "any", **scores, "fid": None, "fd": 3.0}
 
 
 def write_scores(names: list[str]) -> None:
     for number, name in enumerate(names):
-        write_json(Path("data/scores") / f"{name}.json", scores_of(number))
+        write_json(Path("data/scores/0") / f"{name}.json", scores_of(number))
 
 
 def write_runs(runs: dict[str, Runs]) -> None:
     """As `classify` leaves them."""
     for arm, of_arm in runs.items():
-        folder = Path("data/results") / arm
+        folder = Path("data/results/0") / arm
         for result in of_arm.results:
             write_json(folder / f"{result['seed']}.json", result)
         columns = {f"seed_{result['seed']}": of_arm.predicted[:, row] for row, result in enumerate(of_arm.results)}
@@ -48,7 +48,7 @@ def write_runs(runs: dict[str, Runs]) -> None:
 
 
 def predictions(arm: str) -> Path:
-    return Path("data/results") / arm / "predictions.parquet"
+    return Path("data/results/0") / arm / "predictions.parquet"
 
 
 def trials(offsets: dict[str, float], recipes: dict[str, dict[str, Any]], baseline: str = "none") -> list[Trial]:
@@ -147,21 +147,23 @@ def test_a_file_that_is_amiss_gets_one_clear_line(checkout: Path) -> None:
         return str(caught.value)
 
     names = list(params.classify.arms)
-    assert complaint() == "data/results/none/0.json: result not found (2 of arm none are missing)"
+    assert complaint() == "data/results/0/none/0.json: result not found (2 of arm none are missing)"
     runs = runs_of(arms(dict.fromkeys(names, 0.0), seeds=2), images=200)
     write_runs(runs)
     predictions("classic").unlink()
     assert (
-        complaint() == "data/results/classic/predictions.parquet: predictions not found; run `dvc repro` to make them"
+        complaint() == "data/results/0/classic/predictions.parquet: predictions not found; run `dvc repro` to make them"
     )
     predictions("classic").write_bytes(b"PAR1 and no more")
-    assert complaint().startswith("data/results/classic/predictions.parquet: not a readable Parquet file (")
+    assert complaint().startswith("data/results/0/classic/predictions.parquet: not a readable Parquet file (")
     write_runs(runs)
     kept = pq.read_table(predictions("classic"))
     pq.write_table(kept.drop_columns("seed_1"), predictions("classic"))
-    assert complaint() == "data/results/classic/predictions.parquet: no column seed_1; run `dvc repro` to make it"
+    assert complaint() == "data/results/0/classic/predictions.parquet: no column seed_1; run `dvc repro` to make it"
     pq.write_table(kept.slice(1), predictions("classic"))
-    assert complaint() == ("data/results/classic/predictions.parquet: not the test images of arm none; run `dvc repro`")
+    assert complaint() == (
+        "data/results/0/classic/predictions.parquet: not the test images of arm none; run `dvc repro`"
+    )
 
 
 def test_the_stage_says_how_scores_went_with_gains(checkout: Path) -> None:

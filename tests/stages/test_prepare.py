@@ -47,8 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read() -> tuple[dict[str, ImageSet], dict[str, Any]]:
-    summary = json.loads(Path("data/splits/summary.json").read_text())
-    return {name: ImageSet.read(Path("data/splits") / name) for name in SPLITS}, summary
+    summary = json.loads(Path("data/splits/0/summary.json").read_text())
+    return {name: ImageSet.read(Path("data/splits/0") / name) for name in SPLITS}, summary
 
 
 def test_files_and_summary(folder: Path) -> None:
@@ -77,9 +77,9 @@ def test_files_and_summary(folder: Path) -> None:
         "unreadable_skipped": [],
         "contradictory_labels": 0,
     }
-    pairs = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    pairs = json.loads(Path("data/near_duplicates/0/pairs.json").read_text())
     assert pairs == {**summary["near_duplicates"], "shown": 0, "pairs": []}
-    assert [path.name for path in Path("data/near_duplicates").iterdir()] == ["pairs.json"]
+    assert [path.name for path in Path("data/near_duplicates/0").iterdir()] == ["pairs.json"]
     rows = []
     for name, images in splits.items():
         assert images.counts() == summary[name]
@@ -91,7 +91,7 @@ def test_files_and_summary(folder: Path) -> None:
             path = folder / ("cat" if row < 20 else "dog") / f"{row if row < 20 else row - 20:02d}.png"
             np.testing.assert_array_equal(pixels[..., 0], np.asarray(Image.open(path)))
     assert len(set(rows)) == len(rows) == 38
-    with Image.open("data/previews/real.png") as preview:
+    with Image.open("data/previews/0/real.png") as preview:
         assert preview.mode == "L"
         assert preview.width > preview.height  # ten places a row, two rows
 
@@ -221,7 +221,7 @@ def test_near_duplicates_in_two_splits_are_reported(darkened: np.ndarray, caplog
     assert {name: count["images"] for name, count in between.items()} == {
         name: len({near for _, near in pairs}) for name, pairs in expected.items()
     }
-    written = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    written = json.loads(Path("data/near_duplicates/0/pairs.json").read_text())
     assert {(pair["index"], pair["other_index"]) for pair in written["pairs"]} == set.union(*expected.values())
     assert [pair["correlation"] for pair in written["pairs"]] == sorted(
         (pair["correlation"] for pair in written["pairs"]), reverse=True
@@ -230,7 +230,7 @@ def test_near_duplicates_in_two_splits_are_reported(darkened: np.ndarray, caplog
         assert abs(int(Path(pair["file"]).stem) - int(Path(pair["other_file"]).stem)) == 60
         assert pair["index"] in splits[pair["split"]].provenance["index"]
         assert pair["other_index"] in splits[pair["other_split"]].provenance["index"]
-    with Image.open("data/near_duplicates/closest.png") as picture:
+    with Image.open("data/near_duplicates/0/closest.png") as picture:
         assert picture.size == (10 * 66 - 2, 2 * 66 - 2)  # ten pairs of images of 32 pixels, doubled
     *_, warning = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"train/test {len(expected['train/test'])}" in warning
@@ -252,7 +252,7 @@ def test_near_duplicates_kept_together_never_straddle(darkened: np.ndarray, capl
 def test_near_duplicates_can_be_ignored(darkened: np.ndarray) -> None:
     prepare.main(settings(near_duplicates="ignore"))
     assert read()[1]["near_duplicates"]["between"] == {}
-    written = json.loads(Path("data/near_duplicates/pairs.json").read_text())
+    written = json.loads(Path("data/near_duplicates/0/pairs.json").read_text())
     assert (written["setting"], written["pairs"]) == ("ignore", [])
 
 

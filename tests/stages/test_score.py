@@ -56,8 +56,8 @@ def write(images: ImageSet, folder: str) -> None:
 
 def write_splits(channels: int = 1) -> tuple[ImageSet, ImageSet]:
     train, validation = stripes(12, 0, channels), stripes(5, 1, channels)
-    write(train, "splits/train")
-    write(validation, "splits/validation")
+    write(train, "splits/0/train")
+    write(validation, "splits/0/validation")
     return train, validation
 
 
@@ -87,7 +87,7 @@ def checkout(checkout_with_networks: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 def scored() -> dict[str, Any]:
     score.main(load(), "vae")
-    return json.loads(Path("data/scores/vae.json").read_text())
+    return json.loads(Path("data/scores/0/vae.json").read_text())
 
 
 def numbers(content: Any, key: str = "") -> dict[str, float]:
@@ -101,7 +101,7 @@ def numbers(content: Any, key: str = "") -> dict[str, float]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_file_holds_every_score_with_its_floor_and_its_n(checkout_with_networks: Path, channels: int) -> None:
     write_splits(channels)
-    write(stripes(15, 2, channels), "synthetic/vae")
+    write(stripes(15, 2, channels), "synthetic/0/vae")
     result = scored()
     assert set(result) == KEYS
     assert set(DIRECTIONS) <= KEYS
@@ -125,7 +125,7 @@ def test_the_file_holds_every_score_with_its_floor_and_its_n(checkout_with_netwo
 def test_the_distance_of_whole_sets_is_that_of_all_features(checkout: Path) -> None:
     train, validation = write_splits()
     generated = stripes(15, 2)
-    write(generated, "synthetic/vae")
+    write(generated, "synthetic/0/vae")
     [extractor], _ = extractors.available_extractors({"efficientnet_lite0": FeatureExtractor()})
     device = score.choose_device("cpu")
     expected = frechet_distance(
@@ -136,7 +136,7 @@ def test_the_distance_of_whole_sets_is_that_of_all_features(checkout: Path) -> N
 
 def check_pairs(pairs: list[dict[str, Any]], generated: ImageSet, train: ImageSet) -> None:
     """The picture shows the images that the pairs name, generated ones above, enlarged seven times."""
-    with Image.open("data/previews/vae_neighbours.png") as picture:
+    with Image.open("data/previews/0/vae_neighbours.png") as picture:
         grid = np.asarray(picture)
     tile = 56
     assert grid.shape == (2 * tile + GAP, len(pairs) * (tile + GAP) - GAP)
@@ -150,7 +150,7 @@ def test_the_nearest_pairs_are_shown_and_named(checkout: Path) -> None:
     train, _ = write_splits()
     new = stripes(10, 2)
     generated = concatenate([new, train.select(np.array([5]))])
-    write(generated, "synthetic/vae")
+    write(generated, "synthetic/0/vae")
     pairs = scored()["nearest_pairs"]
     assert 2 <= len(pairs) <= score.WORST_PAIRS
     assert len({pair["train"] for pair in pairs}) == len(pairs)  # each training image once
@@ -162,7 +162,7 @@ def test_the_nearest_pairs_are_shown_and_named(checkout: Path) -> None:
 
 def test_a_generator_that_gives_the_training_images_back_is_shown_as_doing_so(checkout: Path) -> None:
     train, _ = write_splits(channels=3)
-    write(train, "synthetic/vae")
+    write(train, "synthetic/0/vae")
     result = scored()
     assert result["copies_exact"] == result["n_generated"] == 24
     assert result["copies_flipped"] == 0
@@ -170,7 +170,7 @@ def test_a_generator_that_gives_the_training_images_back_is_shown_as_doing_so(ch
     assert result["memorised_fraction"] > result["memorised_floor_ci"][1]
     assert result["fd"] < result["fd_floor"]
     assert [pair["distance"] for pair in result["nearest_pairs"]] == [0] * score.WORST_PAIRS
-    with Image.open("data/previews/vae_neighbours.png") as picture:
+    with Image.open("data/previews/0/vae_neighbours.png") as picture:
         grid = np.asarray(picture)
     assert np.array_equal(grid[:56], grid[56 + GAP :])
 
@@ -178,8 +178,8 @@ def test_a_generator_that_gives_the_training_images_back_is_shown_as_doing_so(ch
 def test_flipped_copies_and_those_in_the_validation_images_are_counted_too(checkout: Path) -> None:
     train, validation = write_splits()
     flipped = ImageSet(train.pixels[:4, :, ::-1].copy(), train.labels[:4], NAMES)
-    write(concatenate([stripes(10, 2), train.select(np.arange(3)), flipped]), "synthetic/vae")
-    write(concatenate([validation, train.select(np.arange(2))]), "splits/validation")
+    write(concatenate([stripes(10, 2), train.select(np.arange(3)), flipped]), "synthetic/0/vae")
+    write(concatenate([validation, train.select(np.arange(2))]), "splits/0/validation")
     result = scored()
     assert (result["copies_exact"], result["copies_flipped"]) == (3, 4)
     assert (result["copies_exact_validation"], result["copies_flipped_validation"]) == (2, 0)
@@ -190,11 +190,11 @@ def test_a_set_that_fell_short_is_scored_by_what_there_is(
     checkout: Path, caplog: pytest.LogCaptureFixture, per_class: list[int]
 ) -> None:
     write_splits()
-    write(stripes(per_class, 2), "synthetic/vae")
+    write(stripes(per_class, 2), "synthetic/0/vae")
     result = scored()
     missing = [name for name, count in zip(NAMES, per_class, strict=True) if not count]
     assert result["classes_missing"] == missing
-    assert ("score@vae: no image of" in caplog.text) == bool(missing)
+    assert ("score@0-vae: no image of" in caplog.text) == bool(missing)
     assert result["n_generated"] == sum(per_class)
     assert result["n_per_side"] == sum(min(count, 8) for count in per_class) or max(per_class) == 30
     for of_class, count in zip(result["per_class"], per_class, strict=True):
@@ -205,27 +205,27 @@ def test_a_set_that_fell_short_is_scored_by_what_there_is(
 
 def test_a_set_of_one_image_is_an_error_and_leaves_no_score(checkout: Path) -> None:
     write_splits()
-    write(stripes([0, 1], 2), "synthetic/vae")
+    write(stripes([0, 1], 2), "synthetic/0/vae")
     with pytest.raises(
         UserError, match=r"score: found 1 generated and 34 real images, which leave 1 a side; expected at least 2$"
     ):
         scored()
-    assert not Path("data/scores").exists()
-    assert not Path("data/previews").exists()
+    assert not Path("data/scores/0").exists()
+    assert not Path("data/previews/0").exists()
 
 
 def test_an_empty_set_is_an_error(checkout: Path) -> None:
     write_splits()
-    write(stripes([0, 0], 2), "synthetic/vae")
-    with pytest.raises(UserError, match="data/synthetic/vae: no image in it"):
+    write(stripes([0, 0], 2), "synthetic/0/vae")
+    with pytest.raises(UserError, match="data/synthetic/0/vae: no image in it"):
         scored()
 
 
 def test_a_rerun_computes_no_features_and_gives_the_same_bytes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_splits()
-    write(stripes(15, 2), "synthetic/vae")
+    write(stripes(15, 2), "synthetic/0/vae")
     scored()
-    outputs = [Path("data/scores/vae.json"), Path("data/previews/vae_neighbours.png")]
+    outputs = [Path("data/scores/0/vae.json"), Path("data/previews/0/vae_neighbours.png")]
     before = [path.read_bytes() for path in outputs]
     for path in outputs:
         path.unlink()
@@ -247,8 +247,8 @@ def test_another_generator_does_not_compute_the_real_images_features_again(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_splits()
-    write(stripes(15, 2), "synthetic/vae")
-    write(stripes(11, 3), "synthetic/dcgan")
+    write(stripes(15, 2), "synthetic/0/vae")
+    write(stripes(11, 3), "synthetic/0/dcgan")
     scored()
     counts: dict[str, int] = {}
     original = Extractor.compute
@@ -266,9 +266,9 @@ def test_of_large_sets_a_sample_is_compared_and_pairs_are_named_by_their_place_i
     change_params(checkout, {"score": {"most_images": 100}})
     write_splits()
     train = stripes(65, 4)
-    write(train, "splits/train")
+    write(train, "splits/0/train")
     generated = concatenate([stripes(20, 2), train])
-    write(generated, "synthetic/vae")
+    write(generated, "synthetic/0/vae")
     result = scored()
     assert (result["n_generated"], result["n_train"]) == (170, 130)
     assert result["copies_exact"] == 130
@@ -288,7 +288,7 @@ def test_with_inception_weights_fid_is_computed(checkout: Path, monkeypatch: pyt
     change_params(checkout, {"score": {"extractors": {"inception": {"weights": str(pixels.weights)}}}})
     train, validation = write_splits()
     generated = stripes(15, 2)
-    write(generated, "synthetic/vae")
+    write(generated, "synthetic/0/vae")
     result = scored()
     assert result["fid_status"] == "computed"
     assert result["extractors_missing"] == {}
@@ -311,7 +311,7 @@ def test_inception_may_be_the_only_extractor(checkout: Path, monkeypatch: pytest
     change_params(checkout, {"score": {"extractors": {"efficientnet_lite0": {"weights": "off"}}}})
     change_params(checkout, {"score": {"extractors": {"inception": {"weights": str(pixels.weights)}}}})
     write_splits()
-    write(stripes(15, 2), "synthetic/vae")
+    write(stripes(15, 2), "synthetic/0/vae")
     result = scored()
     assert (result["extractor"], result["resolution"]) == ("inception", None)
     assert result["fid"] == result["fd"]
@@ -329,7 +329,7 @@ def test_without_inception_weights_fid_is_null_with_the_reason(
     monkeypatch.setattr(extractors, "find_inception_weights", unavailable)
     change_params(checkout, {"score": {"extractors": {"inception": {"weights": weights}}}})
     write_splits()
-    write(stripes(15, 2), "synthetic/vae")
+    write(stripes(15, 2), "synthetic/0/vae")
     result = scored()
     assert [result[key] for key in ("fid", "fid_ci", "fid_floor", "fid_all")] == [None] * 4
     assert result["fid_status"] == result["extractors_missing"]["inception"]
@@ -342,7 +342,7 @@ def test_where_inception_is_not_asked_for_that_is_the_reason(checkout: Path) -> 
     [line] = [line for line in text.splitlines() if line.strip().startswith("inception:")]
     Path("params.yaml").write_text(text.replace(line + "\n", ""))
     write_splits()
-    write(stripes(15, 2), "synthetic/vae")
+    write(stripes(15, 2), "synthetic/0/vae")
     result = scored()
     assert result["fid_status"] == "not computed: not asked for"
     assert result["extractors_missing"] == {}

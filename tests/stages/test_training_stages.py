@@ -132,7 +132,7 @@ def train(name: str, seed: int = 0, **changes: Any) -> None:
 
 def weights(name: str) -> dict[str, torch.Tensor]:
     """All that the published network knows, in whatever files."""
-    files = sorted((Path("data/generators") / name).rglob("*.safetensors"))
+    files = sorted((Path("data/generators/0") / name).rglob("*.safetensors"))
     assert files
     return {f"{file}/{key}": tensor for file in files for key, tensor in load_file(file).items()}
 
@@ -161,8 +161,8 @@ def trained_vae(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 def write_splits(channels: int = 1) -> None:
-    stripes(9, 1, channels).write(Path("data/splits/train"))
-    stripes(6, 2, channels).write(Path("data/splits/validation"))
+    stripes(9, 1, channels).write(Path("data/splits/0/train"))
+    stripes(6, 2, channels).write(Path("data/splits/0/validation"))
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def folder(
     write_splits()
     parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if parameters.get("name") == "diffusion":
-        shutil.copytree(trained_vae[1] / "data/generators/vae", "data/generators/vae")
+        shutil.copytree(trained_vae[1] / "data/generators/0/vae", "data/generators/0/vae")
     return tmp_path
 
 
@@ -189,7 +189,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    with Path(f"data/curves/{name}.csv").open(newline="") as file:
+    with Path(f"data/curves/0/{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -198,12 +198,12 @@ def kimg(name: str) -> list[float]:
 
 
 def described(name: str) -> dict[str, Any]:
-    return json.loads(Path(f"data/generators/{name}/training.json").read_text())
+    return json.loads(Path(f"data/generators/0/{name}/training.json").read_text())
 
 
 def nothing_was_published(name: str) -> bool:
-    folder = Path("data/generators")
-    return not (folder / name).exists() and not list(folder.glob(".partial*")) and not Path("data/curves").exists()
+    folder = Path("data/generators/0")
+    return not (folder / name).exists() and not list(folder.glob(".partial*")) and not Path("data/curves/0").exists()
 
 
 # What training leaves.
@@ -212,7 +212,7 @@ def nothing_was_published(name: str) -> bool:
 @every_generator
 def test_training_leaves_weights_grids_curves_and_a_description(folder: Path, name: str) -> None:
     train(name)
-    made = files(Path("data/generators") / name)
+    made = files(Path("data/generators/0") / name)
     grids = {path for path in made if path.startswith("progress/")}
     assert grids == {"progress/kimg_00000.100.png", "progress/kimg_00000.200.png"}
     assert all(made[path].startswith(b"\x89PNG") for path in grids)
@@ -232,7 +232,7 @@ def test_training_leaves_weights_grids_curves_and_a_description(folder: Path, na
     ]
 
     network: Any
-    network, class_names = load_generator(Path("data/generators") / name, torch.device("cpu"))
+    network, class_names = load_generator(Path("data/generators/0") / name, torch.device("cpu"))
     assert class_names == NAMES
     images = network.sample(torch.arange(3), generator=torch.Generator().manual_seed(0))
     assert tuple(images.shape) == (3, 1, 8, 8)
@@ -268,8 +268,8 @@ def test_training_takes_rgb_images_and_budgets_that_do_not_divide(
 ) -> None:
     write_splits(channels=3)
     if name == "diffusion":
-        shutil.rmtree("data/generators/vae")
-        shutil.copytree(trained_vae[3] / "data/generators/vae", "data/generators/vae")
+        shutil.rmtree("data/generators/0/vae")
+        shutil.copytree(trained_vae[3] / "data/generators/0/vae", "data/generators/0/vae")
     train(name, batch_size=30, total_kimg=0.17, snapshot_every_kimg=0.07)  # 6 steps, a row every 2
     assert kimg(name) == [0.06, 0.12, 0.18]
 
@@ -287,7 +287,7 @@ def test_every_row_of_the_curves_has_its_grid(folder: Path, name: str) -> None:
     """Also where they are taken more often than every thousand images."""
     train(name, snapshot_every_kimg=0.05)
     assert len(rows(name)) == 4
-    assert len(list(Path(f"data/generators/{name}/progress").iterdir())) == 4
+    assert len(list(Path(f"data/generators/0/{name}/progress").iterdir())) == 4
     assert len(described(name)["snapshots"]) == 4
 
 
@@ -349,7 +349,7 @@ def test_the_validation_split_chooses_but_does_not_train(folder: Path, name: str
     """With a single snapshot there is nothing to choose."""
     train(name, snapshot_every_kimg=0.2)
     before, distance = weights(name), described(name)["snapshots"][0]["distance"]
-    stripes(12, seed=5).write(Path("data/splits/validation"))
+    stripes(12, seed=5).write(Path("data/splits/0/validation"))
     train(name, snapshot_every_kimg=0.2)
     assert described(name)["snapshots"][0]["distance"] != distance
     assert same(before, weights(name))
@@ -407,8 +407,8 @@ def test_weights_that_are_not_finite_are_never_saved(
             assert nothing_was_published(name)
         else:
             assert [key for key, tensor in weights(name).items() if not tensor.isfinite().all()] == []
-            shutil.rmtree(Path("data/generators") / name)
-            shutil.rmtree("data/curves")
+            shutil.rmtree(Path("data/generators/0") / name)
+            shutil.rmtree("data/curves/0")
 
 
 @every_generator
@@ -436,7 +436,7 @@ def test_without_images_training_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="data/splits/train: no Parquet shard"):
+    with pytest.raises(UserError, match="data/splits/0/train: no Parquet shard"):
         train(name)
 
 
@@ -444,7 +444,7 @@ def test_without_images_training_says_what_is_missing(
 def test_an_unknown_architecture_is_told_those_there_are(folder: Path, architecture: str) -> None:
     with pytest.raises(UserError, match=r"^train_gan: unknown architecture .*; choose from dcgan, stylegan$"):
         train_gan.main(settings(), architecture)
-    assert not Path("data/generators").exists()
+    assert not Path("data/generators/0").exists()
 
 
 @pytest.mark.parametrize("architecture", ["dcgn", "vae"])
@@ -456,7 +456,7 @@ def test_a_section_of_an_architecture_that_does_not_exist_is_told_those_that_do(
     with pytest.raises(UserError) as caught:
         train_gan.main(with_section, architecture)
     assert str(caught.value) == f"train_gan.{architecture}: unknown architecture; choose from dcgan, stylegan"
-    assert not Path("data/generators").exists()
+    assert not Path("data/generators/0").exists()
 
 
 # The options of GANs.
@@ -466,7 +466,7 @@ def test_a_gan_is_trained_of_the_class_that_is_asked_for(folder: Path) -> None:
     class Variant(DCGAN):
         pass
 
-    images, validation = (ImageSet.read(Path("data/splits") / split) for split in ("train", "validation"))
+    images, validation = (ImageSet.read(Path("data/splits/0") / split) for split in ("train", "validation"))
     accelerator = Accelerator(cpu=True)
     training = train_gan.train("dcgan", Variant, images, validation, settings().train_gan["dcgan"], 0, accelerator)
     assert type(training.snapshot) is Variant
@@ -543,15 +543,15 @@ def test_the_vae_learns_and_its_samples_resemble_their_class(folder: Path) -> No
     shades = np.array([20, 120, 230], np.uint8)
     images = stripes(30, seed=1)
     images.pixels[:] = shades[images.labels][:, None, None, None]
-    images.write(Path("data/splits/train"))
-    images.write(Path("data/splits/validation"))
+    images.write(Path("data/splits/0/train"))
+    images.write(Path("data/splits/0/validation"))
     train(
         "vae", batch_size=30, total_kimg=6.0, snapshot_every_kimg=6.0, learning_rate=0.01, ema_halflife_kimg=0.1,
         warmup_kimg=0.5,
         edge_weight=0.0,  # there are no edges
     )  # fmt: skip
     network: Any
-    network, _ = load_generator(Path("data/generators/vae"), torch.device("cpu"))
+    network, _ = load_generator(Path("data/generators/0/vae"), torch.device("cpu"))
     labels = torch.arange(3).repeat(20)
     samples = network.sample(labels, generator=torch.Generator().manual_seed(0))
     means = (samples.mean(dim=(1, 2, 3)) + 1) * 127.5
@@ -562,13 +562,13 @@ def test_the_vae_learns_and_its_samples_resemble_their_class(folder: Path) -> No
 @pytest.mark.parametrize("edge_weight", [0.0, 1.0])
 def test_the_vaes_samples_have_the_stripe_of_their_class(folder: Path, edge_weight: float) -> None:
     """Half of 0 to 255, in the rows of the class, on nearly black: within a fifth of that on average."""
-    stripes(60, seed=1).write(Path("data/splits/train"))
+    stripes(60, seed=1).write(Path("data/splits/0/train"))
     train(
         "vae", batch_size=30, total_kimg=6.0, snapshot_every_kimg=6.0, learning_rate=0.01, ema_halflife_kimg=0.1,
         warmup_kimg=0.5, edge_weight=edge_weight,
     )  # fmt: skip
     network: Any
-    network, _ = load_generator(Path("data/generators/vae"), torch.device("cpu"))
+    network, _ = load_generator(Path("data/generators/0/vae"), torch.device("cpu"))
     labels = torch.arange(3).repeat(40)
     samples = network.sample(labels, generator=torch.Generator().manual_seed(0))
     for label, (first, last) in enumerate([(0, 3), (3, 6), (6, 8)]):
@@ -584,8 +584,8 @@ def test_the_vaes_validation_loss_is_that_of_the_snapshot(folder: Path, caplog: 
     with caplog.at_level(logging.INFO):
         train("vae", snapshot_every_kimg=0.2)
     network: Any
-    network, _ = load_generator(Path("data/generators/vae"), torch.device("cpu"))
-    validation = ImageSet.read(Path("data/splits/validation"))
+    network, _ = load_generator(Path("data/generators/0/vae"), torch.device("cpu"))
+    validation = ImageSet.read(Path("data/splits/0/validation"))
     [row] = rows("vae")
     loss = train_vae.evaluate(network, validation, 0, torch.device("cpu"))
     assert loss == pytest.approx(float(row["validation_loss"]), rel=1e-5)

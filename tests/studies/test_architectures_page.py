@@ -38,15 +38,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
     change_params(root, {"device": "cpu", "classify": {"finetune": {"evaluations": 1}}})
     random = np.random.default_rng(0)
     for folder, per_class in (
-        ("splits/train", 4),
-        ("splits/validation", 2),
-        ("splits/test", 3),
-        ("augmented/classic", 4),
+        ("splits/0/train", 4),
+        ("splits/0/validation", 2),
+        ("splits/0/test", 3),
+        ("augmented/0/classic", 4),
     ):
         labels = np.tile(np.arange(2), per_class)
         pixels = random.integers(0, 128, (len(labels), 8, 8, 1), np.uint8) + 100 * labels[:, None, None, None]
         ImageSet(pixels.astype(np.uint8), labels, ("dark", "<bright>")).write(root / "data" / folder)
-    write_json(root / "data/splits/summary.json", {"train": [4, 4]})
+    write_json(root / "data/splits/0/summary.json", {"train": [4, 4]})
     (here / PARAMS_FILE).write_text(TINY)
     (here / "pace.yaml").write_text(PACE)
 
@@ -159,7 +159,7 @@ def test_steps_name_all_params_and_those_that_train_alone_open_the_test_split() 
     # Every key of the study's params is a param of some stage.
     keys = {key for stage in stages.values() for key in stage.get("params", []) if isinstance(key, str)}
     assert keys - {"${item.budget}"} == set(Architectures.model_fields)
-    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == [
+    assert [name for name, stage in stages.items() if "../../data/splits/0/test" in stage["deps"]] == [
         "train",
         "transfer",
     ]

@@ -32,8 +32,8 @@ def test_each_step_runs_its_module_and_ablate_alone_opens_the_test_split() -> No
         (step, f"studies.convolution.{step}") for step in STEPS
     ]
     assert stages["ablate"]["matrix"]["variant"] == list(VARIANTS)
-    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == ["ablate"]
-    assert not any("../../data/splits" in stage["deps"] for stage in stages.values())
+    assert [name for name, stage in stages.items() if "../../data/splits/0/test" in stage["deps"]] == ["ablate"]
+    assert not any("../../data/splits/0" in stage["deps"] for stage in stages.values())
 
 
 def test_dvc_understands_the_study_and_begins_with_the_splits(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def make_root(folder: Path) -> None:
         pixels = random.integers(0, 60, (len(labels), 8, 8, 1)).astype(np.uint8)
         pixels[labels == 1] += 150
         pixels[labels == 2, ::2] += 180
-        ImageSet(pixels, labels, NAMES).write(folder / "data/splits" / split)
+        ImageSet(pixels, labels, NAMES).write(folder / "data/splits/0" / split)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_the_same_again_byte_for_byte(here: Path, root: Path, tmp_path: Path) ->
 
 def test_ablate_alone_opens_the_test_split(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "root")
-    shutil.rmtree(tmp_path / "root/data/splits/test")
+    shutil.rmtree(tmp_path / "root/data/splits/0/test")
     here = tmp_path / "study"
     write_json(here / PARAMS_FILE, STUDY)
     checks.main(here, tmp_path / "root")

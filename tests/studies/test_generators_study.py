@@ -450,18 +450,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for split, per_class in (("train", 8), ("validation", 4), ("test", 6)):
         labels = np.tile(np.arange(3), per_class)
         images = ImageSet(random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), labels, NAMES)
-        images.write(root / "data/splits" / split)
-    shutil.copytree(root / "data/splits/train", root / "data/augmented/classic")
-    write_json(root / "data/splits/summary.json", {"class_names": list(NAMES), "image_size": 8, "train": [8, 8, 8]})
+        images.write(root / "data/splits/0" / split)
+    shutil.copytree(root / "data/splits/0/train", root / "data/augmented/0/classic")
+    write_json(root / "data/splits/0/summary.json", {"class_names": list(NAMES), "image_size": 8, "train": [8, 8, 8]})
     for seed in (0, 1):
-        write_json(root / f"data/results/classic/{seed}.json", {"accuracy": 0.4})
+        write_json(root / f"data/results/0/classic/{seed}.json", {"accuracy": 0.4})
     for name in params.load(root / PARAMS_FILE).sample.generators:
-        folder = root / "data/generators" / name
+        folder = root / "data/generators/0" / name
         snapshots = [{"kimg": k, "distance": 10 / k, "variance": 0.9, "problems": []} for k in (1.0, 2.0)]
         content = {"criterion": "c", "kept_kimg": 2.0, "total_kimg": 2.0, "stopped": None, "snapshots": snapshots}
         write_json(folder / "training.json", content)
         for snapshot in snapshots:
-            grid = class_grid(ImageSet.read(root / "data/splits/train"), 8)
+            grid = class_grid(ImageSet.read(root / "data/splits/0/train"), 8)
             write_png(progress_file(folder, float(str(snapshot["kimg"]))), grid)
         write_json(here / PARAMS_FILE, STUDY)
         progress.main(name, here, root)
@@ -488,7 +488,7 @@ def test_a_whole_study_in_small(tiny: tuple[Path, Path]) -> None:
     assert "1 training of each variant" in page
     with Image.open(here / "points/progress/vae/strip.png") as picture:
         assert picture.size == (2 * tile_size(8) + GAP, 2 * tile_size(8) + GAP)
-    assert first_column(progress_file(root / "data/generators/vae", 1.0), tile_size(8)).shape[1] == tile_size(8)
+    assert first_column(progress_file(root / "data/generators/0/vae", 1.0), tile_size(8)).shape[1] == tile_size(8)
     # Trainings under way elsewhere are neither found nor deleted.
     assert not (here / "runs/no_noise/0/training/.cache").is_symlink()
     assert (here / "runs/no_noise/0/training/.cache/features").is_symlink()
@@ -557,7 +557,7 @@ def test_what_is_not_there_is_one_clear_line(tiny: tuple[Path, Path], tmp_path: 
 
 def test_the_test_split_is_opened_for_the_classifier_alone() -> None:
     stages = read_yaml(CHECKOUT / "studies/generators/dvc.yaml")["stages"]
-    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == ["ablation"]
+    assert [name for name, stage in stages.items() if "../../data/splits/0/test" in stage["deps"]] == ["ablation"]
 
 
 def test_dvc_understands_the_study_and_begins_with_what_it_needs(tmp_path: Path) -> None:

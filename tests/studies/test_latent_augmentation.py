@@ -200,18 +200,18 @@ def real_images(per_class: int, seed: int) -> ImageSet:
 
 def test_an_arm_per_method_is_classified_on_sets_of_equal_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, here = tmp_path / "root", tmp_path / "latent"
-    (root / "data/generators/vae").mkdir(parents=True)
+    (root / "data/generators/0/vae").mkdir(parents=True)
     here.mkdir()
     (root / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     change_params(root, {"classify": {"seeds": [3, 4]}, "device": "cpu",
                          "sample": {"filter": {"min_confidence": 0.0, "near_copy_quantile": 0.0}}})  # fmt: skip
     (here / "params.yaml").write_bytes((CHECKOUT / "studies/latent/params.yaml").read_bytes())
-    real_images(5, 0).write(root / "data/splits/train")
-    real_images(2, 1).write(root / "data/splits/validation")
-    (root / "data/augmented").mkdir()
-    save_generator(root / "data/generators/vae", "vae", vae(), 1, NAMES, 8)
+    real_images(5, 0).write(root / "data/splits/0/train")
+    real_images(2, 1).write(root / "data/splits/0/validation")
+    (root / "data/augmented/0").mkdir()
+    save_generator(root / "data/generators/0/vae", "vae", vae(), 1, NAMES, 8)
     for seed in (3, 4):
-        write_json(root / f"data/results/classic/{seed}.json", {"accuracy": 0.5 + seed / 100})
+        write_json(root / f"data/results/0/classic/{seed}.json", {"accuracy": 0.5 + seed / 100})
     names = ("brightness", "confidence", "slant")
     write_json(
         here / "points/boundaries/vae.json",
@@ -225,13 +225,13 @@ def test_an_arm_per_method_is_classified_on_sets_of_equal_size(tmp_path: Path, m
         assert list(own.classify.arms) == [arm]
         assert own.classify.arms[arm].synthetic == {"vae": 1.0}
         assert own.classify.arms[arm].augment == ["classic"]
-        synthetic = ImageSet.read(folder / "data/synthetic/vae")
-        assert not (folder / "data/results").exists()
+        synthetic = ImageSet.read(folder / "data/synthetic/0/vae")
+        assert not (folder / "data/results/0").exists()
         classified[arm] = synthetic.counts()
         for seed in own.classify.seeds:
             result = {"seed": seed, "accuracy": 0.5, "validation_nll": 1.0, "n_real": 15, "n_classic": 0,
                       "n_synthetic": len(synthetic), "n_test": 9}  # fmt: skip
-            write_json(folder / f"data/results/{arm}/{seed}.json", result)
+            write_json(folder / f"data/results/0/{arm}/{seed}.json", result)
 
     monkeypatch.setattr(augmentation, "run_stage", fake_stage)
     monkeypatch.chdir(here)

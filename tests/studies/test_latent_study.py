@@ -49,7 +49,7 @@ every_space = pytest.mark.parametrize("name", SPACES)
 
 
 def save_untrained(root: Path, name: str, names: tuple[str, ...] = NAMES) -> None:
-    """A generator with weights and buffers away from where they start, in root/data/generators."""
+    """A generator with weights and buffers away from where they start, in root/data/generators/0."""
     torch.manual_seed(0)
     network = GENERATORS[name](GENERATORS[name].Config(**SIZES[name]), 8, 1, len(names))
     with torch.no_grad():
@@ -63,7 +63,7 @@ def save_untrained(root: Path, name: str, names: tuple[str, ...] = NAMES) -> Non
         network.keep_posteriors(torch.randn(9, 6), torch.zeros(9, 6), torch.arange(9) % 3)
     if name == "stylegan":
         network.mapping.average.normal_()
-    folder = root / "data/generators" / name
+    folder = root / "data/generators/0" / name
     folder.mkdir(parents=True)
     save_generator(folder, name, network, 1, names, 8)
 
@@ -80,13 +80,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, per_class in (("train", 8), ("validation", 4)):
         labels = np.tile(np.arange(3), per_class)
         images = ImageSet(random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), labels, NAMES)
-        images.write(folder / "data/splits" / split)
+        images.write(folder / "data/splits/0" / split)
     return folder
 
 
 @pytest.fixture
 def space_of(root: Path) -> Callable[[str], Space]:
-    return lambda name: open_space(root / "data/generators" / name, CPU)
+    return lambda name: open_space(root / "data/generators/0" / name, CPU)
 
 
 def style_space(space_of: Callable[[str], Space]) -> StyleSpace:
@@ -216,7 +216,7 @@ def test_an_analogy_adds_the_difference(name: str, space_of: Callable[[str], Spa
 
 def test_a_generator_without_such_a_latent_is_one_clear_line(root: Path) -> None:
     with pytest.raises(UserError, match=r"generators: 'diffusion' has no latent space here; choose from stylegan, "):
-        open_space(root / "data/generators/diffusion", CPU)
+        open_space(root / "data/generators/0/diffusion", CPU)
     with pytest.raises(UserError, match="not a trained generator"):
         open_space(root / "elsewhere/dcgan", CPU)
 
@@ -551,7 +551,7 @@ def test_a_page_with_sections_escapes_text_and_shows_drawings(tmp_path: Path) ->
 
 def test_the_test_split_is_opened_for_the_arms_alone() -> None:
     stages = read_yaml(CHECKOUT / "studies/latent/dvc.yaml")["stages"]
-    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == ["augmentation"]
+    assert [name for name, stage in stages.items() if "../../data/splits/0/test" in stage["deps"]] == ["augmentation"]
 
 
 def test_dvc_understands_the_study_and_begins_with_what_it_needs(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None
 def test_every_way_is_scaled_and_opens_the_test_split() -> None:
     stages = read_yaml(CHECKOUT / "studies/scaling/dvc.yaml")["stages"]
     assert set(stages["scale"]["matrix"]["way"]) | {COMPOUND} == {BASE, *WAYS}
-    assert [name for name, stage in stages.items() if "../../data/splits/test" in stage["deps"]] == [
+    assert [name for name, stage in stages.items() if "../../data/splits/0/test" in stage["deps"]] == [
         "scale", "compound",
     ]  # fmt: skip
 

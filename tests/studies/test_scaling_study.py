@@ -159,8 +159,8 @@ def test_every_way_starts_at_the_base_and_costs_the_same(here: Path) -> None:
 
 def test_the_search_never_opens_the_test_split(root: Path, tmp_path: Path) -> None:
     for split in ("train", "validation"):
-        (tmp_path / "data/splits").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "data/splits" / split).symlink_to(root / "data/splits" / split)
+        (tmp_path / "data/splits/0").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/splits/0" / split).symlink_to(root / "data/splits/0" / split)
     (tmp_path / PARAMS_FILE).write_bytes((root / PARAMS_FILE).read_bytes())
     own = tmp_path / "study"
     own.mkdir()
@@ -183,7 +183,7 @@ def test_the_same_again_byte_for_byte(here: Path, root: Path, tmp_path: Path) ->
 
 def test_a_seed_gives_the_same_result_whatever_is_trained_beside_it(root: Path) -> None:
     study = Scaling.model_validate(STUDY)
-    splits = root / "data/splits"
+    splits = root / "data/splits/0"
 
     def trained(shapes: list[Shape], seeds: list[int], test: bool = True) -> dict[Shape, dict[str, list[Any]]]:
         return train_all(shapes, seeds, splits, study.training, "cpu", test=test)
@@ -218,7 +218,7 @@ def test_the_page_has_every_section_and_a_caption_for_every_figure(here: Path) -
 
 
 def test_a_picture_shows_as_many_pixels_as_a_network_sees(root: Path) -> None:
-    images = ImageSet.read(root / "data/splits/train")
+    images = ImageSet.read(root / "data/splits/0/train")
     picture = seen_at(images, [4, 8])
     assert picture.shape == (2 * TILE + 2, 3 * TILE + 4, 3)
     coarse, fine = picture[:TILE, :TILE], picture[TILE + 2 :, :TILE]

@@ -198,12 +198,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_workspace_has_its_own_params_and_links_to_the_rest(root: Path, tmp_path: Path) -> None:
-    (root / "data/splits").mkdir(parents=True)
+    (root / "data/splits/0").mkdir(parents=True)
     recipe = reference_arm(params.load(root / "params.yaml"), "classic")
     workspace = tmp_path / "runs/one"
     overrides = {"seed": 3, "prepare": {"labels_per_class": 500, "held_back": 0.0}, "classify": {"seeds": [0, 1]}}
     for _ in range(2):  # the second time, what the first one left goes
-        make_workspace(workspace, {"classic": recipe}, overrides, links=("data/splits",), root=root)
+        make_workspace(workspace, {"classic": recipe}, overrides, links=("data/splits/0",), root=root)
         assert not (workspace / "left").exists()
         (workspace / "left").touch()
     own, top = params.load(workspace / "params.yaml"), params.load(root / "params.yaml")
@@ -212,9 +212,9 @@ def test_a_workspace_has_its_own_params_and_links_to_the_rest(root: Path, tmp_pa
     assert own.classify.arms["classic"] == top.classify.arms["classic"]
     assert own.compare.baseline == "classic"
     assert own.train_vae == top.train_vae
-    for name in (".cache", "images", "data/splits"):
+    for name in (".cache", "images", "data/splits/0"):
         assert (workspace / name).resolve() == root / name
-    assert (root / "data/splits").is_dir()
+    assert (root / "data/splits/0").is_dir()
     assert len(top.classify.arms) > 1
 
 
@@ -336,7 +336,7 @@ def results(root: Path) -> Path:
     write(
         root / "data/comparison.json", {"seeds": seeds, "arms": {a: {"accuracies": v} for a, v in accuracies.items()}}
     )
-    write(root / "data/splits/summary.json", {"train": [80] * 10, "validation": [20] * 10})
+    write(root / "data/splits/0/summary.json", {"train": [80] * 10, "validation": [20] * 10})
     for arm in names:
         for seed, accuracy in zip(seeds, accuracies[arm], strict=True):
             result = {
@@ -344,7 +344,7 @@ def results(root: Path) -> Path:
                 "n_synthetic": 800 * ("+" in arm and "real" not in arm), "n_more_real": 800 * ("more_real" in arm),
                 "n_test": 1000,
             }  # fmt: skip
-            write(root / f"data/results/{arm}/{seed}.json", result)
+            write(root / f"data/results/0/{arm}/{seed}.json", result)
     return root
 
 

@@ -37,7 +37,7 @@ from models.latent import Seeds, randn_per_image
 from tests import CHECKOUT
 
 NAME = "train_gan.demo"
-GENERATOR, CURVE = Path("data/generators/demo"), Path("data/curves/demo.csv")
+GENERATOR, CURVE = Path("data/generators/0/demo"), Path("data/curves/0/demo.csv")
 STEPS = 12  # a snapshot after every second one
 BUDGET = {
     "network": {},

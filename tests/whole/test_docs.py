@@ -57,7 +57,7 @@ WHO_RUNS: dict[str, str] = {
     r"python -m augury predictors": "test_commands::test_experiments_are_pooled",
     r"python -m augury arms( --jobs 4)?": "test_arms::test_arms_run_side_by_side_and_leave_what_repro_leaves",
     r"torchrun --nnodes 2 .+": "test_nodes::test_two_machines_train_what_two_processes_of_one_do",
-    r"PET_NODE_RANK=0 .+ dvc repro train_gan@dcgan":
+    r"PET_NODE_RANK=0 .+ dvc repro train_gan@0-dcgan":
         "not run: needs two machines; test_nodes starts the first of two with the same launch and environment",
     r"dvc exp run -S classify\.head\.steps=50":
         "test_experiments::test_an_experiment_changes_one_key_and_shows_in_metrics_and_plots",

@@ -87,6 +87,6 @@ def test_arms_are_added_changed_and_removed_on_the_command_line(pipeline: Path) 
     output = dvc(pipeline, "exp", "run", *(word for each in arguments for word in ("--set-param", each))).stdout
     ran = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
     arms = ["classic+dcgan", "dcgan_only", "classic+vae"]
-    assert ran[: len(arms)] == [f"classify@{arm}" for arm in arms]
+    assert ran[: len(arms)] == [f"classify@0-{arm}" for arm in arms]
     refused = dvc(pipeline, "exp", "run", "--set-param", "classify.arms.classic+vae.real=false", check=False)
     assert refused.returncode != 0

@@ -107,7 +107,7 @@ def alone(machines: list[Path]) -> Path:
     first, second = machines
     checkout, checkpoints = second.with_name("alone"), Path(".cache/checkpoints")
     shutil.copytree(second, checkout)
-    options = ["--standalone", "--nproc-per-node", "2", "-m", "stages.train_gan", "dcgan"]
+    options = ["--standalone", "--nproc-per-node", "2", "-m", "stages.train_gan", "0", "dcgan"]
     training, deadline = (
         start([warm_python(), "-m", "torch.distributed.run", *options], checkout),
         time.monotonic() + PATIENCE,
@@ -123,7 +123,7 @@ def alone(machines: list[Path]) -> Path:
 @pytest.fixture(scope="module")
 def trained(alone: Path, machines: list[Path]) -> list[Path]:
     """The checkouts after both have gone on from that checkpoint, which only the first has."""
-    run_on_both(machines, "stages.train_gan", "dcgan")
+    run_on_both(machines, "stages.train_gan", "0", "dcgan")
     return machines
 
 
@@ -133,13 +133,13 @@ def test_two_machines_train_what_two_processes_of_one_do(trained: list[Path], al
         {name: content for name, content in contents(folder).items() if re.match("data/(generators|curves)/", name)}
         for folder in (alone, trained[0])
     ]
-    assert {"data/curves/dcgan.csv", "data/generators/dcgan/model.safetensors"} < set(published[0])
+    assert {"data/curves/0/dcgan.csv", "data/generators/0/dcgan/model.safetensors"} < set(published[0])
     assert published[0] == published[1]
 
 
 def test_the_second_machine_only_computes(trained: list[Path]) -> None:
     first, second = map(contents, trained)
-    assert "data/costs/train_gan@dcgan.json" in first
+    assert "data/costs/train_gan@0-dcgan.json" in first
     assert not [name for name in second if re.match("data/(generators|curves|costs)/(?!prepare)", name)]
     assert not [name for name in second if name.startswith(".cache/")]
 

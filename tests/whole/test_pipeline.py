@@ -44,18 +44,18 @@ def ran(output: str) -> set[str]:
 
 
 def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
-    train = ImageSet.read(smoke / "data/splits/train")
-    validation = ImageSet.read(smoke / "data/splits/validation")
+    train = ImageSet.read(smoke / "data/splits/0/train")
+    validation = ImageSet.read(smoke / "data/splits/0/validation")
     assert train.counts() == [16] * 10
     assert validation.counts() == [4] * 10
-    assert ImageSet.read(smoke / "data/splits/held_back").counts() == [16] * 10
+    assert ImageSet.read(smoke / "data/splits/0/held_back").counts() == [16] * 10
     for policy in PARAMS["augment"]["policies"]:
-        assert ImageSet.read(smoke / "data/augmented" / policy).counts() == [32] * 10
+        assert ImageSet.read(smoke / "data/augmented/0" / policy).counts() == [32] * 10
     comparison = json.loads((smoke / "data/comparison.json").read_text())
     assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
     for arm, content in comparison["arms"].items():
         seeds = SMOKE_PARAMS["classify"]["seeds"]
-        results = [json.loads((smoke / f"data/results/{arm}/{seed}.json").read_text()) for seed in seeds]
+        results = [json.loads((smoke / f"data/results/0/{arm}/{seed}.json").read_text()) for seed in seeds]
         assert content["accuracies"] == [result["accuracy"] for result in results]
         assert {result["steps"] for result in results} == {100}
         assert {result["n_real"] for result in results} == {160}
@@ -66,10 +66,10 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
         assert {result["n_mixed"] for result in results} == {160 * ("mix" in recipe)}
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
     for generator in GENERATORS:
-        training = json.loads((smoke / f"data/generators/{generator}/training.json").read_text())
+        training = json.loads((smoke / f"data/generators/0/{generator}/training.json").read_text())
         assert len(training["snapshots"]) == (4 if generator == "dcgan" else 2)
         assert training["kept_kimg"] in [each["kimg"] for each in training["snapshots"] if not each["problems"]]
-        score = json.loads((smoke / f"data/scores/{generator}.json").read_text())
+        score = json.loads((smoke / f"data/scores/0/{generator}.json").read_text())
         assert score["fd"] > score["fd_floor"] > 0
         assert score["fid"] is None
         assert "off" in score["fid_status"]
@@ -149,16 +149,16 @@ def test_what_belongs_to_one_generator_leaves_the_others_alone(
     budget = {"ema_halflife_kimg": 0.2}
     overrides = {section: {architecture: budget} if architecture else budget}
     output = dvc(changed(overrides | {"sample": {"generators": {generator: {"spread": 0.5}}}}), "repro", "--dry").stdout
-    assert entries_of(output) == {entry, f"sample@{generator}", "cards", "report"}
+    assert entries_of(output) == {entry, f"sample@0-{generator}", "cards", "report"}
 
 
 def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[dict[str, Any]], Path]) -> None:
     """Several processes draw other noise."""
     checkout = changed({"launch": "torchrun --standalone --nproc-per-node 1"})
     assert entries_of(dvc(checkout, "repro", "--dry").stdout) == set(trained().values())
-    output = dvc(checkout, "repro", "train_gan@dcgan").stdout
-    assert "> torchrun --standalone --nproc-per-node 1 -m stages.train_gan dcgan" in output
-    assert entries_of(output) == {"train_gan@dcgan"}
+    output = dvc(checkout, "repro", "train_gan@0-dcgan").stdout
+    assert "> torchrun --standalone --nproc-per-node 1 -m stages.train_gan 0 dcgan" in output
+    assert entries_of(output) == {"train_gan@0-dcgan"}
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_what_depends_on_a_section_runs_and_nothing_else(
     output = dvc(changed(overrides), "repro").stdout
     assert ran(output) == stages
     if "arms" in overrides.get("classify", {}):  # a new arm leaves the others alone
-        assert "Running stage 'classify@vae_only'" in output
-        assert "Running stage 'classify@none'" not in output
+        assert "Running stage 'classify@0-vae_only'" in output
+        assert "Running stage 'classify@0-none'" not in output
 
 
 def test_a_forced_rerun_gives_the_same_bytes(own_smoke: Path) -> None:
@@ -202,7 +202,7 @@ def test_arms_side_by_side_give_the_same_bytes(own_smoke: Path) -> None:
     """Without their entries in dvc.lock and DVC's cache of runs, every arm has to run again."""
     before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_text()
     head, *entries = split_lock(lock)
-    arms = [f"classify@{arm}" for arm in PARAMS["classify"]["arms"]]
+    arms = [f"classify@0-{arm}" for arm in PARAMS["classify"]["arms"]]
     upstream = [entry for entry in entries if entry.partition(":")[0].strip() not in [*arms, "compare", "report"]]
     assert len(upstream) == len(entries) - len(arms) - 2
     (own_smoke / "dvc.lock").write_text(head + "".join(upstream))
@@ -240,7 +240,7 @@ def test_after_a_kill_repro_goes_on_to_the_same_bytes(own_smoke: Path, blow: sig
     # Where the tests are a background job, SIGINT is ignored, and what they start would inherit that.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@dcgan"],
+        [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train_gan@0-dcgan"],
         cwd=own_smoke, env=cold_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
         # What a shell starts in the background is deaf to SIGINT, and so is all that it starts.
@@ -256,13 +256,13 @@ def test_after_a_kill_repro_goes_on_to_the_same_bytes(own_smoke: Path, blow: sig
     while list(stages_of(own_smoke)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not list(stages_of(own_smoke))
-    assert not (own_smoke / "data/generators/dcgan").exists()  # whole or absent
-    assert not (own_smoke / "data/curves/dcgan.csv").exists()
+    assert not (own_smoke / "data/generators/0/dcgan").exists()  # whole or absent
+    assert not (own_smoke / "data/curves/0/dcgan.csv").exists()
     [checkpoint] = checkpoints(own_smoke)
     assert list((checkpoint.parent / "progress").glob("kimg_*.png"))
     # Forced, as DVC would else take what the first run left from its cache.
-    output = dvc(own_smoke, "repro", "--force", "--single-item", "train_gan@dcgan").stdout
-    assert entries_of(output) == {"train_gan@dcgan"}
+    output = dvc(own_smoke, "repro", "--force", "--single-item", "train_gan@0-dcgan").stdout
+    assert entries_of(output) == {"train_gan@0-dcgan"}
     [step] = re.findall(r"train_gan\.dcgan: going on after step (\d+) of 62", output)
     assert 0 < int(step) < 62
     assert not entries_of(dvc(own_smoke, "repro").stdout)

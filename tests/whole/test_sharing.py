@@ -88,7 +88,7 @@ def test_a_clone_that_pulls_from_a_folder_runs_nothing_until_something_changes(
     check_nothing_runs(clone, outputs(repository))
     change_params(clone, {"classify": {"arms": {"none": {"sleeps": 0.01}}}})
     output = dvc(clone, "repro").stdout
-    assert re.findall(r"^Running stage '(.*)'", output, re.MULTILINE) == ["classify@none"]  # to the same results
+    assert re.findall(r"^Running stage '(.*)'", output, re.MULTILINE) == ["classify@0-none"]  # to the same results
     assert "Stage 'compare' didn't change" in output
 
 

@@ -24,11 +24,10 @@ from tests.warm import warm_python
 # the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
 LAUNCHER = """
 import os, sys
-from functools import partial
 
 import torch
 
-from augury.pipeline.stage import run
+from augury.pipeline.stage import run_entry
 from augury.training import checkpoints, snapshots
 from stages import prepare, train_diffusion, train_gan, train_vae
 
@@ -43,7 +42,8 @@ for line in iter(sys.stdin.readline, ""):
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 2)
         main = STAGES[stage].main
-        run("@".join([stage, *architecture]), partial(main, architecture=architecture[0]) if architecture else main)
+        sys.argv[1:] = ["0", *architecture]
+        run_entry(stage, main, *["architecture"] * len(architecture))
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -119,7 +119,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 def published(checkout: Path, name: str) -> dict[str, bytes]:
-    paths = [*(checkout / "data/generators" / name).rglob("*"), checkout / f"data/curves/{name}.csv"]
+    paths = [*(checkout / "data/generators/0" / name).rglob("*"), checkout / f"data/curves/0/{name}.csv"]
     return {str(path.relative_to(checkout)): path.read_bytes() for path in paths if path.is_file()}
 
 
@@ -142,7 +142,7 @@ def test_killed_at_any_moment_training_goes_on_to_the_same_bytes(name: str, laun
     checkout, stage = launcher.checkout, STAGES[name]
     launcher.run(*stage)
     expected = published(checkout, name)
-    assert f"data/generators/{name}/training.json" in expected
+    assert f"data/generators/0/{name}/training.json" in expected
     assert "going on" not in launcher.log()
 
     gone_on = []
@@ -247,14 +247,16 @@ def test_two_processes_cut_off_go_on_to_the_same_weights(name: str, ranks: list[
 def test_one_of_two_processes_writes(ranks: list[dict[str, Any]]) -> None:
     assert ranks[1]["renamed"] == []
     outputs = [path for path in ranks[0]["renamed"] if re.match(r"data/(generators|curves)/[^.]", path)]
-    assert outputs == [path for name in STAGES for path in 2 * [f"data/generators/{name}", f"data/curves/{name}.csv"]]
+    assert outputs == [
+        path for name in STAGES for path in 2 * [f"data/generators/0/{name}", f"data/curves/0/{name}.csv"]
+    ]
 
 
 def test_two_processes_learn_as_much_as_one(two: Path, launcher: Launcher) -> None:
     """Other noise, the same batches: about the same loss, and not the same bytes."""
     losses = []
     for checkout in (two, launcher.checkout):
-        with (checkout / "data/curves/vae.csv").open(newline="") as file:
+        with (checkout / "data/curves/0/vae.csv").open(newline="") as file:
             losses.append([float(row["loss"]) for row in csv.DictReader(file)])
     assert losses[0] != losses[1]
     assert losses[0][-1] < losses[0][0] - 5  # nats
@@ -263,11 +265,11 @@ def test_two_processes_learn_as_much_as_one(two: Path, launcher: Launcher) -> No
 
 def test_a_stage_under_torchrun_is_a_stage(two: Path) -> None:
     """It logs once, enters its costs once, and leaves no process behind."""
-    shutil.rmtree(two / "data/generators/vae")
+    shutil.rmtree(two / "data/generators/0/vae")
     done = torchrun(two, "stages.train_vae")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("train_vae: keeping the snapshot at") == 1
-    assert (two / "data/generators/vae/model.safetensors").is_file()
+    assert (two / "data/generators/0/vae/model.safetensors").is_file()
     assert json.loads((two / "data/costs/train_vae.json").read_text())["stage"] == "train_vae"
     assert not list((two / ".cache/checkpoints").iterdir())
     assert not processes_in(two)
@@ -275,7 +277,7 @@ def test_a_stage_under_torchrun_is_a_stage(two: Path) -> None:
 
 def test_a_batch_for_one_process_too_many_ends_both(two: Path) -> None:
     change_params(two, {"train_gan": {"dcgan": {"batch_size": 15}}})
-    done = torchrun(two, "stages.train_gan", "dcgan")
+    done = torchrun(two, "stages.train_gan", "0", "dcgan")
     assert done.returncode != 0
-    assert "train_gan@dcgan: train_gan.dcgan.batch_size: 15 images cannot be dealt out to 2 processes" in done.stderr
+    assert "train_gan@0-dcgan: train_gan.dcgan.batch_size: 15 images cannot be dealt out to 2 processes" in done.stderr
     assert not processes_in(two)
