@@ -33,7 +33,10 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
         raw, pairs = keep_near_duplicates_together(raw)
         log.info("near-duplicates kept together: %d pairs", len(pairs))
 
-    splits = split(raw.pool, raw.test, raw.validation, prepare=prepare, seed=params.seed)
+    splits = split(
+        raw.pool, raw.test, raw.validation,
+        prepare=prepare, seed=params.seed, replicate=replicate.number, base_seed=params.base_seed,
+    )  # fmt: skip
     parts = {
         "train": splits.train,
         "validation": splits.validation,
@@ -41,11 +44,15 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
         "held_back": splits.held_back,
     }
     for name, images in parts.items():
-        with_provenance(images, name, params.seed).write(folder / name)
+        # The test images are the same for all replicates that draw labels anew, and their files are too.
+        seed = params.base_seed if name == "test" else params.seed
+        with_provenance(images, name, seed).write(folder / name)
         log.info("%s: %d images, %s per class", name, len(images), _span(images.counts()))
     wanted = int(np.rint(prepare.held_back * np.array(splits.train.counts())).sum())
     if len(splits.held_back) < wanted:
         log.warning("prepare.held_back: %d images asked for, %d are left", wanted, len(splits.held_back))
+    if replicate.number:
+        log.info("labels in common with another replicate: about %.0f%%", 100 * splits.expected_overlap)
     for name, count in splits.duplicates_removed.items():
         log.info("left out as exact copies of %s images: %d", name, count)
     grouped = "group" in splits.train.provenance
@@ -63,6 +70,7 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
             **{name: images.counts() for name, images in parts.items()},
             "digests": {name: images.digest() for name, images in parts.items()},
             "proportions": prepare.proportions,
+            "expected_overlap": round(splits.expected_overlap, 4),
             "duplicates_removed": splits.duplicates_removed,
             "groups": {name: group_count(images) for name, images in parts.items()} if grouped else None,
             "groups_removed": splits.groups_removed,

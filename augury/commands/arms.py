@@ -16,7 +16,7 @@ from pathlib import Path
 
 from augury.pipeline.errors import UserError
 
-ARM = "classify@"  # how DVC calls the entries of the matrix of arms: classify@none, ...
+ARM = "classify@"  # how DVC calls the entries of the matrix of replicates and arms: classify@0-none, ...
 LOGS = Path(".cache/arms")  # what an arm that failed had to say
 PATIENCE = 10.0  # seconds that an interrupted stage gets to end by itself
 
@@ -35,7 +35,7 @@ class Running:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Bring the pipeline up to date as `dvc repro` does, to the same dvc.lock, but train and test the "
-        "classifier on several arms at a time."
+        "classifier on several arms, of all replicates, at a time."
     )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="arms at a time (default: one per GPU, or per core where there is none)"

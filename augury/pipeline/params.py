@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -36,6 +36,7 @@ class Params(Section):
     compare: sections.Compare
     cards: sections.Cards
     report: sections.Report
+    _base_seed: Seed | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -54,15 +55,40 @@ class Params(Section):
             raise ValueError(unknown("compare.baseline", self.compare.baseline, self.classify.arms))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _replicates_can_be_drawn(self) -> Self:
         if len(set(self.replicates)) < len(self.replicates):
             raise ValueError(f"replicates: {self.replicates} holds a number twice")
         if 0 not in self.replicates:
-            raise ValueError(f"replicates: {self.replicates} lacks 0, which the others are drawn beside")
+            raise ValueError(f"replicates: {self.replicates} lacks 0, whose generators are passed on")
+        if self.prepare.redraw == "folds":
+            folds = self.prepare.folds
+            if max(self.replicates) >= folds:
+                share = f"prepare.test_fraction {self.prepare.test_fraction:g} makes {folds} folds"
+                raise ValueError(f"replicates: {max(self.replicates)} is too many; {share}, 0 to {folds - 1}")
+        elif len(self.replicates) > 1 and self.prepare.labels_per_class is None:
+            raise ValueError(
+                "prepare.redraw: labels draws the same ones for every replicate where labels_per_class is null; "
+                "set a number, or choose folds"
+            )
         return self
 
-    def of_replicate(self, number: int) -> Self:
-        """What the stages of a replicate go by: its seed in place of the one that all have in common, 0's own."""
-        return self if number == 0 else self.model_copy(update={"seed": derive_seed(self.seed, "replicate", number)})
+    @property
+    def base_seed(self) -> int:
+        """The seed of params.yaml, which replicates have in common."""
+        return self.seed if self._base_seed is None else self._base_seed
+
+    def of_replicate(self, number: int) -> "Params":
+        """What the stages of a replicate go by: those after 0 have a seed of their own, and two classifier seeds."""
+        if number == 0:
+            return self
+        classify = self.classify.model_copy(update={"seeds": self.classify.seeds[:2]})
+        seed = derive_seed(self.base_seed, "replicate", number)
+        params = self.model_copy(update={"seed": seed, "classify": classify})
+        params._base_seed = self.base_seed
+        return params
 
     def _check_arm(self, key: str, arm: sections.Arm) -> None:
         """Say before hours of training, rather than after, what an arm cannot have."""

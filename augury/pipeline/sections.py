@@ -28,6 +28,8 @@ class Prepare(Section):
     the file's path. near_duplicates: what is done about images of two splits that look the same. proportions: whether
     labels_per_class is the budget of each class, or of the largest one of the source. imbalance_ratio: how many times
     as many labels the first class has as the last.
+    redraw: what replicates differ in, beside trainings: the labels drawn, with one test split for all, or the part of
+    the images that is tested.
     """
 
     source: str
@@ -44,7 +46,13 @@ class Prepare(Section):
     proportions: Literal["equal", "natural"]
     imbalance_ratio: Annotated[float, Field(ge=1)] | None
     held_back: Annotated[float, Field(ge=0)]
+    redraw: Literal["labels", "folds"]
     unreadable: Literal["stop", "skip"]
+
+    @property
+    def folds(self) -> int:
+        """Parts of the images that are the test split in turn, as large as test_fraction."""
+        return round(1 / self.test_fraction)
 
     @model_validator(mode="after")
     def _size_suits_the_generators(self) -> Self:
@@ -59,6 +67,12 @@ class Prepare(Section):
             raise ValueError("imbalance_ratio needs labels_per_class, the budget of the largest class")
         if self.imbalance_ratio is not None and self.proportions == "natural":
             raise ValueError("imbalance_ratio: proportions natural says already how labels are shared out")
+        return self
+
+    @model_validator(mode="after")
+    def _several_folds(self) -> Self:
+        if self.redraw == "folds" and self.folds < 2:
+            raise ValueError(f"test_fraction: {self.test_fraction:g} leaves no second fold; choose 0.5 or less")
         return self
 
     @model_validator(mode="after")

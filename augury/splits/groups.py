@@ -25,33 +25,58 @@ def carve_groups(
     that leaves no class without images on either side. labels (N,) int64, groups (N,) str. side, key: for the error.
     The order of the images makes no difference. Raises UserError where there are too few groups.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
-
     count = len(np.unique(groups))
     if count < 2:
         raise UserError(f"{key}: {count} group left to take {side} from, at least 2 are needed")
     most = max(2, min(MOST_FOLDS, count, int(np.bincount(labels).max())))
     share = Fraction(fraction).limit_denominator(most)
     share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
-    bundles = _bundle_singles(labels, groups, seed)
-    order = np.lexsort((labels, bundles))
-    folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
-    parts = []
-    if len(labels) > len(np.unique(labels)):  # else no class has images for both sides
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of small classes: what matters of them is looked at below
-            parts = [order[rows] for _, rows in folds.split(order, labels[order], bundles[order])]
-    classes = np.unique(labels)
-    for start in range(len(parts)):
-        chosen = np.zeros(len(labels), bool)
-        for fold in range(start, start + share.numerator):
-            chosen[parts[fold % len(parts)]] = True
-        if all(len(np.unique(labels[rows])) == len(classes) for rows in (chosen, ~chosen)):
+    fold_of = group_folds(labels, groups, share.denominator, seed)
+    for start in range(share.denominator):
+        chosen = (fold_of - start) % share.denominator < share.numerator
+        if _both_have_all_classes(labels, chosen):
             return chosen
     raise UserError(
         f"{key}: {count} groups cannot be shared out so that {side} and the rest both have images of every class; "
         "each class needs images in several groups"
     )
+
+
+def fold_of_groups(
+    labels: np.ndarray, groups: np.ndarray, folds: int, number: int, *, key: str, seed: int
+) -> np.ndarray:
+    """(N,) bool: the images of one of several folds that keep groups whole; as `carve_groups` else."""
+    count = len(np.unique(groups))
+    if count >= folds:
+        chosen = group_folds(labels, groups, folds, seed) == number
+        if _both_have_all_classes(labels, chosen):
+            return chosen
+    raise UserError(
+        f"{key}: {count} groups cannot be shared out over {folds} folds so that fold {number} and the rest both have "
+        "images of every class; raise prepare.test_fraction, or set prepare.redraw: labels"
+    )
+
+
+def group_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """(N,) int64: which of StratifiedGroupKFold's folds each image is in, whatever their order."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+    fold_of = np.zeros(len(labels), np.int64)
+    if len(labels) == len(np.unique(labels)):  # no class has images for two folds
+        return fold_of
+    bundles = _bundle_singles(labels, groups, seed)
+    order = np.lexsort((labels, bundles))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of small classes: whoever asks looks at what they got
+        for fold, (_, rows) in enumerate(splitter.split(order, labels[order], bundles[order])):
+            fold_of[order[rows]] = fold
+    return fold_of
+
+
+def _both_have_all_classes(labels: np.ndarray, chosen: np.ndarray) -> bool:
+    classes = len(np.unique(labels))
+    return all(len(np.unique(labels[rows])) == classes for rows in (chosen, ~chosen))
 
 
 def _bundle_singles(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from augury.images.names import shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.pipeline.seeding import derive_seed
-from augury.splits.groups import carve_groups, grouping_key, without_groups_of
+from augury.splits.groups import carve_groups, fold_of_groups, grouping_key, without_groups_of
 
 STREAM = 1797  # keeps these draws apart from others that start from the same seed
 POOL, VALIDATION = range(2)
@@ -24,6 +24,7 @@ class Splits:
     so of the groups that train is drawn from. Empty where the budget takes the whole pool.
     duplicates_removed: for "test" and "validation", the images left out because that split has the same pixels.
     groups_removed: the images left out because that split of the source has others of their group.
+    expected_overlap: share of the labels (train and validation) that another replicate is expected to have as well.
     """
 
     train: ImageSet
@@ -32,9 +33,13 @@ class Splits:
     held_back: ImageSet
     duplicates_removed: dict[str, int]
     groups_removed: dict[str, int]
+    expected_overlap: float
 
 
-def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *, prepare: Prepare, seed: int) -> Splits:
+def split(
+    pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
+    prepare: Prepare, seed: int, replicate: int = 0, base_seed: int | None = None,
+) -> Splits:  # fmt: skip
     """Draw train and validation within the label budget, and carve a test split where the source has none.
 
     The pool is shuffled once per seed, and every class is taken from the front. Whether a place in that order is
@@ -44,11 +49,19 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
     the rest as wholes, whatever the budget, and the budget is met by the front of each class on either side.
 
     pool: images to draw from. test, validation: the source's own splits, or None. All have an `index` column.
-    Each result is in the order of `index`. Raises UserError where a class has too few images.
+    replicate, seed: its number, and what its labels are drawn by. base_seed: what all replicates carve the test split
+    by; None: seed. Each result is in the order of `index`. Raises UserError where a class has too few images.
     """
-    pool = _shuffle(pool, seed, POOL)
-    if test is None:
-        test, pool = _cut(pool, _for_test(pool, prepare, seed))
+    base_seed = seed if base_seed is None else base_seed
+    pool = _shuffle(pool, base_seed, POOL)
+    if test is None and prepare.redraw == "folds":
+        test, pool = _cut(pool, _fold_for_test(pool, prepare, base_seed, replicate))
+    elif test is None:
+        test, pool = _cut(pool, _for_test(pool, prepare, base_seed))
+    elif prepare.redraw == "folds":
+        raise UserError("prepare.redraw: folds: the source has a test split of its own; choose labels")
+    if replicate:
+        pool = _shuffle(pool, seed, POOL)
 
     # What the test split shows may neither be learned from nor choose between settings.
     pool, removed_for_test = _without_copies(pool, test)
@@ -60,6 +73,7 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
         groups_for_test += in_groups
 
     own_validation = validation is not None
+    drawn_from = np.concatenate([images.counts() for images in (pool, validation) if images is not None])
     grouped = "group" in pool.provenance
     budgeted = prepare.labels_per_class is not None
     budgets = label_budgets(prepare, np.array(pool.counts())) if budgeted else np.array(pool.counts())
@@ -93,6 +107,8 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
         available = np.add(pool.counts(), validation.counts())
         _require(budgets, available, pool.class_names, prepare, "left after the test split")
     train, rest = _cut(pool, places_of(pool.labels) < counts[pool.labels])
+    of_both = np.array([train.counts(), validation.counts()])
+    taken = of_both.ravel() if own_validation else of_both.sum(axis=0)
     held_back = _front(rest, np.rint(prepare.held_back * counts).astype(np.int64))
     return Splits(
         _in_order(train),
@@ -101,7 +117,13 @@ def split(pool: ImageSet, test: ImageSet | None, validation: ImageSet | None, *,
         _in_order(held_back),
         {"test": removed_for_test, "validation": removed_for_validation},
         {"test": groups_for_test, "validation": groups_for_validation},
+        expected_overlap(taken, drawn_from) * (1 - 1 / (prepare.folds - 1) if prepare.redraw == "folds" else 1),
     )
+
+
+def expected_overlap(taken: np.ndarray, available: np.ndarray) -> float:
+    """The share of what was drawn that a second draw of as many is expected to hold: (K,) images of each class."""
+    return float((taken**2 / np.maximum(available, 1)).sum() / taken.sum())
 
 
 def label_budgets(prepare: Prepare, available: np.ndarray) -> np.ndarray:
@@ -141,6 +163,23 @@ def _for_test(pool: ImageSet, prepare: Prepare, seed: int) -> np.ndarray:
     if "group" in pool.provenance:
         return _groups_for(pool, "test", prepare.test_fraction, prepare, seed)
     return places_of(pool.labels) < _test_counts(pool, prepare.test_fraction)[pool.labels]
+
+
+def _fold_for_test(pool: ImageSet, prepare: Prepare, seed: int, fold: int) -> np.ndarray:
+    """(N,) bool: the images of one of the folds that cover the pool. Raises UserError where a class has too few."""
+    if "group" in pool.provenance:
+        groups, drawn = pool.provenance["group"], derive_seed(seed, "groups", "test") % 2**32
+        return fold_of_groups(pool.labels, groups, prepare.folds, fold, key=grouping_key(prepare), seed=drawn)
+    counts = np.array(pool.counts())
+    for name, count in zip(pool.class_names, counts, strict=True):
+        if count < prepare.folds:
+            raise UserError(
+                f"prepare.redraw: folds: class {name!r} has {count} images for {prepare.folds} folds; raise "
+                "prepare.test_fraction, or choose labels"
+            )
+    first, last = (np.rint(counts * edge / prepare.folds)[pool.labels] for edge in (fold, fold + 1))
+    places = places_of(pool.labels)
+    return (first <= places) & (places < last)
 
 
 def _groups_for(pool: ImageSet, side: str, fraction: float, prepare: Prepare, seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,14 +93,41 @@ def test_only_arms_that_are_out_of_date_run(pipeline: Path, caplog: pytest.LogCa
     assert state(pipeline) == state(alone)
 
 
+def test_a_further_replicate_runs_what_is_new_and_what_comes_of_it(
+    pipeline: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dvc(pipeline, "repro")
+    before = state(pipeline)
+    alone = Path(shutil.copytree(pipeline, pipeline.parent / "alone"))
+    for folder in (pipeline, alone):
+        change_params(folder, {"replicates": [0, 1]})
+    ran = re.findall(r"^Running stage '(.*)'", dvc(alone, "repro").stdout, re.MULTILINE)
+    new = [f"classify@1-{arm}" for arm in ARMS]
+    assert ran == ["prepare@1", *new, "compare"]  # whose metrics, and so the report, are of replicate 0
+    main(["arms", "--jobs", "1"])
+    assert "3 of 6 arms are out of date" in caplog.messages
+    assert started(caplog) == new
+    assert state(pipeline) == state(alone)
+    assert {path: content for path, content in state(pipeline).items() if path.startswith("data/results/0/")} == {
+        path: content for path, content in before.items() if path.startswith("data/results/")
+    }
+
+    caplog.clear()
+    for folder in (pipeline, alone):
+        change_params(folder, {"replicates": [0]})  # and back: what is there again is not run again
+    dvc(alone, "repro")
+    main(["arms"])
+    assert not started(caplog)
+
+
 def test_a_failing_arm_is_one_line_and_the_others_finish(pipeline: Path, caplog: pytest.LogCaptureFixture) -> None:
     change_params(pipeline, {"classify": {"arms": {"classic": {"fails": "too few images: found 3"}}}})
     with pytest.raises(SystemExit, match=r"^arms: 1 of 3 arms failed: classify@0-classic; compare and report wait$"):
         main(["arms", "--jobs", "2"])
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("classify@0-classic: failed after ")
-    assert line.endswith(": too few images: found 3 (all it said: .cache/arms/classic.log)")
-    assert (pipeline / ".cache/arms/classic.log").read_text() == "classify@0-classic: too few images: found 3\n"
+    assert line.endswith(": too few images: found 3 (all it said: .cache/arms/0-classic.log)")
+    assert (pipeline / ".cache/arms/0-classic.log").read_text() == "classify@0-classic: too few images: found 3\n"
     assert sorted(ended(caplog)) == ["classify@0-classic+dcgan", "classify@0-none"]
     assert not (pipeline / "data/metrics.json").exists()
 
@@ -125,7 +153,7 @@ def test_fewer_than_one_at_a_time_is_an_error(pipeline: Path, jobs: str) -> None
 
 
 def test_where_there_is_no_pipeline_one_line_says_so(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (pipeline / "params.yaml").write_text("prepare: {images: 5}\n")
+    (pipeline / "params.yaml").write_text("replicates: [0]\nprepare: {images: 5}\n")
     with pytest.raises(SystemExit, match=r"^arms: [^\n]*classify.arms[^\n]*$"):
         main(["arms"])
     (pipeline / "dvc.yaml").write_text("stages: {prepare: {cmd: python stage.py prepare}}\n")
@@ -182,9 +210,9 @@ def test_an_interrupt_stops_the_arms(pipeline: Path, blow: signal.Signals) -> No
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("echo lots; echo classify@0-a: bad; false", "bad (all it said: .cache/arms/a.log)"),
-        ("kill -9 $$", "ended with status -9 and no word why (all it said: .cache/arms/a.log)"),
-        ("exit 3", "ended with status 3 and no word why (all it said: .cache/arms/a.log)"),
+        ("echo lots; echo classify@0-a: bad; false", "bad (all it said: .cache/arms/0-a.log)"),
+        ("kill -9 $$", "ended with status -9 and no word why (all it said: .cache/arms/0-a.log)"),
+        ("exit 3", "ended with status 3 and no word why (all it said: .cache/arms/0-a.log)"),
     ],
 )
 def test_the_reason_is_the_last_line_of_the_stage_or_its_status(

@@ -253,7 +253,7 @@ def test_the_stage_writes_parquet_and_a_preview(folder: Path, channels: int) -> 
         stage.main(settings(per_class=5, batch_size=4), "vae")
         written.append(outputs())
     assert written[0] == written[1]
-    previews = {"previews/vae.png", "previews/vae_nearest.png"}
+    previews = {"previews/0/vae.png", "previews/0/vae_nearest.png"}
     assert set(written[0]) == {"synthetic/0/vae/00000-of-00001.parquet", "selection/0/vae.json"} | previews
 
     images = ImageSet.read(Path("data/synthetic/0/vae"))

@@ -279,6 +279,21 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         ),
         ({"compare.baseline": "nothing"}, "compare.baseline", "unknown 'nothing'; choose from"),
         ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
+        ({"replicates": [0, 1, 1]}, "replicates", "[0, 1, 1] holds a number twice"),
+        ({"replicates": [1, 2]}, "replicates", "[1, 2] lacks 0"),
+        ({"replicates": [0, -1]}, "replicates.1", "-1: input should be greater than or equal to 0"),
+        ({"replicates": []}, "replicates", "at least 1 item"),
+        (
+            {"replicates": [0, 5], "prepare.redraw": "folds"},
+            "replicates",
+            "5 is too many; prepare.test_fraction 0.2 makes 5 folds, 0 to 4",
+        ),
+        (
+            {"replicates": [0, 1], "prepare.labels_per_class": None},
+            "prepare.redraw",
+            "labels draws the same ones for every replicate where labels_per_class is null",
+        ),
+        ({"prepare.redraw": "folds", "prepare.test_fraction": 0.7}, "prepare.test_fraction", "no second fold"),
         ({"sample.generators.dcgan.strategy": "prior"}, "sample.generators.dcgan.strategy", "for vae alone"),
         ({"sample.generators.stylegan.strategy": "posterior"}, "sample.generators.stylegan.strategy", "for vae alone"),
         (
@@ -304,6 +319,17 @@ def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, o
     [line] = faults(tmp_path, changes)
     assert line.startswith(f"{key}: ")
     assert told in line
+
+
+def test_a_replicate_has_a_seed_of_its_own_and_two_of_the_classifier(tmp_path: Path) -> None:
+    top = load_changed(tmp_path, {"seed": 3, "replicates": [0, 1, 2], "classify.seeds": [4, 5, 6]})
+    first, second, third = (top.of_replicate(number) for number in (0, 1, 2))
+    assert first == top
+    assert len({each.seed for each in (first, second, third)}) == 3
+    assert second.seed == top.of_replicate(1).seed
+    assert [each.base_seed for each in (first, second, third)] == [3, 3, 3]
+    assert [each.classify.seeds for each in (first, second, third)] == [[4, 5, 6], [4, 5], [4, 5]]
+    assert second.model_dump(exclude={"seed", "classify"}) == top.model_dump(exclude={"seed", "classify"})
 
 
 def test_a_generator_is_sampled_once(tmp_path: Path) -> None:

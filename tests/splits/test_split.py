@@ -36,8 +36,8 @@ def numbers(images: ImageSet) -> set[int]:
 
 
 def draw(pool: ImageSet, test: ImageSet | None = None, validation: ImageSet | None = None, **changes: Any) -> Splits:
-    seed = changes.pop("seed", 0)
-    return split(pool, test, validation, prepare=prepare_section(**changes), seed=seed)
+    draws = {name: changes.pop(name) for name in ("seed", "replicate", "base_seed") if name in changes}
+    return split(pool, test, validation, prepare=prepare_section(**changes), **{"seed": 0, **draws})
 
 
 def test_budget_and_shares() -> None:
@@ -435,3 +435,103 @@ def test_no_group_straddles_and_budgets_are_nested(
         for name in ("train", "validation"):
             assert numbers(getattr(smaller, name)) <= numbers(getattr(larger, name))
         assert numbers(smaller.test) == numbers(larger.test)
+
+
+def replicates(count: int, *sets: Any, **changes: Any) -> list[Splits]:
+    """Draws with seeds of their own beside the first one's."""
+    return [draw(*sets, replicate=number, seed=10 * number, base_seed=0, **changes) for number in range(count)]
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_replicates_draw_other_labels_and_share_their_test_images(own_test: bool, in_groups: bool) -> None:
+    pool, test = image_set([200, 100]), image_set([20, 20], first=1000) if own_test else None
+    if in_groups:
+        pool = with_groups(pool, np.array([f"p{row // 4}" for row in range(300)]))
+        test = None if test is None else with_groups(test, np.array([f"t{row}" for row in range(40)]))
+    first, *others = replicates(3, pool, test, labels_per_class=20)
+    same = draw(pool, test, labels_per_class=20)
+    for name in ("train", "validation", "test", "held_back"):
+        np.testing.assert_array_equal(getattr(first, name).pixels, getattr(same, name).pixels)
+    for other in others:
+        np.testing.assert_array_equal(other.test.pixels, first.test.pixels)
+        assert (other.train.counts(), other.validation.counts()) == ([16, 16], [4, 4])
+        assert numbers(other.train) != numbers(first.train)
+        sides = [numbers(getattr(other, name)) for name in ("train", "validation", "test", "held_back")]
+        assert len(set.union(*sides)) == sum(map(len, sides))
+    assert numbers(others[0].train) != numbers(others[1].train)
+
+
+def test_a_larger_budget_keeps_the_smaller_ones_images_in_any_replicate() -> None:
+    for smaller, larger in zip(*(replicates(3, image_set([90, 90]), labels_per_class=n) for n in (8, 30)), strict=True):
+        assert numbers(smaller.train) < numbers(larger.train)
+        assert numbers(smaller.validation) < numbers(larger.validation)
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_replicates_have_as_many_labels_in_common_as_expected(in_groups: bool) -> None:
+    pool = image_set([125, 80])
+    if in_groups:
+        pool = with_groups(pool, np.array([f"p{row // 2}" for row in range(205)]))
+    drawn = replicates(41, pool, labels_per_class=30)
+    labels = [numbers(each.train) | numbers(each.validation) for each in drawn]
+    shared = [len(labels[0] & other) / len(other) for other in labels[1:]]
+    assert drawn[0].expected_overlap == pytest.approx((30**2 / 100 + 30**2 / 64) / 60, abs=0.02)
+    assert np.mean(shared) == pytest.approx(drawn[0].expected_overlap, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("sets", "changes", "expected"),
+    [
+        ((image_set([50, 50]), image_set([5, 5], first=900)), {"labels_per_class": 50}, 1.0),
+        (
+            (image_set([160, 160]), image_set([5, 5], first=900), image_set([20, 20], first=1500)),
+            {"labels_per_class": 50},
+            (40 * 40 / 160 + 10 * 10 / 20) / 50,
+        ),
+        ((image_set([50, 50]), None), {"labels_per_class": None, "redraw": "folds"}, 3 / 4),
+        ((image_set([50, 50]), None), {"labels_per_class": 20, "redraw": "folds"}, 20 / 40 * 3 / 4),
+    ],
+)
+def test_the_expected_overlap_follows_from_budget_and_pool(
+    sets: tuple[ImageSet, ...], changes: dict[str, Any], expected: float
+) -> None:
+    assert draw(*sets, **changes).expected_overlap == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+@pytest.mark.parametrize(("fraction", "folds"), [(0.2, 5), (0.3, 3), (0.5, 2)])
+def test_folds_test_every_image_once_and_no_group_straddles(fraction: float, folds: int, in_groups: bool) -> None:
+    pool = image_set([61, 37])
+    if in_groups:
+        pool = with_groups(pool, np.array([f"p{row // 3}" for row in range(98)]))
+    drawn = replicates(folds, pool, redraw="folds", test_fraction=fraction, labels_per_class=None)
+    tested = [numbers(each.test) for each in drawn]
+    assert len(set.union(*tested)) == sum(map(len, tested)) == 98
+    for each in drawn:
+        assert each.test.counts() == pytest.approx([61 / folds, 37 / folds], abs=5 if in_groups else 1)
+        learned = [numbers(each.train), numbers(each.validation)]
+        assert len(numbers(each.test).union(*learned)) == 98
+        if in_groups:
+            assert not groups_of(each.test) & (groups_of(each.train) | groups_of(each.validation))
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_the_first_fold_is_the_test_split_that_replicates_of_labels_share(in_groups: bool) -> None:
+    pool = image_set([60, 40])
+    if in_groups:
+        pool = with_groups(pool, np.array([f"p{row // 2}" for row in range(100)]))
+    fold, carved = (draw(pool, labels_per_class=20, redraw=redraw) for redraw in ("folds", "labels"))
+    for name in ("train", "validation", "test"):
+        assert numbers(getattr(fold, name)) == numbers(getattr(carved, name))
+
+
+def test_folds_that_cannot_be_are_told_in_a_line() -> None:
+    pool, test = image_set([20, 4]), image_set([5, 5], first=1000)
+    with pytest.raises(UserError, match=r"^prepare.redraw: folds: the source has a test split of its own; choose lab"):
+        draw(pool, test, redraw="folds")
+    with pytest.raises(UserError, match=r"^prepare.redraw: folds: class 'dog' has 4 images for 5 folds; raise prepare"):
+        draw(pool, redraw="folds")
+    few = with_groups(image_set([20, 20]), np.array([f"p{row // 10}" for row in range(40)]))
+    with pytest.raises(UserError, match=r"^prepare.group_pattern: 4 groups cannot be shared out over 5 folds so that "):
+        draw(few, redraw="folds", group_pattern="(p.)")

@@ -12,6 +12,7 @@ from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
+from augury.pipeline.replicates import Replicate
 from augury.sources.raw_images import RawImages
 from augury.sources.registry import SOURCES
 from augury.splits.straddling import COMPARED
@@ -26,7 +27,7 @@ SPLITS = ("train", "validation", "test", "held_back")
 def settings(seed: int = 5, **changes: Any) -> Params:
     content = PARAMS.model_dump()
     section = {**content["prepare"], "source": "imagefolder", "image_size": 8, "labels_per_class": 10}
-    section |= {"held_back": 0.5, **changes}
+    section |= {"held_back": 0.5, "near_duplicates": "report", **changes}
     arms: dict[str, Any] = {"none": {}}  # whatever is held back
     classify = {**content["classify"], "arms": arms}
     return Params.model_validate({**content, "seed": seed, "prepare": section, "classify": classify})
@@ -65,6 +66,7 @@ def test_files_and_summary(folder: Path) -> None:
         "held_back": [4, 4],
         "digests": {name: images.digest() for name, images in splits.items()},
         "proportions": "equal",
+        "expected_overlap": round((10**2 / 16 + 10**2 / 24) / 20, 4),
         "duplicates_removed": {"test": 0, "validation": 0},
         "groups": None,
         "groups_removed": {"test": 0, "validation": 0},
@@ -282,3 +284,39 @@ def test_natural_proportions_are_in_the_summary(folder: Path) -> None:
     summary = read()[1]
     assert np.add(summary["train"], summary["validation"]).tolist() == [16, 24]
     assert summary["proportions"] == "natural"
+
+
+def test_replicates_have_labels_of_their_own_and_the_test_files_in_common(folder: Path) -> None:
+    top = settings()
+    for number in (0, 1):
+        prepare.main(top.of_replicate(number), Replicate(number))
+    first, second = (Replicate(number).folder("splits") for number in (0, 1))
+    names = sorted(path.name for path in (first / "test").iterdir())
+    assert names == sorted(path.name for path in (second / "test").iterdir())
+    assert all((first / "test" / name).read_bytes() == (second / "test" / name).read_bytes() for name in names)
+    summaries = [json.loads((each / "summary.json").read_text()) for each in (first, second)]
+    assert summaries[0]["digests"]["test"] == summaries[1]["digests"]["test"]
+    assert summaries[0]["digests"]["train"] != summaries[1]["digests"]["train"]
+    assert set(ImageSet.read(second / "train").provenance["seed"]) == {top.of_replicate(1).seed}
+    assert sorted(path.name for path in Replicate(1).folder("previews").iterdir()) == ["real.png"]
+    assert Replicate(1).folder("near_duplicates").is_dir()
+
+
+def test_a_replicate_does_not_depend_on_those_before_it(folder: Path) -> None:
+    def written() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in Path("data").rglob("*") if "/1/" in str(path) and path.is_file()}
+
+    prepare.main(settings().of_replicate(1), Replicate(1))
+    alone = written()
+    assert alone
+    prepare.main(settings())
+    prepare.main(settings().of_replicate(1), Replicate(1))
+    assert written() == alone
+
+
+def test_folds_test_every_image_once(folder: Path) -> None:
+    tested: list[int] = []
+    for number in range(5):
+        prepare.main(settings(redraw="folds", labels_per_class=None).of_replicate(number), Replicate(number))
+        tested += ImageSet.read(Replicate(number).folder("splits") / "test").provenance["index"].tolist()
+    assert sorted(tested) == list(range(50))

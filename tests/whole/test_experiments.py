@@ -90,3 +90,10 @@ def test_arms_are_added_changed_and_removed_on_the_command_line(pipeline: Path) 
     assert ran[: len(arms)] == [f"classify@0-{arm}" for arm in arms]
     refused = dvc(pipeline, "exp", "run", "--set-param", "classify.arms.classic+vae.real=false", check=False)
     assert refused.returncode != 0
+
+
+def test_a_replicate_is_added_on_the_command_line(pipeline: Path) -> None:
+    output = dvc(pipeline, "exp", "run", "--set-param", "replicates=[0,1]").stdout
+    ran = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+    assert ran[:3] == ["prepare@1", "classify@1-none", "classify@1-classic+dcgan"]
+    assert not any("@0" in stage for stage in ran)

@@ -145,7 +145,8 @@ def test_what_belongs_to_one_generator_leaves_the_others_alone(
     generator: str, changed: Callable[[dict[str, Any]], Path]
 ) -> None:
     entry = trained()[generator]
-    section, _, architecture = entry.partition("@")
+    section, _, entry_names = entry.partition("@")
+    _, _, architecture = entry_names.partition("-")
     budget = {"ema_halflife_kimg": 0.2}
     overrides = {section: {architecture: budget} if architecture else budget}
     output = dvc(changed(overrides | {"sample": {"generators": {generator: {"spread": 0.5}}}}), "repro", "--dry").stdout
