@@ -1,75 +1,107 @@
-"""Compare the arms: paired gains over the baseline and over classic augmentation, with intervals and verdicts."""
+"""Compare the arms: what each gains over the reference on new images, for whom that holds, and how sure it is.
 
+Reads: what `classify` left of every arm and replicate, the scores of the synthetic sets.
+Writes: data/comparison.json; data/metrics.json and data/curves/accuracy.csv, which hold validation figures alone, so
+that who chooses by `dvc metrics show` or `dvc exp show` does not choose by the test images.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from augury.evidence.comparison import Runs, summarise
+from augury.evidence.comparison import Comparison
+from augury.evidence.gains import Replicates
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.evidence.results import Results
+from augury.evidence.runs import Runs
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_csv, write_json
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Arm
+from augury.pipeline.sections import Arm, RecallAt
 from augury.pipeline.stage import run
 
 
-def read_runs(results: Results, arms: list[str], seeds: list[int]) -> dict[str, Runs]:
-    """What `classify` left of every arm. Raises UserError where a file is missing, damaged or of other test images."""
-    runs: dict[str, Runs] = {}
-    for arm in arms:
-        missing = [path for path in results.paths_of_arm(arm, seeds) if not path.is_file()]
-        if missing:
-            raise UserError(f"{missing[0]}: result not found ({len(missing)} of arm {arm} are missing)")
-        labels, predicted = results.predictions(arm, seeds)
-        runs[arm] = Runs(results.of_arm(arm, seeds), labels, predicted)
-        if not np.array_equal(labels, runs[arms[0]].labels):
-            raise UserError(f"{results.predictions_path(arm)}: not the test images of arm {arms[0]}; run `dvc repro`")
+def read_runs(params: Params) -> dict[int, dict[str, Runs]]:
+    """Replicate -> arm -> what `classify` left of it. Raises UserError where a file is missing or damaged."""
+    called = isinstance(params.compare.measure, RecallAt)
+    runs: dict[int, dict[str, Runs]] = {}
+    for replicate in params.replicates:
+        results, seeds = Results(replicate=replicate), params.classify.seeds_of(replicate)
+        for arm in params.classify.arms:
+            missing = [path for path in results.paths_of_arm(arm, seeds) if not path.is_file()]
+            if missing:
+                raise UserError(f"{missing[0]}: result not found ({len(missing)} of arm {arm} are missing)")
+            runs.setdefault(replicate, {})[arm] = results.runs(arm, seeds, called)
     return runs
 
 
-def trials_of(results: Results, comparison: dict[str, Any], arms: dict[str, Arm]) -> list[Trial]:
-    """Each generator with its scores and the gain of the first arm that adds its images, and nothing else.
+def share_alike(runs: Replicates) -> float:
+    """The largest share, over replicates, of test images that look like images that arms learn from.
 
-    The gain is over the reference whose recipe is the arm's without them; an arm without such a reference, or without
-    the real images, is no trial.
+    An image that looks like one of train and one of validation counts twice.
+    """
+    shares = [0.0]
+    for replicate, of_arms in runs.items():
+        between = Results(replicate=replicate).straddling()["between"]
+        alike = sum(between[f"{split}/test"]["images"] for split in ("train", "validation") if between)
+        shares += [alike / len(of_arm.labels) for of_arm in of_arms.values()]
+    return max(shares)
+
+
+def trials_of(comparison: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Trial]:
+    """Each generator of each replicate with its scores and the gain of the first arm that adds its images alone.
+
+    The gain is over the reference where its recipe is the arm's without them; other arms are no trial.
     """
     trials: dict[str, Trial] = {}
     for arm, recipe in arms.items():
         bare = recipe.model_copy(update={"synthetic": {}})
-        reference = next((name for name in comparison["references"] if arms[name] == bare), None)
-        if recipe.real and len(recipe.synthetic) == 1 and reference is not None:
-            (generator,) = recipe.synthetic
-            scores = results.scores(generator)
-            gain = comparison["arms"][arm]["over"][reference]["gain"]
-            trials.setdefault(generator, Trial(generator, arm, gain, {name: scores[name] for name in DIRECTIONS}))
+        if not recipe.real or len(recipe.synthetic) != 1 or bare != arms[comparison["reference"]]:
+            continue
+        (generator,) = recipe.synthetic
+        gains = comparison["arms"][arm]["gain"][comparison["scope"]]["by_replicate"]
+        for replicate, gain in zip(comparison["replicates"], gains, strict=True):
+            name = f"{generator}, replicate {replicate}" if replicate else generator
+            scores = Results(replicate=replicate).scores(generator)
+            trials.setdefault(name, Trial(name, arm, gain, {score: scores[score] for score in DIRECTIONS}))
     return list(trials.values())
 
 
 def main(params: Params) -> None:
-    results = Results()
-    runs = read_runs(results, list(params.classify.arms), params.classify.seeds)
-    comparison = summarise(runs, params.classify.arms, params.compare, params.seed)
-    trials = trials_of(results, comparison, params.classify.arms)
+    runs = read_runs(params)
+    comparison = Comparison(
+        runs,
+        params.classify.arms,
+        params.compare,
+        class_names=Results().splits()["class_names"],
+        alike=share_alike(runs),
+        seed=params.seed,
+    ).summary()
+    trials = trials_of(comparison, params.classify.arms)
     comparison["predictors"] = predictors(trials, params.compare.confidence)
     write_json(Path("data/comparison.json"), comparison)
-    # The few numbers of each arm and generator that `dvc metrics show` and `dvc exp show` are for.
     metrics = {
-        "arms": {
-            arm: {
-                **{name: content[f"{name}_mean"] for name in ("accuracy", "macro_f1", "ece", "nll")},
-                **{f"gain_over_{reference}": gain["gain"] for reference, gain in content["over"].items()},
-            }
-            for arm, content in comparison["arms"].items()
-        },
-        "generators": {trial.name: {"gain": trial.gain, **trial.scores} for trial in trials},
+        "arms": {arm: metrics_of(entry, comparison["scope"]) for arm, entry in comparison["arms"].items()},
+        "generators": {trial.name: trial.scores for trial in trials if "," not in trial.name},
     }
     write_json(Path("data/metrics.json"), metrics)
-    accuracies = [
-        (result["seed"], arm, result["accuracy"]) for arm, of_arm in runs.items() for result in of_arm.results
-    ]
-    write_csv(Path("data/curves/accuracy.csv"), ("seed", "arm", "accuracy"), accuracies)
+    write_csv(
+        Path("data/curves/accuracy.csv"),
+        ("replicate", "seed", "arm", "validation_accuracy"),
+        [
+            (replicate, result["seed"], arm, result["validation_accuracy"])
+            for replicate, of_arms in runs.items()
+            for arm, of_arm in of_arms.items()
+            for result in of_arm.results
+        ],
+    )
+
+
+def metrics_of(entry: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    """Of an arm: how it does on validation, and the verdict where it has one."""
+    verdict = None if entry["gain"] is None else entry["gain"][scope]["verdict"]
+    validation = {name: entry[f"{name}_mean"] for name in ("validation_accuracy", "validation_nll")}
+    return validation | ({} if verdict is None else {"verdict": verdict})
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def make_workspace(
     content = yaml.load((root / params.PARAMS_FILE).read_text(encoding="utf-8"))
     # Laying over adds arms and takes none away.
     content["classify"]["arms"] = {name: arm.model_dump(exclude_defaults=True) for name, arm in arms.items()}
-    content["compare"]["baseline"] = next(iter(arms))
+    content["compare"]["reference"] = next(iter(arms))
     with params_file.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     lay_over(params_file, overrides)

@@ -39,7 +39,7 @@ SMOKE_PARAMS: dict[str, Any] = {
         "mix": {"copies": 1},
         "seeds": [0, 1, 2, 3],
     },
-    "compare": {"resamples": 1000},
+    "compare": {"resamples": 100},
 }  # fmt: skip
 
 

@@ -1,29 +1,32 @@
 """`python -m augury predictors`: which score would have told the gain, over this run and all experiments."""
 
 import argparse
-import re
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dvc.api
+from dvc.exceptions import DvcException
 
-from augury.evidence.predictors import DIRECTIONS, Trial, predictors
+from augury.evidence.predictors import Trial, predictors
 from augury.pipeline.errors import UserError
 
-METRIC = re.compile(r"(?:^|[:/])generators\.([a-z0-9_+]+)\.(\w+)$")  # a column of data/metrics.json
+COMPARISON = "data/comparison.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Rank correlation of each score with the accuracy gain, over the generators of this run and of every "
-        "experiment of `dvc exp run`."
+        "Rank correlation of each score with the gain, over the generators of this run and of every experiment of "
+        "`dvc exp run`. Gains are of the test images: choose no experiment by them."
     )
     parser.add_argument("--confidence", type=float, default=0.95)
 
 
 def main(asked: argparse.Namespace) -> None:
-    trials = distinct_trials(dvc.api.exp_show())
+    trials = distinct_trials(comparisons())
     if not trials:
-        raise UserError("no run with data/metrics.json found; run `dvc repro` or `dvc exp run` first")
+        raise UserError(f"no run with {COMPARISON} found; run `dvc repro` or `dvc exp run` first")
     ranking = predictors(trials, asked.confidence)
     print(f"{len(trials)} generators over all runs: " + ", ".join(trial.name for trial in trials))
     print(f"{'score':<22}{'trials':>7}{'agreement':>11}{'p':>9}{'p (Holm)':>10}")
@@ -35,19 +38,25 @@ def main(asked: argparse.Namespace) -> None:
         print(ranking["warning"])
 
 
-def distinct_trials(rows: list[dict[str, Any]]) -> list[Trial]:
-    """The generators of every row that `dvc exp show` has, each once: a row may repeat what another measured."""
+def comparisons() -> dict[str, Any]:
+    """Run -> the content of its comparison, of this run and of the experiments that have one at hand."""
+    runs: dict[str, Any] = {}
+    for row in dvc.api.exp_show():
+        rev = row["rev"]
+        try:
+            text = Path(COMPARISON).read_text() if rev == "workspace" else dvc.api.read(COMPARISON, rev=rev)
+        except (OSError, DvcException):
+            continue  # of a commit before the first run, or pruned from the cache
+        runs[row.get("Experiment") or rev] = json.loads(text)
+    return runs
+
+
+def distinct_trials(runs: Mapping[str, Any]) -> list[Trial]:
+    """The generators of every run, each once: a run may repeat what another measured."""
     trials: dict[tuple[float | None, ...], Trial] = {}
-    for row in rows:
-        generators: dict[str, dict[str, float]] = {}
-        for column, value in row.items():
-            if (match := METRIC.search(column)) and isinstance(value, (int, float)):
-                generators.setdefault(match[1], {})[match[2]] = value
-        run = row.get("Experiment") or row.get("rev") or "workspace"
-        for generator, values in generators.items():
-            if "gain" not in values:
-                continue
-            scores = {name: values.get(name) for name in DIRECTIONS}
-            key = (values["gain"], *scores.values())
-            trials.setdefault(key, Trial(f"{generator} ({run})", run, values["gain"], scores))
+    for run, comparison in runs.items():
+        found = comparison["predictors"]
+        for name, gain in found["gains"].items():
+            scores = found["trials"][name]
+            trials.setdefault((gain, *scores.values()), Trial(f"{name} ({run})", run, gain, scores))
     return list(trials.values())

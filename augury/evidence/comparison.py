@@ -1,4 +1,4 @@
-"""Arms compared on the same seeds: verdicts by family, and how the test images bear them out."""
+"""Arms compared with the reference: verdicts and what is to be said of them, as data/comparison.json has them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,148 +7,205 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import families_over, verdicts_over
-from augury.evidence.statistics import (
-    EXACT_SEEDS,
-    fewest_seeds,
-    interval_over_images,
-    majority_vote,
-    mcnemar_test,
-)
+from augury.evidence.crossed import Crossed
+from augury.evidence.gains import Gains, Replicates
+from augury.evidence.measures import Measure
+from augury.evidence.others import Others
+from augury.evidence.statistics import holm, mean_interval
+from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
 from augury.pipeline.sections import Arm, Compare
 
-CLASSIC = "classic"  # the second reference, beside the baseline, where there is such an arm
-TITLES = {"synthetic": "with synthetic images", "control": "without synthetic images"}
-MEANS = ("macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
+MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
+ALIKE = 0.01  # share of the test images that may look like those learned from
+FEW_GROUPS = 10
+
+
+def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
+    """What an arm is there for, fixed by its recipe before any result is seen."""
+    if arm == reference:
+        return "reference"
+    if recipe.synthetic:
+        return "synthetic"
+    if recipe.repeat or recipe.model_copy(update={"draw": of_reference.draw}) == of_reference:
+        return "control"
+    return "yardstick" if recipe.more_real else "other"
 
 
 @dataclass(frozen=True)
-class Runs:
-    """One arm on every seed.
-
-    results: the content of data/results/<arm>/<seed>.json, one per seed in the order of the seeds.
-    labels: (N,) true classes of the test images. predicted: (N, seeds) predicted classes.
+class Comparison:
+    """runs, overlap: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test images that
+    look like some that arms learn from. seed: of the bootstrap.
     """
 
-    results: Sequence[dict[str, Any]]
-    labels: np.ndarray
-    predicted: np.ndarray
+    runs: Replicates
+    arms: Mapping[str, Arm]
+    compare: Compare
+    class_names: Sequence[str]
+    overlap: float | None = None
+    alike: float = 0.0
+    seed: int = 0
+
+    @cached_property
+    def gains(self) -> Gains:
+        measure = Measure.of(self.compare.measure, self.class_names)
+        return Gains(self.runs, self.compare.reference, measure, self.overlap)
+
+    @cached_property
+    def others(self) -> Others:
+        return Others(self.gains, self.compare.resamples, self.seed)
 
     @property
-    def accuracies(self) -> list[float]:
-        return [result["accuracy"] for result in self.results]
+    def alpha(self) -> float:
+        return 1 - self.compare.confidence
+
+    @property
+    def matters(self) -> float:
+        return self.compare.matters / 100
+
+    @property
+    def scope(self) -> str:
+        """The widest there is."""
+        return self.gains.scopes[-1]
 
     @cached_property
-    def share_right(self) -> np.ndarray:
-        """(N,) share of the seeds that got each test image right."""
-        return (self.predicted == self.labels[:, None]).mean(axis=1)
+    def kinds(self) -> dict[str, str]:
+        reference = self.compare.reference
+        return {arm: kind_of(arm, self.arms[arm], reference, self.arms[reference]) for arm in self.runs[0]}
+
+    @property
+    def family(self) -> list[str]:
+        return [arm for arm, kind in self.kinds.items() if kind == "synthetic"]
 
     @cached_property
-    def vote_right(self) -> np.ndarray:
-        """(N,) bool: whether the seeds' majority vote got each test image right."""
-        return majority_vote(self.predicted) == self.labels
+    def caution(self) -> str | None:
+        """Why no verdict stands without a but; None where nothing is known against them."""
+        reasons = []
+        if self.alike > ALIKE:
+            reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
+        if self.gains.grouped and self.gains.cases < FEW_GROUPS:
+            reasons.append(f"the test images come from {self.gains.cases} groups alone")
+        if len(self.runs) == 2:
+            reasons.append("there are two replicates alone, which may agree by chance")
+        return " and ".join(reasons) or None
 
-    @cached_property
-    def per_class(self) -> list[float | None]:
-        """Accuracy per class, averaged over seeds; None for a class without test images."""
-        columns = zip(*(result["per_class_accuracy"] for result in self.results), strict=True)
+    def rows(self, scope: str) -> dict[str, dict[str, Any]]:
+        """Every other arm's gain over the reference."""
+        analyses = {arm: self.gains.crossed(arm, scope) for arm in self.gains.arms}
+        corrected = holm({arm: analyses[arm].p_value for arm in self.family})
+        return {arm: self.row(arm, scope, analysis, corrected.get(arm)) for arm, analysis in analyses.items()}
+
+    def row(self, arm: str, scope: str, analysis: Crossed, p_holm: float | None) -> dict[str, Any]:
+        """p_holm: corrected for the comparisons in the family; None for an arm that is not of it."""
+        # What a gain has to pass first in Holm's correction, and Bonferroni's for the intervals of all arms at once.
+        level = self.alpha if p_holm is None else self.alpha / len(self.family)
+        interval, word, decides = analysis.interval(self.alpha), None, None
+        if self.kinds[arm] in ("synthetic", "control"):
+            p_value = analysis.p_value if p_holm is None else p_holm
+            word = verdict(analysis.gain, p_value, interval, self.alpha, self.matters)
+        if word == "can't tell":
+            rows, cases = analysis.rows_to_decide(level, self.matters), analysis.cases_to_decide(level, self.matters)
+            decides = {
+                "replicates": rows if scope == BUDGET else None,
+                "seeds": rows if scope == SET else None,
+                # Groups are as large as those there are.
+                "test_images": None if cases is None else round(cases * self.gains.images / self.gains.cases),
+            }
+        per_class = (self.per_class(name, scope) for name in (arm, self.compare.reference))
+        return {
+            "gain": analysis.gain,
+            "standard_error": analysis.standard_error,
+            "df": analysis.df,
+            "interval": list(interval),
+            "simultaneous": None if p_holm is None else list(analysis.interval(level)),
+            "p_value": analysis.p_value,
+            "p_holm": p_holm,
+            "verdict": word,
+            "sentence": sentence(
+                analysis, self.compare, word, decides, scope, synthetic=bool(self.arms[arm].synthetic),
+                caution=self.caution,
+            ),
+            "decides": decides,
+            "would_show": analysis.would_show(level),
+            "power": analysis.power(self.matters, level),
+            "seeds_interval": list(mean_interval(self.gains.of_seeds(arm, 0)[0], self.compare.confidence)[1:]),
+            "by_replicate": self.gains.of_replicates(arm, scope),
+            "next_user": analysis.next_gains() if scope == BUDGET else None,
+            "per_class_gain": [
+                None if gained is None or before is None else gained - before
+                for gained, before in zip(*per_class, strict=True)
+            ],
+            "others": self.others.differences(arm, scope, self.alpha),
+        }  # fmt: skip
+
+    def per_class(self, arm: str, scope: str) -> list[float | None]:
+        """Accuracies, averaged over the runs that count; None for a class without test images."""
+        columns = zip(*(runs[arm].per_class for runs in self.gains.counted(scope).values()), strict=True)
         return [None if None in column else float(np.mean(column)) for column in columns]
 
+    def entry(self, arm: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """What there is of an arm. rows: scope -> arm -> its gain."""
+        counted = self.gains.counted(self.scope).values()
+        return {
+            "kind": self.kinds[arm],
+            "value": self.gains.value(arm, self.scope),
+            "values": {str(number): self.gains.measured[number, arm][0].tolist() for number in self.runs},
+            **{f"{key}_mean": float(np.mean([runs[arm].mean(key) for runs in counted])) for key in MEANS},
+            "per_class_accuracy": self.per_class(arm, self.scope),
+            "gain": {scope: rows.get(scope, {}).get(arm) for scope in (SET, BUDGET)}
+            if arm in self.gains.arms
+            else None,
+        }
 
-def family_of(recipe: Arm) -> str:
-    """Fixed by the arm's recipe, before any result is seen."""
-    return "synthetic" if recipe.synthetic else "control"
+    def summary(self) -> dict[str, Any]:
+        """The content of data/comparison.json, without its predictors."""
+        rows = {scope: self.rows(scope) for scope in self.gains.scopes}
+        measure = self.gains.measure
+        return {
+            "measure": {
+                "name": measure.name,
+                "title": measure.title,
+                "class": None if measure.wanted is None else self.class_names[measure.wanted],
+                "precision": measure.precision,
+            },
+            "reference": self.compare.reference,
+            "confidence": self.compare.confidence,
+            "matters": self.matters,
+            "scope": self.scope,
+            "redraw": "folds" if self.gains.folds else "labels",
+            "replicates": list(self.runs),
+            "seeds": self.gains.reference_runs(0).seeds,
+            "n_test": self.gains.images,
+            "n_groups": self.gains.cases if self.gains.grouped else None,
+            "caution": None if self.caution is None else f"{self.caution[0].upper()}{self.caution[1:]}.",
+            "rule": self.rule,
+            "family": self.family,
+            "sources": {arm: self.gains.sources(arm, self.scope) for arm in self.family},
+            "arms": {arm: self.entry(arm, rows) for arm in self.kinds},
+        }
 
-
-def on_images(runs: Runs, reference: Runs, confidence: float) -> dict[str, Any]:
-    """What the same gain looks like from the test images: by class, by image, and by majority vote of the seeds."""
-    return {
-        "per_class_gain": [
-            None if a is None or b is None else a - b for a, b in zip(runs.per_class, reference.per_class, strict=True)
-        ],
-        "gain_ci_images": list(interval_over_images(runs.share_right, reference.share_right, confidence)),
-        "mcnemar": mcnemar_test(runs.vote_right, reference.vote_right),
-    }
-
-
-def summarise(runs: Mapping[str, Runs], arms: Mapping[str, Arm], compare: Compare, seed: int) -> dict[str, Any]:
-    """The content of data/comparison.json. runs: arm -> its runs, on the same seeds and test images for all."""
-    seeds = [result["seed"] for result in runs[compare.baseline].results]
-    references = [compare.baseline] + [CLASSIC] * (CLASSIC in runs and compare.baseline != CLASSIC)
-    family = {arm: family_of(arms[arm]) for arm in runs}
-    families = {reference: families_over(reference, family, len(seeds), compare.resamples) for reference in references}
-    accuracies = {arm: of_arm.accuracies for arm, of_arm in runs.items()}
-    over = {reference: verdicts_over(reference, accuracies, family, compare, seed) for reference in references}
-    for reference, rows in over.items():
-        for arm, row in rows.items():
-            row |= on_images(runs[arm], runs[reference], compare.confidence)
-    return {
-        "baseline": compare.baseline,
-        "references": references,
-        "confidence": compare.confidence,
-        "seeds": seeds,
-        "n_test": len(runs[compare.baseline].labels),
-        "families": families,
-        "rule": decision_rule(families, len(seeds), compare),
-        "interval_covers": "The interval over seeds covers the randomness of training the classifier (its "
-        "initialisation and batches) on these training and test images. The interval over images covers the draw of "
-        "the test images, for the classifiers trained here. Another draw of labels or another training of the "
-        "generators would add to both.",
-        "warning": warning(families, len(seeds), compare),
-        "arms": {
-            arm: {
-                "accuracy_mean": float(np.mean(accuracies[arm])),
-                "accuracy_std": float(np.std(accuracies[arm], ddof=1)),
-                "seeds": seeds,
-                "accuracies": accuracies[arm],
-                **{f"{key}_mean": float(np.mean([result[key] for result in of_arm.results])) for key in MEANS},
-                "per_class_accuracy": of_arm.per_class,
-                "over": {reference: rows[arm] for reference, rows in over.items() if arm in rows},
-            }
-            for arm, of_arm in runs.items()
-        },
-    }
-
-
-def decision_rule(families: Mapping[str, Mapping[str, Any]], seeds: int, compare: Compare) -> str:
-    """The rule behind the verdicts, in words."""
-    test = "exact two-sided" if seeds <= EXACT_SEEDS else f"two-sided ({compare.resamples} flips drawn)"
-    counts = "; ".join(
-        f"over {reference}, {of['synthetic']['comparisons']} with synthetic images and "
-        f"{of['control']['comparisons']} without"
-        for reference, of in families.items()
-    )
-    return (
-        f"An arm helps or hurts when the {test} sign-flip test of its paired gains over {seeds} seeds, corrected by "
-        f"Holm's method for the comparisons in its family, gives p <= {1 - compare.confidence:.3g}; otherwise the data "
-        f"can't tell. The families are fixed by the arms' recipes before any result is seen: arms with synthetic "
-        f"images, which are the question, and arms without, which are yardsticks ({counts}). McNemar's test on the "
-        f"test images, by majority vote of the seeds (a tie goes to the class listed first), is a supplement and "
-        f"decides nothing."
-    )
-
-
-def warning(families: Mapping[str, Mapping[str, Any]], seeds: int, compare: Compare) -> str | None:
-    """Which families can't have a significant gain however large, and how many seeds would do; None where all can."""
-    alpha = 1 - compare.confidence
-    hopeless = [
-        (reference, name, family["comparisons"], family["smallest_p"])
-        for reference, of_reference in families.items()
-        for name, family in of_reference.items()
-        if family["comparisons"] and family["smallest_p"] > alpha
-    ]
-    if not hopeless:
-        return None
-    which = ", ".join(
-        f"{comparisons} arm{'s' * (comparisons > 1)} {TITLES[name]} over {reference} "
-        f"(smallest corrected p-value {smallest:.3g})"
-        for reference, name, comparisons, smallest in hopeless
-    )
-    most = max(comparisons for _, _, comparisons, _ in hopeless)
-    needed = fewest_seeds(most, alpha)
-    remedy = (
-        f"{needed} seeds in classify.seeds would do"
-        if seeds < needed
-        else f"compare.resamples of {round(2 * most / alpha)} would do"
-    )
-    return f"With {seeds} seeds no gain, however large, can reach p <= {alpha:.3g} for {which}; {remedy}."
+    @property
+    def rule(self) -> str:
+        """The rule behind the verdicts, in words."""
+        crossed = (
+            f"crossed with the {'groups of ' if self.gains.grouped else ''}test images, both taken as drawn from many "
+            "(Obuchowski & Rockette 1995; intervals by Banerjee 1961)"
+        )
+        if self.scope == SET:
+            seeds = len(self.gains.reference_runs(0).seeds)
+            rests = f"the {seeds} seeds, each with its own draw of copies and images, {crossed}"
+        elif self.gains.folds:
+            rests = (
+                f"{len(self.runs)} folds, each with labels, trainings and test images of its own; their training "
+                "images overlap, which the variance makes up for (Nadeau & Bengio 2003)"
+            )
+        else:
+            rests = f"{len(self.runs)} replicates, each with its own labels and trainings and two seeds, {crossed}"
+        many = f"the {len(self.family)} arms" if len(self.family) != 1 else "the one arm"
+        return (
+            f"The question is fixed before any result is seen: {many} with synthetic images over "
+            f"{self.compare.reference}, by {self.gains.measure.title}. A gain rests on {rests}. An arm helps or hurts "
+            "when the p-value, corrected by Holm's method for the number of these arms, is at most "
+            f"{self.alpha:.3g}. It makes no difference that matters when its whole {100 * self.compare.confidence:g}% "
+            f"interval lies within {self.compare.matters:g} points of 0. Otherwise the data can't tell. Controls are "
+            "each judged alone; other arms get no verdict."
+        )

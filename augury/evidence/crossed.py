@@ -22,6 +22,14 @@ def _quantile(alpha: float, df: int) -> float:
     return float(stats.t.isf(alpha / 2, max(1, df)))
 
 
+@lru_cache
+def _slices(df: int) -> np.ndarray:
+    """What a variance with df degrees of freedom is found to be, as a share of what it is, in slices equally likely."""
+    from scipy import stats
+
+    return stats.chi2.ppf((np.arange(500) + 0.5) / 500, df) / df
+
+
 @dataclass(frozen=True)
 class Crossed:
     """The gain with its variance, in parts.
@@ -68,9 +76,9 @@ class Crossed:
         return cls(gain, rows, cases, float(of_rows.var(ddof=1)), mean_square / cases, shared)
 
     @classmethod
-    def of_folds(cls, gains: np.ndarray, cases: int, overlap: float) -> "Crossed":
+    def of_folds(cls, gains: np.ndarray, interaction: float, cases: int, overlap: float) -> "Crossed":
         """gains: (K,), each of a fold with test images of its own. cases: of all folds together."""
-        return cls(float(gains.mean()), len(gains), cases, float(gains.var(ddof=1)), 0.0, 0.0, overlap)
+        return cls(float(gains.mean()), len(gains), cases, float(gains.var(ddof=1)), interaction, 0.0, overlap)
 
     @property
     def of_rows(self) -> float:
@@ -126,8 +134,7 @@ class Crossed:
         of_rows, chances = 0.0, np.ones(1)
         if self.rows > 1:
             of_rows = max(self.row_variance, self.interaction) * (1 / self.rows + self.overlap)
-            # What the variance of the rows would be found to be, as a share of what it is: its distribution in slices.
-            chances = stats.chi2.ppf((np.arange(500) + 0.5) / 500, self.rows - 1) / (self.rows - 1)
+            chances = _slices(self.rows - 1)
         of_cases = _quantile(alpha, self.cases - 1) ** 2 * self.shared
         reach = np.sqrt(_quantile(alpha, self.rows - 1) ** 2 * of_rows * chances + of_cases)
         return float(stats.norm.sf((reach - gain) / np.sqrt(of_rows + self.shared)).mean())

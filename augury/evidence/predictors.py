@@ -57,6 +57,7 @@ def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
         "arms": {trial.name: trial.arm for trial in trials},
         "warning": _warning(len(trials), max(1, len(p_values)), 1 - confidence),
         "scores": scores,
+        "trials": {trial.name: {name: trial.scores.get(name) for name in DIRECTIONS} for trial in trials},
     }
 
 
@@ -65,12 +66,12 @@ def _rank_correlation(scores: np.ndarray, gains: np.ndarray) -> tuple[float | No
         return None, None
     from scipy import stats
 
-    ranks = stats.rankdata(gains)
+    ranks, others = stats.zscore(stats.rankdata(scores)), stats.zscore(stats.rankdata(gains))
     test = stats.permutation_test(
-        (stats.rankdata(scores),),
-        lambda permuted: float(np.corrcoef(permuted, ranks)[0, 1].round(12)),  # equal sums must compare as equal
+        (ranks,),
+        lambda permuted, axis: (permuted * others).mean(axis=axis).round(12),  # equal sums must compare as equal
         permutation_type="pairings",
-        vectorized=False,
+        vectorized=True,
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(0),
     )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from augury.evidence.runs import Runs
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json
 from augury.pipeline.replicates import Replicate
@@ -89,8 +90,8 @@ class Results:
         table = np.genfromtxt(_present(self.folder("curves") / f"{generator}.csv"), delimiter=",", names=True)
         return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
 
-    def predictions(self, arm: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The test images' true classes (N,) and those that an arm's classifiers predicted (N, seeds)."""
+    def runs(self, arm: str, seeds: Sequence[int], called: bool = False) -> Runs:
+        """What `classify` left of an arm. called: with what was called one of the class that the measure is about."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -101,12 +102,30 @@ class Results:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
-        columns = ["label", *(f"seed_{seed}" for seed in seeds)]
-        absent = [name for name in columns if name not in table.column_names]
-        if absent:
-            raise UserError(f"{path}: no column {absent[0]}; run `dvc repro` to make it")
-        label, *predicted = (table[name].to_numpy().astype(np.int64) for name in columns)
-        return label, np.stack(predicted, axis=1)
+
+        def column(name: str) -> np.ndarray:
+            if name not in table.column_names:
+                raise UserError(f"{path}: no column {name}; run `dvc repro` to make it")
+            return table[name].to_numpy()
+
+        def each_seed(kind: str) -> np.ndarray:
+            return np.stack([column(f"{kind}_{seed}") for seed in seeds])
+
+        groups = None
+        if "group" in table.column_names:
+            # An image without a group is one of its own.
+            names = [f"image {row}" if name is None else f"group {name}"
+                     for row, name in enumerate(table["group"].to_pylist())]  # fmt: skip
+            groups = np.unique(names, return_inverse=True)[1]
+        return Runs(
+            results=self.of_arm(arm, seeds),
+            labels=column("label").astype(np.int64),
+            predicted=each_seed("seed").astype(np.int64),
+            truth=each_seed("truth"),
+            confidence=each_seed("confidence"),
+            groups=groups,
+            called=each_seed("called").astype(bool) if called else None,
+        )
 
     def _json(self, kind: str, name: str) -> Any:
         return read_json(_present(self.folder(kind) / f"{name}.json"))

@@ -186,26 +186,22 @@ def _about_generator(params: Params, generator: str, results: Results) -> dict[s
         "scores": if_there(results.scores, generator),
         "score_titles": SCORES,
         "selection": if_there(results.selection, generator),
+        "comparison": comparison,
         "verdicts": None if comparison is None else _verdicts(params, generator, comparison),
         "digest": weights_digest(folder) if folder.exists() else None,
     }
 
 
 def _verdicts(params: Params, generator: str, comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The arms that learn from a generator's images, each with its gain over the reference they have to beat."""
-    reference = "classic" if "classic" in comparison["references"] else comparison["baseline"]
+    """The arms that learn from a generator's images, each with its gain over the reference, at the widest scope."""
     return [
         {
             "arm": arm,
-            "reference": reference,
             "others": [name for name in params.classify.arms[arm].synthetic if name != generator],
-            "seeds": len(comparison["seeds"]),
-            "n_test": comparison["n_test"],
-            "confidence": comparison["confidence"],
-            **entry["over"][reference],
+            **entry["gain"][comparison["scope"]],
         }
         for arm, entry in comparison["arms"].items()
-        if generator in params.classify.arms[arm].synthetic and reference in entry["over"]
+        if generator in params.classify.arms[arm].synthetic and entry["gain"] is not None
     ]
 
 
@@ -223,7 +219,6 @@ def _environment() -> Environment:
         "count": lambda count: f"{count:,}",
         "number": lambda value: "not computed" if value is None else f"{value:.4g}",
         "percent": lambda fraction: f"{100 * fraction:.2f}%",
-        "points": lambda fraction: f"{100 * fraction:+.2f}".replace("-", "−"),
     }
     return environment
 

@@ -51,8 +51,8 @@ class Params(Section):
                 raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
         for name, arm in self.classify.arms.items():
             self._check_arm(f"classify.arms.{name}", arm)
-        if self.compare.baseline not in self.classify.arms:
-            raise ValueError(unknown("compare.baseline", self.compare.baseline, self.classify.arms))
+        if self.compare.reference not in self.classify.arms:
+            raise ValueError(unknown("compare.reference", self.compare.reference, self.classify.arms))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self

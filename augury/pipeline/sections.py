@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from augury.pipeline.errors import unknown
 
@@ -221,16 +230,19 @@ class Mix(Section):
 class Arm(Section):
     """How an arm builds its training set.
 
-    more_real: images held back by `prepare`, per real training image. augment: policies of `augment` whose copies are
-    added. synthetic: generator -> synthetic images per real training image, also where the real ones are left out.
-    mix: images mixed of all these are added. balance: against unequal classes, draw rare ones more often or weigh
-    their loss more.
+    Ratios are per image of the training split, also where the real images are left out. more_real: images held back by
+    `prepare`. augment: policies of `augment` whose copies of the real images are added. synthetic: generator -> its
+    images. repeat: the real images again, weighted as synthetic ones are. draw: which draw of copies, synthetic and
+    mixed images, starts and batches it is; arms of one draw share them. mix: images mixed of all these are added.
+    balance: against unequal classes, draw rare ones more often or weigh their loss more.
     """
 
     real: bool = True
     more_real: Annotated[float, Field(ge=0)] = 0.0
     augment: list[Name] = []
     synthetic: dict[Name, PositiveFloat] = {}
+    repeat: Annotated[float, Field(ge=0)] = 0.0
+    draw: Annotated[int, Field(ge=0)] = 0
     mix: Literal["mixup", "cutmix"] | None = None
     balance: Literal["oversample", "class_weights"] | None = None
 
@@ -246,11 +258,40 @@ class Classify(Section):
     seeds: Annotated[list[Seed], Field(min_length=2)]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
 
+    def seeds_of(self, replicate: int) -> list[int]:
+        """All of them in replicate 0; two in others, where a new draw of labels says more than a further seed."""
+        return self.seeds if replicate == 0 else self.seeds[:2]
+
+
+class RecallAt(Section):
+    """Recall of a class at the threshold that has this precision on folds."""
+
+    recall_of: Annotated[str, Field(min_length=1)]
+    precision: Fraction
+
 
 class Compare(Section):
-    baseline: str
+    """reference: the arm over which others gain. measure: by which. matters: the smallest gain worth having, in points.
+
+    confidence: of intervals, and 1 less the share of false verdicts. resamples: of the test images, for the intervals
+    of what is not the measure.
+    """
+
+    reference: str
+    measure: Literal["accuracy", "balanced_accuracy", "macro_f1"] | RecallAt
+    matters: PositiveFloat
     confidence: Fraction
-    resamples: Annotated[int, Field(ge=1000)]
+    resamples: Annotated[int, Field(ge=100)]
+
+    @field_validator("measure", mode="wrap")
+    @classmethod
+    def _one_fault(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """A wrong measure is one fault, rather than one for each kind of measure that it is not."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            allowed = "accuracy, balanced_accuracy, macro_f1, {recall_of: CLASS, precision: between 0 and 1}"
+            raise PydanticCustomError("measure", f"Choose from {allowed}") from error
 
 
 class Report(Section):

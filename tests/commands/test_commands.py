@@ -13,7 +13,7 @@ from PIL import Image
 
 from augury.__main__ import main
 from augury.commands.predictors import distinct_trials
-from augury.evidence.predictors import DIRECTIONS
+from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.features import extractor as features
 from tests import CHECKOUT
 from tests.smoke import dvc
@@ -110,26 +110,22 @@ def test_what_cannot_be_scored_is_one_line(tmp_path: Path, arguments: list[str],
     assert "\n" not in str(stopped.value)
 
 
-def metrics(gain: float, score: float) -> dict[str, float]:
-    return {"gain": gain, **dict.fromkeys(DIRECTIONS, score)}
-
-
-def test_a_generator_that_two_rows_have_counts_once() -> None:
-    def row(name: str, **generators: dict[str, float]) -> dict[str, Any]:
-        columns = {
-            f"data/metrics.json:generators.{generator}.{key}": value
-            for generator, values in generators.items()
-            for key, value in values.items()
-        }
-        return {"Experiment": name, "rev": "workspace", "seed": 0, **columns}
-
-    rows = [
-        row("first", dcgan=metrics(0.1, 2), vae=metrics(0.2, 1)),
-        row("second", dcgan=metrics(0.1, 2), vae=metrics(0.3, 4)),  # the DCGAN was not trained again
-        {"Experiment": None, "rev": "main", "arms.none.accuracy": 0.5},
-        row("third", dcgan={"fid": 3.0}),  # of a run without an arm for it
+def comparison(**generators: tuple[float, float]) -> dict[str, Any]:
+    """Generator -> its gain, and all its scores."""
+    trials = [
+        Trial(name, name, gain, {**dict.fromkeys(DIRECTIONS, score), "fid": None})
+        for name, (gain, score) in generators.items()
     ]
-    trials = distinct_trials(rows)
+    return {"predictors": predictors(trials, 0.95)}
+
+
+def test_a_generator_that_two_runs_have_counts_once() -> None:
+    runs = {
+        "first": comparison(dcgan=(0.1, 2), vae=(0.2, 1)),
+        "second": comparison(dcgan=(0.1, 2), vae=(0.3, 4)),  # the DCGAN was not trained again
+        "third": comparison(),  # without an arm for it
+    }
+    trials = distinct_trials(runs)
     assert [(trial.name, trial.gain, trial.scores["kid"]) for trial in trials] == [
         ("dcgan (first)", 0.1, 2),
         ("vae (first)", 0.2, 1),
@@ -139,18 +135,21 @@ def test_a_generator_that_two_rows_have_counts_once() -> None:
 
 SCRIPT = """
 import json, pathlib
+from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 x = int(pathlib.Path("params.yaml").read_text().split(":")[1])
 scores = {name: x * direction for name, direction in DIRECTIONS.items()}
 pathlib.Path("data").mkdir(exist_ok=True)
-pathlib.Path("data/metrics.json").write_text(json.dumps({"generators": {"dcgan": {"gain": x / 100, **scores}}}))
+found = predictors([Trial("dcgan", "dcgan", x / 100, scores)], 0.95)
+pathlib.Path("data/comparison.json").write_text(json.dumps({"predictors": found}))
 """
 
 
 def test_experiments_are_pooled(tmp_path: Path) -> None:
-    """A pipeline of one stage that writes the metrics file, swept with `dvc exp run -S`."""
+    """A pipeline of one stage that writes the comparison, swept with `dvc exp run -S`."""
     (tmp_path / "params.yaml").write_text("x: 1\n")
-    (tmp_path / "stage.py").write_text(f"DIRECTIONS = {DIRECTIONS}\n{SCRIPT}")
-    stage = {"cmd": f"{sys.executable} stage.py", "params": ["x"], "metrics": [{"data/metrics.json": {"cache": False}}]}
+    (tmp_path / "stage.py").write_text(SCRIPT)
+    command = f"PYTHONPATH={CHECKOUT} {sys.executable} stage.py"
+    stage = {"cmd": command, "params": ["x"], "outs": ["data/comparison.json"]}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"compare": stage}}))
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
@@ -181,5 +180,5 @@ def test_without_any_run_there_is_nothing_to_pool(tmp_path: Path, monkeypatch: p
         cwd=tmp_path, check=True,
     )  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=r"predictors: no run with data/metrics.json found"):
+    with pytest.raises(SystemExit, match=r"predictors: no run with data/comparison.json found"):
         main(["predictors"])

@@ -137,7 +137,7 @@ def test_at_most_one_verdict_in_twenty_is_false(rows: int) -> None:
 
 def test_folds_are_corrected_for_shared_training_images() -> None:
     gains = np.array([0.01, 0.03, 0.02, 0.00, 0.04])
-    folds = Crossed.of_folds(gains, 1000, overlap=1 / 4)
+    folds = Crossed.of_folds(gains, 0.0, 1000, overlap=1 / 4)
     assert folds.standard_error == pytest.approx(gains.std(ddof=1) * np.sqrt(1 / 5 + 1 / 4))
     assert folds.df == 4
     assert folds.p_value == pytest.approx(2 * stats.t.sf(folds.gain / folds.standard_error, 4))

@@ -22,8 +22,8 @@ def params() -> Params:
     return params_module.load(CHECKOUT / "params.yaml")
 
 
-def over(gain: float, verdict: str) -> dict[str, Any]:
-    return {"gain": gain, "gain_ci": [gain - 0.001, gain + 0.002], "p_holm": 0.04, "verdict": verdict}
+def gained(sentence: str) -> dict[str, Any]:
+    return {"gain": {"this set": {"sentence": sentence}, "this budget": None}}
 
 
 @pytest.fixture
@@ -49,10 +49,11 @@ def data(tmp_path: Path, params: Params) -> Path:
             "memorised_fraction": 0.012, "memorised_floor": 0.011, "copies_exact": 3, "copies_flipped": 0,
         }  # fmt: skip
         write_json(folder / "scores/0" / f"{generator}.json", scores)
-    arms = {arm: {"over": {"classic": over(-0.0018, "hurts")}} for arm in params.classify.arms if arm != "classic"}
-    arms["classic+vae"]["over"]["classic"] = over(0.0025, "helps")
-    comparison = {"references": ["none", "classic"], "baseline": "none", "seeds": [0, 1, 2], "n_test": 10_000}
-    write_json(folder / "comparison.json", comparison | {"confidence": 0.95, "arms": arms})
+    arms = {arm: gained("hurts: −0.18 points") for arm in params.classify.arms}
+    arms |= {"classic": {"gain": None}, "classic+vae": gained("helps: +0.25 points for these labels")}
+    comparison = {"reference": "classic", "scope": "this set", "replicates": [0], "n_test": 10_000}
+    measure = {"measure": {"title": "accuracy"}, "confidence": 0.95}
+    write_json(folder / "comparison.json", comparison | measure | {"arms": arms})
     return folder
 
 
@@ -88,7 +89,7 @@ def test_a_synthetic_set_is_said_to_be_one_with_scores_floors_and_verdicts(param
     for needed in (
         "None of them is a photograph",
         "1,500 labelled images",
-        f"sha256:{weights_digest(data / 'generators/dcgan')}",
+        f"sha256:{weights_digest(data / 'generators/0/dcgan')}",
         "Seed: 0",
         "Draws: 2,100, of which 450 were refused as unsure of class and 150 as near-copies",
         "500 images against 500 real ones",
@@ -96,20 +97,22 @@ def test_a_synthetic_set_is_said_to_be_one_with_scores_floors_and_verdicts(param
         "not FID",
         "1.20% of the synthetic images are closer to a training image",
         "3 exact, 0 mirrored",
-        "| classic+dcgan | classic | −0.18 | −0.28 to +0.02 | 0.040 | **hurts** |",
-        "also with stylegan, vae, diffusion",
+        "gains in accuracy with them over classic",
+        "10,000 test images, 1 draw of labels and training, 95% intervals",
+        "- **classic+dcgan**: hurts: −0.18 points.",
+        "- **classic+all** (also with stylegan, vae, diffusion): hurts: −0.18 points.",
         "Licence of the real images: mit",
     ):
         assert needed in text, needed
-    assert "| classic+vae |" not in text
-    assert "**helps**" in card(params, data, "vae")
+    assert "classic+vae" not in text
+    assert "- **classic+vae**: helps: +0.25 points for these labels." in card(params, data, "vae")
 
 
 def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path) -> None:
     text = card(params, tmp_path / "empty")
     for needed in ("Not scored", "Not measured", "Not tried", "sha256:unknown"):
         assert needed in text
-    assert "**helps**" not in text
+    assert "helps" not in text
 
 
 def test_a_set_by_generate_says_whose_scores_these_are_and_what_it_is_short_of(params: Params, data: Path) -> None:

@@ -224,7 +224,7 @@ def settings(rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = Non
     """Of a pipeline with all generators; `drawing` is that of the VAE."""
     content = PARAMS.model_dump()
     content["prepare"]["labels_per_class"] = 5  # few enough for what is sampled here
-    content["classify"]["arms"] = {content["compare"]["baseline"]: {}}
+    content["classify"]["arms"] = {content["compare"]["reference"]: {}}
     generators: dict[str, Any] = {name: {} for name in GENERATORS} | {"vae": drawing or {}}
     content["sample"] |= {"filter": rules, "generators": generators, **changes}
     return Params.model_validate({**content, "device": "cpu"})

@@ -191,7 +191,10 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("classify.seeds.3", -1, "greater than or equal to 0"),
         ("classify.head.l2_penalties.0", 0.0, "greater than 0"),
         ("compare.confidence", 1.0, "less than 1"),
-        ("compare.resamples", 999, "greater than or equal to 1000"),
+        ("compare.resamples", 99, "greater than or equal to 100"),
+        ("compare.measure", "auc", "choose from accuracy, balanced_accuracy, macro_f1, {recall_of: CLASS, precision"),
+        ("compare.measure", {"recall_of": "Coat"}, "choose from accuracy"),
+        ("compare.matters", 0, "greater than 0"),
         # Not one of the choices
         ("device", "gpu", "choose from auto, cpu, cuda"),
         ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
@@ -277,7 +280,7 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
             "classify.arms.classic+dcgan.synthetic",
             "unknown 'gan'",
         ),
-        ({"compare.baseline": "nothing"}, "compare.baseline", "unknown 'nothing'; choose from"),
+        ({"compare.reference": "nothing"}, "compare.reference", "unknown 'nothing'; choose from"),
         ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
         ({"replicates": [0, 1, 1]}, "replicates", "[0, 1, 1] holds a number twice"),
         ({"replicates": [1, 2]}, "replicates", "[1, 2] lacks 0"),
@@ -369,7 +372,7 @@ def test_training_starts_by_a_python_or_a_launcher_of_processes(tmp_path: Path, 
 
 
 def test_how_a_generator_is_drawn_from_has_defaults(tmp_path: Path) -> None:
-    arms: dict[str, object] = {"classify.arms": {"none": {}}}
+    arms: dict[str, object] = {"classify.arms": {"classic": {}}}
     loaded = load_changed(tmp_path, {**arms, "sample.generators": {"dcgan": {}, "vae": {"spread": 2}}})
     assert loaded.sample.generators == {"dcgan": Drawing(spread=1.0, strategy=None), "vae": Drawing(spread=2.0)}
     for strategy in ("prior", "posterior", "interpolation", "extrapolation"):

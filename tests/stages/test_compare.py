@@ -1,6 +1,7 @@
 """The stage: what it reads and writes, which arms tell of a generator, one clear line where a file is amiss."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,138 +9,193 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ruamel.yaml import YAML
 
-from augury.evidence.comparison import Runs, summarise
+from augury.evidence.gains import Replicates
 from augury.evidence.predictors import DIRECTIONS, Trial
 from augury.evidence.results import Results
+from augury.evidence.runs import Runs
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
-from augury.pipeline.params import load
-from augury.pipeline.sections import Arm, Compare
+from augury.pipeline.params import Params, load
+from augury.pipeline.sections import Arm
 from stages import compare
 from tests import CHECKOUT
-from tests.evidence.test_comparison import arms, runs_of
+from tests.evidence.drawn import draw_runs
 from tests.smoke import change_params
 
 CLASSIC: dict[str, Any] = {"augment": ["classic"]}
+CLASSES = [f"class {number}" for number in range(10)]
+SPLITS = ("train/validation", "train/test", "held_back/validation", "held_back/test", "validation/test")
 
 
 def scores_of(number: int) -> dict[str, Any]:
-    """A file of data/scores/0 in which generator `number` is better than those before it in every score."""
+    """A file of data/scores in which generator `number` is better than those before it in every score."""
     scores = {name: 0.5 + direction * number / 10 for name, direction in DIRECTIONS.items()}
     return {"generator": "any", **scores, "fid": None, "fd": 3.0}
 
 
-def write_scores(names: list[str]) -> None:
+def write_scores(names: Sequence[str], replicate: int = 0) -> None:
     for number, name in enumerate(names):
-        write_json(Path("data/scores/0") / f"{name}.json", scores_of(number))
+        write_json(Path(f"data/scores/{replicate}/{name}.json"), scores_of(number + replicate))
 
 
-def write_runs(runs: dict[str, Runs]) -> None:
-    """As `classify` leaves them."""
-    for arm, of_arm in runs.items():
-        folder = Path("data/results/0") / arm
-        for result in of_arm.results:
-            write_json(folder / f"{result['seed']}.json", result)
-        columns = {f"seed_{result['seed']}": of_arm.predicted[:, row] for row, result in enumerate(of_arm.results)}
-        table = {name: pa.array(np.asarray(column, np.int16)) for name, column in columns.items()}
-        pq.write_table(pa.table({"label": pa.array(of_arm.labels.astype(np.int16)), **table}), predictions(arm))
+def write_runs(runs: Replicates, alike: int = 0) -> None:
+    """As `classify` leaves them, and `prepare` before it. alike: test images that look like some in train."""
+    for replicate, of_arms in runs.items():
+        for arm, of_arm in of_arms.items():
+            write_arm(of_arm, Path(f"data/results/{replicate}/{arm}"))
+        write_json(Path(f"data/splits/{replicate}/summary.json"), {"class_names": CLASSES})
+        between = {name: {"pairs": alike, "images": alike * (name == "train/test")} for name in SPLITS}
+        write_json(Path(f"data/near_duplicates/{replicate}/pairs.json"), {"between": between})
+
+
+def write_arm(runs: Runs, folder: Path) -> None:
+    columns = {"label": runs.labels.astype(np.int16)}
+    for row, result in enumerate(runs.results):
+        seed = result["seed"]
+        write_json(folder / f"{seed}.json", result)
+        columns |= {
+            f"seed_{seed}": runs.predicted[row].astype(np.int16),
+            f"truth_{seed}": runs.truth[row],
+            f"confidence_{seed}": runs.confidence[row],
+        }
+        if runs.called is not None:
+            columns[f"called_{seed}"] = runs.called[row]
+    table = {name: pa.array(column) for name, column in columns.items()}
+    if runs.groups is not None:
+        table["group"] = pa.array([None if number == 0 else f"patient {number}" for number in runs.groups])
+    pq.write_table(pa.table(table), folder / "predictions.parquet")
+
+
+def drawn(arms: Mapping[str, float], replicates: int = 1, images: int = 500, **more: Any) -> Replicates:
+    """arms: arm -> its gain, in points; on seeds 0 and 1."""
+    numbers = {number: [0, 1] for number in range(replicates)}
+    return draw_runs(np.random.default_rng(0), arms, numbers, images, **more)
 
 
 def predictions(arm: str) -> Path:
     return Path("data/results/0") / arm / "predictions.parquet"
 
 
-def trials(offsets: dict[str, float], recipes: dict[str, dict[str, Any]], baseline: str = "none") -> list[Trial]:
-    settings = Compare(baseline=baseline, confidence=0.95, resamples=1000)
-    of_arms = {arm: Arm.model_validate(recipe) for arm, recipe in recipes.items()}
-    return compare.trials_of(Results(), summarise(runs_of(arms(offsets)), of_arms, settings, seed=0), of_arms)
+def test_runs_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    groups = np.arange(500) // 5
+    written = drawn({"classic": 0.0}, groups=groups)
+    write_runs(written)
+    read, expected = Results().runs("classic", [0, 1]), written[0]["classic"]
+    for name in ("labels", "predicted", "truth", "confidence"):
+        assert np.array_equal(getattr(read, name), getattr(expected, name))
+    assert read.called is None
+    assert read.groups is not None
+    assert read.cases == 99 + 5  # five images have no group, and are each one of their own
+    same = read.groups[:, None] == read.groups
+    assert np.array_equal(same[5:, 5:], groups[5:, None] == groups[5:])
+    with pytest.raises(UserError, match="no column called_0"):
+        Results().runs("classic", [0, 1], called=True)
+
+
+def trials(gains: dict[str, float], recipes: dict[str, dict[str, Any]], replicates: int = 1) -> list[Trial]:
+    content = {
+        "reference": "classic",
+        "scope": "this set",
+        "replicates": list(range(replicates)),
+        "arms": {
+            arm: {"gain": {"this set": {"by_replicate": [gain + number for number in range(replicates)]}}}
+            for arm, gain in gains.items()
+        },
+    }
+    return compare.trials_of(content, {arm: Arm.model_validate(recipe) for arm, recipe in recipes.items()})
 
 
 def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_scores(["vae", "dcgan"])
-    recipes: dict[str, dict[str, Any]] = {
-        "none": {},
-        "classic": CLASSIC,
-        "classic+vae": CLASSIC | {"synthetic": {"vae": 1.0}},
-        "dcgan": {"synthetic": {"dcgan": 1.0}},
-    }
-    offsets = {"none": 0, "classic": 0.1, "classic+vae": 0.12, "dcgan": 0.03}
-    vae, dcgan = trials(offsets, recipes)
-    assert [(trial.name, trial.arm) for trial in (vae, dcgan)] == [("vae", "classic+vae"), ("dcgan", "dcgan")]
-    assert vae.gain == pytest.approx(0.02, abs=0.002)  # over classic
-    assert dcgan.gain == pytest.approx(0.03, abs=0.002)  # over the baseline
-    assert vae.scores == {name: scores_of(0)[name] for name in DIRECTIONS}
-    del offsets["classic"], recipes["classic"]
-    [dcgan] = trials(offsets, recipes)  # without its reference, what the VAE adds is not known
-    assert dcgan.name == "dcgan"
-
-
-def test_the_first_arm_that_adds_a_generator_alone_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one without the real images, with two generators, or with anything else that its reference lacks."""
+    """Not one without the real images, with two generators, or with anything else that the reference lacks."""
     monkeypatch.chdir(tmp_path)
     write_scores(["vae", "dcgan"])
     vae = {"synthetic": {"vae": 1.0}}
     recipes: dict[str, dict[str, Any]] = {
         "none": {},
         "classic": CLASSIC,
-        "only_vae": {"real": False, **vae},
-        "both": {"synthetic": {"vae": 1.0, "dcgan": 1.0}},
-        "trivial+vae": {"augment": ["rand_augment"], **vae},
+        "dcgan": {"synthetic": {"dcgan": 1.0}},
+        "only_vae": {"real": False, **CLASSIC, **vae},
+        "both": {**CLASSIC, "synthetic": {"vae": 1.0, "dcgan": 1.0}},
         "two_policies+vae": {"augment": ["classic", "rand_augment"], **vae},
-        "mixup+vae": {"mix": "mixup", **vae},
-        "oversample+vae": {"balance": "oversample", **vae},
-        "more_real+vae": {"more_real": 1.0, **vae},
+        "mixup+vae": {"mix": "mixup", **CLASSIC, **vae},
+        "oversample+vae": {"balance": "oversample", **CLASSIC, **vae},
+        "more_real+vae": {"more_real": 1.0, **CLASSIC, **vae},
     }
-    offsets = dict.fromkeys(recipes, 0.2) | {"none": 0.0}
-    assert trials(offsets, recipes) == []
-    recipes |= {"vae": vae, "more_vae": {"synthetic": {"vae": 2.0}}}
-    offsets |= {"vae": 0.03, "more_vae": 0.07}
-    [trial] = trials(offsets, recipes)
-    assert (trial.name, trial.arm, trial.gain) == ("vae", "vae", pytest.approx(0.03, abs=0.002))
-    assert trials(offsets, recipes, baseline="both") == []
+    gains = dict.fromkeys(recipes, 0.2)
+    assert trials(gains, recipes) == []
+    recipes |= {"classic+vae": {**CLASSIC, **vae}, "classic+more_vae": {**CLASSIC, "synthetic": {"vae": 2.0}}}
+    gains |= {"classic+vae": 0.03, "classic+more_vae": 0.07}
+    [trial] = trials(gains, recipes)  # of two arms that add the VAE, the first counts
+    assert (trial.name, trial.arm, trial.gain) == ("vae", "classic+vae", 0.03)
+    assert trial.scores == {name: scores_of(0)[name] for name in DIRECTIONS}
+    write_scores(["vae"], replicate=1)
+    [first, second] = trials(gains, recipes, replicates=2)
+    assert (first.name, second.name) == ("vae", "vae, replicate 1")
+    assert second.gain == pytest.approx(1.03)
+    assert second.scores == {name: scores_of(1)[name] for name in DIRECTIONS}
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """The project's own, with two seeds, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
-    change_params(tmp_path, {"classify": {"seeds": [0, 1]}})
-    return tmp_path
+    change_params(tmp_path, {"classify": {"seeds": [0, 1]}, "compare": {"resamples": 100}})
+    return load()
 
 
-def test_the_stage_writes_what_dvc_shows(checkout: Path) -> None:
-    params = load()
-    write_runs(runs_of(arms(dict.fromkeys(params.classify.arms, 0.0), seeds=2)))
+def test_the_stage_writes_what_dvc_shows(params: Params) -> None:
+    """In the files that `dvc metrics` and `dvc plots` show, figures of validation alone."""
+    write_runs(drawn(dict.fromkeys(params.classify.arms, 0.0)))
     write_scores(list(params.sample.generators))
     compare.main(params)
     comparison = json.loads(Path("data/comparison.json").read_text())
     metrics = json.loads(Path("data/metrics.json").read_text())
     assert set(metrics) == {"arms", "generators"}
-    of_page = comparison["arms"]["classic"]
-    assert metrics["arms"]["classic"] == {
-        "accuracy": of_page["accuracy_mean"],
-        "macro_f1": of_page["macro_f1_mean"],
-        "ece": of_page["ece_mean"],
-        "nll": of_page["nll_mean"],
-        "gain_over_none": of_page["over"]["none"]["gain"],
-    }
-    assert list(metrics["arms"]["none"]) == ["accuracy", "macro_f1", "ece", "nll", "gain_over_classic"]
-    assert set(metrics["generators"]) == set(params.sample.generators)
-    assert metrics["generators"]["vae"] == {
-        "gain": comparison["arms"]["classic+vae"]["over"]["classic"]["gain"],
-        **{name: scores_of(list(params.sample.generators).index("vae"))[name] for name in DIRECTIONS},
-    }
+    for arm, numbers in metrics["arms"].items():
+        entry = comparison["arms"][arm]
+        verdict = entry["gain"] and entry["gain"]["this set"]["verdict"]
+        assert numbers == {
+            "validation_accuracy": entry["validation_accuracy_mean"],
+            "validation_nll": entry["validation_nll_mean"],
+            **({"verdict": verdict} if verdict else {}),
+        }
+    assert "verdict" in metrics["arms"]["classic+vae"]
+    assert "verdict" not in metrics["arms"]["classic"]
+    number = list(params.sample.generators).index("vae")
+    assert metrics["generators"]["vae"] == {name: scores_of(number)[name] for name in DIRECTIONS}
     lines = Path("data/curves/accuracy.csv").read_text().splitlines()
-    assert lines[0] == "seed,arm,accuracy"
+    assert lines[0] == "replicate,seed,arm,validation_accuracy"
     assert len(lines) == 1 + 2 * len(params.classify.arms)
 
 
-def test_a_file_that_is_amiss_gets_one_clear_line(checkout: Path) -> None:
-    params = load()
+def test_replicates_are_compared_together(params: Params) -> None:
+    """In a replicate but the first, two seeds are enough."""
+    arms = dict.fromkeys(params.classify.arms, 0.0)
+    params = params.model_copy(update={"replicates": [0, 1, 2]})
+    runs = draw_runs(np.random.default_rng(0), arms, {0: [0, 1], 1: [0, 1], 2: [0, 1]}, 300)
+    write_runs(runs)
+    for replicate in params.replicates:
+        write_scores(list(params.sample.generators), replicate)
+    compare.main(params)
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    assert comparison["scope"] == "this budget"
+    assert comparison["replicates"] == [0, 1, 2]
+    assert set(comparison["predictors"]["gains"]) >= {"vae", "vae, replicate 1", "vae, replicate 2"}
+    assert set(json.loads(Path("data/metrics.json").read_text())["generators"]) == set(params.sample.generators)
 
+
+def test_test_images_like_those_learned_from_are_a_caution(params: Params) -> None:
+    write_scores(list(params.sample.generators))
+    for alike, caution in ((5, None), (6, "Up to 1.2% of the test images look like images that arms learn from.")):
+        write_runs(drawn(dict.fromkeys(params.classify.arms, 0.0)), alike=alike)
+        compare.main(params)
+        assert json.loads(Path("data/comparison.json").read_text())["caution"] == caution
+
+
+def test_a_file_that_is_amiss_gets_one_clear_line(params: Params) -> None:
     def complaint() -> str:
         with pytest.raises(UserError) as caught:
             compare.main(params)
@@ -147,42 +203,35 @@ def test_a_file_that_is_amiss_gets_one_clear_line(checkout: Path) -> None:
         return str(caught.value)
 
     names = list(params.classify.arms)
-    assert complaint() == "data/results/0/none/0.json: result not found (2 of arm none are missing)"
-    runs = runs_of(arms(dict.fromkeys(names, 0.0), seeds=2), images=200)
+    assert complaint() == f"data/results/0/{names[0]}/0.json: result not found (2 of arm {names[0]} are missing)"
+    runs = drawn(dict.fromkeys(names, 0.0), images=200)
     write_runs(runs)
-    predictions("classic").unlink()
-    assert (
-        complaint() == "data/results/0/classic/predictions.parquet: predictions not found; run `dvc repro` to make them"
-    )
-    predictions("classic").write_bytes(b"PAR1 and no more")
-    assert complaint().startswith("data/results/0/classic/predictions.parquet: not a readable Parquet file (")
+    path = predictions("rand_augment")
+    path.unlink()
+    assert complaint() == f"{path}: predictions not found; run `dvc repro` to make them"
+    path.write_bytes(b"PAR1 and no more")
+    assert complaint().startswith(f"{path}: not a readable Parquet file (")
     write_runs(runs)
-    kept = pq.read_table(predictions("classic"))
-    pq.write_table(kept.drop_columns("seed_1"), predictions("classic"))
-    assert complaint() == "data/results/0/classic/predictions.parquet: no column seed_1; run `dvc repro` to make it"
-    pq.write_table(kept.slice(1), predictions("classic"))
-    assert complaint() == (
-        "data/results/0/classic/predictions.parquet: not the test images of arm none; run `dvc repro`"
-    )
+    kept = pq.read_table(path)
+    pq.write_table(kept.drop_columns("truth_1"), path)
+    assert complaint() == f"{path}: no column truth_1; run `dvc repro` to make it"
+    pq.write_table(kept.slice(1), path)
+    assert complaint() == "data/results/0/rand_augment: not the test images of arm classic; run `dvc repro`"
 
 
-def test_the_stage_says_how_scores_went_with_gains(checkout: Path) -> None:
+def test_the_stage_says_how_scores_went_with_gains(params: Params) -> None:
     """The generators' gains rise as their scores do, and four generators are too few to tell that from chance."""
-    params = load()
     generators = list(params.sample.generators)
-    gains = {f"classic+{generator}": 0.04 * number for number, generator in enumerate(generators)}
-    offsets = dict.fromkeys(params.classify.arms, 0.05) | {"none": 0} | gains
-    write_runs(runs_of(arms(offsets, seeds=2)))
+    gains = {f"classic+{generator}": 4.0 * number for number, generator in enumerate(generators)}
+    write_runs(drawn(dict.fromkeys(params.classify.arms, 0.0) | gains))
     write_scores(generators)
     compare.main(params)
     found = json.loads(Path("data/comparison.json").read_text())["predictors"]
     assert found["arms"] == {generator: f"classic+{generator}" for generator in generators}
     assert list(found["gains"]) == generators
-    assert found["gains"] == pytest.approx(
-        {generator: gains[f"classic+{generator}"] - 0.05 for generator in generators}, abs=0.01
-    )
     assert found["warning"].startswith("4 generators are too few to say")
     assert list(found["scores"]) == list(DIRECTIONS)
+    assert found["trials"]["dcgan"] == {name: scores_of(generators.index("dcgan"))[name] for name in DIRECTIONS}
     for name, entry in found["scores"].items():
         if name == "fid":
             assert entry == {"trials": 0, "agreement": None, "p_value": None, "p_holm": None}
@@ -190,11 +239,11 @@ def test_the_stage_says_how_scores_went_with_gains(checkout: Path) -> None:
             assert entry == {"trials": 4, "agreement": 1, "p_value": pytest.approx(2 / 24), "p_holm": 9 * 2 / 24}
 
 
-def test_arms_without_generators_leave_no_predictor(checkout: Path) -> None:
-    content = YAML(typ="safe").load(Path("params.yaml"))
-    content["classify"]["arms"] = {"none": {}, "classic": CLASSIC}
-    YAML(typ="safe").dump(content, Path("params.yaml"))
-    write_runs(runs_of(arms({"none": 0, "classic": 0.05}, seeds=2)))
-    compare.main(load())
-    assert json.loads(Path("data/comparison.json").read_text())["predictors"]["gains"] == {}
+def test_arms_without_generators_leave_no_predictor(params: Params) -> None:
+    arms = {"none": Arm(), "classic": Arm(augment=["classic"])}
+    write_runs(drawn({"none": 0.0, "classic": 2.0}))
+    compare.main(params.model_copy(update={"classify": params.classify.model_copy(update={"arms": arms})}))
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    assert comparison["family"] == []
+    assert comparison["predictors"]["gains"] == {}
     assert json.loads(Path("data/metrics.json").read_text())["generators"] == {}

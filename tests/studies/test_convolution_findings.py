@@ -15,7 +15,7 @@ from studies.convolution.findings import NEAR_CEILING, PLAINLY, Results, answer,
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant
 from studies.counts import count
 
-COMPARE = Compare(baseline="none", confidence=0.95, resamples=2000)
+COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=2000)
 OTHERS = [name for name in VARIANTS if name != PLAIN]
 
 

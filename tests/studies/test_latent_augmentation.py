@@ -251,7 +251,7 @@ def test_an_arm_per_method_is_classified_on_sets_of_equal_size(tmp_path: Path, m
 # Gains.
 
 
-COMPARE = Compare(baseline="none", confidence=0.95, resamples=1000)
+COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000)
 
 
 def results(gains: dict[str, float], seeds: int = 10) -> dict[str, Any]:

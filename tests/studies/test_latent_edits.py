@@ -247,7 +247,7 @@ def test_the_effects_of_a_linear_toy_are_its_slopes() -> None:
     steps = np.array([-2.0, -0.5, 0, 1])
     units, compare = (
         dict(zip(NAMES, deviations, strict=True)),
-        Compare(baseline="none", confidence=0.95, resamples=1000),
+        Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000),
     )
     rows = list(measure_edits(edits, lambda added: images(latents + added), measure, steps, units, compare, 0))
     assert [(row["target"], tuple(row["held"])) for row in rows] == [(edit.target, edit.held) for edit in edits]

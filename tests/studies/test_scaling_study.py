@@ -33,7 +33,7 @@ from tests.studies.test_convolution_study import make_root
 
 # Findings.
 
-COMPARE = Compare(baseline="none", confidence=0.95, resamples=2000)
+COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=2000)
 
 
 def made_up(accuracy: dict[str, float], seeds: int = 8) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def test_a_workspace_has_its_own_params_and_links_to_the_rest(root: Path, tmp_pa
     assert (own.seed, own.prepare.labels_per_class, own.classify.seeds) == (3, 500, [0, 1])
     assert list(own.classify.arms) == ["classic"]
     assert own.classify.arms["classic"] == top.classify.arms["classic"]
-    assert own.compare.baseline == "classic"
+    assert own.compare.reference == "classic"
     assert own.train_vae == top.train_vae
     for name in (".cache", "images", "data/splits/0"):
         assert (workspace / name).resolve() == root / name

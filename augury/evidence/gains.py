@@ -1,0 +1,147 @@
+"""Gains of arms over the reference, crossed with the test images, for one of two scopes.
+
+"This set": new images like the test ones, for the labels and generators of replicate 0; its seeds are crossed with the
+test images. "This budget": also another draw of as many labels and another training; replicates, each by the mean of
+its first two seeds, are crossed with the test images, or are folds, each with test images of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.measures import Measure
+from augury.evidence.runs import Runs
+from augury.evidence.verdicts import BUDGET, SET
+from augury.pipeline.errors import UserError
+
+SEEDS_OF_A_REPLICATE = 2  # that count in "this budget", the same number for all
+
+Replicates = Mapping[int, Mapping[str, Runs]]  # replicate -> arm -> its runs
+
+
+@dataclass(frozen=True)
+class Gains:
+    """runs: of all arms, on the same seeds and test images; with folds, each replicate has test images of its own.
+
+    overlap: test images per training image of folds; None where replicates share their test images.
+    Raises UserError where an arm was tried on other images than it should have been.
+    """
+
+    runs: Replicates
+    reference: str
+    measure: Measure
+    overlap: float | None = None
+
+    def __post_init__(self) -> None:
+        for replicate, of_arms in self.runs.items():
+            expected = self.reference_runs(replicate if self.folds else 0)
+            for arm, runs in of_arms.items():
+                if not runs.same_images(expected):
+                    raise UserError(
+                        f"data/results/{replicate}/{arm}: not the test images of arm {self.reference}"
+                        f"{'' if self.folds or not replicate else ' in replicate 0'}; run `dvc repro`"
+                    )
+
+    @property
+    def folds(self) -> bool:
+        return self.overlap is not None
+
+    @property
+    def grouped(self) -> bool:
+        return self.reference_runs(0).groups is not None
+
+    @property
+    def arms(self) -> list[str]:
+        """All but the reference."""
+        return [arm for arm in self.runs[0] if arm != self.reference]
+
+    def reference_runs(self, replicate: int) -> Runs:
+        return self.runs[replicate][self.reference]
+
+    @property
+    def tried(self) -> list[Runs]:
+        """The reference's runs with test images of their own: of every fold, or of replicate 0 for all."""
+        return [self.reference_runs(replicate) for replicate in (self.runs if self.folds else [0])]
+
+    @property
+    def images(self) -> int:
+        return sum(len(runs.labels) for runs in self.tried)
+
+    @property
+    def cases(self) -> int:
+        """Test images, or groups of them."""
+        return sum(runs.cases for runs in self.tried)
+
+    @property
+    def scopes(self) -> list[str]:
+        """Those that there is something to say of, the widest last."""
+        return [SET, BUDGET] if len(self.runs) > 1 else [SET]
+
+    def counted(self, scope: str) -> Replicates:
+        """The runs that count."""
+        if scope == SET:
+            return {0: self.runs[0]}
+        return {
+            replicate: {arm: runs.of_seeds(SEEDS_OF_A_REPLICATE) for arm, runs in of_arms.items()}
+            for replicate, of_arms in self.runs.items()
+        }
+
+    @cached_property
+    def measured(self) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
+        """(replicate, arm) -> values (S,) of the measure and influences (S, N) of the images on them."""
+        return {
+            (replicate, arm): self.measure.influences(runs)
+            for replicate, of_arms in self.runs.items()
+            for arm, runs in of_arms.items()
+        }
+
+    def value(self, arm: str, scope: str) -> float:
+        """The mean of the measure over the runs that count."""
+        counted = self.counted(scope).items()
+        return float(
+            np.mean([self.measured[number, arm][0][: len(runs[arm].seeds)].mean() for number, runs in counted])
+        )
+
+    def of_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (S,) of the first `seeds` seeds (of all if None), and the images' influences on them (S, N)."""
+        of_arm, of_reference = self.measured[replicate, arm], self.measured[replicate, self.reference]
+        return of_arm[0][:seeds] - of_reference[0][:seeds], of_arm[1][:seeds] - of_reference[1][:seeds]
+
+    def of_replicates(self, arm: str, scope: str) -> list[float]:
+        """The gain in every replicate that counts."""
+        seeds = None if scope == SET else SEEDS_OF_A_REPLICATE
+        return [float(self.of_seeds(arm, replicate, seeds)[0].mean()) for replicate in self.counted(scope)]
+
+    def crossed_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> Crossed:
+        return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), self.reference_runs(replicate).groups))
+
+    def crossed(self, arm: str, scope: str) -> Crossed:
+        if scope == SET:
+            return self.crossed_seeds(arm, 0)
+        pairs = {replicate: self.of_seeds(arm, replicate, SEEDS_OF_A_REPLICATE) for replicate in self.runs}
+        cases = {
+            replicate: by_case(
+                values.mean(keepdims=True), influences.mean(axis=0)[None], self.reference_runs(replicate).groups
+            )
+            for replicate, (values, influences) in pairs.items()
+        }
+        if self.overlap is None:
+            return Crossed.of(np.concatenate(list(cases.values())))
+        gains = np.array([values.mean() for values, _ in pairs.values()])
+        errors = float(np.mean([Crossed.of(of_fold).shared for of_fold in cases.values()]))
+        return Crossed.of_folds(gains, errors, self.cases, self.overlap)
+
+    def sources(self, arm: str, scope: str) -> dict[str, float | None]:
+        """Shares of the variance of an arm's gain, by where it comes from."""
+        analysis = self.crossed(arm, scope)
+        of_rows, variance = analysis.share_of_rows(), analysis.standard_error**2
+        seeds, trainings = of_rows, None
+        if scope == BUDGET:
+            alone = [self.crossed_seeds(arm, replicate, SEEDS_OF_A_REPLICATE).between for replicate in self.runs]
+            within = float(np.mean(alone)) / (SEEDS_OF_A_REPLICATE * len(self.runs))
+            seeds = min(of_rows, within / variance) if variance else 0.0
+            trainings = of_rows - seeds
+        return {"seeds": seeds, "labels and trainings": trainings, "test images": 1 - of_rows}

@@ -1,0 +1,111 @@
+"""What a classifier is measured by: its value on the test images, and how much each image moves it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augury.evidence.runs import Runs
+from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.sections import RecallAt
+
+ECE_BINS = 15  # as many as `classify` has
+OTHERS = ("macro_f1", "ece", "nll", "worst_class")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """name: accuracy | balanced_accuracy | macro_f1 | recall. wanted: the class that `recall` is of, by its number."""
+
+    name: str
+    title: str
+    wanted: int | None = None
+    precision: float | None = None
+
+    @classmethod
+    def of(cls, asked: str | RecallAt, class_names: Sequence[str]) -> "Measure":
+        """As compare.measure asks for it. Raises UserError for a class that the images do not have."""
+        if isinstance(asked, RecallAt):
+            if asked.recall_of not in class_names:
+                raise UserError(unknown("compare.measure.recall_of", asked.recall_of, class_names))
+            title = f"recall of {asked.recall_of} at a precision of {asked.precision:g}"
+            return cls("recall", title, class_names.index(asked.recall_of), asked.precision)
+        return cls(asked, {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}.get(asked, asked))
+
+    def influences(self, runs: Runs) -> tuple[np.ndarray, np.ndarray]:
+        """Values (S,) of the seeds, and influences (S, N): by how much an image moves its seed's value, times N.
+
+        The influences add up to 0, so that value + influence is a case of `augury.evidence.crossed`. Macro-F1 enters by
+        its linear part. A threshold for recall was chosen on folds, so that the recall is a mean over the class.
+        """
+        match self.name:
+            case "accuracy":
+                return _stratified(runs.right, np.zeros_like(runs.labels), {0: 1.0})
+            case "balanced_accuracy":
+                present = np.unique(runs.labels).tolist()
+                return _stratified(runs.right, runs.labels, dict.fromkeys(present, 1 / len(present)))
+            case "recall" if self.wanted is not None and runs.called is not None:
+                if not (runs.labels == self.wanted).any():
+                    raise UserError(f"compare.measure: no test image is one of {self.title.split(' at ')[0]}")
+                return _stratified(runs.called, runs.labels, {self.wanted: 1.0})
+            case "macro_f1":
+                each = [_macro_f1(runs.labels, predicted, len(runs.per_class)) for predicted in runs.predicted]
+                return np.array([value for value, _ in each]), np.stack([influence for _, influence in each])
+            case _:
+                raise ValueError(f"{self.name}: expected accuracy, balanced_accuracy, macro_f1 or recall")
+
+
+def _stratified(hits: np.ndarray, strata: np.ndarray, weights: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean over strata of the share of hits: hits (S, N) bool, strata (N,), weights of the strata."""
+    values, influences = np.zeros(len(hits)), np.zeros(hits.shape)
+    for stratum, weight in weights.items():
+        rows = strata == stratum
+        share = hits[:, rows].mean(axis=1)
+        values += weight * share
+        influences[:, rows] = weight * len(strata) / rows.sum() * (hits[:, rows] - share[:, None])
+    return values, influences
+
+
+def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[float, np.ndarray]:
+    """F1 = 2 TP / (P + L) of each class; an image adds to TP, P (predicted) and L (labelled)."""
+    hits = np.bincount(labels[labels == predicted], minlength=classes)
+    of_class = np.bincount(predicted, minlength=classes) + np.bincount(labels, minlength=classes)
+    scale = np.divide(len(labels), classes * of_class, out=np.zeros(classes), where=of_class > 0)
+    f1 = 2 * hits / np.maximum(of_class, 1)
+    influence = 2 * (labels == predicted) * scale[labels] - (f1 * scale)[labels] - (f1 * scale)[predicted]
+    return float(f1.mean()), influence
+
+
+def weighted_others(runs: Runs, weights: np.ndarray) -> np.ndarray:
+    """OTHERS of every seed with the cases weighted: weights (cases, B) -> (S, B, 4).
+
+    Expected calibration error over 15 bins, as `classify` has it; the mean negative log likelihood; the accuracy of the
+    class that is worst. A class neither labelled nor predicted counts as an F1 of 0.
+    """
+    classes = len(runs.per_class)
+    groups = np.arange(len(runs.labels)) if runs.groups is None else runs.groups
+
+    def sums(codes: np.ndarray, count: int, values: np.ndarray | None = None) -> np.ndarray:
+        """Weighted sums of the images' values (1 if None) by code: (B, count)."""
+        from scipy.sparse import coo_array
+
+        values = np.ones(len(groups)) if values is None else values
+        table = coo_array((values, (codes, groups)), shape=(count, len(weights))).tocsr()
+        return (table @ weights).T
+
+    everything = np.zeros_like(groups)
+    labelled, total = sums(runs.labels, classes), sums(everything, 1)[:, 0]
+    of_seeds = []
+    for predicted, right, truth, confidence in zip(
+        runs.predicted, runs.right, runs.truth, runs.confidence, strict=True
+    ):
+        hits, called = sums(runs.labels, classes, right.astype(float)), sums(predicted, classes)
+        of_class = labelled + called
+        f1 = np.divide(2 * hits, of_class, out=np.zeros_like(hits), where=of_class > 0)
+        recall = np.divide(hits, labelled, out=np.ones_like(hits), where=labelled > 0)
+        bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+        gaps = np.abs(sums(bins, ECE_BINS, confidence - right)).sum(axis=1)
+        losses = -np.log(np.maximum(truth.astype(float), np.finfo(np.float32).tiny))
+        nll = sums(everything, 1, losses)[:, 0]
+        of_seeds.append(np.stack([f1.mean(axis=1), gaps / total, nll / total, recall.min(axis=1)], axis=1))
+    return np.stack(of_seeds)

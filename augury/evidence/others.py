@@ -1,0 +1,63 @@
+"""What else changes with an arm, beside the measure that it is judged by: differences with intervals, no verdicts."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from augury.evidence.crossed import Crossed
+from augury.evidence.gains import SEEDS_OF_A_REPLICATE, Gains
+from augury.evidence.measures import OTHERS, weighted_others
+from augury.evidence.verdicts import BUDGET, SET
+from augury.pipeline.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Others:
+    """The bootstrap with one weight per case, shared by all arms, seeds and replicates that have the case in common
+    (Owen & Eckles 2012), gives the mean squares of the crossed analysis, and that the intervals.
+    """
+
+    gains: Gains
+    resamples: int
+    seed: int
+
+    @cached_property
+    def resampled(self) -> dict[tuple[int, str], np.ndarray]:
+        """(replicate, arm) -> OTHERS of each seed, with equal weights and with random ones: (S, 1 + B, 4).
+
+        Weights are exponential (Rubin 1981), so that no class is ever left without images.
+        """
+        values = {}
+        for replicate, of_arms in self.gains.runs.items():
+            draw = derive_seed(self.seed, "compare", replicate if self.gains.folds else 0)
+            shape = (self.gains.reference_runs(replicate).cases, 1 + self.resamples)
+            weights = np.random.default_rng(draw).exponential(size=shape)
+            weights[:, 0] = 1
+            for arm, runs in of_arms.items():
+                values[replicate, arm] = weighted_others(runs, weights)
+        return values
+
+    def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
+        """What -> [difference from the reference, low, high]. Of ece and nll, less is better."""
+        reference = self.gains.reference
+        each = [self.resampled[number, arm] - self.resampled[number, reference] for number in self.gains.counted(scope)]
+        rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
+        found = {}
+        for place, name in enumerate(OTHERS):
+            analysis = self.crossed(rows[..., place], self.gains.overlap if scope == BUDGET else None)
+            found[name] = [analysis.gain, *analysis.interval(alpha)]
+        return found
+
+    def crossed(self, rows: np.ndarray, overlap: float | None) -> Crossed:
+        """rows: (R, 1 + B), of which the first column has equal weights. overlap: of folds, else None."""
+        number, cases = len(rows), self.gains.cases
+        values, drawn = rows[:, 0], rows[:, 1:]
+        each, mean = float(drawn.var(axis=1, ddof=1).mean()), float(drawn.mean(axis=0).var(ddof=1))
+        if overlap is not None:
+            return Crossed.of_folds(values, each, cases, overlap)
+        if number == 1:
+            return Crossed(float(values[0]), 1, cases, 0.0, 0.0, mean)
+        shared = max(0.0, (number * mean - each) / (number - 1))  # what the rows' errors have in common
+        spread = float(values.var(ddof=1))
+        return Crossed(float(values.mean()), number, cases, spread, max(0.0, each - shared), shared)

@@ -1,0 +1,56 @@
+"""Verdicts on gains, in a word and in a sentence that says for whom they hold."""
+
+from collections.abc import Mapping
+
+from augury.evidence.crossed import Crossed
+from augury.pipeline.sections import Compare
+
+SET, BUDGET = "this set", "this budget"
+
+
+def verdict(gain: float, p_value: float, interval: tuple[float, float], alpha: float, matters: float) -> str:
+    """helps | hurts | no difference that matters | can't tell. matters: as a fraction, as are the others."""
+    if p_value <= alpha:
+        return "helps" if gain > 0 else "hurts"
+    low, high = interval
+    return "no difference that matters" if -matters < low and high < matters else "can't tell"
+
+
+def sentence(
+    analysis: Crossed,
+    compare: Compare,
+    word: str | None,
+    decides: Mapping[str, int | None] | None,
+    scope: str,
+    *,
+    synthetic: bool,
+    caution: str | None,
+) -> str:
+    """The verdict with gain, interval and scope. word: None for an arm without a verdict. decides: what would, if any.
+
+    synthetic: whether the arm has synthetic images. caution: why the verdict is not to be taken without a but.
+    """
+    gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(1 - compare.confidence)))})"
+    text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
+    if word is None:
+        return text
+    if word in ("helps", "hurts") and abs(analysis.gain) < compare.matters / 100:
+        text += f", less than the {compare.matters:g} that matter"
+    if decides is not None:
+        ways = [f"{number:,} {what.replace('_', ' ')}" for what, number in decides.items() if number is not None]
+        rows = "seeds" if scope == SET else "replicates"
+        few = f"only more {rows} and more test images together would decide"
+        text += f"; about {' or '.join(ways)} would decide" if ways else f"; {few}"
+    but = "" if caution is None else f" (with caution: {caution})"
+    return f"{word}: {text}{but}"
+
+
+def _holds_for(scope: str, synthetic: bool) -> str:
+    if scope == SET:
+        return "these labels" + " and this set of synthetic images" * synthetic
+    return "another draw of as many labels" + " and another training of the generators" * synthetic
+
+
+def points(fraction: float) -> str:
+    """In percentage points, with a sign."""
+    return f"{100 * fraction:+.2f}".replace("-", "−")

@@ -1,0 +1,105 @@
+"""Measures against those of `classify` and scikit-learn; influences against what leaving an image out does."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
+
+from augury.arms.metrics import classification_metrics
+from augury.evidence.measures import OTHERS, Measure, weighted_others
+from augury.evidence.runs import Runs
+from augury.pipeline.errors import UserError
+from augury.pipeline.sections import RecallAt
+
+CLASSES, IMAGES = 4, 300
+NAMES = ["ant", "bee", "cat", "dog"]
+
+
+def runs(seeds: int = 2, images: int = IMAGES, groups: np.ndarray | None = None) -> Runs:
+    random = np.random.default_rng(0)
+    labels = random.choice(CLASSES, images, p=[0.6, 0.2, 0.15, 0.05])
+    results, predicted, truth, confidence = [], [], [], []
+    for seed in range(seeds):
+        logits = random.normal(size=(images, CLASSES)) + 1.5 * np.eye(CLASSES)[labels]
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        results.append({"seed": seed, **classification_metrics(probabilities, labels)})
+        predicted.append(probabilities.argmax(axis=1))
+        truth.append(probabilities[np.arange(images), labels])
+        confidence.append(probabilities.max(axis=1))
+    called = random.random((seeds, images)) < 0.7
+    return Runs(
+        results, labels, np.stack(predicted), np.stack(truth), np.stack(confidence), groups=groups, called=called
+    )
+
+
+def test_values_are_those_that_others_compute() -> None:
+    of_arm = runs()
+    assert of_arm.called is not None
+    expected = {
+        "accuracy": [result["accuracy"] for result in of_arm.results],
+        "macro_f1": [f1_score(of_arm.labels, predicted, average="macro") for predicted in of_arm.predicted],
+        "balanced_accuracy": [balanced_accuracy_score(of_arm.labels, predicted) for predicted in of_arm.predicted],
+    }
+    for name, values in expected.items():
+        assert Measure.of(name, NAMES).influences(of_arm)[0] == pytest.approx(values)
+    recall = Measure.of(RecallAt(recall_of="cat", precision=0.9), NAMES)
+    assert recall.title == "recall of cat at a precision of 0.9"
+    assert recall.influences(of_arm)[0] == pytest.approx(
+        [recall_score(of_arm.labels == 2, called) for called in of_arm.called]
+    )
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_an_influence_is_what_an_image_does(name: str) -> None:
+    """The infinitesimal jackknife against leaving every image out once."""
+    of_arm, measure = runs(seeds=1, images=600), Measure.of(name, NAMES)
+    values, influences = measure.influences(of_arm)
+    assert influences.sum(axis=1) == pytest.approx([0], abs=1e-8)
+    kept = np.arange(600)
+    changes = []
+    for image in range(0, 600, 7):
+        rest = kept != image
+        without = Runs(
+            of_arm.results, of_arm.labels[rest], of_arm.predicted[:, rest], of_arm.truth[:, rest],
+            of_arm.confidence[:, rest],
+        )  # fmt: skip
+        changes.append((values[0] - measure.influences(without)[0][0]) * 599)
+    assert changes == pytest.approx(influences[0, ::7], rel=0.1, abs=0.02)
+
+
+def test_what_cannot_be_measured_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"compare.measure.recall_of: unknown 'cow'; choose from ant, bee, cat, dog"):
+        Measure.of(RecallAt(recall_of="cow", precision=0.9), NAMES)
+    of_arm = runs()
+    none = Runs(
+        of_arm.results, np.zeros_like(of_arm.labels), of_arm.predicted, of_arm.truth, of_arm.confidence,
+        called=of_arm.called,
+    )  # fmt: skip
+    with pytest.raises(UserError, match="no test image is one of recall of cat"):
+        Measure.of(RecallAt(recall_of="cat", precision=0.9), NAMES).influences(none)
+
+
+def test_others_without_weights_are_those_of_classify() -> None:
+    of_arm = runs()
+    values = weighted_others(of_arm, np.ones((IMAGES, 1)))[:, 0]
+    for result, row in zip(of_arm.results, values, strict=True):
+        found = dict(zip(OTHERS, row, strict=True))
+        assert found["macro_f1"] == pytest.approx(result["macro_f1"])
+        assert found["ece"] == pytest.approx(result["ece"], abs=1e-6)
+        assert found["nll"] == pytest.approx(result["nll"])
+        assert found["worst_class"] == pytest.approx(min(result["per_class_accuracy"]))
+
+
+def test_a_weight_of_two_is_an_image_twice() -> None:
+    """Of a group: all of its images."""
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 30, IMAGES)
+    of_arm = runs(groups=groups)
+    weights = random.integers(1, 4, (30, 2)).astype(float)
+    found = weighted_others(of_arm, weights)
+    for draw in range(2):
+        rows = np.repeat(np.arange(IMAGES), weights[groups, draw].astype(int))
+        again = Runs(
+            of_arm.results, of_arm.labels[rows], of_arm.predicted[:, rows], of_arm.truth[:, rows],
+            of_arm.confidence[:, rows],
+        )  # fmt: skip
+        assert found[:, draw] == pytest.approx(weighted_others(again, np.ones((len(rows), 1)))[:, 0])
