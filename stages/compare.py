@@ -67,13 +67,21 @@ def trials_of(comparison: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Tr
     return list(trials.values())
 
 
+def overlap_of(params: Params, splits: Mapping[str, Any], runs: Replicates) -> float | None:
+    """Test images per labelled image that arms learn from, where replicates are folds; None where they are not."""
+    if params.prepare.redraw == "labels":
+        return None
+    return len(runs[0][params.compare.reference].labels) / sum(splits["train"] + splits["validation"])
+
+
 def main(params: Params) -> None:
-    runs = read_runs(params)
+    runs, splits = read_runs(params), Results().splits()
     comparison = Comparison(
         runs,
         params.classify.arms,
         params.compare,
-        class_names=Results().splits()["class_names"],
+        class_names=splits["class_names"],
+        overlap=overlap_of(params, splits, runs),
         alike=share_alike(runs),
         seed=params.seed,
     ).summary()

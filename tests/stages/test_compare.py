@@ -44,7 +44,8 @@ def write_runs(runs: Replicates, alike: int = 0) -> None:
     for replicate, of_arms in runs.items():
         for arm, of_arm in of_arms.items():
             write_arm(of_arm, Path(f"data/results/{replicate}/{arm}"))
-        write_json(Path(f"data/splits/{replicate}/summary.json"), {"class_names": CLASSES})
+        splits = {"class_names": CLASSES, "train": [80] * 10, "validation": [20] * 10}
+        write_json(Path(f"data/splits/{replicate}/summary.json"), splits)
         between = {name: {"pairs": alike, "images": alike * (name == "train/test")} for name in SPLITS}
         write_json(Path(f"data/near_duplicates/{replicate}/pairs.json"), {"between": between})
 
@@ -185,6 +186,20 @@ def test_replicates_are_compared_together(params: Params) -> None:
     assert comparison["replicates"] == [0, 1, 2]
     assert set(comparison["predictors"]["gains"]) >= {"vae", "vae, replicate 1", "vae, replicate 2"}
     assert set(json.loads(Path("data/metrics.json").read_text())["generators"]) == set(params.sample.generators)
+
+
+def test_folds_are_compared_with_what_they_share(params: Params) -> None:
+    """250 test images for 1000 that arms learn from."""
+    prepare = params.prepare.model_copy(update={"redraw": "folds"})
+    params = params.model_copy(update={"replicates": [0, 1, 2], "prepare": prepare})
+    write_runs(drawn(dict.fromkeys(params.classify.arms, 0.0), replicates=3, images=250, folds=True))
+    for replicate in params.replicates:
+        write_scores(list(params.sample.generators), replicate)
+    compare.main(params)
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    assert (comparison["redraw"], comparison["n_test"]) == ("folds", 750)
+    row = comparison["arms"]["classic+vae"]["gain"]["this budget"]
+    assert row["standard_error"] == pytest.approx(np.std(row["by_replicate"], ddof=1) * np.sqrt(1 / 3 + 1 / 4))
 
 
 def test_test_images_like_those_learned_from_are_a_caution(params: Params) -> None:
