@@ -19,7 +19,8 @@ from augury.arms.metrics import classification_metrics
 from augury.evidence.families import verdicts_over
 from augury.evidence.statistics import detectable_effect
 from augury.features.heads import Examples, fit_head
-from augury.pipeline.sections import Compare, Head
+from augury.pipeline.conclusions import Compare
+from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
 
 SETTINGS = Compare(baseline="none", confidence=0.95, resamples=1000)

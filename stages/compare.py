@@ -14,10 +14,11 @@ from augury.evidence.gains import Replicates
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.evidence.results import Results
 from augury.evidence.runs import Runs
+from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_csv, write_json
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Arm, RecallAt
+from augury.pipeline.sections import Arm
 from augury.pipeline.stage import run
 
 

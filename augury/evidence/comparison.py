@@ -13,7 +13,8 @@ from augury.evidence.measures import Measure
 from augury.evidence.others import Others
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
-from augury.pipeline.sections import Arm, Compare
+from augury.pipeline.conclusions import Compare
+from augury.pipeline.sections import Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from

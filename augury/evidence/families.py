@@ -15,7 +15,7 @@ from augury.evidence.statistics import (
     smallest_p_value,
     verdict,
 )
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.seeding import derive_seed
 
 # Arms with synthetic images are what is asked; the others are yardsticks. Each family pays for its own comparisons.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.runs import Runs
+from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.sections import RecallAt
 
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augury.evidence.crossed import Crossed
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 
 SET, BUDGET = "this set", "this budget"
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, PrivateAttr, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from augury.pipeline import sections
+from augury.pipeline import conclusions, sections
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.sections import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
@@ -33,9 +33,9 @@ class Params(Section):
     sample: sections.Sample
     score: sections.Score
     classify: sections.Classify
-    compare: sections.Compare
-    cards: sections.Cards
-    report: sections.Report
+    compare: conclusions.Compare
+    cards: conclusions.Cards
+    report: conclusions.Report
     _base_seed: Seed | None = PrivateAttr(None)
 
     @model_validator(mode="after")

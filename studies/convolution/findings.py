@@ -9,8 +9,8 @@ import numpy as np
 
 from augury.evidence.families import Gain, gains_of_family
 from augury.evidence.statistics import fewest_seeds
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
-from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, scientific
 from studies.convolution.variants import PLAIN, VARIANTS

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from augury.evidence.families import Gain, gains_of_family
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.seeding import derive_seed
 from studies.generators.variants import VARIANTS
 

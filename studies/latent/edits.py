@@ -18,9 +18,9 @@ from statsmodels.stats.proportion import proportion_confint
 from augury.generators.sampling import balanced_labels
 from augury.images.grids import write_png
 from augury.images.image_set import ImageSet
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import read_json, whole_directory, write_json
-from augury.pipeline.sections import Compare
 from augury.pipeline.seeding import derive_seed
 from augury.scores.fidelity import significant
 from studies.latent.attributes import Measured, Measurements

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from augury.evidence.families import Gain, gains_of_family
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.seeding import derive_seed
 
 PLAIN = "plain"  # as the generator draws its latents: what methods are compared with, beside the reference arm

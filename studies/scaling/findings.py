@@ -7,7 +7,7 @@ import numpy as np
 
 from augury.evidence.families import Gain, gains_of_family
 from augury.evidence.statistics import accuracy_interval, mean_interval
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.seeding import derive_seed
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 

@@ -14,8 +14,9 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Replicates
 from augury.evidence.runs import Runs
 from augury.evidence.statistics import holm, mean_interval
+from augury.pipeline.conclusions import Compare, RecallAt
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Arm, Compare, RecallAt
+from augury.pipeline.sections import Arm
 from tests.evidence.drawn import Components, draw_runs
 
 SETTINGS = Compare(reference="classic", measure="accuracy", matters=0.5, confidence=0.95, resamples=100)

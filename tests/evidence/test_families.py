@@ -5,7 +5,7 @@ import pytest
 
 from augury.evidence.families import Gain, gains_of_family
 from augury.evidence.statistics import detectable_effect, holm, paired_gain
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 
 COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000)
 GAINS = np.array([0.01, 0.02, 0.0, 0.03, 0.01, 0.02, 0.02, 0.01])

@@ -7,8 +7,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from augury.arms.metrics import classification_metrics
 from augury.evidence.measures import OTHERS, Measure, weighted_others
 from augury.evidence.runs import Runs
+from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import RecallAt
 
 CLASSES, IMAGES = 4, 300
 NAMES = ["ant", "bee", "cat", "dog"]

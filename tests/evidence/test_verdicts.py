@@ -4,7 +4,7 @@ import pytest
 
 from augury.evidence.crossed import Crossed
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 
 COMPARE = Compare(reference="classic", measure="accuracy", matters=0.5, confidence=0.95, resamples=100)
 

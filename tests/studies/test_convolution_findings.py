@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.pipeline.sections import Compare
+from augury.pipeline.conclusions import Compare
 from studies.convolution.fields import stage_fields
 from studies.convolution.findings import NEAR_CEILING, PLAINLY, Results, answer, cautions, gains_over_plain, sentences
 from studies.convolution.variants import PLAIN, VARIANTS, convolutions, variant

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from augury.images.image_set import ImageSet
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Compare
 from studies.latent.attributes import Measured
 from studies.latent.boundaries import (
     Sample,

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
-from augury.pipeline.sections import Compare
 from studies.pictures import TILE
 from studies.scaling import report, scale, search
 from studies.scaling.constants import Constants
