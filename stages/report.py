@@ -6,6 +6,7 @@ Beside it, and shown in it, stands the cost ledger: a page of its own, because t
 from pathlib import Path
 
 from augury.evidence.results import Results
+from augury.pipeline.openings import openings
 from augury.pipeline.outputs import whole_directory
 from augury.pipeline.params import Params
 from augury.pipeline.stage import run
@@ -15,8 +16,9 @@ from augury.report.contents import Contents
 def main(params: Params) -> None:
     results = Results()
     contents = Contents.read(params, results)
+    looks = openings(contents.splits["digests"]["test"])
     # .dvcignore names costs.html.
-    pages = {"index.html": contents.page(), "costs.html": contents.ledger(results.costs())}
+    pages = {"index.html": contents.page(), "costs.html": contents.ledger(results.costs(), looks)}
     with whole_directory(Path("data/report")) as partial:
         for name, text in pages.items():
             (partial / name).write_text(text, encoding="utf-8", newline="\n")

@@ -29,17 +29,18 @@ class ArmCost:
     """What an arm cost beyond its reference, and for which gain.
 
     seconds: of all that this arm needs, less all that the reference needs; None where some of it was not run here.
-    gain: in points; verdict: on it. extra_labels: of real images that the reference had not.
+    gain: in points; verdict: on it, where one was asked for; sure: whether it is above 0 beyond chance.
+    extra_labels: of real images that the reference had not.
     computing, labels: prices of the seconds and of the extra labels; None where there is no price, or no seconds.
     price: of both, as far as params.yaml prices them; None where it prices neither, or the seconds are not known.
     """
 
     arm: str
-    reference: str
     seconds: float | None
     not_run: tuple[str, ...]
     gain: float
-    verdict: str
+    verdict: str | None
+    sure: bool
     extra_labels: int
     computing: float | None
     labels: float | None
@@ -107,18 +108,34 @@ def stage_costs(costs: Mapping[str, Mapping[str, Any]], params: Params) -> list[
     return rows
 
 
+def another_replicate(costs: Mapping[str, Mapping[str, Any]], params: Params) -> tuple[float, bool] | None:
+    """Seconds of one more replicate, and whether that was measured on those beside 0.
+
+    Where 0 is the only one, it is what 0 took, which has more seeds than the others. None where a stage was not run
+    here.
+    """
+    totals = {}
+    for number in params.replicates:
+        stages = stages_of(params.model_copy(update={"replicates": [number]}))[:-1]
+        if all(stage in costs for stage in stages):
+            totals[number] = sum(costs[stage]["seconds"] for stage in stages)
+    others = [seconds for number, seconds in totals.items() if number]
+    if others:
+        return sum(others) / len(others), True
+    return (totals[0], False) if 0 in totals else None
+
+
 def arm_costs(
     costs: Mapping[str, Mapping[str, Any]], params: Params, comparison: Mapping[str, Any], more_real: Mapping[str, int]
 ) -> list[ArmCost]:
-    """A row for every arm but the baseline: `classic` over the baseline, the others over `classic` where there is one.
+    """A row for every arm but the reference.
 
     costs: as in `stage_costs`. comparison: the content of data/comparison.json. more_real: arm -> real images in its
     training set that others lack.
     """
-    rows = []
+    rows, reference = [], comparison["reference"]
     for arm, entry in comparison["arms"].items():
-        reference = next((name for name in reversed(comparison["references"]) if name in entry["over"]), None)
-        if arm == comparison["baseline"] or reference is None:
+        if arm == reference:
             continue
         behind, instead = stages_behind(arm, params), stages_behind(reference, params)
         # What both need cancels out, and need not have been run here.
@@ -129,7 +146,7 @@ def arm_costs(
         if not not_run:
             seconds = sum(costs[stage]["seconds"] for stage in beyond) - sum(costs[stage]["seconds"] for stage in saved)
         extra_labels = more_real[arm] - more_real[reference]
-        row, prices = entry["over"][reference], params.report
+        row, prices = entry["gain"][comparison["scope"]], params.report
         computing = _times(seconds, prices.price_per_second)
         labels = _times(extra_labels, prices.price_per_label)
         lacking = prices.price_per_second is not None and computing is None
@@ -137,11 +154,11 @@ def arm_costs(
         rows.append(
             ArmCost(
                 arm=arm,
-                reference=reference,
                 seconds=seconds,
                 not_run=not_run,
                 gain=100 * row["gain"],
                 verdict=row["verdict"],
+                sure=row["verdict"] == "helps" if row["verdict"] else row["interval"][0] > 0,
                 extra_labels=extra_labels,
                 computing=computing,
                 labels=labels,
@@ -157,7 +174,7 @@ def _times(amount: float | None, price: float | None) -> float | None:
 
 def cheapest(rows: Sequence[ArmCost]) -> ArmCost | None:
     """The arm that surely helps at the fewest seconds a point; arms that need more labels are paid for otherwise."""
-    sure = [row for row in rows if row.verdict == "helps" and row.seconds_per_point is not None]
+    sure = [row for row in rows if row.sure and row.seconds_per_point is not None]
     return min(
         (row for row in sure if not row.extra_labels), key=lambda row: row.seconds_per_point or 0.0, default=None
     )

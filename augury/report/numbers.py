@@ -22,6 +22,11 @@ def points_between(low: float, high: float, digits: int = 2) -> str:
     return f"{points_of(low, digits)} to {points_of(high, digits)}"
 
 
+def axis_label(fraction: float) -> str:
+    """A share in percentage points, in as few digits as it has: 0.005 -> "+0.5", 0.0 -> "0"."""
+    return f"{100 * fraction:+.6g}".replace("-", "−") if fraction else "0"
+
+
 def scientific(value: float) -> str:
     """3.2e-16 -> "3e−16"; 0 as it is."""
     return f"{value:.0e}".replace("e-", "e−").replace("e−0", "e−") if value else "0"

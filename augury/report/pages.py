@@ -1,18 +1,19 @@
 """The report's pages: the templates of augury/report with the filters that they write numbers with."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from augury.report.findings import FAMILIES, worst_classes
-from augury.report.numbers import decimals, duration, number, points_of
+from augury.report.findings import worst_classes
+from augury.report.numbers import axis_label, decimals, duration, number, points_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 # The sections of the report in the order of the page: each is a template of that name, and its anchor.
 SECTIONS = (
-    "arms", "gains", "classes", "confusions", "costs", "samples", "fidelity", "memorisation", "predictors",
-    "selection", "training", "protocol", "studies",
+    "arms", "classes", "predictors", "samples", "fidelity", "memorisation", "selection", "training", "confusions",
+    "costs", "protocol", "studies",
 )  # fmt: skip
 # Folder in studies/ -> what it answers.
 STUDIES = {
@@ -31,12 +32,21 @@ def render(name: str, folder: Path = TEMPLATES, **content: Any) -> str:
 
     A name that it uses and `content` lacks is an error, and all text is escaped.
     """
-    loader = FileSystemLoader([folder, TEMPLATES])
+    return _environment(folder).get_template(name).render(**content)
+
+
+@lru_cache  # which keeps the compiled templates
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "signed": points_of,
+        "axis": axis_label,
         "percent": lambda fraction, digits=2: f"{100 * fraction:.{digits}f}",
         "count": lambda count: f"{count:,}",
         "p": lambda p: "<0.001" if p < 0.001 else f"{p:.3f}",
@@ -45,5 +55,5 @@ def render(name: str, folder: Path = TEMPLATES, **content: Any) -> str:
         "worst": worst_classes,
         "duration": duration,
     }
-    environment.globals |= {"sections": SECTIONS, "studies": STUDIES, "family_titles": FAMILIES}
-    return environment.get_template(name).render(**content)
+    environment.globals |= {"sections": SECTIONS, "studies": STUDIES}
+    return environment

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from augury.evidence.families import Gain
-from augury.report.numbers import points_of
+from augury.report.numbers import axis_label, points_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,12 @@ VARIABLES = {
     HURTS: "--hurts",
     UNSURE: "--muted",
 }
-VERDICTS = {"helps": (HELPS, "o"), "hurts": (HURTS, "s"), "can't tell": (UNSURE, "D")}  # verdict -> colour, marker
+VERDICTS = {  # verdict -> colour, marker
+    "helps": (HELPS, "o"),
+    "hurts": (HURTS, "s"),
+    "can't tell": (UNSURE, "D"),
+    "no difference that matters": (UNSURE, "|"),
+}
 
 STYLE: dict[Any, Any] = {  # matplotlib's annotation of this argument differs between its versions
     "font.family": "DejaVu Sans",  # for measuring: comes with matplotlib, wider than the fonts that browsers use
@@ -105,33 +110,8 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
             label_rows(axes, list(rows))
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+            axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
         all_axes[-1].set_xlabel("percentage points of accuracy")
-        return inline_svg(figure, name)
-
-
-def dot_plot(accuracies: Mapping[str, Sequence[float]], name: str) -> str:
-    """Accuracy of every run, one row per arm, the runs of one seed joined by a line -> inline SVG.
-
-    accuracies: arm -> percent, one value per seed in the same order for all arms.
-    name: as in `forest_plot`.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    with drawing_style(name):
-        figure = Figure(
-            figsize=(WIDTH, 1.4 * height_per_row(accuracies) * len(accuracies) + MARGIN), layout="constrained"
-        )
-        axes = figure.subplots()
-        for one_seed in zip(*accuracies.values(), strict=True):
-            axes.plot(one_seed, range(len(accuracies)), color=MUTED, linewidth=0.6, alpha=0.55)
-        for position, values in enumerate(accuracies.values()):
-            axes.plot(values, [position] * len(values), "o", color=HELPS, markersize=4, alpha=0.75)
-            axes.plot(np.mean(values), position, "|", color=INK, markersize=15, markeredgewidth=1.6)
-        label_rows(axes, list(accuracies))
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-        axes.set_xlabel("accuracy on the test split, percent")
         return inline_svg(figure, name)
 
 

@@ -1,5 +1,6 @@
 """What a run and its gains cost, on a few invented costs; and the page that shows it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,21 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from augury.evidence.ledger import ArmCost, arm_costs, cheapest, stage_costs, stages_behind, stages_of
+from augury.evidence.ledger import (
+    ArmCost,
+    another_replicate,
+    arm_costs,
+    cheapest,
+    stage_costs,
+    stages_behind,
+    stages_of,
+)
 from augury.pipeline import params as parameters
+from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Arm
-from augury.report.numbers import duration
+from augury.report.numbers import duration, number, signed
 from stages.report import main
 from tests import CHECKOUT
 from tests.report.test_page import build_data, figures_of, params_for, text_of
@@ -37,8 +47,15 @@ COSTS = {
     stage: {"stage": stage, "seconds": seconds, "images": 300, "peak_memory_mib": 700}
     for stage, seconds in SECONDS.items()
 }
-GAINS = {"trivial": 0.5, "vae": 2.0, "diffusion": 0.4, "all": -1.0, "more_real": 4.0}  # points over classic
-VERDICTS = {"all": "hurts", "diffusion": "can't tell"}
+GAINS = {
+    "none": -9.0,
+    "trivial": 0.5,
+    "vae": 2.0,
+    "diffusion": 0.4,
+    "all": -1.0,
+    "more_real": 4.0,
+}  # points over classic
+VERDICTS = {"vae": "helps", "all": "hurts", "diffusion": "can't tell"}  # of arms with synthetic images
 
 
 def params(**report: Any) -> Params:
@@ -51,17 +68,13 @@ def params(**report: Any) -> Params:
 
 
 def comparison() -> dict[str, Any]:
-    def over(gain: float, verdict: str = "helps") -> dict[str, Any]:
-        return {"gain": gain / 100, "verdict": verdict}
-
-    arms = {arm: {"over": {"none": over(9.0)}} for arm in ARMS if arm != "none"}
-    for arm, gain in GAINS.items():
-        arms[arm]["over"]["classic"] = over(gain, VERDICTS.get(arm, "helps"))
-    return {
-        "baseline": "none",
-        "references": ["none", "classic"],
-        "arms": {"none": {"over": {"classic": over(-9.0)}}, **arms},
+    """What of data/comparison.json the ledger reads."""
+    gains = {
+        arm: {"gain": gain / 100, "interval": [gain / 100 - 0.001, gain / 100 + 0.001], "verdict": VERDICTS.get(arm)}
+        for arm, gain in GAINS.items()
     }
+    arms = {arm: {"gain": {"this set": gains[arm]} if arm in gains else None} for arm in ARMS}
+    return {"reference": "classic", "scope": "this set", "arms": arms}
 
 
 def rows(costs: dict[str, Any] = COSTS, **report: Any) -> dict[str, ArmCost]:
@@ -110,11 +123,10 @@ def test_a_diffusion_model_needs_the_vae_in_latent_space_alone(space: str | None
 
 def test_an_arm_costs_what_it_needs_and_its_reference_does_not() -> None:
     found = rows()
-    assert list(found) == ["classic", "trivial", "vae", "diffusion", "all", "more_real"]  # not the baseline
-    assert {arm: row.reference for arm, row in found.items() if row.reference != "classic"} == {"classic": "none"}
+    assert list(found) == ["none", "trivial", "vae", "diffusion", "all", "more_real"]  # not the reference
     assert {arm: row.seconds for arm, row in found.items()} == pytest.approx(
         {
-            "classic": 2.0 + 9.0 - 8.0,
+            "none": 8.0 - 2.0 - 9.0,
             "trivial": 3.0 - 2.0,
             "vae": 50.0 + 5.0,
             "diffusion": 50.0 + 20.0 + 7.0,
@@ -172,10 +184,10 @@ def test_the_cheapest_sure_gain_is_one_without_more_labels() -> None:
     found = rows()
     best = cheapest(list(found.values()))
     assert best is not None
-    assert best.arm == "classic"  # 3 seconds for 9 points
-    best = cheapest([found[arm] for arm in ("vae", "trivial", "more_real", "diffusion", "all")])
+    assert best.arm == "trivial"  # a second for half a point, above 0 with its whole interval
+    best = cheapest([found[arm] for arm in ("vae", "more_real", "diffusion", "all")])
     assert best is not None
-    assert best.arm == "trivial"
+    assert best.arm == "vae"
     assert cheapest([found[arm] for arm in ("more_real", "diffusion", "all")]) is None
 
 
@@ -194,6 +206,17 @@ def test_images_may_be_unknown() -> None:
     assert stage_costs(instant, params())[0].images_per_second is None
 
 
+def test_one_more_replicate_takes_what_the_others_did_or_at_most_what_the_first_one_did() -> None:
+    def of(number: int, seconds: float) -> dict[str, Any]:
+        stages = stages_of(params().model_copy(update={"replicates": [number]}))[:-1]
+        return {stage: {"seconds": seconds / len(stages)} for stage in stages}
+
+    assert another_replicate({}, params()) is None
+    assert another_replicate(of(0, 600.0), params()) == (pytest.approx(600.0), False)
+    three = params().model_copy(update={"replicates": [0, 1, 2]})
+    assert another_replicate(of(0, 600.0) | of(1, 200.0) | of(2, 300.0), three) == (pytest.approx(250.0), True)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (83.4, "1 min 23 s"), (5025.0, "1 h 23 min")],
@@ -204,13 +227,7 @@ def test_durations_are_words(seconds: float, text: str) -> None:
 
 # The page.
 
-PAGE_ARMS = {
-    "none": (0, 0.80),
-    "classic": (0, 0.83),
-    "classic+vae": (400, 0.85),
-    "classic+dcgan": (400, 0.831),
-    "classic+more_real": (0, 0.87),
-}
+PAGE_ARMS = {"none": 0.80, "classic": 0.83, "classic+vae": 0.88, "classic+dcgan": 0.843, "classic+more_real": 0.9}
 
 
 def ledger(costs: dict[str, float], **report: Any) -> str:
@@ -236,18 +253,22 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_page_shows_what_a_point_took() -> None:
     html = ledger(PAGE_COSTS)
+    arms = json.loads(Path("data/comparison.json").read_text())["arms"]
+    gain = {arm: 100 * arms[arm]["gain"]["this set"]["gain"] for arm in PAGE_ARMS if arm != "classic"}
     assert figures_of(html, "What each arm cost") == [
-        ["classic over none", "+2.0", "+3.00", "helps", "0.7", "0"],
-        ["classic+ vae over classic", "+200.0", "+2.00", "helps", "100.0", "0"],
-        ["classic+ dcgan over classic", "+100.0", "+0.10", "can't tell", "not told (1,000.0)", "0"],
-        ["classic+ more_ real over classic", "0.0", "+4.00", "helps", "0.0", "400"],
-    ]
+        ["none", "−2.0", signed(gain["none"]), "", "—", "0"],
+        ["classic+ vae", "+200.0", signed(gain["classic+vae"]), "helps", number(200 / gain["classic+vae"], 1), "0"],
+        ["classic+ dcgan", "+100.0", signed(gain["classic+dcgan"]), "can't tell",
+         f"not told ({number(100 / gain['classic+dcgan'], 1)})", "0"],
+        ["classic+ more_ real", "0.0", signed(gain["classic+more_real"]), "", "0.0", "400"],
+    ]  # fmt: skip
     stages = {row[0].replace(" ", ""): row[1:] for row in figures_of(html, "Time, images")}
     assert stages["train_vae@0"] == ["190.0", "4,000", "21.1", "1,234"]
     assert stages["prepare@0"] == ["not run here", "—", "—", "—"]
     text = text_of(html)
     assert "The stages took 5 min 42 s in all, without the" in text
-    assert "The cheapest sure gain was that of classic : 0.7 s for each point of accuracy over none." in text
+    assert f"was that of classic+vae : {duration(200 / gain['classic+vae'])} for each point of accuracy over" in text
+    assert "One more replicate takes" not in text  # much of the first one was not run here
     assert "EUR" not in text
     assert "set report.price_per_second (of computing) and report.price_per_label (of one labelled image)" in text
 
@@ -255,9 +276,12 @@ def test_the_page_shows_what_a_point_took() -> None:
 def test_with_prices_the_page_speaks_of_money() -> None:
     html = ledger(PAGE_COSTS, price_per_second=0.01, price_per_label=2.0, currency="CHF")
     rows = figures_of(html, "What each arm cost")
-    assert rows[1][-3:] == ["+2.00", "0.00", "1.00"]
-    assert rows[2][-3:] == ["+1.00", "0.00", "not told (10.00)"]
-    assert rows[3][-3:] == ["0.00", "+800.00", "200.00"]
+    gain = [float(row[2].replace("−", "-")) for row in rows]
+    assert rows[1][-3:-1] == ["+2.00", "0.00"]
+    assert float(rows[1][-1]) == pytest.approx(2 / gain[1], abs=0.01)
+    assert rows[2][-1].startswith("not told (")
+    assert rows[3][-3:-1] == ["0.00", "+800.00"]
+    assert float(rows[3][-1]) == pytest.approx(800 / gain[3], rel=0.01)
     text = text_of(html)
     assert "500 for training and validation, cost 1,000.00 CHF." in text
     assert "CHF a point counts computing and extra labels." in text
@@ -279,8 +303,17 @@ def test_without_any_costs_the_page_says_so() -> None:
     assert not re.search(r"None|undefined", text_of(html))
 
 
-def test_times_are_in_no_other_page() -> None:
+def test_looks_at_the_test_images_are_counted() -> None:
+    assert "have been opened" not in ledger(PAGE_COSTS)
+    digest = json.loads(Path("data/splits/0/summary.json").read_text())["digests"]["test"]
+    for arm in PAGE_ARMS:
+        note_opening(digest, arm.encode())
+    assert "These test images have been opened 5 times on this machine" in ledger(PAGE_COSTS)
+
+
+def test_times_and_looks_are_in_no_other_page() -> None:
     ledger(PAGE_COSTS)
     first = Path("data/report/index.html").read_bytes()
+    note_opening(json.loads(Path("data/splits/0/summary.json").read_text())["digests"]["test"], b"a look")
     ledger({stage: 7 * seconds for stage, seconds in PAGE_COSTS.items()})
     assert Path("data/report/index.html").read_bytes() == first

@@ -9,12 +9,13 @@ from PIL import Image
 
 from augury.evidence.families import Gain
 from augury.images.grids import write_png
-from augury.report.plots import VERDICTS, data_uri, dot_plot, forest_plot, loss_curves
+from augury.report.plots import VERDICTS, data_uri, forest_plot, loss_curves
 
 GAINS = {
     "none": {
         "classic": Gain(0.015, 0.01, 0.02, 0.01, 0.01, "helps", 0.004),
         "vae": Gain(-0.005, -0.009, -0.001, 0.01, 0.01, "hurts", None),
+        "dcgan": Gain(0.001, -0.001, 0.002, 0.4, 0.4, "no difference that matters", None),
     },
     "classic": {"vae": Gain(0.001, -0.004, 0.005, 0.6, 0.6, "can't tell", 0.004)},
     "vae": {},
@@ -25,12 +26,11 @@ def drawings(name: str) -> dict[str, str]:
     kimg = np.arange(10.0)
     return {
         "forest": forest_plot(GAINS, name),
-        "dots": dot_plot({"none": [80.0, 81.0], "vae": [82.0, 79.0]}, name),
         "curves": loss_curves({"kimg": kimg, "loss_generator": kimg, "loss_discriminator": -kimg, "kl": kimg}, name),
     }
 
 
-@pytest.mark.parametrize("kind", ["forest", "dots", "curves"])
+@pytest.mark.parametrize("kind", ["forest", "curves"])
 def test_drawings_are_repeatable_and_self_contained(kind: str) -> None:
     svg = drawings("one")[kind]
     assert svg == drawings("one")[kind]
@@ -59,11 +59,10 @@ def test_forest_plot_names_arms_gains_and_verdicts() -> None:
 
 
 def test_long_names_of_arms_are_broken_into_lines() -> None:
-    svg = dot_plot({"none": [80.0, 81.0], "classic+stylegan_filtered+diffusion": [82.0, 79.0]}, "dots")
-    for line in ("classic+stylegan_", "filtered+diffusion"):
-        assert f">{line}<" in svg
-    svg = dot_plot({"without mapping network": [80.0, 81.0], "fifteen letters next": [1.0, 2.0]}, "dots")
-    for line in ("without mapping", "network", "fifteen letters", "next"):
+    gain = Gain(0.001, -0.004, 0.005, 0.6, 0.6, "can't tell", None)
+    names = ("classic+stylegan_filtered+diffusion", "without mapping network", "fifteen letters next")
+    svg = forest_plot({"none": dict.fromkeys(names, gain)}, "forest")
+    for line in ("classic+stylegan_", "filtered+diffusion", "without mapping", "network", "fifteen letters", "next"):
         assert f">{line}<" in svg
 
 

@@ -1,0 +1,162 @@
+"""What the comparison says, in sentences: the answer, for whom it holds, its controls, and what would make it surer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from augury.pipeline.sections import Arm
+from augury.report.numbers import points_between, points_of
+
+Comparison = Mapping[str, Any]  # the content of data/comparison.json
+
+# Verdict -> how the headline begins, the most favourable first: the answer is the best that any arm allows.
+OPENINGS = {
+    "helps": "Synthetic images help",
+    "can't tell": "These runs can't tell whether synthetic images help",
+    "no difference that matters": "Synthetic images make no difference that matters",
+    "hurts": "Synthetic images hurt",
+}
+SCOPES = {"this set": "on this training set", "this budget": "with this budget of labels"}
+HOLDS = {
+    "this set": "This is about new images like the test ones, with these labels and these trained generators. Another "
+    "draw of the labels or another training of the generators was not tried, and may turn it round.",
+    "this budget": "This is about new images like the test ones, another draw of as many labels and another training "
+    "of the generators. It says nothing about other data.",
+}
+# Where gain and interval come from, for learners: with one replicate, with several draws of labels, with folds.
+PAIRED = (
+    "Each {row} of an arm is compared with the same {row} of the reference on the same test images, and the gain is "
+    "the mean over both. The interval asks what other {row}s and other images would have given: the more the gains "
+    "differ from {row} to {row}, or from image to image, the wider it is"
+)
+OF_FOLDS = (
+    "Each fold compares arm and reference on test images of its own, and the gain is the mean over the folds. The more "
+    "the folds differ, the wider the interval, and wider still since their training images overlap"
+)
+REMEDIES = {"seeds": "seeds", "labels and trainings": "replicates", "test images": "test images"}
+QUIET = ("can't tell", "no difference that matters")  # what an arm without any gain should get
+
+
+def row_of(comparison: Comparison, arm: str) -> Mapping[str, Any] | None:
+    """An arm's gain over the reference at the widest scope there is; None for the reference itself."""
+    gain = comparison["arms"][arm]["gain"]
+    return None if gain is None else gain[comparison["scope"]]
+
+
+def leader(comparison: Comparison) -> str | None:
+    """The arm that the headline is about: the one with the largest gain of those with the most favourable verdict."""
+    rows = {arm: row_of(comparison, arm) or {} for arm in comparison["family"]}
+    for verdict in OPENINGS:
+        arms = [arm for arm, row in rows.items() if row["verdict"] == verdict]
+        if arms:
+            return max(arms, key=lambda arm: rows[arm]["gain"])
+    return None
+
+
+def headline(comparison: Comparison) -> str:
+    """The answer in one sentence: verdict, scope, arm, measure, gain, interval."""
+    arm = leader(comparison)
+    if arm is None:
+        return "No arm was trained with synthetic images, so these runs can't tell whether they help"
+    rows = {name: row_of(comparison, name) or {} for name in comparison["family"]}
+    row = rows[arm]
+    if len(rows) == 1:
+        which = "the only arm with them"
+    elif row["gain"] == max(other["gain"] for other in rows.values()):
+        which = "even the best arm with them" if row["verdict"] == "hurts" else "the best arm with them"
+    else:
+        which = "one arm with them"
+    opening, verdict = OPENINGS[row["verdict"]], row["verdict"]
+    if comparison["caution"] and verdict != "can't tell":
+        opening = f"With caution: {opening[0].lower()}{opening[1:]}"
+    # That a gain is too small to matter is judged by the arm's own interval.
+    alone = len(rows) == 1 or verdict == "no difference that matters"
+    interval = points_between(*(row["interval"] if alone else row["simultaneous"]))
+    little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
+    return (
+        f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}, {_change(row, comparison)} over "
+        f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
+        f"{'' if alone else f' for all {len(rows)} at once'} {interval})"
+        f"{', less than what matters' if little else ''}"
+    )
+
+
+def estimator(comparison: Comparison) -> str:
+    """Where gain and interval come from, in two sentences."""
+    if comparison["scope"] == "this set":
+        return PAIRED.format(row="seed")
+    return PAIRED.format(row="replicate") if comparison["redraw"] == "labels" else OF_FOLDS
+
+
+def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping[str, int]) -> dict[str, str]:
+    """Arm -> a sentence: what it is a control for, what it got, and what follows.
+
+    more_real: arm -> real training images that the reference lacks.
+    """
+    sentences = {}
+    for arm, entry in comparison["arms"].items():
+        recipe, row = arms[arm], row_of(comparison, arm)
+        if row is None:
+            continue
+        got = f"{points_of(row['gain'])} points ({points_between(*row['interval'])})"
+        if entry["kind"] == "control" and recipe.repeat:
+            sentences[arm] = (
+                f"as many real images again, weighed as synthetic ones are, gained {got}: {row['verdict']}. What "
+                "synthetic images gain beyond this is not because they are more."
+            )
+        elif entry["kind"] == "control":
+            right = "as it should" if row["verdict"] in QUIET else "a false alarm, of which chance allows few"
+            sentences[arm] = (
+                f"{comparison['reference']} drawn again, so that there is nothing to gain, gained {got}. This method "
+                f"says: {row['verdict']}, {right}."
+            )
+        elif entry["kind"] == "yardstick" and more_real[arm]:
+            sentences[arm] = f"{more_real[arm]:,} more real labels gained {got}."
+        elif entry["kind"] == "yardstick":
+            sentences[arm] = (
+                "no image was left to hold back, so it learned from no more labels than the others; a lower "
+                "prepare.labels_per_class leaves some."
+            )
+    return sentences
+
+
+def where_effort_pays(comparison: Comparison) -> str | None:
+    """Which source of variation blurs the answer most, in a sentence; None where no arm has synthetic images."""
+    arm = leader(comparison)
+    if arm is None:
+        return None
+    shares = {source: share for source, share in comparison["sources"][arm].items() if share is not None}
+    most = max(shares, key=lambda source: shares[source])
+    known = "" if comparison["scope"] == "this budget" else ", as far as one replicate shows it,"
+    return (
+        f"{100 * shares[most]:.0f}% of the uncertainty about {arm}{known} comes from the {most}: more "
+        f"{REMEDIES[most]} would narrow it most."
+    )
+
+
+def what_would_decide(comparison: Comparison) -> str | None:
+    """How much more of what would settle the headline's arm, were its gain what it seems; None where it is settled."""
+    arm = leader(comparison)
+    row = row_of(comparison, arm) if arm is not None else None
+    if row is None or row["decides"] is None:
+        return None
+    ways = [f"{count:,} {key.replace('_', ' ')}" for key, count in row["decides"].items() if count is not None]
+    if not ways:
+        rows = "seeds" if comparison["scope"] == "this set" else "replicates"
+        return f"Only more {rows} and more test images together would decide about {arm}, were its gain what it seems."
+    return f"About {' or '.join(ways)} would decide about {arm}, were its gain what it seems."
+
+
+def another_replicate(comparison: Comparison, folds: int) -> list[int] | None:
+    """`replicates` of params.yaml with one more; None where every fold has been the test split already."""
+    replicates = list(comparison["replicates"])
+    if comparison["redraw"] == "folds" and len(replicates) >= folds:
+        return None
+    return [*replicates, max(replicates) + 1]
+
+
+def _change(row: Mapping[str, Any], comparison: Comparison) -> str:
+    """In words: "gained 0.42 points of accuracy"."""
+    points = points_of(row["gain"])
+    if points[0] not in "+−":
+        return f"gained 0.00 points of {comparison['measure']['title']}"
+    return f"{'gained' if points[0] == '+' else 'lost'} {points[1:]} points of {comparison['measure']['title']}"

@@ -1,0 +1,146 @@
+"""The answer in words, from comparisons of invented runs."""
+
+from typing import Any
+
+import pytest
+
+from augury.report.answer import (
+    OPENINGS,
+    another_replicate,
+    controls,
+    estimator,
+    headline,
+    leader,
+    what_would_decide,
+    where_effort_pays,
+)
+from augury.report.numbers import points_between, points_of
+from tests.report.test_page import CONTROLLED, comparison_of, recipe_of
+
+
+def said(comparison: dict[str, Any], arm: str) -> tuple[str, str]:
+    """The size of an arm's gain, and its interval for all arms at once."""
+    row = comparison["arms"][arm]["gain"][comparison["scope"]]
+    return points_of(row["gain"])[1:], points_between(*row["simultaneous"])
+
+
+@pytest.mark.parametrize(
+    ("arms", "compare", "expected"),
+    [
+        ({"vae": 0.88}, {}, "Synthetic images help on this training set: the only arm with them, vae, gained {} points "
+         "of accuracy over classic (95% interval {})"),
+        ({"vae": 0.77, "dcgan": 0.75}, {}, "Synthetic images hurt on this training set: even the best arm with them, "
+         "vae, lost {} points of accuracy over classic (95% interval for all 2 at once {})"),
+        ({"vae": 0.833, "dcgan": 0.75}, {}, "These runs can't tell whether synthetic images help on this training set: "
+         "the best arm with them, vae, gained {} points of accuracy over classic (95% interval for all 2 at once {})"),
+        ({"vae": 0.833}, {"matters": 9.0}, "Synthetic images make no difference that matters on this training set: the "
+         "only arm with them, vae, gained {} points of accuracy over classic (95% interval {})"),
+        ({"vae": 0.88}, {"matters": 9.0, "measure": "macro_f1", "confidence": 0.9}, "Synthetic images help on this "
+         "training set: the only arm with them, vae, gained {} points of macro-F1 over classic (90% interval {}), less "
+         "than what matters"),
+    ],
+    ids=["helps", "hurts", "can't tell", "no difference", "little"],
+)  # fmt: skip
+def test_the_headline_is_verdict_scope_arm_measure_gain_and_interval(
+    arms: dict[str, float], compare: dict[str, Any], expected: str
+) -> None:
+    comparison = comparison_of({"classic": 0.83, **arms}, **compare)
+    assert headline(comparison) == expected.format(*said(comparison, "vae"))
+
+
+def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.87, "dcgan": 0.88})
+    comparison["arms"]["dcgan"]["gain"]["this set"]["verdict"] = "can't tell"
+    assert leader(comparison) == "vae"
+    assert "one arm with them, vae, gained" in headline(comparison)
+
+
+def test_that_a_gain_is_too_small_to_matter_rests_on_the_interval_of_its_arm() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.833, "dcgan": 0.832}, matters=9.0)
+    arm = leader(comparison)
+    assert arm is not None
+    row = comparison["arms"][arm]["gain"]["this set"]
+    assert headline(comparison).endswith(f"(95% interval {points_between(*row['interval'])})")
+    assert row["interval"] != row["simultaneous"]
+
+
+def test_with_a_caution_no_verdict_is_unqualified() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88}) | {"caution": "Two replicates are few."}
+    assert headline(comparison).startswith("With caution: synthetic images help on this training set")
+    comparison["arms"]["vae"]["gain"]["this set"]["verdict"] = "can't tell"
+    assert headline(comparison).startswith("These runs can't tell")
+
+
+def test_with_replicates_the_headline_is_about_the_budget() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88}, replicates=4)
+    assert headline(comparison).startswith("Synthetic images help with this budget of labels: the only arm with them")
+    assert " replicate to replicate" in estimator(comparison)
+    assert " seed to seed" in estimator(comparison_of({"classic": 0.83, "vae": 0.88}))
+    assert "fold" in estimator({**comparison, "redraw": "folds"})
+
+
+def test_without_synthetic_images_nothing_is_answered() -> None:
+    comparison = comparison_of({"classic": 0.83, "none": 0.8})
+    assert headline(comparison).startswith("No arm was trained with synthetic images")
+    assert (where_effort_pays(comparison), what_would_decide(comparison)) == (None, None)
+
+
+def test_every_verdict_has_an_opening() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88})
+    for word, opening in OPENINGS.items():
+        comparison["arms"]["vae"]["gain"]["this set"]["verdict"] = word
+        assert headline(comparison).startswith(opening)
+
+
+def test_controls_say_what_they_are_for_and_what_they_got() -> None:
+    comparison = comparison_of(CONTROLLED)
+    recipes, more = {arm: recipe_of(arm) for arm in CONTROLLED}, {arm: 400 * ("more" in arm) for arm in CONTROLLED}
+    sentences = controls(comparison, recipes, more)
+    assert list(sentences) == ["again", "placebo", "classic+more_real"]
+    for arm, sentence in sentences.items():
+        row = comparison["arms"][arm]["gain"]["this set"]
+        assert f"gained {points_of(row['gain'])} points ({points_between(*row['interval'])})" in sentence
+    assert sentences["again"].startswith("classic drawn again, so that there is nothing to gain")
+    assert sentences["again"].endswith(", as it should.")
+    assert sentences["classic+more_real"].startswith("400 more real labels gained")
+
+    comparison["arms"]["again"]["gain"]["this set"]["verdict"] = "helps"
+    assert "helps, a false alarm" in controls(comparison, recipes, more)["again"]
+    assert (
+        "no image was left to hold back" in controls(comparison, recipes, dict.fromkeys(more, 0))["classic+more_real"]
+    )
+
+
+def test_effort_pays_at_the_largest_source() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88})
+    comparison["sources"]["vae"] = {"seeds": 0.2, "labels and trainings": None, "test images": 0.8}
+    assert where_effort_pays(comparison) == (
+        "80% of the uncertainty about vae, as far as one replicate shows it, comes from the test images: more test "
+        "images would narrow it most."
+    )
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88}, replicates=3)
+    comparison["sources"]["vae"] = {"seeds": 0.2, "labels and trainings": 0.7, "test images": 0.1}
+    assert where_effort_pays(comparison) == (
+        "70% of the uncertainty about vae comes from the labels and trainings: more replicates would narrow it most."
+    )
+
+
+@pytest.mark.parametrize(
+    ("decides", "expected"),
+    [
+        (None, None),
+        ({"replicates": 7, "seeds": None, "test_images": 41000}, "About 7 replicates or 41,000 test images would"),
+        ({"replicates": None, "seeds": None, "test_images": None}, "Only more seeds and more test images together"),
+    ],
+)  # fmt: skip
+def test_what_would_decide_is_told(decides: dict[str, Any] | None, expected: str | None) -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88})
+    comparison["arms"]["vae"]["gain"]["this set"]["decides"] = decides
+    answer = what_would_decide(comparison)
+    assert answer is None if expected is None else answer is not None and answer.startswith(expected)
+
+
+def test_another_replicate_is_the_next_number_while_there_are_folds() -> None:
+    assert another_replicate({"redraw": "labels", "replicates": [0, 1, 2]}, folds=2) == [0, 1, 2, 3]
+    assert another_replicate({"redraw": "folds", "replicates": [0, 1]}, folds=3) == [0, 1, 2]
+    assert another_replicate({"redraw": "folds", "replicates": [0, 2, 1]}, folds=3) is None
