@@ -81,12 +81,10 @@ class Params(Section):
         return self.seed if self._base_seed is None else self._base_seed
 
     def of_replicate(self, number: int) -> "Params":
-        """What the stages of a replicate go by: those after 0 have a seed of their own, and two classifier seeds."""
+        """What the stages of a replicate go by: those after 0 have a seed of their own."""
         if number == 0:
             return self
-        classify = self.classify.model_copy(update={"seeds": self.classify.seeds[:2]})
-        seed = derive_seed(self.base_seed, "replicate", number)
-        params = self.model_copy(update={"seed": seed, "classify": classify})
+        params = self.model_copy(update={"seed": derive_seed(self.base_seed, "replicate", number)})
         params._base_seed = self.base_seed
         return params
 

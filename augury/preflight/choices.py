@@ -18,7 +18,6 @@ FEWEST = 10  # images of a class, below which its splits would be of one image o
 FEW = 30  # images of a class, below which larger shares are held out
 LEAST_BUDGET = 40  # labels of the smallest class: rather all of them than fewer
 UNEQUAL = 2.0  # largest over smallest class
-MANY_COPIES, MANY = 0.01, 5  # of the images have one, and so many at least
 CHAINED = 0.05  # of the images hang together by near-duplicates: then they are of one kind rather than one picture
 GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on file names surely tell groups
 GROUP_PATTERN = r"([^/]+)[_-]\d+\.\w+$"
@@ -53,6 +52,7 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     fractions = {choice.key: choice.value for choice in prepare}
     left = left_to_learn(survey, fractions["test_fraction"])
     prepare += [*budget(left, params.prepare.held_back, "test" in survey.counts, device)]
+    prepare += [redraw(survey, {choice.key: choice.value for choice in prepare})]
     prepare += [*groups(survey), near_duplicates(survey), unreadable(survey)]
     prepare += [Choice("imbalance_ratio", None, "the classes are left as unequal as they are")]
     chosen = {choice.key: choice.value for choice in prepare}
@@ -153,6 +153,17 @@ def _rounded_down(number: float) -> int:
     return int(number // step * step)
 
 
+def redraw(survey: Survey, chosen: dict[str, Any]) -> Choice:
+    """What further replicates would differ in."""
+    if chosen["labels_per_class"] is not None:
+        return Choice("redraw", "labels", "there are more than the budget takes: a further replicate draws others")
+    if "test" in survey.counts:
+        reason = "all are learned from and the test split is the folder's own, which leaves no further replicate"
+        return Choice("redraw", "labels", reason)
+    folds = round(1 / chosen["test_fraction"])
+    return Choice("redraw", "folds", f"all labels are learned from: up to {folds} replicates test a part each")
+
+
 def groups(survey: Survey) -> list[Choice]:
     """group_column and group_pattern, at most one of them set."""
     column, stems = survey.layout.group_column, survey.stems
@@ -180,12 +191,10 @@ def groups(survey: Survey) -> list[Choice]:
 
 def near_duplicates(survey: Survey) -> Choice:
     copies, looked_at = survey.copies, survey.looked_at
-    if copies.near < max(MANY_COPIES * looked_at, MANY):
-        return Choice("near_duplicates", "report", f"{copies.near} of {looked_at:,} images have one")
     if copies.largest > max(CHAINED * looked_at, 10):
         reason = f"{copies.largest} of {looked_at:,} images would hang together: the images are of one kind"
         return Choice("near_duplicates", "report", reason)
-    reason = f"{copies.near:,} of {looked_at:,} images have one, which would tell the test"
+    reason = f"on one side of every split; {copies.near:,} of {looked_at:,} images have one"
     return Choice("near_duplicates", "keep_together", reason)
 
 

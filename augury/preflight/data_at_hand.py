@@ -164,4 +164,5 @@ def bytes_of_a_run(params: Params, work: Workload) -> int:
     generators = len(params.sample.generators)
     images = work.images + copies + params.sample.per_class * len(work.train) * generators
     pixels = params.prepare.image_size**2 * work.channels
-    return round(TWICE * (images * pixels + GENERATOR * generators) + images * FEATURES)
+    of_one = TWICE * (images * pixels + GENERATOR * generators) + images * FEATURES
+    return round(len(params.replicates) * of_one)

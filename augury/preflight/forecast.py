@@ -4,6 +4,7 @@ A stage's last run counts where its params in dvc.lock, and those of the stages 
 params.yaml.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +56,7 @@ def _at(content: Mapping[str, Any], key: str) -> Any:
 
 
 def trainings(params: Params) -> dict[str, Training]:
-    """Stage -> its budget, in the pipeline's order."""
+    """Stage of replicate 0 -> its budget, in the pipeline's order."""
     gans = {f"train_gan@0-{name}": budget for name, budget in params.train_gan.items()}
     return {**gans, "train_vae@0": params.train_vae, "train_diffusion@0": params.train_diffusion}
 
@@ -77,19 +78,23 @@ def cost_lines(params: Params, work: Workload, last: Mapping[str, float]) -> Ite
 def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, float | str]) -> list[Forecast]:
     """Every stage before `report`, but in one all that are neither in `last` nor trainings.
 
-    last: stage -> seconds of its last run. paces: stage -> images per second of its trial, or why it failed.
+    last: stage -> seconds of its last run. paces: stage -> images per second of its trial, or why it failed. What was
+    not run for a further replicate is foretold as for replicate 0.
     """
     budgets, lines, others = trainings(params), [], 0
     for stage in stages_of(params):
-        pace = paces.get(stage, "the time was up")
+        first = re.sub(r"@\d+", "@0", stage)
+        pace = paces.get(first, "the time was up")
         if stage in last:
             lines.append(Forecast(stage, last[stage], "measured on the last run"))
-        elif stage not in budgets:
+        elif first in last:
+            lines.append(Forecast(stage, last[first], f"as {first} on the last run"))
+        elif first not in budgets:
             others += 1
         elif isinstance(pace, str):
             lines.append(Forecast(stage, None, f"tried in vain: {pace}"))
         else:
-            kimg = budgets[stage].total_kimg
+            kimg = budgets[first].total_kimg
             lines.append(Forecast(stage, 1000 * kimg / pace, f"{kimg:g} kimg at {pace:,.0f} images/s"))
     share = "not tried: all but the trainings take a third of a run's time with the default params"
     return [*lines, Forecast(f"{others} other stages", None, share)] if others else lines

@@ -117,10 +117,12 @@ def connected(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
 def keep_near_duplicates_together(raw: RawImages) -> tuple[RawImages, Pairs]:
     """The source's images with near-duplicates in one group, whichever of its splits they are in, and the pairs found.
 
-    Where there were no groups, an image without near-duplicates becomes one of its own.
+    Where there were no groups, an image without near-duplicates becomes one of its own, if there are any pairs at all.
     """
     sets = {name: images for name in ("pool", "test", "validation") if (images := getattr(raw, name)) is not None}
     pairs = find_near_duplicates(*(images.pixels for images in sets.values()))
+    if not len(pairs):
+        return raw, pairs
     names = [
         images.provenance.get("group", np.array([f"{name}-{row}" for row in range(len(images))], dtype=str))
         for name, images in sets.items()

@@ -93,7 +93,7 @@ def record_a_run(seconds: float) -> None:
     for stage in stages:
         Path(f"data/costs/{stage}.json").write_text(json.dumps({"stage": stage, "seconds": seconds}))
     Path("dvc.lock").write_text("\n".join(["stages:", *(f"  {stage}: {{params: {{}}}}" for stage in stages)]))
-    Path("data/splits/0").mkdir()
+    Path("data/splits/0").mkdir(parents=True)
     counts = {split: [2] * 10 for split in ("train", "validation", "test", "held_back")}
     Path("data/splits/0/summary.json").write_text(json.dumps({**counts, "channels": 1}))
 
@@ -116,7 +116,7 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
     busy: float, seconds: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     def trial(stages: list[str], settings: Params, classes: int, channels: int, patience: float) -> Any:
-        assert stages == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae", "train_diffusion"]
+        assert stages == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "train_diffusion@0"]
         assert (classes, channels) == (10, 1)
         assert patience == seconds  # of 25, so that the whole of it takes about half a minute
         return {stage: 1000.0 for stage in stages}
@@ -127,7 +127,7 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
     assert status == 0
     lines = printed.split("Cost of a run\n")[1].splitlines()
     assert lines[0] == f"  a trial of trainings that were not run here: {seconds} s at most, or --no-cost"
-    assert re.fullmatch(r"  train_vae +1\.0 min  60 kimg at 1,000 images/s", lines[3])
+    assert re.fullmatch(r"  train_vae@0 +1\.0 min  60 kimg at 1,000 images/s", lines[3])
     others = len(stages_of(load())) - 4
     assert re.fullmatch(
         rf"  {others} other stages +\?  not tried: all but the trainings take a third of a run's time .*", lines[5]

@@ -324,15 +324,14 @@ def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, o
     assert told in line
 
 
-def test_a_replicate_has_a_seed_of_its_own_and_two_of_the_classifier(tmp_path: Path) -> None:
-    top = load_changed(tmp_path, {"seed": 3, "replicates": [0, 1, 2], "classify.seeds": [4, 5, 6]})
+def test_a_replicate_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    top = load_changed(tmp_path, {"seed": 3, "replicates": [0, 1, 2]})
     first, second, third = (top.of_replicate(number) for number in (0, 1, 2))
     assert first == top
     assert len({each.seed for each in (first, second, third)}) == 3
     assert second.seed == top.of_replicate(1).seed
     assert [each.base_seed for each in (first, second, third)] == [3, 3, 3]
-    assert [each.classify.seeds for each in (first, second, third)] == [[4, 5, 6], [4, 5], [4, 5]]
-    assert second.model_dump(exclude={"seed", "classify"}) == top.model_dump(exclude={"seed", "classify"})
+    assert second.model_dump(exclude={"seed"}) == top.model_dump(exclude={"seed"})
 
 
 def test_a_generator_is_sampled_once(tmp_path: Path) -> None:

@@ -94,6 +94,24 @@ def test_where_there_are_few_all_are_learned_from_and_larger_shares_held_out() -
     assert (values["labels_per_class"], values["test_fraction"], values["validation_fraction"]) == (None, 0.3, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("counts", "value", "why"),
+    [
+        ([1000, 1000], "labels", "there are more than the budget takes"),
+        ([90, 95], "folds", "up to 5 replicates"),
+        ([12, 25], "folds", "up to 3 replicates"),
+        ({"train": [60, 60], "test": [10, 10]}, "labels", "no further replicate"),
+    ],
+)
+def test_replicates_draw_labels_where_there_are_plenty_and_test_parts_where_there_are_not(
+    counts: Any, value: str, why: str
+) -> None:
+    survey = found(counts)
+    assert chosen(survey)["redraw"] == value
+    [reason] = [choice.reason for choice in choose(survey, PARAMS, "cpu") if choice.key == "prepare.redraw"]
+    assert why in reason
+
+
 def test_a_long_tail_is_kept() -> None:
     values = chosen(found([1000, 300, 120]))
     assert values["proportions"] == "natural"
@@ -113,9 +131,9 @@ def test_generators_draw_what_the_arms_take() -> None:
     assert chosen(few)["per_class"] == 50
 
 
-def test_copies_are_kept_together_where_there_are_many_but_not_where_all_images_look_alike() -> None:
+def test_copies_are_kept_together_but_not_where_all_images_look_alike() -> None:
     survey = found([100, 100])
-    assert chosen(replace(survey, copies=Copies(0, 1, 2, ())))["near_duplicates"] == "report"
+    assert chosen(survey)["near_duplicates"] == "keep_together"
     assert chosen(replace(survey, copies=Copies(2, 20, 3, ())))["near_duplicates"] == "keep_together"
     assert chosen(replace(survey, copies=Copies(2, 190, 150, ())))["near_duplicates"] == "report"
 

@@ -573,7 +573,7 @@ def test_as_a_process_it_prints_lines_and_no_traceback(root: Path) -> None:
     stopped = run_prepare(work)
     assert stopped.returncode == 1
     assert not (work / "data").exists()
-    assert b"prepare: ../photographs/cat/" in stopped.stderr.splitlines()[-1]
+    assert b"prepare@0: ../photographs/cat/" in stopped.stderr.splitlines()[-1]
     skipped = run_prepare(work, unreadable="skip")
     assert skipped.returncode == 0, skipped.stderr.decode()
     for done in (stopped, skipped):

@@ -132,6 +132,12 @@ def test_near_duplicates_join_groups_across_the_sources_splits() -> None:
     assert raw.validation is None
 
 
+def test_where_no_image_has_a_near_duplicate_there_are_no_groups() -> None:
+    raw, pairs = keep_near_duplicates_together(RawImages(grouped(6, None), grouped(3, None, first=10)))
+    assert not len(pairs)
+    assert "group" not in raw.pool.provenance
+
+
 def test_without_groups_every_image_becomes_one() -> None:
     pool, test = grouped(3, None), grouped(2, None, first=10)
     test.pixels[0] = pool.pixels[1]
