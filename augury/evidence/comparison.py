@@ -33,6 +33,20 @@ def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """Of an arm's gain. p_holm: corrected for the comparisons in the family; None for an arm that is not of it.
+
+    level: the p-value that the gain has to reach first in Holm's correction, as intervals do for all arms at once.
+    verdict: None for an arm that gets none.
+    """
+
+    analysis: Crossed
+    p_holm: float | None
+    level: float
+    verdict: str | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """runs, overlap: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test images that
     look like some that arms learn from. seed: of the bootstrap.
@@ -89,20 +103,24 @@ class Comparison:
             reasons.append("there are two replicates alone, which may agree by chance")
         return " and ".join(reasons) or None
 
-    def rows(self, scope: str) -> dict[str, dict[str, Any]]:
-        """Every other arm's gain over the reference."""
+    def judge(self, scope: str) -> dict[str, Judgement]:
+        """Every other arm's gain over the reference: the family together, controls each alone."""
         analyses = {arm: self.gains.crossed(arm, scope) for arm in self.gains.arms}
         corrected = holm({arm: analyses[arm].p_value for arm in self.family})
-        return {arm: self.row(arm, scope, analysis, corrected.get(arm)) for arm, analysis in analyses.items()}
+        judgements = {}
+        for arm, analysis in analyses.items():
+            p_holm, word = corrected.get(arm), None
+            if self.kinds[arm] in ("synthetic", "control"):
+                p_value = analysis.p_value if p_holm is None else p_holm
+                word = verdict(analysis.gain, p_value, analysis.interval(self.alpha), self.alpha, self.matters)
+            level = self.alpha if p_holm is None else self.alpha / len(self.family)
+            judgements[arm] = Judgement(analysis, p_holm, level, word)
+        return judgements
 
-    def row(self, arm: str, scope: str, analysis: Crossed, p_holm: float | None) -> dict[str, Any]:
-        """p_holm: corrected for the comparisons in the family; None for an arm that is not of it."""
-        # What a gain has to pass first in Holm's correction, and Bonferroni's for the intervals of all arms at once.
-        level = self.alpha if p_holm is None else self.alpha / len(self.family)
-        interval, word, decides = analysis.interval(self.alpha), None, None
-        if self.kinds[arm] in ("synthetic", "control"):
-            p_value = analysis.p_value if p_holm is None else p_holm
-            word = verdict(analysis.gain, p_value, interval, self.alpha, self.matters)
+    def row(self, arm: str, scope: str, judgement: Judgement) -> dict[str, Any]:
+        """What is said of a gain, for everyone who reads data/comparison.json."""
+        analysis, level, word = judgement.analysis, judgement.level, judgement.verdict
+        decides = None
         if word == "can't tell":
             rows, cases = analysis.rows_to_decide(level, self.matters), analysis.cases_to_decide(level, self.matters)
             decides = {
@@ -116,10 +134,10 @@ class Comparison:
             "gain": analysis.gain,
             "standard_error": analysis.standard_error,
             "df": analysis.df,
-            "interval": list(interval),
-            "simultaneous": None if p_holm is None else list(analysis.interval(level)),
+            "interval": list(analysis.interval(self.alpha)),
+            "simultaneous": None if judgement.p_holm is None else list(analysis.interval(level)),
             "p_value": analysis.p_value,
-            "p_holm": p_holm,
+            "p_holm": judgement.p_holm,
             "verdict": word,
             "sentence": sentence(
                 analysis, self.compare, word, decides, scope, synthetic=bool(self.arms[arm].synthetic),
@@ -159,7 +177,10 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """The content of data/comparison.json, without its predictors."""
-        rows = {scope: self.rows(scope) for scope in self.gains.scopes}
+        rows = {
+            scope: {arm: self.row(arm, scope, judgement) for arm, judgement in self.judge(scope).items()}
+            for scope in self.gains.scopes
+        }
         measure = self.gains.measure
         return {
             "measure": {

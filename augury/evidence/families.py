@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from augury.evidence import verdicts
+from augury.evidence.crossed import Crossed, by_case
 from augury.evidence.statistics import (
     Key,
     PairedGain,
@@ -16,10 +18,7 @@ from augury.evidence.statistics import (
     verdict,
 )
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.seeding import derive_seed
 
-# Arms with synthetic images are what is asked; the others are yardsticks. Each family pays for its own comparisons.
-FAMILIES = ("synthetic", "control")
 Accuracies = Sequence[float] | np.ndarray  # (seeds,) fractions
 
 
@@ -27,8 +26,9 @@ Accuracies = Sequence[float] | np.ndarray  # (seeds,) fractions
 class Gain(PairedGain):
     """A paired gain as one of the comparisons of its family.
 
-    p_holm: the p-value, corrected for their number. verdict: helps | hurts | can't tell. undetectable: the gain that
-    would show with 80% power at the level of Holm's first step; None where no gain could be significant.
+    p_holm: the p-value, corrected for their number. verdict: helps | hurts | can't tell, on images also no difference
+    that matters. undetectable: the gain that would show with 80% power at the level of Holm's first step; None where no
+    gain could be significant.
     """
 
     p_holm: float
@@ -47,7 +47,7 @@ class Gain(PairedGain):
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "Gain":
-        """What `verdicts_over` made a row of."""
+        """What `as_row` and minimum_detectable_effect hold."""
         (low, high), effect = row["gain_ci"], row["minimum_detectable_effect"]
         return cls(row["gain"], low, high, row["p_value"], row["p_holm"], row["verdict"], effect)
 
@@ -78,40 +78,29 @@ def gains_of_family(
     return gains
 
 
-def families_over(
-    reference: str, family: Mapping[str, str], seeds: int, resamples: int
-) -> dict[str, dict[str, int | float]]:
-    """What each family has over `reference`: its comparisons, and the smallest corrected p-value they can reach.
+def gains_on_images(
+    pairs: Mapping[Key, tuple[np.ndarray, np.ndarray]], compare: Compare, groups: np.ndarray | None = None
+) -> dict[Key, Gain]:
+    """The gains of one family on new test images, and for whatever else the rows stand for.
 
-    family: arm -> its family, the reference among them. A family without arms has 0 comparisons and a p-value of 1.
+    pairs: (R, N) of an arm and of its reference, whether each test image was right, or how often: a row per seed or per
+    replicate, which are crossed with the images (`augury.evidence.crossed`). groups: (N,) of the images, from 0.
     """
-    sizes = {name: sum(family[arm] == name for arm in family if arm != reference) for name in FAMILIES}
+    analyses = {}
+    for key, (right, reference) in pairs.items():
+        gains = np.subtract(right, reference, dtype=float)
+        means = gains.mean(axis=1)
+        analyses[key] = Crossed.of(by_case(means, gains - means[:, None], groups))
+    corrected = holm({key: analysis.p_value for key, analysis in analyses.items()})
+    alpha = 1 - compare.confidence
     return {
-        name: {"comparisons": size, "smallest_p": smallest_p_value(seeds, size, resamples)}
-        for name, size in sizes.items()
+        key: Gain(
+            analysis.gain,
+            *(interval := analysis.interval(alpha)),
+            p_value=analysis.p_value,
+            p_holm=corrected[key],
+            verdict=verdicts.verdict(analysis.gain, corrected[key], interval, alpha, compare.matters / 100),
+            undetectable=analysis.would_show(alpha / len(pairs)),
+        )
+        for key, analysis in analyses.items()
     }
-
-
-def verdicts_over(
-    reference: str,
-    accuracies: Mapping[str, Sequence[float]],
-    family: Mapping[str, str],
-    compare: Compare,
-    seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Every other arm's gain over `reference`, with interval, test and verdict, Holm-corrected within its family.
-
-    accuracies: arm -> fractions, one per seed in the same order for all. family: arm -> its family.
-    minimum_detectable_effect is at the level of Holm's first step; None where no gain could be significant.
-    """
-    rows = {}
-    for name in FAMILIES:
-        pairs = {
-            arm: (of_arm, accuracies[reference])
-            for arm, of_arm in accuracies.items()
-            if arm != reference and family[arm] == name
-        }
-        gains = gains_of_family(pairs, compare, lambda arm: derive_seed(seed, "compare", arm, reference))
-        for arm, gain in gains.items():
-            rows[arm] = gain.as_row() | {"family": name, "minimum_detectable_effect": gain.undetectable}
-    return rows

@@ -1,11 +1,11 @@
-"""How well one classifier does, and whether one arm beats another: paired over seeds, with intervals and verdicts."""
+"""Gains paired over seeds, with intervals and exact tests; means over seeds; Holm's correction."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -122,36 +122,6 @@ def detectable_effect(seeds: int, alpha: float) -> float | None:
         return float(stats.norm.ppf(POWER ** (1 / seeds)))
     level = rejected / 2 ** (seeds - 1)
     return float(TTestPower().solve_power(nobs=seeds, alpha=level, power=POWER))
-
-
-def majority_vote(predicted: np.ndarray) -> np.ndarray:
-    """The class that most seeds predict for each image, the lowest index where several tie: (N, seeds) -> (N,)."""
-    images, classes = len(predicted), int(predicted.max()) + 1
-    cells = np.arange(images)[:, None] * classes + predicted
-    return np.bincount(cells.ravel(), minlength=images * classes).reshape(images, classes).argmax(axis=1)
-
-
-def mcnemar_test(right: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """Exact McNemar test of two classifiers on the same images: right, reference (N,) bool, whether each is right.
-
-    gained: images that only the first gets right; lost: only the reference; p_value: of both being equally likely.
-    """
-    from scipy import stats
-
-    gained, lost = int((right & ~reference).sum()), int((reference & ~right).sum())
-    # Images on which both are right, or both wrong, have no part in the test.
-    p_value = min(1.0, 2 * float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5)))
-    return {"gained": gained, "lost": lost, "p_value": p_value}
-
-
-def interval_over_images(share: np.ndarray, reference: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Normal interval of the mean gain over test images, at least 2: share, reference (N,), of the seeds right."""
-    from scipy import stats
-
-    gains = share - reference
-    reach = float(stats.sem(gains) * stats.norm.isf((1 - confidence) / 2))
-    gain = float(gains.mean())
-    return gain - reach, gain + reach
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, confidence: float) -> tuple[float, float, float]:

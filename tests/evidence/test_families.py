@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from augury.evidence.families import Gain, gains_of_family
+from augury.evidence.families import Gain, gains_of_family, gains_on_images
 from augury.evidence.statistics import detectable_effect, holm, paired_gain
 from augury.pipeline.conclusions import Compare
 
@@ -46,3 +47,29 @@ def test_a_family_without_comparisons_has_no_gains() -> None:
 def test_rows_hold_all_of_a_gain() -> None:
     gain = family(8, 0.05)["0.05"]
     assert Gain.of_row(gain.as_row() | {"minimum_detectable_effect": gain.undetectable}) == gain
+
+
+def test_gains_on_images_are_as_sure_as_images_and_seeds_allow() -> None:
+    """Seeds that agree are no more images: a gain on 12 of 100 is told, and one on 3 is not."""
+    reference = np.zeros((4, 100), bool)
+    pairs = {}
+    for gained in (3, 12):
+        right = reference.copy()
+        right[:, :gained] = True
+        pairs[gained] = (right, reference)
+    gains = gains_on_images(pairs, COMPARE)
+    expected = stats.ttest_1samp(pairs[3][0][0].astype(float), 0).pvalue
+    assert gains[3].p_value == pytest.approx(expected)
+    assert gains[3].p_holm == pytest.approx(holm({key: gain.p_value for key, gain in gains.items()})[3])
+    assert {key: gain.verdict for key, gain in gains.items()} == {3: "can't tell", 12: "helps"}
+    assert gains[12].low < 0.12 < gains[12].high
+    assert gains[3].undetectable is not None
+    assert gains[3].undetectable > 0.03
+
+
+def test_images_of_a_group_count_once_in_gains_on_images() -> None:
+    right, reference = np.zeros((2, 100), bool), np.zeros((2, 100), bool)
+    right[:, :12] = True
+    groups = np.arange(100) // 12
+    assert gains_on_images({"a": (right, reference)}, COMPARE)["a"].verdict == "helps"
+    assert gains_on_images({"a": (right, reference)}, COMPARE, groups)["a"].verdict == "can't tell"

@@ -5,16 +5,12 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
 
 from augury.evidence.statistics import (
     accuracy_interval,
     detectable_effect,
     fewest_seeds,
     holm,
-    interval_over_images,
-    majority_vote,
-    mcnemar_test,
     mean_interval,
     paired_gain,
     smallest_p_value,
@@ -108,49 +104,6 @@ def test_many_seeds_draw_their_sign_flips() -> None:
 def test_the_fewest_seeds_reach_alpha_and_one_fewer_does_not(comparisons: int) -> None:
     seeds = fewest_seeds(comparisons, 0.05)
     assert smallest_p_value(seeds, comparisons, 1000) <= 0.05 < smallest_p_value(seeds - 1, comparisons, 1000)
-
-
-def test_the_majority_of_seeds_decides_and_ties_go_to_the_lowest_class() -> None:
-    predicted = np.array([[2, 2, 1, 0], [3, 1, 3, 1], [3, 2, 1, 0], [2, 2, 2, 2], [0, 3, 3, 3]], np.int16)
-    assert majority_vote(predicted).tolist() == [2, 1, 0, 2, 3]
-    random = np.random.default_rng(0)
-    many = random.integers(0, 10, (500, 10))
-    assert majority_vote(many).tolist() == stats.mode(many, axis=1).mode.tolist()  # scipy breaks ties alike
-
-
-@pytest.mark.parametrize(
-    ("gained", "lost", "both", "neither"), [(12, 3, 80, 5), (4, 4, 2, 0), (0, 0, 7, 3), (0, 6, 0, 0)]
-)
-def test_mcnemar_on_counted_tables(gained: int, lost: int, both: int, neither: int) -> None:
-    counts = [gained, lost, both, neither]
-    right = np.repeat([True, False, True, False], counts)
-    reference = np.repeat([False, True, True, False], counts)
-    found = mcnemar_test(right, reference)
-    assert (found["gained"], found["lost"]) == (gained, lost)
-    assert found["p_value"] == mcnemar([[both, gained], [lost, neither]], exact=True).pvalue
-    if gained + lost:
-        assert found["p_value"] == pytest.approx(stats.binomtest(gained, gained + lost).pvalue)
-    else:
-        assert found["p_value"] == 1
-
-
-def test_the_interval_over_images_is_the_normal_one() -> None:
-    random = np.random.default_rng(0)
-    share, reference = random.integers(0, 9, 400) / 8, random.integers(0, 9, 400) / 8
-    gains = share - reference
-    expected = stats.norm.interval(0.9, gains.mean(), gains.std(ddof=1) / 20)
-    assert interval_over_images(share, reference, 0.9) == pytest.approx(expected)
-    assert interval_over_images(share, share, 0.9) == (0, 0)
-
-
-def test_the_interval_over_images_covers_the_true_gain() -> None:
-    random = np.random.default_rng(0)
-    covered = 0
-    for _ in range(400):
-        own, other = random.random(1000) < 0.86, random.random(1000) < 0.85
-        low, high = interval_over_images(own.astype(float), other.astype(float), 0.95)
-        covered += low <= 0.01 <= high
-    assert covered / 400 == pytest.approx(0.95, abs=0.022)  # two standard errors
 
 
 def test_intervals_are_students_and_shares_stay_shares() -> None:
