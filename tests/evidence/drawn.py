@@ -9,7 +9,9 @@ from scipy import stats
 
 from augury.evidence.runs import Runs
 
-ACCURACY = 0.86
+EASY = float(stats.norm.ppf(0.86))  # mean margin of an image, in standard deviations of how easy images are
+SLOPE = float(stats.norm.pdf(EASY))  # accuracy gained per unit of margin
+SHIFT = 0.01 / SLOPE  # margin of a point
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,32 @@ class Components:
     labels: float = 0.11
     images: float = 0.21
     in_common: tuple[float, float] = (0.3, 0.5)
+
+    @property
+    def noise(self) -> float:
+        """Of a run's margins, by which two runs disagree about images (E|x| of a normal x) as often as that asks."""
+        disagreeing = (self.images / 100) ** 2 * 10_000
+        return disagreeing / (SLOPE * np.sqrt(2 / np.pi) * np.sqrt(2))
+
+    @property
+    def of_a_training(self) -> float:
+        """Of each arm of a pair."""
+        return float(np.hypot(self.trainings, self.labels) / np.sqrt(2))
+
+    @property
+    def of_a_seed(self) -> float:
+        return self.seeds / float(np.sqrt(2))
+
+
+def true_gain(gain: float, components: Components, several: bool) -> float:
+    """The gain in accuracy on all images there could be: of a run whose margins gained so many points.
+
+    several: over all trainings, in place of the one that there is.
+    """
+    spread = SHIFT**2 * (components.of_a_seed**2 + several * components.of_a_training**2)
+    reach = np.sqrt(1 + components.noise**2 + spread)
+    with_gain, without = stats.norm.cdf((EASY + SHIFT * np.array([gain, 0.0])) / reach)
+    return float(with_gain - without)
 
 
 def draw_runs(
@@ -44,32 +72,27 @@ def draw_runs(
     arm, the replicate and the seed have a part in. Images of a group are equally easy. folds: each replicate has new
     images.
     """
-    slope = stats.norm.pdf(stats.norm.ppf(ACCURACY))  # accuracy gained per unit of margin
-    shift = 0.01 / slope
-    # Two runs disagree about an image as often as their margins' noise carries it across 0 (E|x| of a normal x).
-    disagreeing = (components.images / 100) ** 2 * 10_000
-    noise = disagreeing / (slope * np.sqrt(2 / np.pi) * np.sqrt(2))
+    noise = components.noise
     arm_share, replicate_share = components.in_common
     runs: dict[int, dict[str, Runs]] = {number: {} for number in replicates}
     tests = {}
     for number in replicates if folds else [0]:
         labels = np.arange(images) % classes
         easy = random.normal(size=images if groups is None else groups.max() + 1)
-        margin = stats.norm.ppf(ACCURACY) + (easy if groups is None else easy[groups])
+        margin = EASY + (easy if groups is None else easy[groups])
         tests[number] = labels, margin, (labels + random.integers(1, classes, images)) % classes
     for arm, gain in gains.items():
         of_arm = {number: random.normal(0, noise * np.sqrt(arm_share), images) for number in tests}
         for number, seeds in replicates.items():
             fold = number if folds else 0
             labels, margin, mistaken = tests[fold]
-            spread = np.hypot(components.trainings, components.labels) / np.sqrt(2)  # of each arm of a pair
-            trained = random.normal(0, spread) if len(replicates) > 1 else 0.0
+            trained = random.normal(0, components.of_a_training) if len(replicates) > 1 else 0.0
             of_replicate = of_arm[fold] + random.normal(0, noise * np.sqrt(replicate_share), images)
             rest = noise * np.sqrt(1 - arm_share - replicate_share)
             margins = np.stack(
                 [
                     margin
-                    + shift * (gain + trained + random.normal(0, components.seeds / np.sqrt(2)))
+                    + SHIFT * (gain + trained + random.normal(0, components.of_a_seed))
                     + of_replicate
                     + random.normal(0, rest, images)
                     for _ in seeds
