@@ -100,17 +100,17 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
         got = f"{points_of(row['gain'])} points ({points_between(*row['interval'])})"
         if entry["kind"] == "control" and recipe.repeat:
             sentences[arm] = (
-                f"as many real images again, weighed as synthetic ones are, gained {got}: {row['verdict']}. What "
-                "synthetic images gain beyond this is not because they are more."
+                f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. What synthetic "
+                "images gain beyond this is not because they are more."
             )
         elif entry["kind"] == "control":
             right = "as it should" if row["verdict"] in QUIET else "a false alarm, of which chance allows few"
             sentences[arm] = (
-                f"{comparison['reference']} drawn again, so that there is nothing to gain, gained {got}. This method "
-                f"says: {row['verdict']}, {right}."
+                f"{comparison['reference']} drawn again, so that there is nothing to gain: {got}. This method says: "
+                f"{row['verdict']}, {right}."
             )
         elif entry["kind"] == "yardstick" and more_real[arm]:
-            sentences[arm] = f"{more_real[arm]:,} more real labels gained {got}."
+            sentences[arm] = f"{more_real[arm]:,} more real labels: {got}."
         elif entry["kind"] == "yardstick":
             sentences[arm] = (
                 "no image was left to hold back, so it learned from no more labels than the others; a lower "

@@ -99,10 +99,10 @@ def test_controls_say_what_they_are_for_and_what_they_got() -> None:
     assert list(sentences) == ["again", "placebo", "classic+more_real"]
     for arm, sentence in sentences.items():
         row = comparison["arms"][arm]["gain"]["this set"]
-        assert f"gained {points_of(row['gain'])} points ({points_between(*row['interval'])})" in sentence
+        assert f": {points_of(row['gain'])} points ({points_between(*row['interval'])})" in sentence
     assert sentences["again"].startswith("classic drawn again, so that there is nothing to gain")
     assert sentences["again"].endswith(", as it should.")
-    assert sentences["classic+more_real"].startswith("400 more real labels gained")
+    assert sentences["classic+more_real"].startswith("400 more real labels: ")
 
     comparison["arms"]["again"]["gain"]["this set"]["verdict"] = "helps"
     assert "helps, a false alarm" in controls(comparison, recipes, more)["again"]

@@ -369,7 +369,7 @@ def test_the_first_words_are_the_answer_its_controls_and_what_would_make_it_sure
             "Synthetic images help on this training set: the only arm with them, classic+vae, gained",
             "Another draw of the labels or another training of the generators was not tried",
             "How far to trust it", "again : classic drawn again", "placebo : as many real images again",
-            "classic+more_real : 400 more real labels gained", "What would make it surer",
+            "classic+more_real : 400 more real labels:", "What would make it surer",
             "test images: more test images would narrow it most.", "replicates: [0, 1]",
         )
     ):  # fmt: skip
