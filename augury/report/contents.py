@@ -1,6 +1,7 @@
 """What the report's templates can name, put together from what the stages left behind."""
 
 import importlib.metadata
+import io
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from ruamel.yaml import YAML
 
 from augury.evidence.ledger import another_replicate, arm_costs, cheapest, stage_costs
 from augury.evidence.results import Results
@@ -89,6 +91,7 @@ class Contents:
             absent_extractors=findings.absent_extractors(self.scores),
             predictors=ranked,
             predictor_answer=findings.predictor_answer(ranked, 1 - comparison["confidence"]),
+            parameters=_as_yaml(self.params),
             versions={"Python": platform.python_version()}
             | {package: importlib.metadata.version(package) for package in PACKAGES},
         )
@@ -122,6 +125,15 @@ def _on_the_axis(comparison: Mapping[str, Any]) -> Iterator[float]:
     for arm in asked or arms:
         if (row := answer.row_of(comparison, arm)) is not None:
             yield from (*row["interval"], *(row["simultaneous"] or ()), *row["by_replicate"])
+
+
+def _as_yaml(params: Params) -> str:
+    """What params.yaml says, without its comments."""
+    yaml, text = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # annotated as None
+    yaml.width = 110
+    yaml.dump(params.model_dump(mode="json", exclude_unset=True), text)
+    return text.getvalue()
 
 
 def _previews(params: Params) -> list[str]:

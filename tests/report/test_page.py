@@ -346,7 +346,7 @@ def test_numbers_and_sentences_of_the_results_are_shown() -> None:
         "31.41", "12.25", "2.56", "4.12", "81.23", "1,000",
         "7 images left out as exact copies of test images", "3 of validation images", comparison["rule"],
         "broken & <torn>.png", "6 images of the source are exact copies of one with another label",
-        '"labels_per_class": 100', "albumentations 2", "after 200,000 images of training",
+        'labels_per_class: 100', "albumentations 2", "after 200,000 images of training",
     ):  # fmt: skip
         assert expected in unescape(html), expected
     assert html.count("<li><img") == 6  # of eight pictures
