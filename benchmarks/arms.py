@@ -65,12 +65,8 @@ def main(scenario: str) -> None:
             print(f"  {cost['stage']}: {cost['seconds']:.0f} s")
         comparison = json.loads((checkout / "data/comparison.json").read_text())
         for arm, entry in comparison["arms"].items():
-            line = f"  {arm:18} {100 * entry['accuracy_mean']:.2f}% (sd {100 * entry['accuracy_std']:.2f})"
-            if "classic" in entry["over"]:
-                row = entry["over"]["classic"]
-                low, high = (100 * limit for limit in row["gain_ci"])
-                line += f"  over classic {100 * row['gain']:+.2f} ({low:+.2f} to {high:+.2f}), {row['verdict']}"
-            print(line)
+            row = entry["gain"] and entry["gain"][comparison["scope"]]
+            print(f"  {arm:18} {100 * entry['value']:.2f}%  {row['sentence'] if row else 'the reference'}")
 
 
 if __name__ == "__main__":

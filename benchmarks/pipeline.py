@@ -46,9 +46,9 @@ def main() -> None:
         same = (checkout / "dvc.lock").read_bytes() == lock
         print(f"dvc repro --force: {seconds / 60:.1f} min, dvc.lock {'byte-identical' if same else 'DIFFERS'}")
 
-        results = json.loads((checkout / "data/metrics.json").read_text())
-        for arm, metrics in results["arms"].items():
-            print(f"  accuracy {arm:16} {100 * metrics['accuracy']:.2f}%")
+        comparison = json.loads((checkout / "data/comparison.json").read_text())
+        for arm, entry in comparison["arms"].items():
+            print(f"  {comparison['measure']['title']} {arm:16} {100 * entry['value']:.2f}%")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     for arm, content in comparison["arms"].items():
         seeds = SMOKE_PARAMS["classify"]["seeds"]
         results = [json.loads((smoke / f"data/results/0/{arm}/{seed}.json").read_text()) for seed in seeds]
-        assert content["accuracies"] == [result["accuracy"] for result in results]
+        assert content["values"]["0"] == [result["accuracy"] for result in results]
         assert {result["steps"] for result in results} == {100}
         assert {result["n_real"] for result in results} == {160}
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
