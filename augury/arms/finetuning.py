@@ -2,15 +2,16 @@
 
 import copy
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from augury.arms.training_set import TrainingSet
+from augury.arms.choice import Choice, choose, shorter
+from augury.arms.training_set import Labelled, TrainingSet
 from augury.features.heads import draw_rows
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
@@ -19,17 +20,6 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FineTune
 from augury.pipeline.seeding import derive_seed, seeded
 from models.backbone import Backbone, TransferClassifier
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """A classifier as it was after its best step, with its loss and accuracy (0 to 1) on validation then."""
-
-    network: TransferClassifier
-    weight_decay: float
-    best_step: int
-    validation_nll: float
-    validation_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -56,70 +46,84 @@ class Tuning:
     key: str = "classify.finetune"
 
 
-def fine_tune(backbone: Backbone, train: TrainingSet, validation: ImageSet, tuning: Tuning) -> FineTuned:
-    """Train a copy of the backbone with a linear head, once per weight decay; the best validation likelihood is used.
+def fine_tune(
+    backbone: Backbone,
+    train: TrainingSet,
+    labelled: Labelled,
+    synthetic_weights: Sequence[float],
+    tuning: Tuning,
+    *,
+    balanced: bool,
+) -> tuple[TransferClassifier, Choice]:
+    """Choose weight decay and weight of synthetic images, then train on all labels; see `choose` and `train_network`.
 
-    Every training takes all its steps; early stopping is the choice of the best of `evaluations` moments on
-    validation, so that arms stay equal in length. AdamW (Loshchilov & Hutter 2019) decays matrices only. The head's
-    initialisation depends on the seed alone, the batches on the seed and the number of images.
-    Raises UserError where the loss never is finite.
+    labelled: in one fold, by which the choices are made. Raises UserError where a loss diverges.
+    """
+    short = replace(tuning, settings=shorter(tuning.settings))
+    held_out = labelled.fold == 0
+
+    def trial(synthetic_weight: float, weight_decays: Sequence[float]) -> np.ndarray:
+        log_probabilities = np.zeros((len(weight_decays), len(held_out), train.targets.shape[1]))
+        for number, weight_decay in enumerate(weight_decays):
+            network = train_network(backbone, train, short, weight_decay, synthetic_weight, train.left_out[:, 0])
+            probabilities = predict(network, labelled.images.select(held_out), tuning.resolution, tuning.device)
+            with np.errstate(divide="ignore"):  # a certain mistake is infinitely bad
+                log_probabilities[number, held_out] = np.log(probabilities.astype(np.float64))
+        return log_probabilities
+
+    choice = choose(trial, train, labelled, tuning.settings.weight_decays, synthetic_weights, balanced=balanced)
+    return train_network(backbone, train, tuning, choice.regularisation, choice.synthetic_weight), choice
+
+
+def train_network(
+    backbone: Backbone,
+    train: TrainingSet,
+    tuning: Tuning,
+    weight_decay: float,
+    synthetic_weight: float = 1.0,
+    left_out: np.ndarray | None = None,
+) -> TransferClassifier:
+    """A copy of the backbone with a linear head, trained for all its steps.
+
+    AdamW (Loshchilov & Hutter 2019) decays matrices only. The head's initialisation depends on the seed alone, the
+    batches on the seed and how often each image is drawn. left_out: (N,) bool, the images that it does not learn from.
+    Raises UserError where the loss diverges.
     """
     settings, seed, device = tuning.settings, tuning.seed, tuning.device
-    trained = []
-    for weight_decay in settings.weight_decays:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(derive_seed(seed, "dropout"))
-            network = TransferClassifier(copy.deepcopy(backbone), train.targets.shape[1], seeded(seed, "head"))
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            trained.append(_train(network, train, validation, tuning, weight_decay))
-    best = min(trained, key=lambda tuned: tuned.validation_nll)
-    if not math.isfinite(best.validation_nll):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(seed, "dropout"))
+        network = TransferClassifier(copy.deepcopy(backbone), train.targets.shape[1], seeded(seed, "head"))
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = groups_of(network, tuning.mode, settings)
+        optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
+        pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
+        weights, sampling = train.weights(synthetic_weight), train.sampling(synthetic_weight, left_out)
+        per_image = None if weights is None else torch.from_numpy(weights).to(device)
+        frequency = None if sampling is None else torch.from_numpy(sampling)
+        batches = seeded(seed, "batches")
+        network.eval().requires_grad_(False)
+        for step in range(settings.steps):
+            # Let those stages learn whose turn it is, at their rates.
+            for group in groups:
+                if step == group.first_step:
+                    group.module.train().requires_grad_(True)
+            for parameters in optimiser.param_groups:
+                parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
+
+            # Descend on a batch.
+            rows = draw_rows(len(pixels), settings.batch_size, batches, frequency)
+            images = to_backbone(pixels[rows.numpy()], tuning.resolution, device)
+            rows = rows.to(device)
+            with autocast(device):
+                logits = network(images)
+            losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")
+            loss = (losses if per_image is None else losses * per_image[rows]).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise UserError(f"{tuning.key}.learning_rate: {settings.learning_rate:g} is too high, the loss diverged")
-    return best
-
-
-def _train(
-    network: TransferClassifier, train: TrainingSet, validation: ImageSet, tuning: Tuning, weight_decay: float
-) -> FineTuned:
-    settings, device = tuning.settings, tuning.device
-    groups = groups_of(network, tuning.mode, settings)
-    optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
-    pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
-    weights = None if train.weights is None else torch.from_numpy(train.weights).to(device)
-    sampling = None if train.sampling is None else torch.from_numpy(train.sampling)
-    batches = seeded(tuning.seed, "batches")
-    due = {round(settings.steps * (number + 1) / settings.evaluations) - 1 for number in range(settings.evaluations)}
-    best, best_state = FineTuned(network, weight_decay, 0, math.inf, 0.0), network.state_dict()
-    network.eval().requires_grad_(False)
-    for step in range(settings.steps):
-        # Let those stages learn whose turn it is, at their rates.
-        for group in groups:
-            if step == group.first_step:
-                group.module.train().requires_grad_(True)
-        for parameters in optimiser.param_groups:
-            parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
-
-        # Descend on a batch.
-        rows = draw_rows(len(pixels), settings.batch_size, batches, sampling)
-        images = to_backbone(pixels[rows.numpy()], tuning.resolution, device)
-        rows = rows.to(device)
-        with autocast(device):
-            logits = network(images)
-        losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")
-        loss = (losses if weights is None else losses * weights[rows]).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-        # Remember the best moment on validation.
-        if step in due:
-            nll, accuracy = evaluate(network, validation, tuning.resolution, device)
-            if nll < best.validation_nll:
-                best = FineTuned(network, weight_decay, step + 1, nll, accuracy)
-                best_state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    network.load_state_dict(best_state)
-    network.eval().requires_grad_(False)
-    return best
+    return network.eval().requires_grad_(False)
 
 
 def groups_of(network: TransferClassifier, mode: str, settings: FineTune) -> list[Group]:
@@ -159,16 +163,12 @@ def _parameters(groups: list[Group], weight_decay: float) -> Iterator[dict[str, 
 def evaluate(
     network: TransferClassifier, images: ImageSet, resolution: int, device: torch.device
 ) -> tuple[float, float]:
-    """Mean negative log likelihood and accuracy on labelled images; leaves each part in the mode it was in."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
+    """Mean negative log likelihood and accuracy on labelled images. `network` is in evaluation mode."""
     probabilities = predict(network, images, resolution, device).astype(np.float64)
-    for module in training:
-        module.training = True
     of_truth = probabilities[np.arange(len(images)), images.labels]
     with np.errstate(divide="ignore"):  # a certain mistake is infinitely bad
         nll = float(-np.log(of_truth).mean())
-    return nll if math.isfinite(nll) else math.inf, float((probabilities.argmax(axis=1) == images.labels).mean())
+    return nll, float((probabilities.argmax(axis=1) == images.labels).mean())
 
 
 @torch.inference_mode()

@@ -40,3 +40,15 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> f
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def threshold_at(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:
+    """The lowest score such that of the images with at least it, a share of at least `precision` is positive.
+
+    scores (N,), positive (N,) bool. Infinity where there is none.
+    """
+    order = np.argsort(-scores)
+    precisions = np.cumsum(positive[order]) / np.arange(1, len(scores) + 1)
+    whole = np.append(np.diff(scores[order]) != 0, True)  # images of equal score are called together
+    reached = np.flatnonzero(whole & (precisions >= precision))
+    return float(scores[order[reached[-1]]]) if len(reached) else np.inf

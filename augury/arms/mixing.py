@@ -17,12 +17,12 @@ def mixed(
     alpha: float,
     count: int,
     seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mix `count` images out of pairs of the set's images.
 
     pixels: (N, H, W, C) uint8, N at least 1. targets: (N, K) float32, the probability of each class. alpha: above 0;
-    the weight of a pair's first image is drawn from Beta(alpha, alpha). Returns pixels (count, H, W, C) uint8 and
-    targets (count, K) float32; `count` at least 1.
+    the weight of a pair's first image is drawn from Beta(alpha, alpha). Returns pixels (count, H, W, C) uint8, targets
+    (count, K) float32 and the rows of each pair, (count, 2) int64; `count` at least 1.
     Every image of the set is the first of a pair equally often, as far as `count` allows; the second is any other.
     Mixed image n depends on (seed, kind, n), alpha and the set alone, so the first ones stay as they are if more are
     asked for.
@@ -31,12 +31,13 @@ def mixed(
     firsts = batch_rows(len(pixels), count, 0, derive_seed(seed, kind))
     mixed_pixels = np.empty((count, *pixels.shape[1:]), np.uint8)
     mixed_targets = np.empty((count, *targets.shape[1:]), np.float32)
+    others = np.empty_like(firsts)
     for number, first in enumerate(firsts):
         random = np.random.default_rng(derive_seed(seed, kind, number))
-        other = (first + random.integers(1, len(pixels))) % len(pixels) if len(pixels) > 1 else first
+        others[number] = other = (first + random.integers(1, len(pixels))) % len(pixels) if len(pixels) > 1 else first
         mixed_pixels[number], share = mix(pixels[first], pixels[other], random.beta(alpha, alpha), random)
         mixed_targets[number] = share * targets[first] + (1 - share) * targets[other]
-    return mixed_pixels, mixed_targets
+    return mixed_pixels, mixed_targets, np.stack([firsts, others], axis=1)
 
 
 def mixup(first: np.ndarray, second: np.ndarray, share: float, random: np.random.Generator) -> tuple[np.ndarray, float]:

@@ -103,8 +103,10 @@ def _problem(error: Exception) -> str:
     return one_line(error)
 
 
-def augment(images: ImageSet, pipeline: "albumentations.Compose", copies: int, seed: int, policy: str) -> ImageSet:
-    """`copies` augmented copies of every image by the policy of that name, copy by copy.
+def augment(
+    images: ImageSet, pipeline: "albumentations.Compose", copies: int, seed: int, policy: str, first: int = 0
+) -> ImageSet:
+    """`copies` augmented copies of every image by the policy of that name, copy by copy, numbered from `first` on.
 
     Copy c of the image with index i depends on (seed, policy, c, i) alone, so that the result does not depend on the
     order of the images, on which others are there, or on how the work is spread. Raises UserError where a transform
@@ -118,7 +120,7 @@ def augment(images: ImageSet, pipeline: "albumentations.Compose", copies: int, s
     seeds = np.empty(copies * count, np.int64)
     for row in range(copies * count):
         copy, source = divmod(row, count)
-        seeds[row] = derive_seed(seed, *parts, copy, int(images.provenance["index"][source]))
+        seeds[row] = derive_seed(seed, *parts, first + copy, int(images.provenance["index"][source]))
         pipeline.set_random_seed(int(seeds[row] % 2**32))
         try:
             augmented = pipeline(image=images.pixels[source])["image"]
@@ -138,6 +140,6 @@ def augment(images: ImageSet, pipeline: "albumentations.Compose", copies: int, s
             "origin": np.full(copies * count, policy),
             "seed": seeds,
             "index": np.tile(images.provenance["index"], copies),
-            "copy": np.repeat(np.arange(copies), count),
+            "copy": np.repeat(np.arange(first, first + copies), count),
         },
     )

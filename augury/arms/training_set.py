@@ -1,93 +1,217 @@
 """The training set of an arm: which images, what they are to be taken for, how often and how heavily they count."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 
+from augury.arms.folds import folds_of
 from augury.arms.mixing import mixed
-from augury.images.image_set import ImageSet, concatenate, places_of
+from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
+from augury.images.shards import count_rows, labels_of, shard_paths
 from augury.pipeline.errors import UserError
+from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import Arm, Mix
 from augury.pipeline.seeding import derive_seed
+
+Kind = Literal["real", "more_real", "copies", "synthetic", "repeated", "mixed"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled images, by which every arm's choices are made: the training split's, then validation's.
+
+    validation: (R,) bool, of the validation split, from which no generator has learned.
+    fold: (R,) int64, the fold that holds each image out; -1: none does.
+    """
+
+    images: ImageSet
+    validation: np.ndarray
+    fold: np.ndarray
+
+    @classmethod
+    def read(cls, splits: Path) -> Self:
+        """In one fold, the validation split; train is in none."""
+        parts = [ImageSet.read(splits / split) for split in ("train", "validation")]
+        validation = np.repeat([False, True], [len(part) for part in parts])
+        return cls(concatenate(parts), validation, np.where(validation, 0, -1))
+
+    def in_folds(self, folds: int, seed: int) -> Self:
+        """Shared out to as many folds, another way with each seed."""
+        return replace(self, fold=folds_of(self.images, folds, np.random.default_rng(seed)))
+
+    def left_out(self, fold: np.ndarray) -> np.ndarray:
+        """(n,) folds, -1 for none -> (n, F) bool: of which folds' fits that leaves an image out."""
+        return fold[:, None] == np.arange(self.fold.max() + 1)
+
+    def fold_of_groups(self, images: ImageSet) -> np.ndarray:
+        """(n,) int64: the folds of other images. One of a group that is here goes with it, the others are in none."""
+        if "group" not in images.provenance or "group" not in self.images.provenance:
+            return np.full(len(images), -1)
+        known = dict(zip(self.images.provenance["group"], self.fold, strict=True))
+        return np.array([known.get(group, -1) for group in images.provenance["group"]], np.int64)
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """N images of one arm, the same for every seed and every mode of transfer learning.
+    """N images that one seed of an arm learns from, the same for every mode of transfer learning.
 
-    parts: where they come from ("real", "more_real", "mixed", a policy, a generator) -> the images, in this order.
-    targets: (N, K) float32, the probability of each class; of a mixed image, its shares.
+    parts: their kind and the images, in this order. targets: (N, K) float32, the probability of each class; of a mixed
+    image, its shares. left_out: (N, F) bool, the folds whose fits an image has no part in, as it is held out there, or
+    made of what is. synthetic: (N,) how many synthetic or repeated images it is or is mixed of: 0, 1 or 2.
     balance: None, "oversample" (rare classes are drawn more often) or "class_weights" (they weigh more in the loss).
     """
 
-    parts: Mapping[str, ImageSet]
+    parts: Sequence[tuple[Kind, ImageSet]]
     targets: np.ndarray
+    left_out: np.ndarray
+    synthetic: np.ndarray
     balance: str | None = None
+
+    @classmethod
+    def of_real(cls, images: ImageSet, left_out: np.ndarray | None = None, balance: str | None = None) -> Self:
+        """Of these images alone; left_out: None, of no fit."""
+        nowhere = np.zeros((len(images), 1), bool)
+        none = np.zeros(len(images), np.int64)
+        return cls([("real", images)], one_hot(images), nowhere if left_out is None else left_out, none, balance)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @cached_property
     def images(self) -> ImageSet:
-        return concatenate([ImageSet(part.pixels, part.labels, part.class_names) for part in self.parts.values()])
+        return concatenate([ImageSet(part.pixels, part.labels, part.class_names) for _, part in self.parts])
 
-    @property
-    def sampling(self) -> np.ndarray | None:
-        """(N,) how often each image is drawn, on average 1; None: all equally."""
-        return self._per_class if self.balance == "oversample" else None
+    def sampling(self, synthetic_weight: float, left_out: np.ndarray | None = None) -> np.ndarray | None:
+        """(N,) float32: how often each image is drawn, in any unit; None: all equally. left_out: (N,) bool, never.
 
-    @property
-    def weights(self) -> np.ndarray | None:
-        """(N,) weight of each image in the loss, on average 1; None: all equally."""
-        return self._per_class if self.balance == "class_weights" else None
+        A synthetic image's weight in the loss, a real one's being 1, is how often it is drawn: the expected gradient is
+        that of the weighted loss (Jain, Montanari & Sasoglu 2024), and images of weight 0 take no places in the
+        batches from others, so that the arm is then the one without them. As factors of the losses, the weights
+        would leave it with smaller batches.
+        """
+        amounts = self._amounts(synthetic_weight)
+        values = amounts * self._per_class(amounts) if self.balance == "oversample" else amounts
+        if left_out is not None:
+            values = values * ~left_out
+        return None if (values == values[0]).all() else values.astype(np.float32)
 
-    @property
-    def _per_class(self) -> np.ndarray:
-        """(N,) float32, inversely proportional to how much of its class there is."""
-        frequency = self.targets.sum(axis=0, dtype=np.float64)
-        inverse = np.divide(1.0, frequency, out=np.zeros_like(frequency), where=frequency > 0)
-        values = self.targets @ inverse
-        return (values / values.mean()).astype(np.float32)
+    def weights(self, synthetic_weight: float) -> np.ndarray | None:
+        """(N,) float32: weight of each image in the loss, on average over those drawn 1; None: all equally."""
+        if self.balance != "class_weights":
+            return None
+        return self._per_class(self._amounts(synthetic_weight)).astype(np.float32)
 
-    def count(self, *names: str) -> int:
-        """Images of the parts of these names."""
-        return sum(len(images) for name, images in self.parts.items() if name in names)
+    def _amounts(self, synthetic_weight: float) -> np.ndarray:
+        """(N,) how much there is of each image. Pairs are mixed as often as two draws in a row would find them."""
+        amounts = np.float64(synthetic_weight) ** self.synthetic
+        mixed_rows = np.repeat([kind == "mixed" for kind, _ in self.parts], [len(images) for _, images in self.parts])
+        if mixed_rows.any():
+            amounts[mixed_rows] /= max(amounts[~mixed_rows].mean(), np.finfo(np.float64).tiny)
+        return amounts
+
+    def _per_class(self, amounts: np.ndarray) -> np.ndarray:
+        """(N,) inversely proportional to how much of its class there is, on average over what there is 1."""
+        frequency = amounts @ self.targets.astype(np.float64)
+        values = self.targets @ np.divide(1.0, frequency, out=np.zeros_like(frequency), where=frequency > 0)
+        return values * amounts.sum() / (values @ amounts)
+
+    def count(self, *kinds: Kind) -> int:
+        """Images of these kinds."""
+        return sum(len(images) for kind, images in self.parts if kind in kinds)
 
 
-def training_set(arm: str, recipe: Arm, mix: Mix, seed: int, replicate: Replicate = Replicate()) -> TrainingSet:
-    """Put together what the recipe asks for, from the files of the stages before.
+def training_set(
+    params: Params, arm: str, labelled: Labelled, position: int, replicate: Replicate = Replicate()
+) -> TrainingSet:
+    """Put together what the arm's recipe asks for, from the files of the stages before.
 
+    position: of the seed among those of the replicate. Each has a draw of its own of all that is drawn: augmented
+    copies, synthetic images, repetitions, mixtures.
     Raises UserError where nothing is left to train on; warns where there are fewer images than asked for.
     """
-    real = ImageSet.read(replicate.folder("splits") / "train")
-    parts = {"real": real} if recipe.real else {}
+    classify = params.classify
+    recipe, draw = classify.arms[arm], classify.draw_of(arm, position, replicate.number)
+    # Every seed would say the same; the last one asks for the most.
+    warn = logging.warning if position == len(classify.seeds_of(replicate.number)) - 1 else logging.debug
+    real, of_real = labelled.images, labelled.left_out(labelled.fold)
+    trained_on = real.select(~labelled.validation)
+    classes = len(real.class_names)
+    parts: list[tuple[Kind, ImageSet, np.ndarray]] = []
+    if recipe.real:
+        parts.append(("real", real, of_real))
+    held_back = None
     if recipe.more_real:
         held_back = ImageSet.read(replicate.folder("splits") / "held_back")
         # In the proportions of the training images: what collecting more of them would have given.
-        wanted = np.rint(recipe.more_real * np.array(real.counts())).astype(np.int64)
-        parts["more_real"] = front(held_back, wanted, f"{arm}: held-back images")
+        wanted = np.rint(recipe.more_real * np.array(trained_on.counts())).astype(np.int64)
+        front = front_rows(held_back.labels, wanted)
+        if len(front) < wanted.sum():
+            warn("classify: %s: held-back images: %d asked for, %d there", arm, wanted.sum(), len(front))
+        of_more = labelled.left_out(labelled.fold_of_groups(held_back.select(front)))
+        parts.append(("more_real", held_back.select(front), of_more))
     for policy in recipe.augment:
-        parts[policy] = ImageSet.read(replicate.folder("augmented") / policy)
+        folder, copies = replicate.folder("augmented") / policy, params.augment.copies
+        # A shard is a draw: copy by copy those of the labelled images, then those of the images held back.
+        shards = shard_paths(folder)
+        if draw >= len(shards):
+            raise UserError(f"{folder}: {len(shards)} draws of copies, {draw + 1} needed; run `dvc repro` to make them")
+        start = count_rows(shards[:draw])
+        rows = start + np.arange(copies * len(real))
+        parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_real, (copies, 1))))
+        if held_back is not None:
+            rows = start + len(rows) + np.add.outer(np.arange(copies) * len(held_back), front).ravel()
+            parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_more, (copies, 1))))
     for generator, ratio in recipe.synthetic.items():
-        synthetic = ImageSet.read(replicate.folder("synthetic") / generator)
-        wanted = balanced(round(ratio * len(real)), len(real.class_names))
-        parts[generator] = front(synthetic, wanted, f"{arm}: images of {generator}")
-    parts = {name: images for name, images in parts.items() if len(images)}
+        folder, asked = replicate.folder("synthetic") / generator, round(ratio * len(trained_on))
+        labels, wanted = labels_of(folder), balanced(asked, classes)
+        rows = slice_rows(labels, wanted, draw)
+        if len(rows) < asked:
+            warn("classify: %s: images of %s: %d asked for, %d there", arm, generator, asked, len(rows))
+        elif ((draw + 1) * wanted > np.bincount(labels, minlength=classes)).any():
+            warn(
+                "classify: %s: images of %s: %d times %d asked for, %d there, so that seeds share some",
+                arm, generator, draw + 1, asked, len(labels),
+            )  # fmt: skip
+        if len(rows):
+            parts.append(("synthetic", ImageSet.read_rows(folder, rows), np.zeros((len(rows), of_real.shape[1]), bool)))
+    if count := round(recipe.repeat * len(trained_on)):
+        order = np.random.default_rng(derive_seed(params.seed, "repeat", draw)).permutation(len(real))
+        rows = np.resize(order[in_turn(real.labels[order])], count)
+        parts.append(("repeated", real.select(rows), of_real[rows]))
+    parts = [part for part in parts if len(part[1])]
     if not parts:
         raise UserError(
             f"classify.arms.{arm}: no training image; ask for more synthetic or held-back ones per real one"
         )
-    together = TrainingSet(parts, _one_hot(parts), recipe.balance)
+    together = _joined(parts, recipe.balance)
     if recipe.mix is None:
         return together
-    count, mix_seed = mix.copies * len(together), derive_seed(seed, "mix", arm)
-    pixels, targets = mixed(together.images.pixels, together.targets, recipe.mix, mix.alpha, count, mix_seed)
-    parts["mixed"] = ImageSet(pixels, targets.argmax(axis=1), real.class_names)
-    return TrainingSet(parts, np.concatenate([together.targets, targets]), recipe.balance)
+    count, mix_seed = classify.mix.copies * len(together), derive_seed(params.seed, "mix", arm, draw)
+    pixels, targets, pairs = mixed(
+        together.images.pixels, together.targets, recipe.mix, classify.mix.alpha, count, mix_seed
+    )
+    return TrainingSet(
+        [*together.parts, ("mixed", ImageSet(pixels, targets.argmax(axis=1), real.class_names))],
+        np.concatenate([together.targets, targets]),
+        np.concatenate([together.left_out, together.left_out[pairs].any(axis=1)]),
+        np.concatenate([together.synthetic, together.synthetic[pairs].sum(axis=1)]),
+        recipe.balance,
+    )
+
+
+def _joined(parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], balance: str | None) -> TrainingSet:
+    return TrainingSet(
+        [(kind, images) for kind, images, _ in parts],
+        np.concatenate([one_hot(images) for _, images, _ in parts]),
+        np.concatenate([left_out for _, _, left_out in parts]),
+        np.repeat([int(kind in ("synthetic", "repeated")) for kind, _, _ in parts], [len(part[1]) for part in parts]),
+        balance,
+    )
 
 
 def balanced(count: int, classes: int) -> np.ndarray:
@@ -95,15 +219,18 @@ def balanced(count: int, classes: int) -> np.ndarray:
     return count // classes + (np.arange(classes) < count % classes)
 
 
-def front(images: ImageSet, counts: np.ndarray, what: str) -> ImageSet:
-    """The first counts[k] images of each class k; a warning where there are fewer."""
-    chosen = images.select(places_of(images.labels) < counts[images.labels])
-    if len(chosen) < counts.sum():
-        logging.warning("classify: %s: %d asked for, %d there", what, counts.sum(), len(chosen))
-    return chosen
+def front_rows(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The rows of the first counts[k] images of each class k, or of as many as there are: labels (N,) -> (n,) int64."""
+    return np.flatnonzero(places_of(labels) < counts[labels])
 
 
-def _one_hot(parts: Mapping[str, ImageSet]) -> np.ndarray:
-    labels = np.concatenate([images.labels for images in parts.values()])
-    classes = len(next(iter(parts.values())).class_names)
-    return np.eye(classes, dtype=np.float32)[labels]
+def slice_rows(labels: np.ndarray, counts: np.ndarray, number: int) -> np.ndarray:
+    """As `front_rows`, of the next counts[k] images after those of the slices before, from 0; round and round."""
+    there = np.bincount(labels, minlength=len(counts))
+    offset = (places_of(labels) - number * counts[labels]) % there[labels]
+    return np.flatnonzero(offset < counts[labels])
+
+
+def one_hot(images: ImageSet) -> np.ndarray:
+    """(N, K) float32."""
+    return np.eye(len(images.class_names), dtype=np.float32)[images.labels]

@@ -22,6 +22,7 @@ from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
+from augury.pipeline.sections import Classify
 
 STORE = Path(".cache/features")
 GPU_BATCH_SIZE = 250
@@ -114,6 +115,15 @@ def backbone_levels(name: str, resolution: int, pretrained: bool = True) -> Extr
     check_resolution(name, resolution)
     weights = weights_file(name) if pretrained else None
     return Extractor(f"{name}_levels", resolution, weights, LoadBackbone(name, levels=True), True)
+
+
+def classifier_levels(classify: Classify) -> Extractor:
+    """Those of the classifier's own backbone: what judges images knows no more than what learns from them.
+
+    Raises UserError as `backbone_levels` does.
+    """
+    pretrained = classify.pretrained and classify.mode != "scratch"
+    return backbone_levels(classify.backbone, classify.resolution, pretrained)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""A linear head on frozen features, its regularisation chosen on validation."""
+"""Linear heads on frozen features, trained side by side: one per penalty, or one per penalty and fold."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ class Examples:
     """N images that a head learns from, or is chosen by.
 
     features (N, D), standardised. targets: labels (N,) int64, or to learn from, probabilities (N, K). sampling (N,) on
-    the CPU: how often each image is drawn, in any unit (None: equally). weights (N,): of each image in the loss
-    (None: 1).
+    the CPU: how often each image is drawn, in any unit (None: equally). weights (N,), or (N, H) for each of H heads: of
+    each image in the loss (None: 1).
     """
 
     features: torch.Tensor
@@ -55,7 +56,7 @@ def fit_head(
     train: Examples, validation: Examples, classes: int, settings: Head, generator: torch.Generator
 ) -> LinearHead:
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
-    weights, biases = fit_linear_heads(train, classes, settings, generator)
+    weights, biases = fit_linear_heads(train, classes, settings, generator, settings.l2_penalties)
     logits = validation.features @ weights + biases[:, None]  # (P, N, K)
     losses = torch.stack([F.cross_entropy(of_head, validation.targets) for of_head in logits])
     best = int(losses.argmin())
@@ -63,34 +64,70 @@ def fit_head(
     return LinearHead(weights[best], biases[best], settings.l2_penalties[best], float(losses[best]), accuracy)
 
 
+def held_out_logits(
+    train: Examples,
+    left_out: torch.Tensor,
+    features: torch.Tensor,
+    fold: torch.Tensor,
+    classes: int,
+    settings: Head,
+    generator: torch.Generator,
+    penalties: Sequence[float],
+) -> torch.Tensor:
+    """What heads that did not learn from them make of images: logits (P, R, K) for P penalties.
+
+    left_out: (N, F) bool, the folds whose heads do not learn from each image of `train`. features (R, D), fold (R,):
+    the images that are asked about, and the fold whose heads are. All P * F heads are trained at once: in those of a
+    fold, the images that it leaves out weigh nothing.
+    """
+    kept = ~left_out
+    # So that a head's losses are on average what they would be of the images that it keeps.
+    amounts = torch.ones(len(kept)) if train.sampling is None else train.sampling
+    shares = (amounts @ kept.to(amounts)) / amounts.sum()
+    weights = kept.to(train.features) / shares.to(train.features)
+    if train.weights is not None:
+        weights = weights * train.weights[:, None]
+    heads = weights.repeat(1, len(penalties))  # (N, P * F), the folds of one penalty side by side
+    of_heads = [penalty for penalty in penalties for _ in range(kept.shape[1])]
+    matrices, biases = fit_linear_heads(replace(train, weights=heads), classes, settings, generator, of_heads)
+    matrices, biases = (values.unflatten(0, (len(penalties), -1)) for values in (matrices, biases))  # (P, F, ...)
+    logits = features.new_empty(len(penalties), len(features), classes)
+    for number in range(kept.shape[1]):
+        logits[:, fold == number] = features[fold == number] @ matrices[:, number] + biases[:, number, None]
+    return logits
+
+
 def fit_linear_heads(
-    train: Examples, classes: int, settings: Head, generator: torch.Generator
+    train: Examples, classes: int, settings: Head, generator: torch.Generator, penalties: Sequence[float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Multinomial logistic regression, one head per L2 penalty, all trained at once on the same batches.
 
     Adam with a cosine learning rate on batches drawn with replacement; a penalty p adds p/2 |W|^2 to the loss.
-    Returns weights (P, D, K) and biases (P, K) for P penalties, K classes.
+    Returns weights (H, D, K) and biases (H, K) for H penalties, K classes.
     Initialisation and batches depend on `generator`, N and `sampling` alone.
     """
-    device, (count, dimensions), heads = train.features.device, train.features.shape, len(settings.l2_penalties)
+    device, (count, dimensions), heads = train.features.device, train.features.shape, len(penalties)
     initial = 0.01 * torch.randn(dimensions, classes, generator=generator)
-    matrix = initial.repeat(1, heads).to(device).requires_grad_()  # (D, P * K): one product for all heads
+    matrix = initial.repeat(1, heads).to(device).requires_grad_()  # (D, H * K): one product for all heads
     biases = torch.zeros(heads * classes, device=device, requires_grad=True)
-    penalties = torch.tensor(settings.l2_penalties, device=device).repeat_interleave(classes)
+    decays = torch.tensor(penalties, device=device).repeat_interleave(classes)
+    weights = train.weights
+    if weights is not None and weights.ndim == 1:
+        weights = weights[:, None]
     optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
     for _ in range(settings.steps):
         rows = draw_rows(count, settings.batch_size, generator, train.sampling).to(device)
         logits = (train.features[rows] @ matrix + biases).view(settings.batch_size * heads, classes)
         losses = F.cross_entropy(logits, train.targets[rows].repeat_interleave(heads, dim=0), reduction="none")
-        if train.weights is not None:
-            losses = losses * train.weights[rows].repeat_interleave(heads)
+        if weights is not None:
+            losses = losses.view(settings.batch_size, heads) * weights[rows]
         # Summed over heads: each head's gradient is what it would be alone.
         loss = heads * losses.mean()
         optimiser.zero_grad()
         loss.backward()
         assert matrix.grad is not None
-        matrix.grad.add_(matrix.detach() * penalties)
+        matrix.grad.add_(matrix.detach() * decays)
         optimiser.step()
         schedule.step()
     matrix, biases = matrix.detach(), biases.detach()

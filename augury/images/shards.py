@@ -6,7 +6,7 @@ and ClassLabel columns.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,17 @@ def class_names(schema: pa.Schema) -> tuple[str, ...]:
 def count_images(directory: Path) -> int:
     """How many images a set on disk has, from the shards' footers."""
     with readable(directory):
-        return sum(pq.read_metadata(path).num_rows for path in shard_paths(directory))
+        return count_rows(shard_paths(directory))
+
+
+def count_rows(paths: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in paths)
+
+
+def labels_of(directory: Path) -> np.ndarray:
+    """(N,) int64: the labels of a set on disk, without its images."""
+    with readable(directory):
+        return np.concatenate([pq.read_table(path, columns=["label"])["label"] for path in shard_paths(directory)])
 
 
 def class_counts(directory: Path) -> dict[str, int]:

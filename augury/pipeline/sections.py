@@ -200,7 +200,6 @@ class FineTune(Section):
     weight_decays: the one with the best validation likelihood is used. layer_decay: learning rate of a stage, as a
     share of that of the stage after it. warmup, unfreezing: shares of the steps in which the learning rate rises, and
     in which stages begin to learn one after the other, the last first. trained_stages: those that `partial` trains.
-    evaluations: how often the network is tried on validation; the best of these is used.
     """
 
     steps: PositiveInt
@@ -211,7 +210,6 @@ class FineTune(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     unfreezing: Annotated[float, Field(ge=0, lt=1)]
     trained_stages: PositiveInt
-    evaluations: PositiveInt
 
 
 class Mix(Section):
@@ -242,12 +240,19 @@ class Arm(Section):
 
 
 class Classify(Section):
+    """folds: of the labelled images, by which an arm's L2 penalty and weight of synthetic images are chosen.
+
+    synthetic_weight: what a synthetic image may weigh, a real one weighing 1.
+    """
+
     mode: Literal["head", "partial", "full", "scratch"]
     backbone: str
     pretrained: bool
     resolution: Annotated[int, Field(ge=28)]
     head: Head
     finetune: FineTune
+    folds: Annotated[int, Field(ge=2)]
+    synthetic_weight: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
     mix: Mix
     seeds: Annotated[list[Seed], Field(min_length=2)]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
@@ -255,3 +260,16 @@ class Classify(Section):
     def seeds_of(self, replicate: int) -> list[int]:
         """All of them in replicate 0; two in others, where a new draw of labels says more than a further seed."""
         return self.seeds if replicate == 0 else self.seeds[:2]
+
+    def draw_of(self, arm: str, position: int, replicate: int) -> int:
+        """Which draw of all that is drawn the seed at that position takes; no two seeds of an arm share one."""
+        return self.arms[arm].draw * len(self.seeds_of(replicate)) + position
+
+    def draws(self, replicate: int, policy: str, *, more_real: bool = False) -> int:
+        """How many draws of a policy's copies the arms ask for; more_real: those with more_real."""
+        arms = [arm for arm in self.arms.values() if policy in arm.augment]
+        if more_real:
+            arms = [arm for arm in arms if arm.more_real]
+        elif not arms:
+            arms = [Arm()]  # of a policy that no arm uses there are copies to look at
+        return len(self.seeds_of(replicate)) * max((1 + arm.draw for arm in arms), default=0)
