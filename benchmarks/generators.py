@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augury.features.extractor import backbone_levels, efficientnet_lite0
+from augury.features.extractor import classifier_levels, efficientnet_lite0
 from augury.features.frechet import frechet_distance
 from augury.features.heads import Examples, LinearHead, Standardiser, fit_head
 from augury.images.image_set import ImageSet
@@ -52,7 +52,7 @@ def main() -> None:
     near, far = fresh_halves(pool, [train, validation])
     distances = efficientnet_lite0(settings.score.extractors["efficientnet_lite0"].resolution or 64)
     classify = settings.classify
-    levels = backbone_levels(classify.backbone, classify.resolution, classify.pretrained)
+    levels = classifier_levels(classify)
     real = distances(near, device)
     floor = frechet_distance(distances(far, device), real)
     standardise = Standardiser(levels(train, device), torch.device("cpu"))

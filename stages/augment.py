@@ -25,8 +25,7 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
         raise UserError(unknown("augment.policies", policy, policies))
     transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
     pipeline = compose(transforms, f"augment.policies.{policy}")
-    splits = replicate.folder("splits")
-    labelled, held_back = Labelled.read(splits).images, ImageSet.read(splits / "held_back")
+    labelled, held_back = Labelled.read(replicate).images, ImageSet.read(replicate.folder("splits") / "held_back")
     draws, of_held_back = (params.classify.draws(replicate.number, policy, more_real=more) for more in (False, True))
     made = 0
     with whole_directory(replicate.folder("augmented") / policy) as folder:

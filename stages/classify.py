@@ -1,7 +1,7 @@
-"""Train and test the classifier on one arm's training sets, on every seed: `python -m stages.classify 0 classic+dcgan`.
+"""Train and test the classifier on an arm's training sets, on every seed: `python -m stages.classify 0 classic+dcgan`.
 
-This is the only stage that opens the test split. Everything is chosen within the labelled images, by those that are held
-out for it; each seed's classifier then learns from all of them, and is tried on the test images once.
+This is the only stage that opens the test split. Everything is chosen by labelled images that are held out for it; each
+seed's classifier then learns from all of them, and is tried on the test images once.
 All arms take the same optimiser steps at the same batch size. A seed gives each arm the same initialisation and folds,
 and has copies, synthetic images and mixtures of its own.
 """
@@ -15,20 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from augury.arms.choice import Choice, choose, shorter
+from augury.arms.choice import Choice
 from augury.arms.finetuning import Tuning, fine_tune, predict
-from augury.arms.metrics import classification_metrics, threshold_at
-from augury.arms.training_set import Labelled, TrainingSet, training_set
+from augury.arms.metrics import classification_metrics
+from augury.arms.probing import fit_probe
+from augury.arms.training_set import Kind, Labelled, training_set
 from augury.features.backbones import check_resolution, load_backbone
 from augury.features.extractor import classifier_levels
-from augury.features.heads import Examples, Standardiser, fit_linear_heads, held_out_logits
+from augury.features.heads import Standardiser
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.pipeline.threads import in_processes, in_threads
 
@@ -39,18 +40,17 @@ class Trial:
 
     probabilities: np.ndarray
     choice: Choice
-    counts: dict[str, int]
+    counts: dict[Kind, int]
 
 
 def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
     """The number of images that a seed of the arm learned from and was tried on."""
-    classify, measure = params.classify, getattr(params.compare, "measure", "accuracy")
+    classify, measure = params.classify, params.compare.measure
     if arm not in classify.arms:
         raise UserError(unknown("classify.arms", arm, classify.arms))
-    splits = replicate.folder("splits")
-    labelled, test = Labelled.read(splits), ImageSet.read(splits / "test")
-    budget = classify.head if classify.mode == "head" else classify.finetune
-    trials = (heads if classify.mode == "head" else fine_tuned)(params, arm, replicate, labelled, test)
+    labelled, test = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "test")
+    train_and_test, budget = (heads, classify.head) if classify.mode == "head" else (fine_tuned, classify.finetune)
+    trials = train_and_test(params, arm, replicate, labelled, test)
     columns = {"label": pa.array(test.labels.astype(np.int16))}
     if "group" in test.provenance:
         columns["group"] = pa.array(test.provenance["group"])
@@ -62,8 +62,7 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
             columns[f"confidence_{seed}"] = pa.array(probabilities.max(axis=1))
             if not isinstance(measure, str):
                 label = test.class_names.index(measure.recall_of)
-                scores, labels = np.exp(choice.held_out[choice.asked, label]), labelled.images.labels[choice.asked]
-                threshold = threshold_at(scores, labels == label, measure.precision)
+                threshold = choice.threshold(labelled.images.labels, label, measure.precision)
                 columns[f"called_{seed}"] = pa.array(probabilities[:, label] >= threshold)
             held_out = np.exp(choice.held_out[labelled.validation])
             validation = classification_metrics(held_out, labelled.images.labels[labelled.validation])
@@ -78,7 +77,12 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
                 "validation_accuracy": validation["accuracy"],
                 "validation_nll": validation["nll"],
                 "steps": budget.steps,
-                **trial.counts,
+                "n_real": trial.counts["real"],
+                "n_more_real": trial.counts["more_real"],
+                "n_classic": trial.counts["copies"],
+                "n_mixed": trial.counts["mixed"],
+                "n_synthetic": trial.counts["synthetic"],
+                "n_repeated": trial.counts["repeated"],
                 "n_test": len(test),
             }
             write_json(folder / f"{seed}.json", result)
@@ -88,46 +92,25 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
 
 def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet) -> Iterator[Trial]:
     """Linear heads on frozen features of all levels; those that all seeds look at are computed once."""
-    classify, device, classes = params.classify, choose_device(params.device), len(test.class_names)
+    classify, device = params.classify, choose_device(params.device)
     extractor = classifier_levels(classify)
     # The head sees features standardised by the labelled images, the same scale for every arm.
-    of_labelled = extractor(labelled.images, device)
-    standardise = Standardiser(of_labelled, device)
-    real, unseen = standardise(of_labelled), standardise(extractor(test, device))
-    balanced = getattr(params.compare, "measure", "accuracy") != "accuracy"
-    # Where a threshold is read off the held-out images, they need heads as sure of themselves as the one that it is for.
-    short = shorter(classify.head) if isinstance(getattr(params.compare, "measure", "accuracy"), str) else classify.head
+    features = extractor(labelled.images, device)
+    standardise = Standardiser(features, device)
+    real, unseen = standardise(features), standardise(extractor(test, device))
 
     def one_seed(position: int) -> Trial:
         seed = seed_of(params, arm, replicate, position)
         folded = labelled.in_folds(classify.folds, derive_seed(seed, "folds"))
         train = training_set(params, arm, folded, position, replicate)
         parts = [real if kind == "real" else standardise(extractor(images, device)) for kind, images in train.parts]
-        features, targets, left_out, fold = torch.cat(parts), *(
-            torch.from_numpy(values).to(device) for values in (train.targets, train.left_out, folded.fold)
+        weights, biases, choice = fit_probe(
+            train, torch.cat(parts), folded, real, classify.head, classify.synthetic_weight, seed,
+            balanced=params.compare.measure != "accuracy",
+            # A threshold is read off heads that are as sure of themselves as the one that it is for.
+            all_steps=not isinstance(params.compare.measure, str),
         )  # fmt: skip
-
-        def examples(synthetic_weight: float) -> Examples:
-            sampling, weights = train.sampling(synthetic_weight), train.weights(synthetic_weight)
-            return Examples(
-                features,
-                targets,
-                None if sampling is None else torch.from_numpy(sampling),
-                None if weights is None else torch.from_numpy(weights).to(device),
-            )
-
-        def trial(synthetic_weight: float, penalties: list[float]) -> np.ndarray:
-            logits = held_out_logits(
-                examples(synthetic_weight), left_out, real, fold, classes, short, seeded(seed, "trial"), penalties
-            )
-            return logits.double().log_softmax(dim=-1).cpu().numpy()
-
-        choice = choose(trial, train, folded, classify.head.l2_penalties, classify.synthetic_weight, balanced=balanced)
-        weights, biases = fit_linear_heads(
-            examples(choice.synthetic_weight), classes, classify.head, seeded(seed, "head"), [choice.regularisation]
-        )
-        probabilities = (unseen @ weights[0] + biases[0]).softmax(dim=1).cpu().numpy()
-        return Trial(probabilities, choice, counts(train))
+        return Trial((unseen @ weights + biases).softmax(dim=1).cpu().numpy(), choice, train.counts)
 
     return in_threads(one_seed, range(len(classify.seeds_of(replicate.number))), device)
 
@@ -136,42 +119,31 @@ def fine_tuned(params: Params, arm: str, replicate: Replicate, labelled: Labelle
     """Backbones trained themselves, a process per seed on a CPU with several cores."""
     classify = params.classify
     check_resolution(classify.backbone, classify.resolution)
-    pretrained = classify.pretrained and classify.mode != "scratch"
-    load_backbone(classify.backbone, pretrained)  # a download, or a failure, comes once and before all else
-    work = partial(fine_tune_one, params, arm, replicate, pretrained, labelled, test)
+    load_backbone(
+        classify.backbone, classify.starts_pretrained
+    )  # a download, or a failure, comes once and before all else
+    work = partial(fine_tune_one, params, arm, replicate, labelled, test)
     return in_processes(work, range(len(classify.seeds_of(replicate.number))), choose_device(params.device))
 
 
 def fine_tune_one(
-    params: Params, arm: str, replicate: Replicate, pretrained: bool, labelled: Labelled, test: ImageSet, position: int
+    params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet, position: int
 ) -> Trial:
     """Its choices are made by the validation split alone: to train once per fold would take too long."""
     classify, device = params.classify, choose_device(params.device)
     seed = seed_of(params, arm, replicate, position)
     train = training_set(params, arm, labelled, position, replicate)
     tuning = Tuning(classify.mode, classify.finetune, classify.resolution, seed, device)
-    network, choice = fine_tune(
-        load_backbone(classify.backbone, pretrained, seed), train, labelled, classify.synthetic_weight, tuning,
-        balanced=getattr(params.compare, "measure", "accuracy") != "accuracy",
-    )  # fmt: skip
-    return Trial(predict(network, test, classify.resolution, device), choice, counts(train))
+    backbone = load_backbone(classify.backbone, classify.starts_pretrained, seed)
+    balanced = params.compare.measure != "accuracy"
+    network, choice = fine_tune(backbone, train, labelled, classify.synthetic_weight, tuning, balanced=balanced)
+    return Trial(predict(network, test, classify.resolution, device), choice, train.counts)
 
 
 def seed_of(params: Params, arm: str, replicate: Replicate, position: int) -> int:
     """What starts, batches and folds are drawn by: the same for all arms of one draw."""
     seed = params.classify.seeds_of(replicate.number)[position]
     return derive_seed(params.seed, "classify", seed, params.classify.draw_of(arm, position, replicate.number))
-
-
-def counts(train: TrainingSet) -> dict[str, int]:
-    return {
-        "n_real": train.count("real"),
-        "n_more_real": train.count("more_real"),
-        "n_classic": train.count("copies"),
-        "n_mixed": train.count("mixed"),
-        "n_synthetic": train.count("synthetic"),
-        "n_repeated": train.count("repeated"),
-    }
 
 
 if __name__ == "__main__":

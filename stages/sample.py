@@ -37,7 +37,7 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
         )  # fmt: skip
 
     real, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
-    select = Selector(real, validation, params.sample.filter, params.seed, device)
+    select = Selector(real, validation, params.sample.filter, params.classify, params.seed, device)
     quota = np.full(len(class_names), params.sample.per_class)
     images, classes = fill_quota(draw, select, quota, params.sample.filter, class_names)
     for name, counts in classes.items():

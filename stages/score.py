@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.features.extractor import backbone_levels
+from augury.features.extractor import classifier_levels
 from augury.images.grids import pairs_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.streams import stream_of
@@ -36,7 +36,7 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     device, score = choose_device(params.device), params.score
     splits, synthetic = replicate.folder("splits"), replicate.folder("synthetic") / generator
     extractors, missing_weights = available_extractors(score.extractors)
-    levels = backbone_levels(params.classify.backbone, params.classify.resolution, params.classify.pretrained)
+    levels = classifier_levels(params.classify)
     copies = CopyCounter()
     counted = {"validation": np.zeros(2, int), "generated": np.zeros(2, int)}
 

@@ -1,4 +1,4 @@
-"""The two things that an arm chooses by held-out labels: how strongly it is regularised, what synthetic images weigh."""
+"""What an arm chooses by held-out labels: how strongly it is regularised, and what a synthetic image weighs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from augury.arms.metrics import threshold_at
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.pipeline.sections import FineTune, Head
 
@@ -22,16 +23,24 @@ Trial = Callable[[float, Sequence[float]], np.ndarray]
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen. synthetic_weight: 1 where there is nothing to weigh.
+    """What was chosen. synthetic_weight: None where there is nothing to weigh.
 
     held_out: (R, K) float64, log probabilities of the labelled images as they were when held out.
     asked: (R,) bool, those by which the last choice was made.
     """
 
     regularisation: float
-    synthetic_weight: float
+    synthetic_weight: float | None
     held_out: np.ndarray
     asked: np.ndarray
+
+    def threshold(self, labels: np.ndarray, label: int, precision: float) -> float:
+        """Of the probability of a class: the lowest at which this precision was reached by those that were asked.
+
+        labels: (R,). Infinity where none reaches it.
+        """
+        scores = np.exp(self.held_out[self.asked, label])
+        return threshold_at(scores, labels[self.asked] == label, precision)
 
 
 def shorter(budget: Budget) -> Budget:
@@ -70,7 +79,7 @@ def choose(
     by_strength = trial(first, strengths)
     best = int(losses(by_strength, asked).argmin())
     if not weighed:
-        return Choice(strengths[best], 1.0, by_strength[best], asked)
+        return Choice(strengths[best], None, by_strength[best], asked)
     weights = sorted(synthetic_weights)
     by_weight = np.stack(
         [by_strength[best] if weight == first else trial(weight, [strengths[best]])[0] for weight in weights]

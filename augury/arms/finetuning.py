@@ -80,7 +80,7 @@ def train_network(
     train: TrainingSet,
     tuning: Tuning,
     weight_decay: float,
-    synthetic_weight: float = 1.0,
+    synthetic_weight: float | None = None,
     left_out: np.ndarray | None = None,
 ) -> TransferClassifier:
     """A copy of the backbone with a linear head, trained for all its steps.

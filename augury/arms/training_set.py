@@ -4,8 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 
@@ -34,9 +33,9 @@ class Labelled:
     fold: np.ndarray
 
     @classmethod
-    def read(cls, splits: Path) -> Self:
+    def read(cls, replicate: Replicate) -> Self:
         """In one fold, the validation split; train is in none."""
-        parts = [ImageSet.read(splits / split) for split in ("train", "validation")]
+        parts = [ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation")]
         validation = np.repeat([False, True], [len(part) for part in parts])
         return cls(concatenate(parts), validation, np.where(validation, 0, -1))
 
@@ -86,7 +85,7 @@ class TrainingSet:
     def images(self) -> ImageSet:
         return concatenate([ImageSet(part.pixels, part.labels, part.class_names) for _, part in self.parts])
 
-    def sampling(self, synthetic_weight: float, left_out: np.ndarray | None = None) -> np.ndarray | None:
+    def sampling(self, synthetic_weight: float | None, left_out: np.ndarray | None = None) -> np.ndarray | None:
         """(N,) float32: how often each image is drawn, in any unit; None: all equally. left_out: (N,) bool, never.
 
         A synthetic image's weight in the loss, a real one's being 1, is how often it is drawn: the expected gradient is
@@ -98,17 +97,17 @@ class TrainingSet:
         values = amounts * self._per_class(amounts) if self.balance == "oversample" else amounts
         if left_out is not None:
             values = values * ~left_out
-        return None if (values == values[0]).all() else values.astype(np.float32)
+        return None if np.all(values == values[0]) else values.astype(np.float32)
 
-    def weights(self, synthetic_weight: float) -> np.ndarray | None:
+    def weights(self, synthetic_weight: float | None) -> np.ndarray | None:
         """(N,) float32: weight of each image in the loss, on average over those drawn 1; None: all equally."""
         if self.balance != "class_weights":
             return None
         return self._per_class(self._amounts(synthetic_weight)).astype(np.float32)
 
-    def _amounts(self, synthetic_weight: float) -> np.ndarray:
-        """(N,) how much there is of each image. Pairs are mixed as often as two draws in a row would find them."""
-        amounts = np.float64(synthetic_weight) ** self.synthetic
+    def _amounts(self, synthetic_weight: float | None) -> np.ndarray:
+        """(N,) how much there is of each image; None: the same. Of a pair as much as two draws in a row would find."""
+        amounts = np.float64(1.0 if synthetic_weight is None else synthetic_weight) ** self.synthetic
         mixed_rows = np.repeat([kind == "mixed" for kind, _ in self.parts], [len(images) for _, images in self.parts])
         if mixed_rows.any():
             amounts[mixed_rows] /= max(amounts[~mixed_rows].mean(), np.finfo(np.float64).tiny)
@@ -120,9 +119,10 @@ class TrainingSet:
         values = self.targets @ np.divide(1.0, frequency, out=np.zeros_like(frequency), where=frequency > 0)
         return values * amounts.sum() / (values @ amounts)
 
-    def count(self, *kinds: Kind) -> int:
-        """Images of these kinds."""
-        return sum(len(images) for kind, images in self.parts if kind in kinds)
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """Images of every kind there is."""
+        return {kind: sum(len(images) for part, images in self.parts if part == kind) for kind in get_args(Kind)}
 
 
 def training_set(
@@ -144,7 +144,7 @@ def training_set(
     parts: list[tuple[Kind, ImageSet, np.ndarray]] = []
     if recipe.real:
         parts.append(("real", real, of_real))
-    held_back = None
+    held_back, front = None, np.empty(0, np.int64)
     if recipe.more_real:
         held_back = ImageSet.read(replicate.folder("splits") / "held_back")
         # In the proportions of the training images: what collecting more of them would have given.
@@ -163,7 +163,7 @@ def training_set(
         start = count_rows(shards[:draw])
         rows = start + np.arange(copies * len(real))
         parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_real, (copies, 1))))
-        if held_back is not None:
+        if held_back is not None and len(front):
             rows = start + len(rows) + np.add.outer(np.arange(copies) * len(held_back), front).ravel()
             parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_more, (copies, 1))))
     for generator, ratio in recipe.synthetic.items():

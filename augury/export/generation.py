@@ -38,6 +38,7 @@ from augury.pipeline.sections import Filter
 from augury.pipeline.threads import in_threads, single_threaded
 
 GENERATORS, SPLITS = Replicate().folder("generators"), Replicate().folder("splits")
+NETWORK = ("mode", "backbone", "pretrained", "resolution")  # of the classifier, which the filter judges by
 ROWS, RAW_BYTES = 4096, 64 * 2**20  # of a shard at most, unless asked for otherwise
 CPU_BATCH_SIZE = 64  # images at most: larger batches leave the cache, which costs a DCGAN a sixth of its speed
 JUDGED_AT_ONCE = 512  # images: their features are larger than they are
@@ -73,6 +74,7 @@ def generate(
         "options": options,
         "filtered": filtered,
         "filter": rules.model_dump() if rules else None,
+        "filter_network": params.classify.model_dump(include=set(NETWORK)) if rules else None,
         "real_images": [images.digest() for images in splits] or None,  # that the filter goes by
         "images_per_class": dict(zip(class_names, quota.tolist(), strict=True)),
         "batch_size": batch_size,
@@ -96,7 +98,7 @@ def generate(
         select = None
         if filtered:
             with single_threaded():
-                select = Selector(splits[0], splits[1], params.sample.filter, params.seed, device)
+                select = Selector(splits[0], splits[1], params.sample.filter, params.classify, params.seed, device)
         total = int(plan.quotas[list(shards)].sum())
         with tqdm(
             total=total, initial=total - int(plan.quotas[waiting].sum()), desc=f"generate {generator}", unit="image",

@@ -122,8 +122,7 @@ def classifier_levels(classify: Classify) -> Extractor:
 
     Raises UserError as `backbone_levels` does.
     """
-    pretrained = classify.pretrained and classify.mode != "scratch"
-    return backbone_levels(classify.backbone, classify.resolution, pretrained)
+    return backbone_levels(classify.backbone, classify.resolution, classify.starts_pretrained)
 
 
 @dataclass(frozen=True)

@@ -107,31 +107,28 @@ def fit_linear_heads(
     Initialisation and batches depend on `generator`, N and `sampling` alone.
     """
     device, (count, dimensions), heads = train.features.device, train.features.shape, len(penalties)
-    initial = 0.01 * torch.randn(dimensions, classes, generator=generator)
-    matrix = initial.repeat(1, heads).to(device).requires_grad_()  # (D, H * K): one product for all heads
-    biases = torch.zeros(heads * classes, device=device, requires_grad=True)
-    decays = torch.tensor(penalties, device=device).repeat_interleave(classes)
-    weights = train.weights
-    if weights is not None and weights.ndim == 1:
-        weights = weights[:, None]
+    targets = train.targets if train.targets.ndim == 2 else F.one_hot(train.targets, classes).to(train.features)
+    weights = train.weights if train.weights is None or train.weights.ndim == 2 else train.weights[:, None]
+    initial = 0.01 * torch.randn(classes, dimensions, generator=generator)
+    matrix = initial.repeat(heads, 1).to(device)  # (H * K, D): one product for all heads
+    biases = torch.zeros(heads * classes, device=device)
+    decays = torch.tensor(penalties, device=device).repeat_interleave(classes)[:, None]
     optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
     for _ in range(settings.steps):
         rows = draw_rows(count, settings.batch_size, generator, train.sampling).to(device)
-        logits = (train.features[rows] @ matrix + biases).view(settings.batch_size * heads, classes)
-        losses = F.cross_entropy(logits, train.targets[rows].repeat_interleave(heads, dim=0), reduction="none")
+        values = train.features.index_select(0, rows)
+        logits = (values @ matrix.T + biases).view(-1, heads, classes)
+        # The gradient of the mean cross entropy by the logits: in closed form, as autograd takes half as long again.
+        errors = (logits.softmax(dim=2) - targets[rows, None]) / settings.batch_size  # (B, H, K)
         if weights is not None:
-            losses = losses.view(settings.batch_size, heads) * weights[rows]
-        # Summed over heads: each head's gradient is what it would be alone.
-        loss = heads * losses.mean()
-        optimiser.zero_grad()
-        loss.backward()
-        assert matrix.grad is not None
-        matrix.grad.add_(matrix.detach() * decays)
+            errors *= weights[rows, :, None]
+        errors = errors.flatten(1)
+        matrix.grad = (errors.T @ values).addcmul_(matrix, decays)
+        biases.grad = errors.sum(dim=0)
         optimiser.step()
         schedule.step()
-    matrix, biases = matrix.detach(), biases.detach()
-    return matrix.view(dimensions, heads, classes).transpose(0, 1), biases.view(heads, classes)
+    return matrix.view(heads, classes, dimensions).mT, biases.view(heads, classes)
 
 
 def draw_rows(count: int, batch_size: int, generator: torch.Generator, sampling: torch.Tensor | None) -> torch.Tensor:

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augury.features.extractor import backbone_levels
+from augury.features.extractor import classifier_levels
 from augury.features.heads import Examples, Standardiser, fit_head
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn
-from augury.pipeline.sections import Filter, Head
+from augury.pipeline.sections import Classify, Filter, Head
 from augury.pipeline.seeding import seeded
 
-BACKBONE, RESOLUTION = "efficientnet_lite0", 96
 HEAD = Head(steps=1000, batch_size=128, learning_rate=0.001, l2_penalties=[0.03, 0.1, 0.3, 1.0])
 
 # (labels (N,), how many of each class were drawn before (K,)) -> N images
@@ -42,7 +41,10 @@ class Judgement:
 
 
 class Selector:
-    """Judges generated images by a linear head on EfficientNet-Lite0's features of the real training images.
+    """Judges generated images by a linear head on features of the real training images.
+
+    The features are those of the classifier's own backbone, with random weights where the classifier starts from them:
+    a filter that knew more would pass its knowledge on to the arms with synthetic images alone.
 
     The head's L2 penalty is chosen by validation likelihood. An image is a near-copy if it is closer to a training
     image than the share `near_copy_quantile` of the validation images are: how close unseen real images come.
@@ -53,13 +55,14 @@ class Selector:
         train: ImageSet,
         validation: ImageSet,
         rules: Filter,
+        classify: Classify,
         seed: int,
         device: torch.device,
         store: Path | None = None,
     ) -> None:
         """store: where features of the real images are kept, if not in the working directory."""
         self.rules, self.device = rules, device
-        self.extractor = backbone_levels(BACKBONE, RESOLUTION)
+        self.extractor = classifier_levels(classify)
         features = self.extractor(train, device, store)
         self.standardise = Standardiser(features, device)
         self.train = self.standardise(features)

@@ -257,6 +257,10 @@ class Classify(Section):
     seeds: Annotated[list[Seed], Field(min_length=2)]
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
 
+    @property
+    def starts_pretrained(self) -> bool:
+        return self.pretrained and self.mode != "scratch"
+
     def seeds_of(self, replicate: int) -> list[int]:
         """All of them in replicate 0; two in others, where a new draw of labels says more than a further seed."""
         return self.seeds if replicate == 0 else self.seeds[:2]

@@ -14,7 +14,7 @@ import torch
 
 from augury.features.extractor import backbone_levels
 from augury.features.heads import Examples, Standardiser, fit_head
-from augury.generators.selection import BACKBONE, HEAD, RESOLUTION
+from augury.generators.selection import HEAD
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.pipeline.errors import UserError, unknown
@@ -104,14 +104,14 @@ def slant(pixels: np.ndarray, foreground: Foreground) -> np.ndarray:
 
 
 class Classifier:
-    """A linear head on EfficientNet-Lite0's features of the real training images, as the one that `sample` filters by.
+    """A linear head on EfficientNet-Lite0's features of the real training images: to measure by, no arm learns from it.
 
     Its L2 penalty is chosen by validation likelihood; the test split has no part in it.
     """
 
     def __init__(self, train: ImageSet, validation: ImageSet, seed: int, device: torch.device) -> None:
         self.device = device
-        self.extractor = backbone_levels(BACKBONE, RESOLUTION)
+        self.extractor = backbone_levels("efficientnet_lite0", 96)
         features = self.extractor.compute(train, device)
         self.standardise = Standardiser(features, device)
         held_out = self.extractor.compute(validation, device)

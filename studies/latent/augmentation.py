@@ -157,7 +157,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         make_workspace(workspace, {arms[method]: arm}, {}, links=("data/splits/0", "data/augmented/0"), root=root)
 
     train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
-    select = Selector(train, validation, top.sample.filter, top.seed, device, root / STORE)
+    select = Selector(train, validation, top.sample.filter, top.classify, top.seed, device, root / STORE)
     quota = balanced(round(rules.ratio * len(train)), len(train.class_names))  # what `classify` takes of each class
     sets, draws = draw_sets(
         Moves(space, directions, rules.jitter, top.seed), quota, top.sample.generators[generator].spread, select,

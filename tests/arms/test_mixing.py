@@ -32,7 +32,7 @@ def constant_set(count: int, shape: tuple[int, int, int] = (16, 16, 1)) -> tuple
 @pytest.mark.parametrize("alpha", [0.05, 0.4, 1.0, 20.0])
 def test_targets_are_probabilities_of_two_images(kind: Kind, alpha: float) -> None:
     pixels, _ = image_set(9)
-    mixed_pixels, targets = mixed(pixels, np.eye(9, dtype=np.float32), kind, alpha, 60, 1)
+    mixed_pixels, targets, _ = mixed(pixels, np.eye(9, dtype=np.float32), kind, alpha, 60, 1)
     assert (mixed_pixels.dtype, mixed_pixels.shape) == (np.uint8, (60, 12, 10, 3))
     assert (targets.dtype, targets.shape) == (np.float32, (60, 9))
     assert (targets >= 0).all()
@@ -42,7 +42,7 @@ def test_targets_are_probabilities_of_two_images(kind: Kind, alpha: float) -> No
 
 def test_the_shares_of_mixup_are_those_of_its_pixels() -> None:
     """Of two constant images, black and white."""
-    pixels, targets = mixed(*constant_set(2), "mixup", 0.7, 50, 3)
+    pixels, targets, _ = mixed(*constant_set(2), "mixup", 0.7, 50, 3)
     assert np.ptp(pixels, axis=(1, 2, 3)).max() == 0
     white = targets[:, 1]
     np.testing.assert_array_equal(pixels[:, 0, 0, 0], np.rint(255 * white.astype(np.float64)).astype(np.uint8))
@@ -51,7 +51,7 @@ def test_the_shares_of_mixup_are_those_of_its_pixels() -> None:
 
 def test_the_shares_of_cutmix_are_exact_areas() -> None:
     for shape in ((16, 16, 1), (7, 11, 3), (1, 1, 1)):
-        pixels, targets = mixed(*constant_set(2, shape), "cutmix", 0.7, 200, 3)
+        pixels, targets, _ = mixed(*constant_set(2, shape), "cutmix", 0.7, 200, 3)
         assert set(np.unique(pixels)) <= {0, 255}
         area = (pixels[..., 0] == 255).mean(axis=(1, 2))
         np.testing.assert_allclose(targets[:, 1], area, rtol=0, atol=1e-7)
@@ -60,7 +60,7 @@ def test_the_shares_of_cutmix_are_exact_areas() -> None:
 def test_what_cutmix_pastes_is_one_box_in_its_own_place() -> None:
     """Each pixel is that of the first or of the second image there; those of the second are a rectangle."""
     pixels, _ = image_set(2)
-    made, targets = mixed(pixels, np.eye(2, dtype=np.float32), "cutmix", 1.0, 100, 5)
+    made, targets, _ = mixed(pixels, np.eye(2, dtype=np.float32), "cutmix", 1.0, 100, 5)
     for image, (share, other_share) in zip(made, targets, strict=True):
         of_second = (image == pixels[1]).all(axis=-1)
         assert (of_second | (image == pixels[0]).all(axis=-1)).all()
@@ -118,20 +118,20 @@ def test_mixup_rounds_to_the_nearest_value() -> None:
 
 
 def test_a_large_alpha_mixes_half_and_half() -> None:
-    pixels, targets = mixed(*constant_set(2), "mixup", 1e6, 40, 0)
+    pixels, targets, _ = mixed(*constant_set(2), "mixup", 1e6, 40, 0)
     assert np.abs(targets - 0.5).max() < 0.005
     assert np.abs(pixels.astype(int) - 127.5).max() < 2
 
 
 def test_a_small_alpha_leaves_one_of_the_two() -> None:
-    _, targets = mixed(*constant_set(2), "mixup", 1e-3, 200, 0)
+    _, targets, _ = mixed(*constant_set(2), "mixup", 1e-3, 200, 0)
     assert (targets.max(axis=1) > 0.999).mean() > 0.95
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 3.0])
 def test_the_weights_have_the_moments_of_the_beta_distribution(alpha: float) -> None:
     """Mean 1/2, variance 1 / (4 (2 alpha + 1))."""
-    _, targets = mixed(*constant_set(2, (1, 1, 1)), "mixup", alpha, 4000, 0)
+    _, targets, _ = mixed(*constant_set(2, (1, 1, 1)), "mixup", alpha, 4000, 0)
     assert targets[:, 0].mean() == pytest.approx(0.5, abs=0.02)
     assert targets[:, 0].var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.06)
 
@@ -163,7 +163,7 @@ def test_the_kinds_draw_other_numbers() -> None:
 def test_every_image_is_the_first_of_a_pair_equally_often_and_none_is_its_own_second(kind: Kind) -> None:
     """With alpha so large, both of a pair can be told from the target, but not which is first."""
     count = 5
-    _, targets = mixed(*constant_set(count, (64, 64, 1)), kind, 50.0, 40 * count, 0)
+    _, targets, _ = mixed(*constant_set(count, (64, 64, 1)), kind, 50.0, 40 * count, 0)
     pairs = [tuple(np.flatnonzero(target).tolist()) for target in targets]
     assert {len(pair) for pair in pairs} == {2}
     assert len(set(pairs)) == 10  # all there are
@@ -178,15 +178,15 @@ def test_every_image_is_the_first_of_a_pair_equally_often_and_none_is_its_own_se
 def test_soft_targets_are_mixed_as_they_are(kind: Kind) -> None:
     pixels, _ = image_set(4)
     soft = np.random.default_rng(1).dirichlet(np.ones(3), 4).astype(np.float32)
-    _, shares = mixed(pixels, np.eye(4, dtype=np.float32), kind, 1.0, 30, 0)
-    _, targets = mixed(pixels, soft, kind, 1.0, 30, 0)
+    _, shares, _ = mixed(pixels, np.eye(4, dtype=np.float32), kind, 1.0, 30, 0)
+    _, targets, _ = mixed(pixels, soft, kind, 1.0, 30, 0)
     np.testing.assert_allclose(targets, shares @ soft, rtol=0, atol=1e-6)
 
 
 @BOTH
 def test_an_image_that_is_alone_is_mixed_with_itself(kind: Kind) -> None:
     pixels, targets = image_set(1)
-    made, made_targets = mixed(pixels, targets, kind, 0.4, 3, 0)
+    made, made_targets, _ = mixed(pixels, targets, kind, 0.4, 3, 0)
     np.testing.assert_array_equal(made, np.repeat(pixels, 3, axis=0))
     np.testing.assert_allclose(made_targets, np.repeat(targets, 3, axis=0), rtol=0, atol=1e-6)
 

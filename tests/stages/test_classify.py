@@ -9,145 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from augury.features import extractor as features
-from augury.features.heads import Examples, LinearHead, draw_rows, fit_head, fit_linear_heads
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import load
-from augury.pipeline.sections import Head
-from augury.pipeline.seeding import seeded
 from stages import classify
 from tests import CHECKOUT
 from tests.smoke import SMOKE_PARAMS, change_params
-
-PENALTIES = [0.01, 0.1, 1.0]
-Blobs = tuple[torch.Tensor, torch.Tensor]
-
-
-def blobs(count: int, seed: int, classes: int = 3, dimensions: int = 5) -> Blobs:
-    """Features and labels of overlapping Gaussian blobs, one per class."""
-    random = np.random.default_rng(seed)
-    labels = np.tile(np.arange(classes), count)
-    centres = np.random.default_rng(99).normal(0, 1.0, (classes, dimensions))
-    values = (centres[labels] + random.normal(size=(len(labels), dimensions))).astype(np.float32)
-    return torch.from_numpy(values), torch.from_numpy(labels)
-
-
-def fit(
-    penalties: list[float], seed: int = 0, steps: int = 400, train: Blobs | None = None, **more: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    examples = Examples(*(train or blobs(100, seed=1)), **more)
-    return fit_linear_heads(examples, 3, settings(penalties, steps), seeded(seed))
-
-
-def settings(penalties: list[float], steps: int = 400) -> Head:
-    return Head(steps=steps, batch_size=64, learning_rate=0.01, l2_penalties=penalties)
-
-
-def test_heads_trained_together_are_those_trained_alone() -> None:
-    together, biases = fit([0.01, 0.1, 1.0])
-    assert together.shape == (3, 5, 3)
-    for head, penalty in enumerate([0.01, 0.1, 1.0]):
-        alone, bias = fit([penalty])
-        assert torch.allclose(alone[0], together[head], atol=1e-3)
-        assert torch.allclose(bias[0], biases[head], atol=1e-3)
-
-
-def test_a_head_reaches_the_optimum_of_regularised_logistic_regression() -> None:
-    (values, labels), penalty = blobs(100, seed=1), 0.1
-    expected = LogisticRegression(C=1 / (penalty * len(labels)), tol=1e-8).fit(values.numpy(), labels.numpy())
-    weights, _ = fit([penalty], steps=3000)
-    assert np.abs(weights[0].T.numpy() - expected.coef_).max() < 0.05
-
-
-def test_stronger_penalties_give_smaller_weights() -> None:
-    norms = [float(weights.norm()) for weights in fit([0.01, 0.1, 1.0])[0]]
-    assert norms[0] > norms[1] > norms[2]
-
-
-def one_hot(labels: torch.Tensor) -> torch.Tensor:
-    return torch.eye(3)[labels]
-
-
-def same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-
-
-def test_certain_targets_are_labels_to_the_bit() -> None:
-    values, labels = blobs(100, seed=1)
-    assert same(fit(PENALTIES), fit(PENALTIES, train=(values, one_hot(labels))))
-
-
-def test_equal_weights_of_1_change_nothing_and_their_scale_is_that_of_the_loss() -> None:
-    count = 300
-    assert same(fit(PENALTIES), fit(PENALTIES, weights=torch.ones(count)))
-    # Adam takes the same steps, but the penalty, which is no part of the loss, has less to set against it.
-    [penalised], [heavy] = fit([0.1])[0], fit([0.1], weights=torch.full((count,), 4.0))[0]
-    assert heavy.norm() > penalised.norm()
-
-
-@pytest.mark.parametrize("by", ["weights", "sampling"])
-def test_an_image_of_weight_2_is_the_image_twice(by: str) -> None:
-    """In the limit: both reach the optimum of the same loss."""
-    values, labels = blobs(100, seed=1)
-    rare = labels == 2
-    twice = torch.cat([values, values[rare]]), torch.cat([labels, labels[rare]])
-    factors = torch.where(rare, 2.0, 1.0)
-    as_factors: dict[str, Any] = {by: factors / factors.mean()}
-    weights, biases = fit([0.1], steps=3000, **as_factors)
-    expected, expected_biases = fit([0.1], steps=3000, train=twice)
-    assert (weights - expected).abs().max() < 0.06
-    assert (biases - expected_biases).abs().max() < 0.1
-    plain = fit([0.1], steps=3000)[1]
-    assert biases[0, 2] - plain[0, 2] > 0.2  # more of this class is expected
-
-
-@pytest.mark.parametrize(
-    ("more", "shares"),
-    [
-        ({}, [0.6, 0.3, 0.1]),
-        ({"weights": [1 / 1.8, 1 / 0.9, 1 / 0.3]}, [1 / 3, 1 / 3, 1 / 3]),
-        ({"sampling": [1 / 1.8, 1 / 0.9, 1 / 0.3]}, [1 / 3, 1 / 3, 1 / 3]),
-        ({"targets": [0.2, 0.5, 0.3]}, [0.2, 0.5, 0.3]),
-    ],
-)
-def test_where_features_say_nothing_the_shares_are_learned(more: dict[str, list[float]], shares: list[float]) -> None:
-    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
-    targets = torch.tensor([more.pop("targets")] * 100) if "targets" in more else labels
-    per_image: dict[str, Any] = {name: torch.tensor(of_classes)[labels] for name, of_classes in more.items()}
-    _, biases = fit([0.1], steps=2000, train=(torch.zeros(100, 5), targets), **per_image)
-    assert biases.softmax(dim=1)[0].tolist() == pytest.approx(shares, abs=0.025)
-
-
-def test_sampling_decides_how_often_an_image_is_drawn() -> None:
-    sampling = torch.tensor([3.0, 0.0, 1.0, 4.0])
-    rows = draw_rows(4, 8000, seeded(0), sampling)
-    shares = torch.bincount(rows, minlength=4) / 8000
-    assert shares.tolist() == pytest.approx([3 / 8, 0, 1 / 8, 1 / 2], abs=0.02)
-    assert torch.equal(rows, draw_rows(4, 8000, seeded(0), 10 * sampling))  # in any unit
-    assert torch.equal(draw_rows(9, 5, seeded(1), None), torch.randint(9, (5,), generator=seeded(1)))
-
-
-def chosen(penalties: list[float], validation: Blobs) -> LinearHead:
-    return fit_head(Examples(*blobs(30, seed=1)), Examples(*validation), 3, settings(penalties), seeded(0))
-
-
-@pytest.mark.parametrize("misleading", [False, True])
-def test_the_penalty_is_that_of_the_best_validation_likelihood(misleading: bool) -> None:
-    values, labels = blobs(50, seed=2)
-    validation = values, labels.roll(1) if misleading else labels
-    alone = {penalty: chosen([penalty], validation) for penalty in PENALTIES}
-    best = min(alone, key=lambda penalty: alone[penalty].validation_nll)
-    assert best == (1.0 if misleading else best)
-    head = chosen(PENALTIES, validation)
-    assert head.l2_penalty == best
-    assert head.validation_nll == pytest.approx(alone[best].validation_nll, abs=1e-3)
-    logits = head(values)
-    assert head.validation_nll == pytest.approx(torch.nn.functional.cross_entropy(logits, validation[1]).item(), 1e-5)
-    assert head.validation_accuracy == pytest.approx((logits.argmax(dim=1) == validation[1]).float().mean().item())
-
 
 # The stage, on dark and bright images.
 

@@ -1,0 +1,193 @@
+"""Heads on features, and what they choose by folds: on blobs whose best penalty and worth of more images are known."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augury.arms.choice import Choice, choose
+from augury.arms.probing import fit_probe
+from augury.arms.training_set import Labelled, TrainingSet, one_hot
+from augury.images.image_set import ImageSet
+from augury.pipeline.sections import Head
+
+CLASSES, DIMENSIONS, FOLDS = 3, 8, 4
+WEIGHTS = [0.0, 0.1, 1.0]
+SETTINGS = Head(steps=200, batch_size=32, learning_rate=0.02, l2_penalties=[0.03, 0.1, 0.3])
+CENTRES = np.random.default_rng(5).normal(0, 0.8, (CLASSES, DIMENSIONS))
+
+
+def images(labels: np.ndarray) -> ImageSet:
+    return ImageSet(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, ("a", "b", "c"))
+
+
+def blobs(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) and labels of overlapping Gaussian blobs."""
+    labels = np.tile(np.arange(CLASSES), per_class)
+    return CENTRES[labels] + np.random.default_rng(seed).normal(size=(len(labels), DIMENSIONS)), labels
+
+
+def garbage(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    count = per_class * CLASSES
+    return random.normal(size=(count, DIMENSIONS)), random.integers(0, CLASSES, count)
+
+
+def probe(
+    synthetic: tuple[np.ndarray, np.ndarray] | None = None,
+    seed: int = 0,
+    per_class: int = 12,
+    labels: np.ndarray | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, torch.Tensor, Choice]:
+    """A third of the real images are validation's. labels: in place of the blobs' own."""
+    features, true = blobs(per_class, seed=1)
+    real = images(true if labels is None else labels)
+    validation = np.arange(len(true)) >= 2 * len(true) // 3
+    labelled = Labelled(real, validation, np.zeros(len(true), np.int64)).in_folds(FOLDS, seed)
+    parts: list[Any] = [("real", real)]
+    left_out, counted, values = [labelled.left_out(labelled.fold)], [np.zeros(len(true), np.int64)], [features]
+    if synthetic is not None:
+        parts.append(("synthetic", images(synthetic[1])))
+        left_out.append(np.zeros((len(synthetic[1]), FOLDS), bool))
+        counted.append(np.ones(len(synthetic[1]), np.int64))
+        values.append(synthetic[0])
+    train = TrainingSet(
+        parts, np.concatenate([one_hot(part) for _, part in parts]), np.concatenate(left_out), np.concatenate(counted)
+    )
+    of_all, of_real = (torch.tensor(each, dtype=torch.float32) for each in (np.concatenate(values), features))
+    options = {"balanced": False, **options}
+    return fit_probe(train, of_all, labelled, of_real, SETTINGS, WEIGHTS, seed, **options)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do(seed: int) -> None:
+    assert probe(garbage(400, seed=seed + 10), seed, per_class=80)[2].synthetic_weight == 0
+    chosen = probe(blobs(60, seed=seed + 10), seed)[2].synthetic_weight
+    assert chosen is not None
+    assert chosen > 0
+
+
+def test_at_weight_0_the_head_is_one_of_the_arm_without_synthetic_images() -> None:
+    """Other batches are drawn, since there are other rows to draw from: the same head but for that."""
+    without, with_garbage = probe(per_class=80), probe(garbage(400, seed=10), per_class=80)
+    assert with_garbage[2].synthetic_weight == 0
+    assert without[2].synthetic_weight is None
+    assert without[2].regularisation == with_garbage[2].regularisation
+    features = torch.tensor(blobs(50, seed=7)[0], dtype=torch.float32)
+    one, other = ((features @ weights + biases).softmax(dim=1) for weights, biases, _ in (without, with_garbage))
+    assert (one - other).abs().max() < 0.1
+
+
+def test_a_seed_makes_one_head_and_another_seed_another() -> None:
+    first, same, other = (probe(blobs(20, seed=3), seed) for seed in (0, 0, 1))
+    assert torch.equal(first[0], same[0])
+    assert np.array_equal(first[2].held_out, same[2].held_out)
+    assert not torch.equal(first[0], other[0])
+
+
+def test_images_are_told_by_heads_that_did_not_learn_from_them() -> None:
+    """Of random labels a head that had seen them would know more than chance."""
+    random = np.random.default_rng(2).integers(0, CLASSES, 12 * CLASSES)
+    weights, biases, choice = probe(labels=random)
+    features = torch.tensor(blobs(12, seed=1)[0], dtype=torch.float32)
+    learned = (features @ weights + biases).argmax(dim=1).numpy()
+    assert (learned == random).mean() > 0.5
+    assert (choice.held_out.argmax(axis=1) == random).mean() < 0.5
+    assert choice.held_out.shape == (12 * CLASSES, CLASSES)
+    np.testing.assert_allclose(np.exp(choice.held_out).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_trials_take_a_quarter_of_the_steps_unless_asked() -> None:
+    short, long = probe()[2], probe(all_steps=True)[2]
+    assert short.regularisation == long.regularisation
+    assert not np.allclose(short.held_out, long.held_out, atol=1e-4)
+
+
+# The choice itself, of trials that are made up.
+
+
+LABELS = np.array([0, 0, 0, 1, 0, 1])
+VALIDATION = np.array([False, False, False, False, True, True])
+
+
+def made_up(
+    certainty: Any, *, synthetic: list[int] | None = None, fold: list[int] | None = None, balanced: bool = False
+) -> tuple[Choice, list[tuple[float, tuple[float, ...]]]]:
+    """certainty: (weight, strength) -> (6,) the probability given to each image's label."""
+    labelled = Labelled(images(LABELS), VALIDATION, np.array(fold or [0, 1, 0, 1, 0, 1]))
+    kinds = np.array(synthetic or [0, 0])
+    train = TrainingSet([("real", images(np.zeros(2, int)))], np.eye(3)[[0, 0]], np.zeros((2, 2), bool), kinds)
+    asked = []
+
+    def trial(weight: float, strengths: Any) -> np.ndarray:
+        asked.append((weight, tuple(strengths)))
+        of_truth = np.array([certainty(weight, strength) for strength in strengths])
+        log_probabilities = np.full((len(strengths), 6, 3), -50.0)
+        with np.errstate(divide="ignore"):
+            log_probabilities[:, np.arange(6), LABELS] = np.log(of_truth)
+        return log_probabilities
+
+    return choose(trial, train, labelled, [0.1, 1.0], [0.3, 0.0, 1.0], balanced=balanced), asked
+
+
+def test_first_the_strength_without_synthetic_images_then_their_weight_at_that() -> None:
+    choice, asked = made_up(
+        lambda weight, strength: np.full(6, 0.5 + 0.1 * strength + 0.2 * weight * (1 - weight)), synthetic=[0, 1]
+    )
+    assert asked == [(0.0, (0.1, 1.0)), (0.3, (1.0,)), (1.0, (1.0,))]
+    assert (choice.regularisation, choice.synthetic_weight) == (1.0, 0.3)
+
+
+def test_what_only_images_gain_that_a_generator_learned_from_is_no_gain() -> None:
+    """As of one that gives its training images back: they are foretold although they are held out."""
+
+    def certainty(weight: float, strength: float) -> np.ndarray:
+        return np.where(VALIDATION, 0.5 - 0.1 * weight, 0.5 + 0.4 * weight)
+
+    choice, _ = made_up(certainty, synthetic=[0, 1])
+    assert choice.synthetic_weight == 0
+    assert choice.asked.tolist() == VALIDATION.tolist()
+
+
+def test_of_weights_that_make_no_difference_the_smallest_is_taken() -> None:
+    assert made_up(lambda weight, strength: np.full(6, 0.5), synthetic=[0, 1])[0].synthetic_weight == 0
+
+
+def test_an_arm_with_nothing_to_weigh_asks_all_that_is_held_out_once() -> None:
+    choice, asked = made_up(lambda weight, strength: np.where(VALIDATION, 0.5 - 0.1 * strength, 0.5 + 0.1 * strength))
+    assert asked == [(0.0, (0.1, 1.0))]
+    assert (choice.regularisation, choice.synthetic_weight) == (1.0, None)
+    assert choice.asked.all()
+
+
+def test_an_arm_of_synthetic_images_alone_asks_validation_at_weight_1() -> None:
+    choice, asked = made_up(
+        lambda weight, strength: np.where(VALIDATION, 0.5 - 0.1 * strength, 0.5 + 0.4 * strength), synthetic=[1, 1]
+    )
+    assert asked == [(1.0, (0.1, 1.0))]
+    assert (choice.regularisation, choice.synthetic_weight) == (0.1, None)
+
+
+def test_images_in_no_fold_are_not_asked() -> None:
+    def certainty(weight: float, strength: float) -> np.ndarray:
+        return np.where(VALIDATION, 0.5 - 0.1 * strength, 0.5 + 0.4 * strength)
+
+    assert made_up(certainty, fold=[-1, -1, -1, -1, 0, 0])[0].regularisation == 0.1
+    assert made_up(certainty)[0].regularisation == 1.0
+
+
+def test_every_class_counts_the_same_where_asked() -> None:
+    """Four images of one class and two of the other: the rule that favours the two wins when classes count alike."""
+
+    def certainty(weight: float, strength: float) -> np.ndarray:
+        return np.where(LABELS == 1, 0.5 + 0.4 * strength, 0.5 - 0.2 * strength)
+
+    assert made_up(certainty)[0].regularisation == 0.1
+    assert made_up(certainty, balanced=True)[0].regularisation == 1.0
+
+
+def test_a_trial_that_diverged_is_not_chosen() -> None:
+    assert made_up(lambda weight, strength: np.full(6, np.nan if strength > 0.5 else 0.4))[0].regularisation == 0.1
+    assert made_up(lambda weight, strength: np.full(6, 0.0 if strength < 0.5 else 0.4))[0].regularisation == 1.0

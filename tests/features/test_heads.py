@@ -1,0 +1,212 @@
+"""Linear heads: trained side by side as if each were alone, weighed, penalised, and held out by folds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from augury.features.heads import Examples, LinearHead, draw_rows, fit_head, fit_linear_heads, held_out_logits
+from augury.pipeline.sections import Head
+from augury.pipeline.seeding import seeded
+
+PENALTIES = [0.01, 0.1, 1.0]
+Blobs = tuple[torch.Tensor, torch.Tensor]
+
+
+def blobs(count: int, seed: int, classes: int = 3, dimensions: int = 5) -> Blobs:
+    """Features and labels of overlapping Gaussian blobs, one per class."""
+    random = np.random.default_rng(seed)
+    labels = np.tile(np.arange(classes), count)
+    centres = np.random.default_rng(99).normal(0, 1.0, (classes, dimensions))
+    values = (centres[labels] + random.normal(size=(len(labels), dimensions))).astype(np.float32)
+    return torch.from_numpy(values), torch.from_numpy(labels)
+
+
+def fit(
+    penalties: list[float], seed: int = 0, steps: int = 400, train: Blobs | None = None, **more: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    examples = Examples(*(train or blobs(100, seed=1)), **more)
+    return fit_linear_heads(examples, 3, settings(penalties, steps), seeded(seed), penalties)
+
+
+def settings(penalties: list[float], steps: int = 400) -> Head:
+    return Head(steps=steps, batch_size=64, learning_rate=0.01, l2_penalties=penalties)
+
+
+def test_heads_trained_together_are_those_trained_alone() -> None:
+    together, biases = fit([0.01, 0.1, 1.0])
+    assert together.shape == (3, 5, 3)
+    for head, penalty in enumerate([0.01, 0.1, 1.0]):
+        alone, bias = fit([penalty])
+        assert torch.allclose(alone[0], together[head], atol=1e-3)
+        assert torch.allclose(bias[0], biases[head], atol=1e-3)
+
+
+def test_a_head_reaches_the_optimum_of_regularised_logistic_regression() -> None:
+    (values, labels), penalty = blobs(100, seed=1), 0.1
+    expected = LogisticRegression(C=1 / (penalty * len(labels)), tol=1e-8).fit(values.numpy(), labels.numpy())
+    weights, _ = fit([penalty], steps=3000)
+    assert np.abs(weights[0].T.numpy() - expected.coef_).max() < 0.05
+
+
+def test_stronger_penalties_give_smaller_weights() -> None:
+    norms = [float(weights.norm()) for weights in fit([0.01, 0.1, 1.0])[0]]
+    assert norms[0] > norms[1] > norms[2]
+
+
+def one_hot(labels: torch.Tensor) -> torch.Tensor:
+    return torch.eye(3)[labels]
+
+
+def same(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_certain_targets_are_labels_to_the_bit() -> None:
+    values, labels = blobs(100, seed=1)
+    assert same(fit(PENALTIES), fit(PENALTIES, train=(values, one_hot(labels))))
+
+
+def test_equal_weights_of_1_change_nothing_and_their_scale_is_that_of_the_loss() -> None:
+    count = 300
+    assert same(fit(PENALTIES), fit(PENALTIES, weights=torch.ones(count)))
+    # Adam takes the same steps, but the penalty, which is no part of the loss, has less to set against it.
+    [penalised], [heavy] = fit([0.1])[0], fit([0.1], weights=torch.full((count,), 4.0))[0]
+    assert heavy.norm() > penalised.norm()
+
+
+@pytest.mark.parametrize("by", ["weights", "sampling"])
+def test_an_image_of_weight_2_is_the_image_twice(by: str) -> None:
+    """In the limit: both reach the optimum of the same loss."""
+    values, labels = blobs(100, seed=1)
+    rare = labels == 2
+    twice = torch.cat([values, values[rare]]), torch.cat([labels, labels[rare]])
+    factors = torch.where(rare, 2.0, 1.0)
+    as_factors: dict[str, Any] = {by: factors / factors.mean()}
+    weights, biases = fit([0.1], steps=3000, **as_factors)
+    expected, expected_biases = fit([0.1], steps=3000, train=twice)
+    assert (weights - expected).abs().max() < 0.06
+    assert (biases - expected_biases).abs().max() < 0.1
+    plain = fit([0.1], steps=3000)[1]
+    assert biases[0, 2] - plain[0, 2] > 0.2  # more of this class is expected
+
+
+@pytest.mark.parametrize(
+    ("more", "shares"),
+    [
+        ({}, [0.6, 0.3, 0.1]),
+        ({"weights": [1 / 1.8, 1 / 0.9, 1 / 0.3]}, [1 / 3, 1 / 3, 1 / 3]),
+        ({"sampling": [1 / 1.8, 1 / 0.9, 1 / 0.3]}, [1 / 3, 1 / 3, 1 / 3]),
+        ({"targets": [0.2, 0.5, 0.3]}, [0.2, 0.5, 0.3]),
+    ],
+)
+def test_where_features_say_nothing_the_shares_are_learned(more: dict[str, list[float]], shares: list[float]) -> None:
+    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    targets = torch.tensor([more.pop("targets")] * 100) if "targets" in more else labels
+    per_image: dict[str, Any] = {name: torch.tensor(of_classes)[labels] for name, of_classes in more.items()}
+    _, biases = fit([0.1], steps=2000, train=(torch.zeros(100, 5), targets), **per_image)
+    assert biases.softmax(dim=1)[0].tolist() == pytest.approx(shares, abs=0.025)
+
+
+def test_sampling_decides_how_often_an_image_is_drawn() -> None:
+    sampling = torch.tensor([3.0, 0.0, 1.0, 4.0])
+    rows = draw_rows(4, 8000, seeded(0), sampling)
+    shares = torch.bincount(rows, minlength=4) / 8000
+    assert shares.tolist() == pytest.approx([3 / 8, 0, 1 / 8, 1 / 2], abs=0.02)
+    assert torch.equal(rows, draw_rows(4, 8000, seeded(0), 10 * sampling))  # in any unit
+    assert torch.equal(draw_rows(9, 5, seeded(1), None), torch.randint(9, (5,), generator=seeded(1)))
+
+
+def chosen(penalties: list[float], validation: Blobs) -> LinearHead:
+    return fit_head(Examples(*blobs(30, seed=1)), Examples(*validation), 3, settings(penalties), seeded(0))
+
+
+@pytest.mark.parametrize("misleading", [False, True])
+def test_the_penalty_is_that_of_the_best_validation_likelihood(misleading: bool) -> None:
+    values, labels = blobs(50, seed=2)
+    validation = values, labels.roll(1) if misleading else labels
+    alone = {penalty: chosen([penalty], validation) for penalty in PENALTIES}
+    best = min(alone, key=lambda penalty: alone[penalty].validation_nll)
+    assert best == (1.0 if misleading else best)
+    head = chosen(PENALTIES, validation)
+    assert head.l2_penalty == best
+    assert head.validation_nll == pytest.approx(alone[best].validation_nll, abs=1e-3)
+    logits = head(values)
+    assert head.validation_nll == pytest.approx(torch.nn.functional.cross_entropy(logits, validation[1]).item(), 1e-5)
+    assert head.validation_accuracy == pytest.approx((logits.argmax(dim=1) == validation[1]).float().mean().item())
+
+
+# Folds.
+
+
+def logits(fold: torch.Tensor, left_out: torch.Tensor, penalties: list[float], **more: Any) -> torch.Tensor:
+    values, labels = blobs(40, seed=1)
+    examples = Examples(values, one_hot(labels), **more)
+    return held_out_logits(examples, left_out, values, fold, 3, settings(penalties, 200), seeded(3), penalties)
+
+
+def test_a_fold_is_told_by_heads_that_never_saw_it() -> None:
+    """In each fold's own images the labels of two classes are swapped: whoever had learned from them would know."""
+    values, labels = blobs(60, seed=1)
+    fold = torch.arange(len(labels)) // 3 % 2
+    first, second = labels, torch.tensor([1, 0, 2])[labels]
+    targets = one_hot(torch.where(fold == 0, first, second))
+    left_out = fold[:, None] == torch.arange(2)
+    held_out = held_out_logits(
+        Examples(values, targets), left_out, values, fold, 3, settings([0.1]), seeded(0), [0.1]
+    )  # fmt: skip
+    told = held_out[0].argmax(dim=1)
+    assert (told[fold == 1] == first[fold == 1]).float().mean() > 0.7
+    assert (told[fold == 0] == second[fold == 0]).float().mean() > 0.7
+
+
+def test_heads_of_folds_and_penalties_are_those_trained_alone_on_what_each_fold_keeps() -> None:
+    """Alone, what is left out is never drawn; beside others it weighs nothing. In the limit both are the same head."""
+    values, labels = blobs(40, seed=1)
+    fold = torch.arange(len(labels)) % 4
+    left_out = fold[:, None] == torch.arange(4)
+    penalties = [0.1, 1.0]
+    together = held_out_logits(
+        Examples(values, one_hot(labels)), left_out, values, fold, 3, settings(penalties, 3000), seeded(0), penalties
+    )
+    assert together.shape == (2, 120, 3)
+    for number, penalty in enumerate(penalties):
+        kept = fold != 2
+        weights, biases = fit_linear_heads(
+            Examples(values[kept], labels[kept]), 3, settings([1.0], 3000), seeded(1), [penalty]
+        )
+        alone = values[fold == 2] @ weights[0] + biases[0]
+        assert (alone - together[number, fold == 2]).abs().max() < 0.25
+
+
+def test_what_a_head_does_not_keep_changes_nothing_in_it_to_the_bit() -> None:
+    fold = torch.arange(120) % 3
+    left_out = fold[:, None] == torch.arange(3)
+    plain = logits(fold, left_out, PENALTIES)
+    values, labels = blobs(40, seed=1)
+    spoilt = torch.where(fold == 1, labels.roll(1), labels)
+    other = held_out_logits(
+        Examples(values, one_hot(spoilt)), left_out, values, fold, 3, settings(PENALTIES, 200), seeded(3), PENALTIES
+    )
+    assert torch.equal(plain[:, fold == 1], other[:, fold == 1])
+    assert not torch.equal(plain[:, fold == 0], other[:, fold == 0])
+
+
+def test_an_image_of_no_fold_is_learned_from_in_all() -> None:
+    """Images that two folds leave out, such as mixtures, are learned from in the others."""
+    values, labels = blobs(40, seed=1)
+    fold = torch.full((120,), -1)
+    fold[:60] = torch.arange(60) % 2
+    left_out = fold[:, None] == torch.arange(2)
+    left_out[60:] = True
+    weights = torch.ones(120)
+    plain = logits(fold, left_out, [0.1], weights=weights)
+    spoilt = held_out_logits(
+        Examples(values, one_hot(torch.cat([labels[:60], labels[60:].roll(1)])), weights=weights), left_out, values,
+        fold, 3, settings([0.1], 200), seeded(3), [0.1],
+    )  # fmt: skip
+    assert torch.equal(plain[:, :60], spoilt[:, :60])
+    left_out[60:] = False
+    assert not torch.equal(plain[:, :60], logits(fold, left_out, [0.1], weights=weights)[:, :60])
