@@ -24,12 +24,12 @@ from torchvision import models as torchvision_models
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augury.arms.finetuning import Tuning, fine_tune
-from augury.arms.training_set import TrainingSet, training_set
+from augury.arms.finetuning import Tuning, train_network
+from augury.arms.training_set import Labelled, TrainingSet, training_set
 from augury.features.backbones import load_backbone
-from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device
+from augury.pipeline.replicates import Replicate
 from benchmarks.arms import linked_checkout
 from benchmarks.training import forever, write_files
 from tests.smoke import CHECKOUT, change_params, dvc
@@ -73,22 +73,21 @@ def reference_recipe(folder: Path, classes: int, workers: int) -> float:
     return STEPS * BATCH_SIZE / (time.perf_counter() - started)
 
 
-def pipeline(train: TrainingSet, validation: ImageSet, settings: params.FineTune) -> float:
+def pipeline(train: TrainingSet, settings: params.FineTune) -> float:
     """Images per second of the pipeline's own full fine-tuning, all stages learning from the first step."""
     seconds = []
     for steps in (WARMUP, WARMUP + STEPS):
-        budget = {"steps": steps, "batch_size": BATCH_SIZE, "unfreezing": 0.0, "evaluations": 1}
+        budget = {"steps": steps, "batch_size": BATCH_SIZE, "unfreezing": 0.0}
         started = time.perf_counter()
         tuning = Tuning("full", settings.model_copy(update=budget), RESOLUTION, 0, choose_device("cpu"))
-        fine_tune(load_backbone(NETWORK, pretrained=False), train, validation, tuning)
+        train_network(load_backbone(NETWORK, pretrained=False), train, tuning, weight_decay=0.05)
         seconds.append(time.perf_counter() - started)
     return STEPS * BATCH_SIZE / (seconds[1] - seconds[0])
 
 
 def recipe() -> None:
     settings = params.load()
-    train = training_set("none", settings.classify.arms["none"], settings.classify.mix, settings.seed)
-    validation = ImageSet.read(Path("data/splits/0/validation"))
+    train = training_set(settings, "none", Labelled.read(Replicate()), 0)
     measured: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_files(train.images, Path(folder))
@@ -96,7 +95,7 @@ def recipe() -> None:
             for workers in (0, 2):
                 speed = reference_recipe(Path(folder), train.targets.shape[1], workers)
                 measured.setdefault(f"reference recipe, {workers} loader processes", []).append(speed)
-            measured.setdefault("pipeline", []).append(pipeline(train, validation, settings.classify.finetune))
+            measured.setdefault("pipeline", []).append(pipeline(train, settings.classify.finetune))
     for name, speeds in measured.items():
         print(f"{name}: median {statistics.median(speeds):,.0f} img/s ({min(speeds):,.0f} to {max(speeds):,.0f})")
     best = max(statistics.median(speeds) for name, speeds in measured.items() if name != "pipeline")

@@ -1,35 +1,31 @@
 """Training a network from a random start on the main pipeline's images, the same way for all that the studies train."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 
-from augury.arms.finetuning import FineTuned, Tuning, fine_tune, predict
+from augury.arms.finetuning import Tuning, evaluate, predict, train_network
 from augury.arms.training_set import TrainingSet
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
-from models.backbone import Backbone
+from models.backbone import Backbone, TransferClassifier
 
 SPLITS = "data/splits/0"  # of the main pipeline
 
 
 class Training(Section):
-    """The same for every network. evaluations: how often it is tried on validation; the best of these is used.
-
-    warmup: share of the steps in which the learning rate rises.
-    """
+    """The same for every network. warmup: share of the steps in which the learning rate rises."""
 
     steps: PositiveInt
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: PositiveFloat
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    evaluations: PositiveInt
 
     @property
     def fine_tune(self) -> FineTune:
@@ -40,23 +36,29 @@ class Training(Section):
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A network after its last step, with its loss and accuracy (0 to 1) on validation."""
+
+    network: TransferClassifier
+    validation_nll: float
+    validation_accuracy: float
+
+
 def train(
     backbone: Backbone, splits: Path, training: Training, *, resolution: int, seed: int, device: torch.device
-) -> FineTuned:
-    """On the real training images; the best moment on validation is used. Raises UserError where it diverges.
-
-    splits: the folder that holds train and validation.
-    """
-    images = read_split(splits / "train")
-    targets = np.eye(len(images.class_names), dtype=np.float32)[images.labels]
+) -> Trained:
+    """On the images of the training split. Raises UserError where it diverges. splits: the folder that holds them."""
     tuning = Tuning("scratch", training.fine_tune, resolution, seed, device, key="training")
-    return fine_tune(backbone, TrainingSet({"real": images}, targets), read_split(splits / "validation"), tuning)
+    train_on = TrainingSet.of_real(read_split(splits / "train"))
+    network = train_network(backbone, train_on, tuning, training.weight_decay)
+    return Trained(network, *evaluate(network, read_split(splits / "validation"), resolution, device))
 
 
-def accuracy_on_test(tuned: FineTuned, splits: Path, resolution: int, device: torch.device) -> float:
+def accuracy_on_test(trained: Trained, splits: Path, resolution: int, device: torch.device) -> float:
     """As a fraction. It opens the test split."""
     test = read_split(splits / "test")
-    return float((predict(tuned.network, test, resolution, device).argmax(axis=1) == test.labels).mean())
+    return float((predict(trained.network, test, resolution, device).argmax(axis=1) == test.labels).mean())
 
 
 def per_seed(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

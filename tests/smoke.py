@@ -35,7 +35,7 @@ SMOKE_PARAMS: dict[str, Any] = {
     "classify": {
         "resolution": 32,
         "head": {"steps": 100},
-        "finetune": {"steps": 6, "batch_size": 16, "evaluations": 2},
+        "finetune": {"steps": 6, "batch_size": 16},
         "mix": {"copies": 1},
         "seeds": [0, 1, 2, 3],
     },

@@ -57,22 +57,27 @@ def fine_tune(
 ) -> tuple[TransferClassifier, Choice]:
     """Choose weight decay and weight of synthetic images, then train on all labels; see `choose` and `train_network`.
 
-    labelled: in one fold, by which the choices are made. Raises UserError where a loss diverges.
+    labelled: in one fold, by which the choices are made. What is chosen is trained for all steps without that fold as
+    well, since a short trial says little of how good a network becomes. Raises UserError where a loss diverges.
     """
     short = replace(tuning, settings=shorter(tuning.settings))
     held_out = labelled.fold == 0
+    unseen = labelled.images.select(held_out)
+
+    def log_probabilities(trial: Tuning, weight_decay: float, synthetic_weight: float | None) -> np.ndarray:
+        network = train_network(backbone, train, trial, weight_decay, synthetic_weight, train.left_out[:, 0])
+        values = np.zeros((len(held_out), train.targets.shape[1]))
+        with np.errstate(divide="ignore"):  # a certain mistake is infinitely bad
+            values[held_out] = np.log(predict(network, unseen, tuning.resolution, tuning.device).astype(np.float64))
+        return values
 
     def trial(synthetic_weight: float, weight_decays: Sequence[float]) -> np.ndarray:
-        log_probabilities = np.zeros((len(weight_decays), len(held_out), train.targets.shape[1]))
-        for number, weight_decay in enumerate(weight_decays):
-            network = train_network(backbone, train, short, weight_decay, synthetic_weight, train.left_out[:, 0])
-            probabilities = predict(network, labelled.images.select(held_out), tuning.resolution, tuning.device)
-            with np.errstate(divide="ignore"):  # a certain mistake is infinitely bad
-                log_probabilities[number, held_out] = np.log(probabilities.astype(np.float64))
-        return log_probabilities
+        return np.stack([log_probabilities(short, weight_decay, synthetic_weight) for weight_decay in weight_decays])
 
     choice = choose(trial, train, labelled, tuning.settings.weight_decays, synthetic_weights, balanced=balanced)
-    return train_network(backbone, train, tuning, choice.regularisation, choice.synthetic_weight), choice
+    chosen = choice.regularisation, choice.synthetic_weight
+    choice = replace(choice, held_out=log_probabilities(tuning, *chosen))
+    return train_network(backbone, train, tuning, *chosen), choice
 
 
 def train_network(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.arms.finetuning import Tuning, fine_tune
+from augury.arms.finetuning import Tuning, train_network
 from augury.arms.training_set import TrainingSet
 from augury.features.backbones import check_resolution, read_backbone
 from augury.images.image_set import ImageSet
@@ -46,17 +46,15 @@ def seconds_per_step(name: str, study: Architectures, finetune: FineTune, device
     pixels = np.random.default_rng(0).integers(0, 256, (study.batch_size, 32, 32, 3), np.uint8)
     labels = np.arange(len(pixels)) % 2
     images = ImageSet(pixels, labels, ("one", "other"))
-    train, held_out = TrainingSet({"real": images}, np.eye(2, dtype=np.float32)[labels]), images.select(np.arange(2))
+    train = TrainingSet.of_real(images)
     backbone, chosen = read_backbone(name, None), choose_device(device)
     # A core's own seconds: other programs beside this one lengthen those on the clock.
     clock = time.process_time if chosen.type == "cpu" else time.perf_counter
 
     def seconds(steps: int) -> float:
-        tiny = finetune.model_copy(
-            update={"steps": steps, "batch_size": study.batch_size, "weight_decays": [0.05], "evaluations": 1}
-        )
+        tiny = finetune.model_copy(update={"steps": steps, "batch_size": study.batch_size})
         started = clock()
-        fine_tune(backbone, train, held_out, Tuning("scratch", tiny, study.resolution, 0, chosen))
+        train_network(backbone, train, Tuning("scratch", tiny, study.resolution, 0, chosen), weight_decay=0.05)
         return clock() - started
 
     with single_threaded():

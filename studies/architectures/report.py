@@ -106,7 +106,8 @@ def page(
             "Recipe": "AdamW, a warm-up, then a cosine to zero, as in classify.finetune of the main params.yaml, with "
             f"a weight decay of {study.weight_decay:g}. Each network at each budget is trained at the learning rates "
             f"{', '.join(f'{rate:g}' for rate in study.learning_rates)}, on all seeds; the one with the lowest mean "
-            "validation NLL is reported. Within a training, the best of several moments on validation is used.",
+            "validation NLL is reported. That is of a training without the validation images, from "
+            "which the network that is tested has learned too.",
             "From ImageNet's weights": "All stages are trained, the last ones first and fastest, as in mode full of "
             "the main pipeline. While the first stages wait, a step costs less than the recorded pace says.",
             "Intervals": f"Student's, of means over {len(study.seeds)} seeds, at {interval}; differences are paired by "

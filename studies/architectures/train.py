@@ -15,7 +15,7 @@ from studies.workspace import ROOT, load_params, make_workspace, read_results, r
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
 PASSES = 3  # of a training step, in forward passes: the backward one takes two products for each of the forward one
-KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll", "best_step")
+KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll")
 
 
 def main(start: str, network: str, budget: str, here: Path = Path(), root: Path = ROOT) -> None:

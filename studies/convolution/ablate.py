@@ -51,14 +51,13 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
 def train_one(name: str, study: Convolution, top: Params, splits: Path, seed: int) -> dict[str, Any]:
     """Accuracies as fractions. measured: side of the square about the middle with most of the gradient, in pixels."""
     device, resolution = choose_device(top.device), study.ablation.resolution
-    tuned = train(variant(name, seed), splits, study.training, resolution=resolution, seed=seed, device=device)
+    trained = train(variant(name, seed), splits, study.training, resolution=resolution, seed=seed, device=device)
     shown = to_backbone(read_split(splits / "validation").pixels[: study.look.images], resolution, device)
     return {
-        "accuracy": accuracy_on_test(tuned, splits, resolution, device),
-        "validation_accuracy": tuned.validation_accuracy,
-        "validation_nll": tuned.validation_nll,
-        "best_step": tuned.best_step,
-        "measured": look_through(tuned.network.backbone, shown, top.seed)[-1].side,
+        "accuracy": accuracy_on_test(trained, splits, resolution, device),
+        "validation_accuracy": trained.validation_accuracy,
+        "validation_nll": trained.validation_nll,
+        "measured": look_through(trained.network.backbone, shown, top.seed)[-1].side,
     }
 
 

@@ -37,11 +37,11 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     accuracy = None
     if not classifier.pretrained:
         with single_threaded():  # as the seeds of the variants
-            tuned = train(
+            trained = train(
                 backbone, root / SPLITS, study.training, resolution=classifier.resolution, seed=top.seed,
                 device=choose_device(top.device),
             )  # fmt: skip
-        backbone, accuracy = tuned.network.backbone, tuned.validation_accuracy
+        backbone, accuracy = trained.network.backbone, trained.validation_accuracy
     with whole_directory(here / "points/fit" / name) as folder:
         state = {key: tensor.detach().cpu().contiguous() for key, tensor in backbone.state_dict().items()}
         try:

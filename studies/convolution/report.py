@@ -71,8 +71,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "Variants": f"The small CNN of models/milestones.py at {plain['resolution']} pixels. All start from the "
             "same weights of a seed, which decides the batches too; all have the same number of weights.",
             "Equal steps": f"{training.steps:,} steps of AdamW with {training.batch_size} images each, from a random "
-            f"start, at a learning rate of {training.learning_rate:g}, the same for all and tuned for none. The best "
-            f"of {training.evaluations} moments on validation is used. Multiply-adds differ: see the table.",
+            f"start, at a learning rate of {training.learning_rate:g}, the same for all and tuned for none. "
+            "Multiply-adds differ: see the table.",
             "Verdicts": f"Gains are paired by seed: BCa bootstrap intervals at {interval}, an exact sign-flip test, "
             f"Holm's correction over the {len(gains)} comparisons. They cover the randomness of training; another draw "
             "of labels or of test images would add to it.",

@@ -33,15 +33,14 @@ def train_all(
 def train_one(
     jobs: Sequence[tuple[Shape, int]], splits: Path, training: Training, device: str, test: bool, number: int
 ) -> dict[str, Any]:
-    """Mean loss and accuracy (0 to 1) on validation after the best step, and accuracy on test, None if it was shut."""
+    """Mean loss and accuracy (0 to 1) on validation, and accuracy on test, None if it was shut."""
     (shape, seed), chosen = jobs[number], choose_device(device)
     backbone = initialised(shape, seed)
-    tuned = train(backbone, splits, training, resolution=shape.resolution, seed=seed, device=chosen)
+    trained = train(backbone, splits, training, resolution=shape.resolution, seed=seed, device=chosen)
     return {
-        "accuracy": accuracy_on_test(tuned, splits, shape.resolution, chosen) if test else None,
-        "validation_nll": tuned.validation_nll,
-        "validation_accuracy": tuned.validation_accuracy,
-        "best_step": tuned.best_step,
+        "accuracy": accuracy_on_test(trained, splits, shape.resolution, chosen) if test else None,
+        "validation_nll": trained.validation_nll,
+        "validation_accuracy": trained.validation_accuracy,
     }
 
 

@@ -1,5 +1,6 @@
-"""Training the backbone's own weights: what learns, how fast, from when, and which moment is kept."""
+"""Training the backbone's own weights: what learns, how fast, from when, and what is chosen by the validation split."""
 
+import dataclasses
 import math
 from itertools import pairwise
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from torch import nn
 
 from augury.arms import finetuning
-from augury.arms.finetuning import FineTuned, Tuning, evaluate, fine_tune, groups_of, predict, rate_at
-from augury.arms.training_set import TrainingSet
-from augury.images.image_set import ImageSet
+from augury.arms.choice import Choice
+from augury.arms.finetuning import Tuning, evaluate, fine_tune, groups_of, predict, rate_at, train_network
+from augury.arms.training_set import Labelled, TrainingSet, one_hot
+from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FineTune
 from augury.pipeline.seeding import seeded
@@ -22,7 +24,7 @@ CPU = torch.device("cpu")
 MODES = ("partial", "full", "scratch")
 SETTINGS = FineTune(
     steps=40, batch_size=16, learning_rate=0.02, weight_decays=[0.01], layer_decay=0.5, warmup=0.1, unfreezing=0.5,
-    trained_stages=1, evaluations=4,
+    trained_stages=1,
 )  # fmt: skip
 
 
@@ -53,22 +55,24 @@ def stripes(per_class: int, seed: int) -> ImageSet:
 
 
 def training(images: ImageSet, balance: str | None = None, targets: np.ndarray | None = None) -> TrainingSet:
-    one_hot = np.eye(len(images.class_names), dtype=np.float32)[images.labels]
-    return TrainingSet({"real": images}, one_hot if targets is None else targets, balance)
+    train = TrainingSet.of_real(images, balance=balance)
+    return train if targets is None else dataclasses.replace(train, targets=targets)
 
 
-TRAIN, VALIDATION = training(stripes(32, seed=1)), stripes(20, seed=2)
+TRAIN = training(stripes(32, seed=1))
 
 
 def tune(
     mode: str = "full",
     train: TrainingSet = TRAIN,
-    validation: ImageSet = VALIDATION,
     seed: int = 0,
     network: Backbone | None = None,
+    weight_decay: float = 0.01,
+    left_out: np.ndarray | None = None,
     **changes: Any,
-) -> FineTuned:
-    return fine_tune(network or backbone(), train, validation, Tuning(mode, settings(**changes), 8, seed, CPU))
+) -> TransferClassifier:
+    tuning = Tuning(mode, settings(**changes), 8, seed, CPU)
+    return train_network(network or backbone(), train, tuning, weight_decay, left_out=left_out)
 
 
 def state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -87,14 +91,15 @@ def part(of: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
-    """The network's state at every evaluation."""
+    """The network's state before every step."""
     states: list[dict[str, torch.Tensor]] = []
+    forward = TransferClassifier.forward
 
-    def noted(network: TransferClassifier, *rest: Any) -> tuple[float, float]:
+    def noted(network: TransferClassifier, images: torch.Tensor) -> torch.Tensor:
         states.append(state(network))
-        return evaluate(network, *rest)
+        return forward(network, images)
 
-    monkeypatch.setattr(finetuning, "evaluate", noted)
+    monkeypatch.setattr(TransferClassifier, "forward", noted)
     return states
 
 
@@ -103,44 +108,39 @@ def test_every_mode_learns_what_can_be_told_apart(mode: str) -> None:
     given = backbone()
     tuned = tune(mode, network=given, steps=80)
     unseen = stripes(100, seed=3)
-    probabilities = predict(tuned.network, unseen, 8, CPU)
+    probabilities = predict(tuned, unseen, 8, CPU)
     assert (probabilities.argmax(axis=1) == unseen.labels).mean() > 0.9
-    assert tuned.validation_accuracy > 0.9
-    assert tuned.weight_decay == 0.01
     assert same(state(given), state(backbone()))  # it trains a copy
     assert not any(parameter.requires_grad or module.training
-                   for module in tuned.network.modules() for parameter in module.parameters())  # fmt: skip
+                   for module in tuned.modules() for parameter in module.parameters())  # fmt: skip
 
 
 def test_partial_leaves_the_first_stages_as_they_are_to_the_bit() -> None:
     before = state(backbone())
-    after = state(tune("partial").network.backbone)
+    after = state(tune("partial").backbone)
     assert same(part(before, "stages.0."), after)  # batch-norm statistics too
     assert not any(torch.equal(tensor, after[key]) for key, tensor in part(before, "stages.1.").items())
 
 
 @pytest.mark.parametrize("mode", ["full", "scratch"])
 def test_the_other_modes_change_every_stage(mode: str) -> None:
-    before, after = state(backbone()), state(tune(mode).network.backbone)
+    before, after = state(backbone()), state(tune(mode).backbone)
     assert not any(torch.equal(tensor, after[key]) for key, tensor in before.items())
 
 
 def test_stages_begin_to_learn_one_after_the_other(moments: list[dict[str, torch.Tensor]]) -> None:
-    tune("full", steps=20, evaluations=20)
-    states = [part(state(backbone()), "stages."), *({k.removeprefix("backbone."): t for k, t in moment.items()}
-                                                   for moment in moments)]  # fmt: skip
-    assert len(states) == 21
+    tune("full", steps=20)
+    states = [{k.removeprefix("backbone."): t for k, t in moment.items()} for moment in moments]
+    assert len(states) == 20
     for stage, first_step in (("stages.1.", 5), ("stages.0.", 10)):  # half the steps are shared out
-        for step, (earlier, later) in enumerate(pairwise(states[:-1])):  # the last rates are next to nothing
+        for step, (earlier, later) in enumerate(pairwise(states)):
             assert same(part(earlier, stage), later) == (step < first_step), (stage, step)
 
 
 @pytest.mark.parametrize("changes", [{"mode": "scratch"}, {"mode": "full", "unfreezing": 0.0}])
 def test_or_all_at_once(moments: list[dict[str, torch.Tensor]], changes: dict[str, Any]) -> None:
-    tune(**changes, steps=4, evaluations=4)
+    tune(**changes, steps=4)
     assert not same(part(moments[0], "backbone.stages.0."), moments[1])
-    before = {f"backbone.{key}": tensor for key, tensor in state(backbone()).items()}
-    assert not same(part(before, "backbone.stages.0."), moments[0])
 
 
 def groups(mode: str, **changes: Any) -> list[tuple[str, float, int]]:
@@ -174,8 +174,8 @@ def test_the_rate_rises_to_1_and_falls_to_next_to_nothing() -> None:
 def test_the_first_step_of_adam_is_each_groups_rate() -> None:
     """Whatever the gradient; weights shrink by rate times decay before, and only matrices."""
     before = state(TransferClassifier(backbone(), 2, seeded(0, "head")))
-    changes: dict[str, Any] = {"steps": 1, "evaluations": 1, "warmup": 0.0, "unfreezing": 0.0, "learning_rate": 1e-3}
-    plain, decayed = (state(tune("full", weight_decays=[decay], **changes).network) for decay in (0.0, 0.5))
+    changes: dict[str, Any] = {"steps": 1, "warmup": 0.0, "unfreezing": 0.0, "learning_rate": 1e-3}
+    plain, decayed = (state(tune("full", weight_decay=decay, **changes)) for decay in (0.0, 0.5))
     for key, rate in (("head.weight", 1e-3), ("backbone.stages.1.0.0.weight", 5e-4), ("head.bias", 1e-3),
                       ("backbone.stages.0.0.0.weight", 2.5e-4), ("backbone.stages.1.0.1.bias", 5e-4)):  # fmt: skip
         moved = (plain[key] - before[key]).abs()
@@ -184,51 +184,76 @@ def test_the_first_step_of_adam_is_each_groups_rate() -> None:
         assert torch.allclose(plain[key] - decayed[key], shrunk, atol=1e-7)
 
 
-# Which moment and which weight decay are used.
+# What is chosen.
 
 
-def test_the_best_moment_on_validation_is_used(
-    monkeypatch: pytest.MonkeyPatch, moments: list[dict[str, torch.Tensor]]
-) -> None:
-    def scripted(network: TransferClassifier, *rest: Any) -> tuple[float, float]:
-        moments.append(state(network))
-        return [0.9, 0.4, 0.6, 0.4][len(moments) - 1], len(moments) / 10
-
-    monkeypatch.setattr(finetuning, "evaluate", scripted)
-    tuned = tune("full")
-    assert (tuned.best_step, tuned.validation_nll, tuned.validation_accuracy) == (20, 0.4, 0.2)
-    assert same(moments[1], state(tuned.network))
-    assert not same(moments[3], state(tuned.network))
+def labelled(train: ImageSet, validation: ImageSet) -> Labelled:
+    images = concatenate([train, validation])
+    held_out = np.arange(len(images)) >= len(train)
+    return Labelled(images, held_out, np.where(held_out, 0, -1))
 
 
-def test_where_learning_makes_validation_worse_the_first_evaluation_is_the_best(
-    moments: list[dict[str, torch.Tensor]],
-) -> None:
-    swapped = ImageSet(VALIDATION.pixels, 1 - VALIDATION.labels, VALIDATION.class_names)
-    tuned = tune("scratch", validation=swapped)
-    assert len(moments) == 4  # all steps are taken all the same
-    assert tuned.best_step == 10
-    assert same(moments[0], state(tuned.network))
-    assert evaluate(tuned.network, swapped, 8, CPU) == (tuned.validation_nll, tuned.validation_accuracy)
+def fine_tuned(
+    synthetic: ImageSet | None = None, weights: tuple[float, ...] = (1.0,), per_class: int = 12, **changes: Any
+) -> tuple[TransferClassifier, Choice]:  # fmt: skip
+    """Of real images and 16 of validation, with synthetic ones."""
+    real = labelled(stripes(per_class, seed=1), stripes(8, seed=2))
+    train = TrainingSet.of_real(real.images, real.left_out(real.fold))
+    if synthetic is not None:
+        train = TrainingSet(
+            [*train.parts, ("synthetic", synthetic)],
+            np.concatenate([train.targets, one_hot(synthetic)]),
+            np.concatenate([train.left_out, np.zeros((len(synthetic), 1), bool)]),
+            np.repeat([0, 1], [len(train), len(synthetic)]),
+        )
+    tuning = Tuning("scratch", settings(**{"steps": 60, **changes}), 8, 0, CPU)
+    return fine_tune(backbone(), train, real, weights, tuning, balanced=False)
 
 
-def test_more_evaluations_than_steps_are_one_a_step(moments: list[dict[str, torch.Tensor]]) -> None:
-    tune("full", steps=3, evaluations=10)
-    assert len(moments) == 3
+def test_validation_is_held_out_for_choices_and_learned_from_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial is short and leaves it out, the one with what was chosen is long; the last training has all images."""
+    trainings: list[tuple[int, float, int]] = []
+
+    def noted(backbone: Any, train: Any, tuning: Tuning, decay: float, weight: Any, left_out: Any = None) -> Any:
+        trainings.append((tuning.settings.steps, decay, 0 if left_out is None else left_out.sum()))
+        return train_network(backbone, train, tuning, decay, weight, left_out)
+
+    monkeypatch.setattr(finetuning, "train_network", noted)
+    network, choice = fine_tuned(weight_decays=[0.01, 40.0])
+    assert trainings == [(15, 0.01, 16), (15, 40.0, 16), (60, 0.01, 16), (60, 0.01, 0)]
+    assert (choice.regularisation, choice.synthetic_weight) == (0.01, None)
+    # What is told of validation is by the long one that left it out, and not by the network that is used.
+    real, validation = stripes(12, seed=1), stripes(8, seed=2)
+    both = TrainingSet.of_real(concatenate([real, validation]))
+    alone = tune("scratch", both, left_out=np.arange(40) >= 24, steps=60)
+    expected = np.log(predict(alone, validation, 8, CPU).astype(np.float64))
+    np.testing.assert_array_equal(choice.held_out[24:], expected)
+    assert not same(state(alone), state(network))
 
 
-def test_the_weight_decay_is_that_of_the_best_validation_likelihood() -> None:
-    alone = {decay: tune("full", weight_decays=[decay]) for decay in (40.0, 0.01, 5.0)}
-    best = min(alone, key=lambda decay: alone[decay].validation_nll)
-    assert len({tuned.validation_nll for tuned in alone.values()}) == 3
-    chosen = tune("full", weight_decays=list(alone))
-    assert (chosen.weight_decay, chosen.validation_nll) == (best, alone[best].validation_nll)
-    assert same(state(chosen.network), state(alone[best].network))  # as if it had been the only one
+def test_synthetic_images_that_mislead_weigh_nothing_and_fresh_real_ones_do() -> None:
+    misleading = stripes(40, seed=5)
+    swapped = ImageSet(misleading.pixels, 1 - misleading.labels, misleading.class_names)
+    for synthetic, expected in ((swapped, 0.0), (misleading, 1.0)):
+        choice = fine_tuned(synthetic, weights=(1.0, 0.0), per_class=2, steps=160)[1]
+        assert choice.synthetic_weight == expected
 
 
 def test_a_loss_that_is_never_finite_names_the_learning_rate() -> None:
     with pytest.raises(UserError, match=r"^classify.finetune.learning_rate: 1e\+38 is too high, the loss diverged$"):
-        tune("full", learning_rate=1e38, steps=8, evaluations=2)
+        tune("full", learning_rate=1e38, steps=8)
+
+
+def test_what_is_left_out_changes_nothing_to_the_bit() -> None:
+    left_out = np.arange(64) >= 50
+    spoilt = TRAIN.targets.copy()
+    spoilt[50:] = spoilt[50:, ::-1]
+    first, other = (
+        state(tune("full", train, left_out=left_out, steps=6))
+        for train in (TRAIN, dataclasses.replace(TRAIN, targets=spoilt))
+    )  # fmt: skip
+    assert same(first, other)
+    assert not same(first, state(tune("full", steps=6)))
 
 
 # Randomness.
@@ -237,7 +262,7 @@ def test_a_loss_that_is_never_finite_names_the_learning_rate() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_seed_makes_one_network_whatever_torchs_own_generator_and_leaves_that_alone(mode: str) -> None:
     def dropped(seed: int) -> dict[str, torch.Tensor]:
-        return state(tune(mode, network=backbone(dropout=0.5), seed=seed, steps=8).network)
+        return state(tune(mode, network=backbone(dropout=0.5), seed=seed, steps=8))
 
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -273,7 +298,6 @@ HEAD_ALONE: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate": 0.05,
     "unfreezing": 0.99,
-    "evaluations": 1,
 }
 
 
@@ -284,29 +308,23 @@ def alike(zeros: int, ones: int) -> ImageSet:
 
 @pytest.mark.parametrize(("balance", "share"), [(None, 0.75), ("class_weights", 0.5), ("oversample", 0.5)])
 def test_the_balance_reaches_the_loss(balance: str | None, share: float) -> None:
-    tuned = tune("partial", training(alike(24, 8), balance), alike(5, 5), **HEAD_ALONE)
-    assert float(predict(tuned.network, alike(1, 1), 8, CPU)[0, 0]) == pytest.approx(share, abs=0.04)
+    tuned = tune("partial", training(alike(24, 8), balance), **HEAD_ALONE)
+    assert float(predict(tuned, alike(1, 1), 8, CPU)[0, 0]) == pytest.approx(share, abs=0.04)
 
 
 def test_targets_between_the_classes_are_learned() -> None:
     targets = np.tile(np.array([[0.3, 0.7]], np.float32), (8, 1))
-    tuned = tune("partial", training(alike(8, 0), targets=targets), alike(5, 5), **HEAD_ALONE)
-    assert float(predict(tuned.network, alike(1, 1), 8, CPU)[0, 0]) == pytest.approx(0.3, abs=0.01)
+    tuned = tune("partial", training(alike(8, 0), targets=targets), **HEAD_ALONE)
+    assert float(predict(tuned, alike(1, 1), 8, CPU)[0, 0]) == pytest.approx(0.3, abs=0.01)
 
 
 # Evaluation.
 
 
-def test_evaluation_is_the_mean_over_images_and_leaves_the_modes_alone() -> None:
-    network = TransferClassifier(backbone(dropout=0.5), 2, seeded(3))
-    network.eval()
-    network.backbone.stages[1].train()
-    modes, before = [module.training for module in network.modules()], state(network)
+def test_evaluation_is_the_mean_over_images() -> None:
+    network = TransferClassifier(backbone(dropout=0.5), 2, seeded(3)).eval()
     images = stripes(150, seed=4)  # more than are predicted at once
     nll, accuracy = evaluate(network, images, 8, CPU)
-    assert [module.training for module in network.modules()] == modes
-    assert same(before, state(network))
-    network.eval()
     probabilities = predict(network, images, 8, CPU)
     assert (probabilities.shape, probabilities.dtype) == ((300, 2), np.float32)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -315,9 +333,8 @@ def test_evaluation_is_the_mean_over_images_and_leaves_the_modes_alone() -> None
     np.testing.assert_allclose(predict(network, images.select(np.arange(7)), 8, CPU), probabilities[:7], atol=0.01)
 
 
-@pytest.mark.parametrize("bias", [1e5, math.nan])
-def test_a_certain_mistake_is_infinitely_bad(bias: float) -> None:
+def test_a_certain_mistake_is_infinitely_bad() -> None:
     network = TransferClassifier(backbone(), 2, seeded(0)).eval()
     with torch.no_grad():
-        network.head.bias[0] += bias
-    assert evaluate(network, VALIDATION, 8, CPU)[0] == math.inf
+        network.head.bias[0] += 1e5
+    assert evaluate(network, stripes(20, seed=2), 8, CPU)[0] == math.inf

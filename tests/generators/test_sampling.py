@@ -207,7 +207,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(features, "STORE", tmp_path / ".cache")
     monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 100}))
-    monkeypatch.setattr(selection, "RESOLUTION", 32)
     write_split("train", 30, seed=1)
     write_split("validation", 15, seed=2)
     return tmp_path
@@ -224,6 +223,7 @@ def settings(rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = Non
     """Of a pipeline with all generators; `drawing` is that of the VAE."""
     content = PARAMS.model_dump()
     content["prepare"]["labels_per_class"] = 5  # few enough for what is sampled here
+    content["classify"]["resolution"] = 32
     content["classify"]["arms"] = {content["compare"]["reference"]: {}}
     generators: dict[str, Any] = {name: {} for name in GENERATORS} | {"vae": drawing or {}}
     content["sample"] |= {"filter": rules, "generators": generators, **changes}

@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from augury.features import extractor as features
+from augury.features.extractor import backbone_levels
+from augury.features.heads import Standardiser
 from augury.generators import selection
 from augury.generators.sampling import most_draws
 from augury.generators.selection import Judgement, Selector, described, fill_quota
 from augury.images.image_set import ImageSet, concatenate
+from augury.pipeline.params import load
 from augury.pipeline.sections import Filter
+from tests import CHECKOUT
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "eel")
+CLASSIFY = load(CHECKOUT / "params.yaml").classify
+QUICK = CLASSIFY.model_copy(update={"resolution": 32})
 OFF = Filter(min_confidence=0.0, near_copy_quantile=0.0, max_draws=4.0)
 ON = Filter(min_confidence=0.5, near_copy_quantile=0.05, max_draws=4.0)
 
@@ -250,7 +256,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def selector(rules: Filter = ON, train: ImageSet | None = None, validation: ImageSet | None = None) -> Selector:
-    return Selector(train or digits("train"), validation or digits("validation"), rules, 0, CPU)
+    return Selector(train or digits("train"), validation or digits("validation"), rules, CLASSIFY, 0, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +270,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Selector:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
-    monkeypatch.setattr(selection, "RESOLUTION", 32)
+    monkeypatch.setitem(globals(), "CLASSIFY", QUICK)
 
 
 def test_unseen_images_of_their_class_pass_for_the_most_part(trained: Selector) -> None:
@@ -386,9 +392,26 @@ def test_a_validation_split_that_is_the_training_split_is_no_obstacle(rules: Fil
 
 @pytest.mark.usefixtures("quick")
 def test_one_seed_makes_one_selector() -> None:
-    weights = [Selector(digits("train"), digits("validation"), ON, seed, CPU).head.weights for seed in (0, 0, 1)]
+    weights = [Selector(digits("train"), digits("validation"), ON, QUICK, seed, CPU).head.weights for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "changes",
+    [{"pretrained": False}, {"mode": "scratch"}, {"backbone": "lenet5", "pretrained": False}, {"resolution": 40}],
+)
+def test_it_sees_no_more_than_the_classifier_does(changes: dict[str, Any]) -> None:
+    """A filter that knew of other images would pass what it knows on to the arms with synthetic images alone."""
+    classify = QUICK.model_copy(update=changes)
+    judge = Selector(digits("train"), digits("validation"), ON, classify, 0, CPU)
+    pretrained = classify.pretrained and classify.mode != "scratch"
+    assert (judge.extractor.weights is not None) == pretrained
+    assert judge.extractor.name == f"{classify.backbone}_levels"
+    assert judge.extractor.resolution == classify.resolution
+    expected = backbone_levels(classify.backbone, classify.resolution, pretrained)(digits("train"), CPU)
+    assert torch.equal(judge.train, Standardiser(expected, CPU)(expected))
 
 
 @pytest.mark.usefixtures("quick")
@@ -406,7 +429,7 @@ def test_the_penalty_is_that_of_the_best_validation_likelihood(
     alone = {penalty: confidence(penalty) for penalty in (30.0, 0.1, 3.0)}
     likelihoods = {penalty: np.log(values).mean() for penalty, values in alone.items()}
     best = max(likelihoods, key=lambda penalty: likelihoods[penalty])
-    assert best == (30.0 if misleading else 0.1)
+    assert best == (30.0 if misleading else 3.0)
     chosen = confidence(30.0, 0.1, 3.0)
     np.testing.assert_allclose(chosen, alone[best], atol=0.01)
     assert min(np.abs(chosen - values).max() for penalty, values in alone.items() if penalty != best) > 0.03

@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
     """The study's folder after all its steps, and the main pipeline's, on eight images of noise a class."""
     root, here = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("here")
     (root / PARAMS_FILE).write_bytes((CHECKOUT / PARAMS_FILE).read_bytes())
-    change_params(root, {"device": "cpu", "classify": {"finetune": {"evaluations": 1}}})
+    change_params(root, {"device": "cpu"})
     random = np.random.default_rng(0)
     for folder, per_class in (
         ("splits/0/train", 4),

@@ -112,10 +112,10 @@ def test_the_pace_leaves_out_what_a_training_costs_beside_its_steps(
 ) -> None:  # fmt: skip
     clock = [0.0]
 
-    def training(backbone: Any, train: Any, validation: Any, tuning: Any) -> None:
+    def training(backbone: Any, train: Any, tuning: Any, weight_decay: float) -> None:
         clock[0] += 5 + 0.25 * tuning.settings.steps
 
-    monkeypatch.setattr(pace, "fine_tune", training)
+    monkeypatch.setattr(pace, "train_network", training)
     monkeypatch.setattr("time.process_time", lambda: clock[0])
     root = here / "root"
     root.mkdir()
@@ -133,7 +133,7 @@ def test_the_pace_leaves_out_what_a_training_costs_beside_its_steps(
 def results(validation_nll: float, accuracy: float) -> list[dict[str, Any]]:
     return [
         {"seed": seed, "accuracy": accuracy, "validation_nll": validation_nll, "validation_accuracy": 0.5,
-         "best_step": 1, "n_real": 8, "n_classic": 32, "n_test": 10}
+         "n_real": 8, "n_classic": 32, "n_test": 10}
         for seed in (0, 1)
     ]  # fmt: skip
 

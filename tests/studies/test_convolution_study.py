@@ -31,7 +31,7 @@ STUDY: dict[str, Any] = {
         "efficientnet_lite0": {"pretrained": True, "resolution": 32},
     },
     "training": {
-        "steps": 16, "batch_size": 8, "learning_rate": 0.003, "weight_decay": 0.05, "warmup": 0.1, "evaluations": 2,
+        "steps": 16, "batch_size": 8, "learning_rate": 0.003, "weight_decay": 0.05, "warmup": 0.1,
     },
     "look": {
         "image": 1, "levels": 3, "maps": 2, "channels": 2, "strongest": 3, "steps": 3, "step_size": 0.05, "images": 4,
@@ -132,8 +132,7 @@ def test_variants_are_trained_on_the_same_images_for_the_same_steps(here: Path) 
         assert (point["variant"], point["seeds"]) == (name, [0, 3])
         assert [point[key] for key in ("n_train", "n_validation", "n_test")] == [36, 18, 24]
         assert point["parameters"] == plain["parameters"]
-        assert all(len(point[key]) == 2 for key in ("accuracy", "validation_accuracy", "best_step", "measured"))
-        assert set(point["best_step"]) <= {8, 16}
+        assert all(len(point[key]) == 2 for key in ("accuracy", "validation_accuracy", "measured"))
         assert all(0 <= each <= 1 and round(24 * each, 6).is_integer() for each in point["accuracy"])
     assert [points[name]["multiply_adds"] > plain["multiply_adds"] for name in VARIANTS] == [False] * 4 + [True]
     assert max(plain["validation_accuracy"]) > 0.5

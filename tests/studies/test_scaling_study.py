@@ -112,7 +112,7 @@ def test_cautions_say_what_limits_the_study() -> None:
 STUDY: dict[str, Any] = {
     "base": {"depths": [1, 1], "widths": [2, 4], "resolution": 6},
     "training": {
-        "steps": 12, "batch_size": 8, "learning_rate": 0.02, "weight_decay": 0.05, "warmup": 0.1, "evaluations": 2,
+        "steps": 12, "batch_size": 8, "learning_rate": 0.02, "weight_decay": 0.05, "warmup": 0.1,
     },
     "search": {"alphas": [1.0, 2.0], "betas": [1.0, 1.2], "seeds": [0, 1]},
     "scale": {"times": [2, 4], "seeds": [0, 1, 2]},
