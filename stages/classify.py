@@ -61,9 +61,7 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
             columns[f"truth_{seed}"] = pa.array(probabilities[np.arange(len(test)), test.labels])
             columns[f"confidence_{seed}"] = pa.array(probabilities.max(axis=1))
             if not isinstance(measure, str):
-                label = test.class_names.index(measure.recall_of)
-                threshold = choice.threshold(labelled.images.labels, label, measure.precision)
-                columns[f"called_{seed}"] = pa.array(probabilities[:, label] >= threshold)
+                columns[f"called_{seed}"] = pa.array(choice.called(probabilities, labelled.images, measure))
             held_out = np.exp(choice.held_out[labelled.validation])
             validation = classification_metrics(held_out, labelled.images.labels[labelled.validation])
             result = {

@@ -9,6 +9,9 @@ import numpy as np
 
 from augury.arms.metrics import threshold_at
 from augury.arms.training_set import Labelled, TrainingSet
+from augury.images.image_set import ImageSet
+from augury.pipeline.conclusions import RecallAt
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.sections import FineTune, Head
 
 # Trials take a quarter of the steps. On the default data linear heads then choose the same penalty as with all of them,
@@ -34,13 +37,17 @@ class Choice:
     held_out: np.ndarray
     asked: np.ndarray
 
-    def threshold(self, labels: np.ndarray, label: int, precision: float) -> float:
-        """Of the probability of a class: the lowest at which this precision was reached by those that were asked.
+    def called(self, probabilities: np.ndarray, labelled: ImageSet, measure: RecallAt) -> np.ndarray:
+        """Which images are called one of the measure's class: (N, K) probabilities -> (N,) bool.
 
-        labels: (R,). Infinity where none reaches it.
+        By the lowest threshold at which those that were asked reached the precision; none where they never did.
+        labelled: the R images. Raises UserError where there is no such class.
         """
-        scores = np.exp(self.held_out[self.asked, label])
-        return threshold_at(scores, labels[self.asked] == label, precision)
+        if measure.recall_of not in labelled.class_names:
+            raise UserError(unknown("compare.measure.recall_of", measure.recall_of, labelled.class_names))
+        label = labelled.class_names.index(measure.recall_of)
+        scores, positive = np.exp(self.held_out[self.asked, label]), labelled.labels[self.asked] == label
+        return probabilities[:, label] >= threshold_at(scores, positive, measure.precision)
 
 
 def shorter(budget: Budget) -> Budget:

@@ -19,7 +19,7 @@ def images(labels: list[int], groups: list[str] | None = None, classes: int = 4)
 def test_every_class_is_shared_out_to_within_one_image(labels: list[int], folds: int, seed: int) -> None:
     fold = folds_of(images(labels), folds, np.random.default_rng(seed))
     counts = np.zeros((folds, 4), int)
-    np.add.at(counts, (fold, labels), 1)
+    np.add.at(counts, (fold, np.array(labels)), 1)
     assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
     assert counts.sum(axis=1).max() - counts.sum(axis=1).min() <= 4
 
@@ -43,7 +43,7 @@ def test_groups_are_shared_out_by_class_too() -> None:
     groups = [f"g{row // 10}" for row in range(100)] + ["large"] * 20
     fold = folds_of(images(labels, groups), 5, np.random.default_rng(0))
     counts = np.zeros((5, 4), int)
-    np.add.at(counts, (fold, labels), 1)
+    np.add.at(counts, (fold, np.array(labels)), 1)
     assert sorted(counts[:, 0].tolist()) == sorted(counts[:, 1].tolist()) == [10, 10, 10, 10, 20]
 
 

@@ -544,7 +544,7 @@ def test_a_mixed_image_counts_as_its_classes_do_by_their_shares() -> None:
     targets = np.concatenate([plain.targets, [[0.75, 0.25, 0]]]).astype(np.float32)
     parts = [*plain.parts, ("mixed", image_set([0], 9))]
     none = np.zeros(5, np.int64)
-    weights = TrainingSet(parts, targets, none[:, None] > 0, none, "class_weights").weights(None)  # type: ignore[arg-type]
+    weights = TrainingSet(parts, targets, none[:, None] > 0, none, "class_weights").weights(None)
     assert weights is not None
     of_classes = np.array([1 / 3.75, 1 / 1.25, 0])
     np.testing.assert_allclose(weights / weights[3], (targets @ of_classes) / of_classes[1], rtol=1e-6)

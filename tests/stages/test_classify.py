@@ -1,4 +1,4 @@
-"""The classifier: heads trained side by side, choices made on validation, and what the stage writes of them."""
+"""The stage of the classifier: what is learned from, what is chosen and by which images, and what is written of it."""
 
 import json
 from collections.abc import Iterator
@@ -10,29 +10,31 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from augury.arms.metrics import threshold_at
 from augury.features import extractor as features
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import load
-from stages import classify
+from stages import augment, classify
 from tests import CHECKOUT
 from tests.smoke import SMOKE_PARAMS, change_params
 
-# The stage, on dark and bright images.
+CLASSES = ("dark", "bright")
 
 
 def write_set(folder: str, per_class: int, seed: int = 0) -> None:
+    """Dark and bright images."""
     labels = np.tile(np.arange(2), per_class)
     pixels = np.random.default_rng(seed).integers(0, 128, (len(labels), 8, 8, 1), dtype=np.uint8)
-    pixels[labels == 1] += 100  # the classes differ in brightness
+    pixels[labels == 1] += 100
     rows = np.arange(len(labels))
-    provenance = {"origin": np.full(len(rows), folder), "seed": rows, "index": rows}
-    ImageSet(pixels, labels, ("dark", "bright"), provenance).write(Path("data") / folder)
+    provenance = {"origin": np.full(len(rows), folder), "seed": rows, "index": 100 * seed + rows}
+    ImageSet(pixels, labels, CLASSES, provenance).write(Path("data") / folder)
 
 
 FINETUNE = {
-    "steps": 12, "batch_size": 16, "learning_rate": 0.01, "weight_decays": [0.05, 0.0], "evaluations": 3,
-    "unfreezing": 0.0, "warmup": 0.0,
+    "steps": 12, "batch_size": 16, "learning_rate": 0.01, "weight_decays": [0.05, 0.0], "unfreezing": 0.0,
+    "warmup": 0.0,
 }  # fmt: skip
 LENET = {"backbone": "lenet5", "pretrained": False}
 
@@ -42,38 +44,56 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     change_params(tmp_path, SMOKE_PARAMS)
-    change_params(tmp_path, {"classify": {"seeds": [0, 1], "head": {"steps": 30}, "finetune": FINETUNE}})
+    change_params(
+        tmp_path, {"device": "cpu", "classify": {"seeds": [0, 1], "head": {"steps": 60}, "finetune": FINETUNE}}
+    )
     sizes = {"splits/0/train": 6, "splits/0/validation": 4, "splits/0/test": 20, "splits/0/held_back": 6}
-    sizes |= {"augmented/0/classic": 12, "augmented/0/rand_augment": 12, "synthetic/0/vae": 10}
-    for seed, (folder, per_class) in enumerate(sizes.items()):
+    for seed, (folder, per_class) in enumerate((sizes | {"synthetic/0/vae": 12}).items()):
         write_set(folder, per_class, seed)
     return tmp_path
 
 
-def results_of(arm: str, recipe: dict[str, Any], checkout: Path, **section: Any) -> dict[str, Any]:
+@pytest.fixture
+def copies(checkout: Path) -> None:
+    """Of both policies, as `augment` makes them."""
+    for policy in ("classic", "rand_augment"):
+        augment.main(load(), policy)
+
+
+def results_of(arm: str, recipe: dict[str, Any], checkout: Path, seed: int = 0, **section: Any) -> dict[str, Any]:
     change_params(checkout, {"classify": {"arms": {arm: recipe}, **section}})
     classify.main(load(), arm)
-    return json.loads(Path(f"data/results/0/{arm}/0.json").read_text())
+    return json.loads(Path(f"data/results/0/{arm}/{seed}.json").read_text())
 
 
 KEYS = [
     "arm", "seed", "mode", "backbone", "accuracy", "macro_f1", "ece", "nll", "per_class_accuracy", "confusion",
-    "regularisation", "best_step", "validation_accuracy", "validation_nll", "steps",
-    "n_real", "n_more_real", "n_classic", "n_mixed", "n_synthetic", "n_test",
+    "regularisation", "synthetic_weight", "validation_accuracy", "validation_nll", "steps",
+    "n_real", "n_more_real", "n_classic", "n_mixed", "n_synthetic", "n_repeated", "n_test",
 ]  # fmt: skip
-EVERYTHING = {"augment": ["classic"], "more_real": 0.5, "synthetic": {"vae": 0.5}, "mix": "mixup"}
-COUNTS = {"n_real": 12, "n_more_real": 6, "n_classic": 24, "n_mixed": 48, "n_synthetic": 6, "n_test": 40}
+EVERYTHING = {"augment": ["classic"], "more_real": 0.5, "synthetic": {"vae": 0.5}, "repeat": 0.5, "mix": "mixup"}
+COUNTS = {
+    "n_real": 20,
+    "n_more_real": 6,
+    "n_classic": 52,
+    "n_mixed": 90,
+    "n_synthetic": 6,
+    "n_repeated": 6,
+    "n_test": 40,
+}
 
 
 @pytest.mark.parametrize("mode", ["head", "partial", "full", "scratch"])
-def test_every_seed_is_a_file_and_a_column_of_predictions(checkout: Path, mode: str) -> None:
+@pytest.mark.usefixtures("copies")
+def test_every_seed_is_a_file_and_columns_of_predictions(checkout: Path, mode: str) -> None:
     change_params(checkout, {"classify": {"mode": mode, "arms": {"everything": EVERYTHING}, **LENET}})
-    assert classify.main(load(), "everything") == 96 + 40
+    assert classify.main(load(), "everything") == sum(COUNTS.values())
     folder = Path("data/results/0/everything")
     assert sorted(path.name for path in folder.iterdir()) == ["0.json", "1.json", "predictions.parquet"]
     table = pq.read_table(folder / "predictions.parquet")
-    assert table.schema.names == ["label", "seed_0", "seed_1"]
-    assert {str(kind) for kind in table.schema.types} == {"int16"}
+    kinds = dict(zip(table.schema.names, map(str, table.schema.types), strict=True))
+    of_seeds = [{f"seed_{seed}": "int16", f"truth_{seed}": "float", f"confidence_{seed}": "float"} for seed in (0, 1)]
+    assert kinds == {"label": "int16", **of_seeds[0], **of_seeds[1]}
     labels = table["label"].to_numpy()
     assert labels.tolist() == ImageSet.read(Path("data/splits/0/test")).labels.tolist()
     for seed in (0, 1):
@@ -82,15 +102,71 @@ def test_every_seed_is_a_file_and_a_column_of_predictions(checkout: Path, mode: 
         assert (result["arm"], result["seed"]) == ("everything", seed)
         assert (result["mode"], result["backbone"]) == (mode, "lenet5")
         assert {name: result[name] for name in COUNTS} == COUNTS
-        assert result["steps"] == (30 if mode == "head" else 12)
-        assert result["best_step"] in ([None] if mode == "head" else [4, 8, 12])
+        assert result["steps"] == (60 if mode == "head" else 12)
         assert result["regularisation"] in (load().classify.head.l2_penalties if mode == "head" else [0.05, 0.0])
+        assert result["synthetic_weight"] in load().classify.synthetic_weight
         predicted = table[f"seed_{seed}"].to_numpy()
         assert result["accuracy"] == (predicted == labels).mean()
         confusion = np.zeros((2, 2), int)
         np.add.at(confusion, (labels, predicted), 1)
         assert result["confusion"] == confusion.tolist()
-        assert result["validation_nll"] < np.log(2) + 0.05
+        truth, confidence = (table[f"{name}_{seed}"].to_numpy() for name in ("truth", "confidence"))
+        assert -np.log(truth).mean() == pytest.approx(result["nll"], rel=1e-5)
+        np.testing.assert_allclose(confidence, np.where(predicted == labels, truth, 1 - truth), rtol=1e-5)
+        assert result["validation_nll"] < np.log(2) + 0.1
+
+
+def test_where_nothing_is_weighed_no_weight_is_written(checkout: Path) -> None:
+    assert results_of("plain", {}, checkout)["synthetic_weight"] is None
+    assert results_of("alone", {"real": False, "synthetic": {"vae": 1.0}}, checkout)["synthetic_weight"] is None
+
+
+def test_groups_go_with_the_predictions(checkout: Path) -> None:
+    for split in ("train", "validation", "test"):
+        images = ImageSet.read(Path("data/splits/0") / split)
+        groups = np.array([f"{split}{row // 4}" for row in range(len(images))])
+        grouped = ImageSet(images.pixels, images.labels, CLASSES, images.provenance | {"group": groups})
+        grouped.write(Path("data/splits/0") / split)
+    results_of("plain", {}, checkout)
+    table = pq.read_table("data/results/0/plain/predictions.parquet")
+    assert table["group"].to_pylist() == groups.tolist()
+
+
+def test_where_the_measure_is_a_recall_it_is_written_what_was_called(checkout: Path) -> None:
+    change_params(checkout, {"compare": {"measure": {"recall_of": "bright", "precision": 0.9}}})
+    results_of("plain", {}, checkout)
+    table = pq.read_table("data/results/0/plain/predictions.parquet")
+    called, labels = table["called_0"].to_numpy(zero_copy_only=False), table["label"].to_numpy()
+    assert called.dtype == bool
+    assert labels[called].mean() > 0.8
+    assert called[labels == 1].mean() > 0.5
+    probability = np.where(labels == 1, table["truth_0"].to_numpy(), 1 - table["truth_0"].to_numpy())
+    assert called.tolist() == (probability >= probability[called].min()).tolist()  # by one threshold
+    for split in ("train", "validation"):  # where labels are no more than chance
+        images = ImageSet.read(Path("data/splits/0") / split)
+        random = np.random.default_rng(5).permutation(images.labels)
+        ImageSet(images.pixels, random, CLASSES, images.provenance).write(Path("data/splits/0") / split)
+    change_params(checkout, {"compare": {"measure": {"recall_of": "bright", "precision": 0.99}}})
+    results_of("plain", {}, checkout)
+    assert (
+        not pq.read_table("data/results/0/plain/predictions.parquet")["called_0"].to_numpy(zero_copy_only=False).all()
+    )
+
+
+def test_a_recall_of_a_class_that_is_not_there_is_an_error(checkout: Path) -> None:
+    change_params(checkout, {"compare": {"measure": {"recall_of": "grey", "precision": 0.9}}})
+    with pytest.raises(UserError, match=r"^compare.measure.recall_of: unknown 'grey'; choose from dark, bright"):
+        results_of("plain", {}, checkout)
+
+
+def test_the_threshold_is_the_lowest_that_reaches_the_precision() -> None:
+    scores = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.5])
+    positive = np.array([True, True, False, True, True, False])
+    assert threshold_at(scores, positive, 0.99) == 0.9
+    assert threshold_at(scores, positive, 0.76) == 0.6  # 4 of 5; 3 of 4 at 0.7 are too few
+    assert threshold_at(scores, positive, 0.6) == 0.5
+    assert threshold_at(scores, ~positive, 0.6) == np.inf
+    assert threshold_at(scores[1:3], positive[1:3], 0.9) == np.inf  # equal scores are called together
 
 
 @pytest.mark.parametrize("mode", ["head", "full"])
@@ -109,7 +185,7 @@ def test_the_test_split_has_no_part_in_any_choice(checkout: Path, monkeypatch: p
     ImageSet(test.pixels, 1 - test.labels, test.class_names, test.provenance).write(Path("data/splits/0/test"))
     other = results_of("an_arm", {}, checkout, mode=mode, **LENET)
     assert other["accuracy"] == pytest.approx(1 - first["accuracy"])
-    for key in ("regularisation", "best_step", "validation_nll", "validation_accuracy"):
+    for key in ("regularisation", "synthetic_weight", "validation_nll", "validation_accuracy"):
         assert other[key] == first[key]
 
 
@@ -120,7 +196,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("threads", "copies")
 @pytest.mark.parametrize("mode", ["head", "full"])
 def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """Features, results and predictions."""
@@ -134,9 +210,11 @@ def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pyte
         paths = [*Path("data/results/0/an_arm").iterdir(), *features.STORE.glob("*")]
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
-    assert len(written[0]) == (3 if mode == "full" else 3 + 7)
+    # Labelled and test images, and for each seed copies, those of more real ones, synthetic, repeated and mixed ones.
+    assert len(written[0]) == (3 if mode == "full" else 3 + 2 + 1 + 2 * 5)
 
 
+@pytest.mark.usefixtures("copies")
 def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Path) -> None:
     """Its synthetic images carry each other's labels, which a single real image would have told."""
     swapped = ImageSet.read(Path("data/synthetic/0/vae"))
@@ -146,19 +224,39 @@ def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Pat
     result = results_of("only_vae", {"real": False, "synthetic": {"vae": 1.0}}, checkout)
     assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 12)
     assert result["accuracy"] < 0.1
+    assert result["validation_accuracy"] < 0.3
     result = results_of("only_copies", {"real": False, "augment": ["classic", "rand_augment"]}, checkout)
-    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 48, 0)
+    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 80, 0)
     assert result["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("mode", ["head", "scratch"])
+def test_what_is_held_out_is_told_without_it_or_its_copies(checkout: Path, mode: str) -> None:
+    """Of random labels, which nothing but the image itself, or a copy of it, could tell."""
+    random = np.random.default_rng(7)
+    for split, count in (("train", 80), ("validation", 40)):
+        labels = random.integers(0, 2, count)
+        pixels = random.integers(0, 255, (count, 8, 8, 1), dtype=np.uint8)
+        index = {"train": 0, "validation": 1000}[split] + np.arange(count)
+        provenance = {"origin": np.full(count, split), "seed": index, "index": index}
+        ImageSet(pixels, labels, CLASSES, provenance).write(Path("data/splits/0") / split)
+    copies = [{"name": "HorizontalFlip", "kwargs": {"p": 0.0}}]
+    finetune = {"steps": 80, "batch_size": 32, "weight_decays": [0.0]}
+    change_params(checkout, {"augment": {"policies": {"classic": copies}}})
+    change_params(checkout, {"classify": {"head": {"l2_penalties": [0.001]}, "finetune": finetune}})
+    augment.main(load(), "classic")
+    result = results_of("copied", {"augment": ["classic"], "repeat": 1.0, "mix": "mixup"}, checkout, mode=mode, **LENET)
+    assert abs(result["validation_accuracy"] - 0.5) < 0.3
 
 
 @pytest.mark.parametrize("balance", ["oversample", "class_weights"])
 @pytest.mark.parametrize("mode", ["head", "full"])
 def test_a_balance_reaches_the_training(checkout: Path, balance: str, mode: str) -> None:
     train = ImageSet.read(Path("data/splits/0/train"))
-    train.select(np.arange(9)).write(Path("data/splits/0/train"))  # 5 and 4
+    train.select(np.array([0, 1, 2, 4, 6, 8, 10])).write(Path("data/splits/0/train"))  # 6 and 1
     plain = results_of("plain", {}, checkout, mode=mode, **LENET)
     balanced = results_of("balanced", {"balance": balance}, checkout, mode=mode, **LENET)
-    assert balanced["n_real"] == plain["n_real"] == 9
+    assert balanced["n_real"] == plain["n_real"] == 15
     assert balanced["validation_nll"] != plain["validation_nll"]
 
 
@@ -167,7 +265,7 @@ def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytes
     images.select(images.labels == 0).write(Path("data/synthetic/0/vae"))
     images.select(images.labels == 2).write(Path("data/splits/0/held_back"))
     result = results_of("short", {"synthetic": {"vae": 1.0}, "more_real": 1.0}, checkout)
-    assert (result["n_real"], result["n_more_real"], result["n_synthetic"]) == (12, 0, 6)
+    assert (result["n_real"], result["n_more_real"], result["n_synthetic"]) == (20, 0, 6)
     assert caplog.messages == [
         "classify: short: held-back images: 12 asked for, 0 there",
         "classify: short: images of vae: 12 asked for, 6 there",
@@ -175,6 +273,7 @@ def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytes
     assert result["accuracy"] > 0.7
 
 
+@pytest.mark.usefixtures("copies")
 @pytest.mark.parametrize("recipe", [{}, {"augment": ["classic"]}])
 def test_a_ratio_of_less_than_one_image_adds_none(checkout: Path, recipe: dict[str, Any]) -> None:
     result = results_of("few", recipe | {"synthetic": {"vae": 0.04}}, checkout)
@@ -192,9 +291,51 @@ def test_a_training_that_fails_leaves_no_results(checkout: Path) -> None:
 def test_nothing_to_train_on_is_an_error_that_names_the_arm(checkout: Path) -> None:
     with pytest.raises(UserError, match=r"^classify.arms.nil: no training image"):
         results_of("nil", {"real": False, "synthetic": {"vae": 0.001}}, checkout)
-    assert not Path("data/results/0").exists()
+    assert not list(Path("data").glob("results/0/*"))
 
 
 def test_an_unknown_arm_is_an_error_that_lists_them(checkout: Path) -> None:
     with pytest.raises(UserError, match=r"classify.arms: unknown 'clasic'; choose from none, classic, "):
         classify.main(load(), "clasic")
+
+
+# Draws.
+
+
+@pytest.mark.usefixtures("copies")
+def test_the_same_arm_drawn_again_is_another_one_and_an_arm_of_the_same_draw_is_the_same(checkout: Path) -> None:
+    classic, twin, again = (
+        results_of(arm, {"augment": ["classic"], **more}, checkout)
+        for arm, more in (("first", {}), ("twin", {}), ("again", {"draw": 1}))
+    )
+    assert {**classic, "arm": ""} == {**twin, "arm": ""}
+    assert classic["nll"] != again["nll"]
+    other_seed = json.loads(Path("data/results/0/first/1.json").read_text())
+    assert len({classic["nll"], again["nll"], other_seed["nll"]}) == 3
+
+
+def test_copies_are_written_for_every_draw_that_an_arm_takes_and_do_not_change_with_more(checkout: Path) -> None:
+    def written() -> list[bytes]:
+        made = augment.main(load(), "classic")
+        folder = Path("data/augmented/0/classic")
+        assert made == len(ImageSet.read(folder))
+        return [path.read_bytes() for path in sorted(folder.iterdir())]
+
+    change_params(checkout, {"classify": {"seeds": [0, 1, 2]}})
+    first = written()
+    images = ImageSet.read(Path("data/augmented/0/classic"))
+    assert len(first) == 6  # three seeds in two draws
+    # Those of the images held back are there for the draw that has an arm with them.
+    assert len(images) == 3 * 2 * (20 + 12) + 3 * 2 * 20
+    copies, index = images.provenance["copy"], images.provenance["index"]
+    assert sorted(set(copies.tolist())) == list(range(12))
+    assert len(set(zip(copies.tolist(), index.tolist(), strict=True))) == len(images)
+    change_params(
+        checkout, {"classify": {"seeds": [0, 1, 2, 3], "arms": {"third": {"augment": ["classic"], "draw": 2}}}}
+    )
+    more = written()
+    assert len(more) == 12
+    assert first[:3] == more[:3]
+    assert load().classify.draws(0, "rand_augment") == 4
+    assert load().classify.draws(0, "rand_augment", more_real=True) == 0
+    assert load().classify.draws(1, "classic") == 6
