@@ -90,8 +90,8 @@ class Params(Section):
 
     def _check_arm(self, key: str, arm: sections.Arm) -> None:
         """Say before hours of training, rather than after, what an arm cannot have."""
-        if not (arm.real or arm.more_real or arm.augment or arm.synthetic):
-            raise ValueError(f"{key}: nothing to train on; choose from real, more_real, augment, synthetic")
+        if not (arm.real or arm.more_real or arm.augment or arm.synthetic or arm.repeat):
+            raise ValueError(f"{key}: nothing to train on; choose from real, more_real, augment, synthetic, repeat")
         policies, generators = self.augment.policies, self.sample.generators
         for part, names, there in (("augment", arm.augment, policies), ("synthetic", arm.synthetic, generators)):
             if strangers := [name for name in names if name not in there]:

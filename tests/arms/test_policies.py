@@ -353,7 +353,15 @@ def test_nothing_is_asked_of_the_network() -> None:
 
 def settings(**changes: Any) -> Params:
     content = PARAMS.model_dump()
+    content["classify"] |= {"seeds": [0, 1], "arms": {content["compare"]["reference"]: {}}}
     return Params.model_validate({**content, "augment": {**content["augment"], **changes}})
+
+
+def write_splits(images: ImageSet) -> None:
+    """The last two images for validation, the others for training, and none held back."""
+    rows = np.arange(len(images))
+    for split, of_split in (("train", rows[:-2]), ("validation", rows[-2:]), ("held_back", rows[:0])):
+        images.select(of_split).write(Path("data/splits/0") / split)
 
 
 def policies(**added: list[dict[str, Any]]) -> dict[str, Any]:
@@ -366,16 +374,17 @@ def test_the_stage_writes_the_copies_and_shows_those_of_an_image_side_by_side(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     images = image_set(6, size=64)  # large enough not to be enlarged in the preview
-    images.write(Path("data/splits/0/train"))
+    write_splits(images)
     written = []
     for _ in range(2):
-        assert stage.main(settings(copies=3), policy) == 18
+        assert stage.main(settings(copies=3), policy) == 2 * 18  # for two seeds
         outputs = [*(Path("data/augmented/0") / policy).iterdir(), Path("data/previews/0") / f"{policy}.png"]
         written.append({path: path.read_bytes() for path in outputs})
     assert written[0] == written[1]
 
     made = ImageSet.read(Path("data/augmented/0") / policy)
-    assert made.counts() == [9, 9]
+    assert made.counts() == [18, 18]
+    made = made.select(made.provenance["copy"] < 3)
     assert set(made.provenance["origin"]) == {policy}
     with Image.open(f"data/previews/0/{policy}.png") as file:
         preview = np.asarray(file)
@@ -389,11 +398,11 @@ def test_the_stage_leaves_nothing_behind_where_a_transform_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    image_set().write(Path("data/splits/0/train"))
+    write_splits(image_set())
     smaller = settings(policies=policies(smaller=[{"name": "Resize", "kwargs": {"height": 8, "width": 8}}]))
     with pytest.raises(UserError, match=r"^augment\.policies\.smaller: "):
         stage.main(smaller, "smaller")
-    assert [path.name for path in Path("data").iterdir()] == ["splits"]
+    assert {path.parts[1] for path in Path("data").rglob("*") if path.is_file()} == {"splits"}
 
 
 def test_the_stage_says_so_where_there_are_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
