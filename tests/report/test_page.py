@@ -108,9 +108,14 @@ def runs_of(arm: str, accuracy: float, replicate: int, classes: int, held_back: 
 
 
 def comparison_of(
-    arms: Mapping[str, float], classes: int = 5, replicates: int = 1, held_back: int = 80, **compare: Any
+    arms: Mapping[str, float],
+    classes: int = 5,
+    replicates: int = 1,
+    held_back: int = 80,
+    overlap: float | None = None,
+    **compare: Any,
 ) -> dict[str, Any]:
-    """What `compare` makes of invented runs. compare: what is to be different in that section."""
+    """What `compare` makes of invented runs. overlap: of folds. compare: what is to be different in that section."""
     reference = "classic" if "classic" in arms else next(iter(arms))
     chosen = PARAMS.compare.model_copy(update={"reference": reference, "resamples": 100, **compare})
     runs = {
@@ -118,7 +123,7 @@ def comparison_of(
         for replicate in range(replicates)
     }
     recipes = {arm: recipe_of(arm) for arm in arms}
-    return Comparison(runs, recipes, chosen, [f"class {label}" for label in range(classes)]).summary()
+    return Comparison(runs, recipes, chosen, [f"class {label}" for label in range(classes)], overlap).summary()
 
 
 def distances(class_names: tuple[str, ...], **different: Any) -> dict[str, Any]:
@@ -453,6 +458,20 @@ def test_with_replicates_the_scope_is_wider_and_every_one_is_a_dot() -> None:
     of_set = comparison["arms"]["classic+vae"]["gain"]["this set"]
     tests = {row[0]: row for row in figures_of(html, "The test behind each gain")}
     assert tests["classic+ vae"][-1] == f"{points_of(of_set['gain'])} {points_between(*of_set['interval'])}"
+
+
+def test_folds_are_told_from_draws_of_labels() -> None:
+    html = page(replicates=4, overlap=0.25)
+    text = text_of(html)
+    for expected in (
+        "4,000 test images in 4 folds",
+        "a fold in each replicate",
+        "tests on another fold",
+        "images of its own",
+    ):
+        assert expected in text, expected
+    assert "replicates: [0, 1, 2, 3, 4]" in html  # with test_fraction 0.2 there is a fifth fold
+    assert "Every image has been tested once" in text_of(page(replicates=5, overlap=0.25))
 
 
 def test_the_tests_are_folded_away_with_their_numbers() -> None:
