@@ -1,4 +1,4 @@
-"""What the report page shows: plots as inline SVG, picture files as data URIs, numbers as text.
+"""What the pages of report and studies show: plots as inline SVG, picture files as data URIs, numbers as text.
 
 The SVG takes its colours from the page's style sheet (var(--ink), ...), so that one drawing is readable in the light
 and in the dark theme, and its bytes depend on the numbers alone: no date, no random identifier.
