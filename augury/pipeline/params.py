@@ -71,7 +71,7 @@ class Params(Section):
         elif len(self.replicates) > 1 and self.prepare.labels_per_class is None:
             raise ValueError(
                 "prepare.redraw: labels draws the same ones for every replicate where labels_per_class is null; "
-                "set a number, or choose folds"
+                "set a number, choose folds, or set replicates: [0]"
             )
         return self
 

@@ -58,7 +58,7 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     chosen = {choice.key: choice.value for choice in prepare}
     prepare.sort(key=lambda choice: list(Prepare.model_fields).index(choice.key))
     nested = [Choice(f"prepare.{choice.key}", choice.value, choice.reason) for choice in prepare]
-    return [*nested, drawn(training_counts(left, chosen), params)]
+    return [*nested, drawn(training_counts(left, chosen), params), measure(survey)]
 
 
 def check_counts(survey: Survey) -> None:
@@ -211,6 +211,18 @@ def training_counts(left: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
         share = left / left.max() if chosen["proportions"] == "natural" else np.ones_like(left)
         labels = np.minimum(left, np.rint(chosen["labels_per_class"] * share))
     return np.ceil(labels * (1 - chosen["validation_fraction"])).astype(np.int64)
+
+
+def measure(survey: Survey) -> Choice:
+    """What arms are compared by."""
+    tested = survey.counts.get("test", survey.counts["train"])  # a test split that is carved out has the same shares
+    ratio = max(tested) / min(tested)
+    if ratio > UNEQUAL:
+        reason = (
+            f"of test images the largest class has {ratio:.1f} times as many as the smallest: all classes count alike"
+        )
+        return Choice("compare.measure", "balanced_accuracy", reason)
+    return Choice("compare.measure", "accuracy", "the classes of the test images are about equal")
 
 
 def drawn(training: np.ndarray, params: Params) -> Choice:

@@ -120,6 +120,8 @@ def test_a_long_tail_keeps_its_shape(tmp_path: Path, capsys: pytest.CaptureFixtu
     printed = init(capsys, make_folder(tmp_path / "photos", {"many": 200, "some": 100, "few": 60}, width=8, height=8))
     assert "per class  60 (few) to 200 (many), 3.3 to 1" in printed
     assert params.load().prepare.proportions == "natural"
+    assert params.load().compare.measure == "balanced_accuracy"
+    assert "the largest test class has 3.3 times the images of the smallest: all classes count alike" in printed
     assert "image_size: 8 " in printed
 
 

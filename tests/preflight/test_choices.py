@@ -122,6 +122,20 @@ def test_a_long_tail_is_kept() -> None:
     assert chosen(found([100, 110]))["proportions"] == "equal"
 
 
+@pytest.mark.parametrize(
+    ("counts", "value"),
+    [
+        ([1000, 600], "accuracy"),
+        ([1000, 300], "balanced_accuracy"),
+        ({"train": [1000, 300], "test": [50, 50]}, "accuracy"),
+        ({"train": [300, 300], "test": [50, 20]}, "balanced_accuracy"),
+    ],
+)
+def test_unequal_test_classes_count_alike(counts: Any, value: str) -> None:
+    [choice] = [choice for choice in choose(found(counts), PARAMS, "cpu") if choice.key == "compare.measure"]
+    assert choice.value == value
+
+
 def test_generators_draw_what_the_arms_take() -> None:
     assert chosen(found([1000, 1000]))["per_class"] == 500
     assert chosen(found([1000] * 100))["per_class"] == 81  # 80 training images a class, and scores of 8,100 images
