@@ -232,7 +232,7 @@ def test_the_program_takes_these_words(command: str) -> None:
                 check_augury(arguments)
             case ["python", "-m", module]:
                 assert importlib.util.find_spec(module), module
-            case ["torchrun", *options, "-m", module, _]:
+            case ["torchrun", *options, "-m", module, "0", _]:
                 assert importlib.util.find_spec(module), module
                 assert [word for word in options if word.startswith("-")] == [
                     "--nnodes", "--node-rank", "--nproc-per-node", "--master-addr",

@@ -59,7 +59,7 @@ def outputs(checkout: Path) -> dict[str, bytes]:
 
 
 def check_nothing_runs(clone: Path, expected: dict[str, bytes]) -> None:
-    assert {"photographs/cat/1.png", "data/split.json", "data/report/index.html"} < set(expected)
+    assert {"photographs/cat/1.png", "data/splits/0.json", "data/report/index.html"} < set(expected)
     assert outputs(clone) == expected
     assert dvc(clone, "status").stdout == "Data and pipelines are up to date.\n"
     assert "Running stage" not in dvc(clone, "repro").stdout
