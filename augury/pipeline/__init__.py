@@ -1,1 +1,1 @@
-"""What makes a function a stage, and where it runs: errors, params, replicates, outputs, seeding, devices, threads, downloads."""
+"""What makes a function a stage, and where it runs: errors, params, replicates, outputs, seeds, devices, downloads."""

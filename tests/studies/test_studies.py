@@ -271,7 +271,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("study", MEASURING)
 def test_dvc_understands_a_study_and_begins_with_what_it_needs_of_the_main_pipeline(study: str, checkout: Path) -> None:
     done = dvc(checkout / "studies" / study, "repro", "--dry", "measure", check=False)
-    assert "Running stage '../../dvc.yaml:prepare'" in done.stdout
+    assert "Running stage '../../dvc.yaml:prepare@0'" in done.stdout
 
 
 def test_the_main_pipeline_runs_no_study(checkout: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_point_that_cannot_be_had_ends_in_one_clear_line(checkout: Path) -> No
     )  # fmt: skip
     assert done.returncode == 1
     assert "prepare.labels_per_class: 5000 asked" in done.stderr
-    assert done.stderr.splitlines()[-1] == "exchange_rate: 5000-0: stage prepare failed, see above"
+    assert done.stderr.splitlines()[-1] == "exchange_rate: 5000-0: stage prepare@0 failed, see above"
 
 
 # What is made of the results.

@@ -69,6 +69,7 @@ WHO_RUNS: dict[str, str] = {
     r"dvc exp apply NAME": "test_experiments::test_an_experiment_changes_one_key_and_shows_in_metrics_and_plots",
     r"dvc exp run -S '?(sample\.generators\.vae\.strategy|classify\.seeds)=.+":
         "test_docs::test_what_an_experiment_sets_is_allowed",
+    r"dvc exp run -S 'replicates=.+'": "test_experiments::test_a_replicate_is_added_on_the_command_line",
     r"dvc exp run -S '[+~]?classify\.arms.+'":
         "test_experiments::test_arms_are_added_changed_and_removed_on_the_command_line",
     r"dvc remote add -d shared \S+":
