@@ -218,9 +218,7 @@ def measure(survey: Survey) -> Choice:
     tested = survey.counts.get("test", survey.counts["train"])  # a test split that is carved out has the same shares
     ratio = max(tested) / min(tested)
     if ratio > UNEQUAL:
-        reason = (
-            f"of test images the largest class has {ratio:.1f} times as many as the smallest: all classes count alike"
-        )
+        reason = f"the largest test class has {ratio:.1f} times the images of the smallest: all classes count alike"
         return Choice("compare.measure", "balanced_accuracy", reason)
     return Choice("compare.measure", "accuracy", "the classes of the test images are about equal")
 
