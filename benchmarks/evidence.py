@@ -83,11 +83,13 @@ def gains() -> None:
             held = np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1]))
             printed = np.mean([judgement.analysis.power(0.005, judgement.level) for judgement in found])
             helps = np.mean([judgement.verdict == "helps" for judgement in found])
+            none = np.mean([judgement.verdict == "no difference that matters" for judgement in found])
             shows = 100 * np.median([judgement.analysis.would_show(judgement.level) for judgement in found])
             width = 100 * np.ptp(intervals, axis=1).mean()
             print(
                 f"{world}; {named(scope, rows)}: {held:.1%} of intervals hold it, {width:.2f} points wide; power "
-                f"{printed:.1%} as printed, {helps:.1%} in fact; {shows:.2f} points would show"
+                f"{printed:.1%} as printed, {helps:.1%} in fact; {none:.1%} told that it does not matter; {shows:.2f} "
+                "points would show"
             )
 
 

@@ -47,7 +47,9 @@ def comparisons() -> dict[str, Any]:
             text = Path(COMPARISON).read_text() if rev == "workspace" else dvc.api.read(COMPARISON, rev=rev)
         except (OSError, DvcException):
             continue  # of a commit before the first run, or pruned from the cache
-        runs[row.get("Experiment") or rev] = json.loads(text)
+        comparison = json.loads(text)
+        if "trials" in comparison["predictors"]:  # else by a version that wrote no scores there
+            runs[row.get("Experiment") or rev] = comparison
     return runs
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from augury.evidence.gains import SEEDS_OF_A_REPLICATE, Gains
 from augury.evidence.measures import OTHERS, weighted_others
 from augury.evidence.verdicts import BUDGET, SET
 from augury.pipeline.seeding import derive_seed
+
+WEIGHTS_AT_ONCE = 4_000_000  # in memory: 32 MB
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,16 @@ class Others:
 
         Weights are exponential (Rubin 1981), so that no class is ever left without images.
         """
-        values = {}
+        values: dict[tuple[int, str], list[np.ndarray]] = {}
         for replicate, of_arms in self.gains.runs.items():
-            draw = derive_seed(self.seed, "compare", replicate if self.gains.folds else 0)
-            shape = (self.gains.reference_runs(replicate).cases, 1 + self.resamples)
-            weights = np.random.default_rng(draw).exponential(size=shape)
-            weights[:, 0] = 1
-            for arm, runs in of_arms.items():
-                values[replicate, arm] = weighted_others(runs, weights)
-        return values
+            random = np.random.default_rng(derive_seed(self.seed, "compare", replicate if self.gains.folds else 0))
+            cases = self.gains.reference_runs(replicate).cases
+            several = max(1, WEIGHTS_AT_ONCE // cases)
+            counts = [min(several, self.resamples - done) for done in range(0, self.resamples, several)]
+            for weights in chain([np.ones((cases, 1))], (random.exponential(size=(cases, count)) for count in counts)):
+                for arm, runs in of_arms.items():
+                    values.setdefault((replicate, arm), []).append(weighted_others(runs, weights))
+        return {key: np.concatenate(parts, axis=1) for key, parts in values.items()}
 
     def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
         """What -> [difference from the reference, low, high]. Of ece and nll, less is better."""

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from augury.__main__ import main
-from augury.commands.predictors import distinct_trials
+from augury.commands.predictors import comparisons, distinct_trials
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.features import extractor as features
+from augury.pipeline.outputs import write_json
 from tests import CHECKOUT
 from tests.smoke import dvc
 
@@ -170,6 +171,16 @@ def test_experiments_are_pooled(tmp_path: Path) -> None:
     assert row.split()[1:3] == ["6", "1.000"]  # a better score always went with a larger gain
     assert float(row.split()[3]) == pytest.approx(2 / 720, abs=5e-4)
     assert "too few" not in shown.stdout
+
+
+def test_a_comparison_without_scores_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by a version that left them out, or with none at all."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dvc.api.exp_show", lambda: [{"rev": "workspace"}])
+    write_json(Path("data/comparison.json"), {"predictors": {"gains": {"dcgan": 0.1}}})
+    assert comparisons() == {}
+    write_json(Path("data/comparison.json"), comparison(dcgan=(0.1, 2)))
+    assert list(comparisons()) == ["workspace"]
 
 
 def test_without_any_run_there_is_nothing_to_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
