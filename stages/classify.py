@@ -26,6 +26,7 @@ from augury.features.heads import Standardiser
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -85,6 +86,7 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
             }
             write_json(folder / f"{seed}.json", result)
         pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
+        note_opening(test.digest(), (folder / "predictions.parquet").read_bytes())
     return sum(trial.counts.values()) + len(test)
 
 

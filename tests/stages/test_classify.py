@@ -14,6 +14,7 @@ from augury.arms.metrics import threshold_at
 from augury.features import extractor as features
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
+from augury.pipeline.openings import openings
 from augury.pipeline.params import load
 from stages import augment, classify
 from tests import CHECKOUT
@@ -64,6 +65,13 @@ def results_of(arm: str, recipe: dict[str, Any], checkout: Path, **section: Any)
     change_params(checkout, {"classify": {"arms": {arm: recipe}, **section}})
     classify.main(load(), arm)
     return json.loads(Path(f"data/results/0/{arm}/0.json").read_text())
+
+
+def test_looks_at_the_test_images_are_counted_by_what_was_tried(checkout: Path) -> None:
+    test = ImageSet.read(Path("data/splits/0/test")).digest()
+    for steps, looks in ((60, 1), (60, 1), (30, 2)):
+        results_of("plain", {}, checkout, head={"steps": steps})
+        assert openings(test) == looks
 
 
 KEYS = [
