@@ -32,8 +32,8 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     make_workspace(
         workspace,
         {arm: recipe.model_copy(update={"synthetic": {generator: ratio}}) for ratio, arm in arms.items()},
-        # Image i of a class is the same however many are drawn: each dose holds the smaller ones.
-        {"sample": {"per_class": per_class(max(study.ratios), train)}},
+        # Images of its own for every seed.
+        {"sample": {"per_class": len(top.classify.seeds) * per_class(max(study.ratios), train)}},
         links=("data/splits/0", "data/augmented/0", "data/generators/0"),
         root=root,
     )

@@ -158,7 +158,8 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
 
     train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
     select = Selector(train, validation, top.sample.filter, top.classify, top.seed, device, root / STORE)
-    quota = balanced(round(rules.ratio * len(train)), len(train.class_names))  # what `classify` takes of each class
+    # What `classify` takes of each class, for every seed its own.
+    quota = len(top.classify.seeds) * balanced(round(rules.ratio * len(train)), len(train.class_names))
     sets, draws = draw_sets(
         Moves(space, directions, rules.jitter, top.seed), quota, top.sample.generators[generator].spread, select,
         top.sample.filter,

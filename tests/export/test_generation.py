@@ -73,7 +73,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     rules = {"min_confidence": RULES.min_confidence, "max_draws": RULES.max_draws}
     sampling = {"batch_size": 8, "filter": rules, "per_class": 40}
-    change_params(folder, {"device": "cpu", "prepare": {"labels_per_class": 20}, "sample": sampling})
+    changes = {"prepare": {"labels_per_class": 20}, "sample": sampling, "classify": {"resolution": 32}}
+    change_params(folder, {"device": "cpu", **changes})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         write_split("train", (20, 12, 5))
@@ -87,7 +88,6 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setattr(features, "STORE", project / ".cache/features")
     monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
-    monkeypatch.setattr(selection, "RESOLUTION", 32)
 
 
 def generate(out: Path, *options: str) -> dict[str, bytes]:
