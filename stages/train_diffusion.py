@@ -39,8 +39,9 @@ def build(config: DiffusionConfig, images: ImageSet, vae_folder: Path, device: t
 
 
 def train(
-    images: ImageSet, validation: ImageSet, vae_folder: Path, budget: Training, seed: int, accelerator: Accelerator
-) -> TrainingRun:
+    images: ImageSet, validation: ImageSet, vae_folder: Path, budget: Training, seed: int, accelerator: Accelerator,
+    pretrained: bool,
+) -> TrainingRun:  # fmt: skip
     """Learn to predict the velocity from noisy data, with the label and, now and then, without.
 
     vae_folder: of the trained VAE, which is there where the space is latent.
@@ -54,6 +55,7 @@ def train(
     optimiser = torch.optim.AdamW(network.denoiser.parameters(), lr=budget.learning_rate, fused=True)
     training = TrainingRun(
         "train_diffusion", "diffusion", budget, images, validation, seed, accelerator,
+        pretrained=pretrained,
         snapshot=average.module,
         state={"network": network, "average": average, "optimiser": optimiser},
         at_snapshot=lambda: {"validation_loss": evaluate(average.module, validation, seed, device)},
@@ -97,7 +99,8 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
     images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, params.train_diffusion.batch_size, "train_diffusion", params.log)
     vae_folder = replicate.folder("generators") / "vae"
-    training = train(images, validation, vae_folder, params.train_diffusion, params.seed, accelerator)
+    pretrained = params.classify.starts_pretrained
+    training = train(images, validation, vae_folder, params.train_diffusion, params.seed, accelerator, pretrained)
     training.publish(replicate.folder("generators") / "diffusion", replicate.folder("curves") / "diffusion.csv")
     return training.images_seen
 

@@ -26,14 +26,9 @@ ADA_EVERY = 4  # steps between two moves of its probability, as in the paper
 
 
 def train(
-    architecture: str,
-    network_class: type[Any],
-    images: ImageSet,
-    validation: ImageSet,
-    budget: GanTraining,
-    seed: int,
-    accelerator: Accelerator,
-) -> TrainingRun:
+    architecture: str, network_class: type[Any], images: ImageSet, validation: ImageSet, budget: GanTraining, seed: int,
+    accelerator: Accelerator, pretrained: bool = True,
+) -> TrainingRun:  # fmt: skip
     """Adversarial training. One step shows the discriminator `batch_size` real and as many generated images, and
     updates both networks once.
 
@@ -60,6 +55,7 @@ def train(
 
     training = TrainingRun(
         name, architecture, budget, images, validation, seed, accelerator,
+        pretrained=pretrained,
         snapshot=average.module,
         state={
             "generator": generator,
@@ -140,7 +136,8 @@ def main(params: Params, architecture: str, replicate: Replicate = Replicate(), 
     images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, budget.batch_size, key, params.log)
     network_class = network_class or trainable[architecture]
-    training = train(architecture, network_class, images, validation, budget, params.seed, accelerator)
+    pretrained = params.classify.starts_pretrained
+    training = train(architecture, network_class, images, validation, budget, params.seed, accelerator, pretrained)
     training.publish(replicate.folder("generators") / architecture, replicate.folder("curves") / f"{architecture}.csv")
     return training.images_seen
 

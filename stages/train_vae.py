@@ -23,7 +23,9 @@ from models.losses import calibrated_reconstruction_loss, edge_reconstruction_lo
 from models.vae import VAE
 
 
-def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, accelerator: Accelerator) -> TrainingRun:
+def train(
+    images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, accelerator: Accelerator, pretrained: bool
+) -> TrainingRun:
     """Maximise the evidence lower bound; at every snapshot fit the prior of each class."""
     device, rank = accelerator.device, accelerator.process_index
     config = network_config(VAE.Config, "train_vae.network", budget.network)
@@ -44,6 +46,7 @@ def train(images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, a
 
     training = TrainingRun(
         "train_vae", "vae", budget, images, validation, seed, accelerator,
+        pretrained=pretrained,
         snapshot=snapshot,
         state={"network": network, "average": average, "optimiser": optimiser},
         at_snapshot=at_snapshot,
@@ -112,7 +115,8 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
     """The number of images that the network was shown."""
     images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     accelerator = start_processes(params.device, params.train_vae.batch_size, "train_vae", params.log)
-    training = train(images, validation, params.train_vae, params.seed, accelerator)
+    pretrained = params.classify.starts_pretrained
+    training = train(images, validation, params.train_vae, params.seed, accelerator, pretrained)
     training.publish(replicate.folder("generators") / "vae", replicate.folder("curves") / "vae.csv")
     if accelerator.is_main_process:
         pairs = reconstructions(cast(VAE, training.snapshot), validation, accelerator.device)

@@ -100,10 +100,11 @@ def _loaded(extractor: Extractor, device: torch.device) -> Forward:
         raise UserError(f"{extractor.weights}: not the weights of {extractor.name} ({reason})") from error
 
 
-def efficientnet_lite0(resolution: int) -> Extractor:
+def efficientnet_lite0(resolution: int, pretrained: bool = True) -> Extractor:
     """Last-layer features of EfficientNet-Lite0 in float32, (N, 1280), for distances between image sets."""
     name = "efficientnet_lite0"
-    return Extractor(name, resolution, weights_file(name), LoadBackbone(name, levels=False), False)
+    weights = weights_file(name) if pretrained else None
+    return Extractor(name, resolution, weights, LoadBackbone(name, levels=False), False)
 
 
 def backbone_levels(name: str, resolution: int, pretrained: bool = True) -> Extractor:

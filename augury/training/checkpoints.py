@@ -74,17 +74,19 @@ class Checkpoint:
 
 
 def digest_of(
-    name: str, budget: Training, images: Sequence[ImageSet], seed: int, network: nn.Module, accelerator: Accelerator
-) -> str:
+    name: str, budget: Training, images: Sequence[ImageSet], seed: int, network: nn.Module, accelerator: Accelerator,
+    pretrained: bool,
+) -> str:  # fmt: skip
     """Of all that the result of a training depends on.
 
-    network: before its first step: untrained, or built on another generator's weights. Raises UserError where processes
-    differ in what has to be the same for all.
+    network: before its first step: untrained, or built on another generator's weights. pretrained: of the judge.
+    Raises UserError where processes differ in what has to be the same for all.
     """
     device = accelerator.device.type
     settings = {
         "budget": budget.model_dump(),
         "seed": seed,
+        "pretrained": pretrained,
         "device": device,
         "processes": accelerator.num_processes,
         "torch": torch.__version__,

@@ -39,12 +39,17 @@ class Judge:
 
     The criterion is the Frechet joint distance (DeVries et al. 2019) on EfficientNet-Lite0's features: it falls when
     images look real and when they fit their labels. n is the same for every snapshot, so that its bias is too.
+    pretrained: whether the features are ImageNet's. Where the classifier starts from random weights, the judge knows no
+    more: else it would pass its knowledge on to the arms with synthetic images alone.
     """
 
-    def __init__(self, validation: ImageSet, origin: str, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, validation: ImageSet, origin: str, seed: int, device: torch.device, pretrained: bool = True
+    ) -> None:
+        self.criterion = CRITERION if pretrained else f"{CRITERION}, with random weights"
         self.origin, self.seed, self.device = origin, seed, device
         self.class_names = validation.class_names
-        self.extractor = efficientnet_lite0(RESOLUTION)
+        self.extractor = efficientnet_lite0(RESOLUTION, pretrained)
         rows = np.random.default_rng(derive_seed(seed, "judge")).permutation(len(validation))[:MOST_REAL]
         self.real = validation.select(np.sort(rows))
         self.real_features = self.extractor(self.real, device)

@@ -25,7 +25,7 @@ from augury.pipeline.seeding import batch_rows
 from augury.training.checkpoints import Checkpoint, Stateful, digest_of
 from augury.training.history import DivergenceError, History, check_finite
 from augury.training.pace import Pace
-from augury.training.snapshots import CRITERION, Judge, Snapshot, problems_of
+from augury.training.snapshots import Judge, Snapshot, problems_of
 from augury.training.tracking import Tracking
 
 BAD_SNAPSHOTS_TO_STOP = 2  # in a row: a collapsed generator hardly ever comes back
@@ -53,6 +53,7 @@ class TrainingRun:
     state: all that training changes, `snapshot` included.
     at_snapshot: called before a snapshot is judged; what it returns goes into the history. May raise DivergenceError.
     chance: the discriminator's loss where it cannot tell real from generated images, None without a discriminator.
+    pretrained: whether the judge of snapshots is.
     Where the accelerator has a tracker (`start_processes`), it gets every row of the history and every sample grid.
     """
 
@@ -70,19 +71,20 @@ class TrainingRun:
         state: dict[str, Stateful],
         at_snapshot: Callable[[], dict[str, float]] = dict,
         chance: float | None = None,
+        pretrained: bool = True,
     ) -> None:
         self.name, self.origin, self.budget, self.seed = name, origin, budget, seed
         self.images, self.accelerator, self.chance = images, accelerator, chance
         self.snapshot, self.at_snapshot = snapshot, at_snapshot
         self.history = History()
         with accelerator.main_process_first():  # the others find the features in the store
-            self.judge = Judge(validation, origin, seed, accelerator.device)
+            self.judge = Judge(validation, origin, seed, accelerator.device, pretrained)
         self.steps_total, self.due = schedule(budget.total_kimg, budget.snapshot_every_kimg, budget.batch_size)
         self.step = -1  # the last one done
         self.snapshots: list[Snapshot] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
-        digest = digest_of(name, budget, (images, validation), seed, snapshot, accelerator)
+        digest = digest_of(name, budget, (images, validation), seed, snapshot, accelerator, pretrained)
         self.checkpoint = Checkpoint(name, digest, {**state, "history": self.history, "run": self}, accelerator)
         self.tracking = Tracking(accelerator, origin, self.checkpoint.folder)
 
@@ -177,7 +179,7 @@ class TrainingRun:
                 write_json(
                     folder / "training.json",
                     {
-                        "criterion": CRITERION,
+                        "criterion": self.judge.criterion,
                         "kept_kimg": self.kept.kimg,
                         "total_kimg": self.budget.total_kimg,
                         "stopped": self.stopped,

@@ -68,6 +68,14 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     return Judge(shapes(45, seed=1), "dcgan", 0, CPU)
 
 
+def test_where_the_classifier_starts_from_random_weights_so_does_the_judge(judge: Judge) -> None:
+    random = Judge(shapes(45, seed=1), "dcgan", 0, CPU, pretrained=False)
+    assert judge.extractor.weights is not None
+    assert random.extractor.weights is None
+    assert not np.array_equal(random.real_features, judge.real_features)
+    assert (judge.criterion, random.criterion) == (CRITERION, f"{CRITERION}, with random weights")
+
+
 def test_the_validation_images_themselves_are_at_no_distance(judge: Judge) -> None:
     """Twice over: their moments are the same, but for n - 1 in the covariance."""
     distance, variance = judge(from_set(judge.real))
