@@ -160,7 +160,11 @@ def _numbered(counts: list[int], start: int, class_names: Sequence[str]) -> Imag
 
 def bytes_of_a_run(params: Params, work: Workload) -> int:
     """What a run leaves in data/, DVC's cache and .cache, about."""
-    copies = params.augment.copies * sum(work.train) * len(params.augment.policies)
+    classify, labelled, held_back = params.classify, sum(work.train) + sum(work.validation), sum(work.held_back)
+    copies = params.augment.copies * sum(
+        classify.draws(0, policy) * labelled + classify.draws(0, policy, more_real=True) * held_back
+        for policy in params.augment.policies
+    )
     generators = len(params.sample.generators)
     images = work.images + copies + params.sample.per_class * len(work.train) * generators
     pixels = params.prepare.image_size**2 * work.channels
