@@ -21,13 +21,15 @@ from tests.evidence.drawn import Components, draw_runs, true_gain
 SETTINGS = Compare(reference="classic", measure="accuracy", matters=0.5, confidence=0.95, resamples=100)
 CLASSES = [str(number) for number in range(10)]
 FAMILY = 5
-TRIALS = 1000
 DESIGNS: list[tuple[str, int]] = [(SET, 2), (SET, 4), (SET, 10), (BUDGET, 2), (BUDGET, 3), (BUDGET, 5), (BUDGET, 8)]
+FEW_TRIALS, TRIALS = 400, 1000
+# World -> components, designs that it makes a difference to, trials.
+BUDGETS = [design for design in DESIGNS if design[0] == BUDGET]
 WORLDS = {
-    "as measured": Components(),
-    "trainings alike": Components(trainings=0.02, labels=0.02),
-    "trainings far apart": Components(trainings=0.6, labels=0.5),
-    "images alike for all": Components(in_common=(0.9, 0.05)),
+    "as measured": (Components(), DESIGNS, TRIALS),
+    "trainings alike": (Components(trainings=0.02, labels=0.02), BUDGETS, FEW_TRIALS),
+    "trainings far apart": (Components(trainings=0.6, labels=0.5), BUDGETS, FEW_TRIALS),
+    "images alike for all": (Components(in_common=(0.9, 0.05)), DESIGNS, FEW_TRIALS),
 }
 
 
@@ -40,9 +42,7 @@ def judged(scope: str, rows: int, components: Components, gains: Sequence[float]
     return Comparison(runs, recipes, SETTINGS, CLASSES).judge(scope)
 
 
-def trials(
-    scope: str, rows: int, components: Components, gains: Sequence[float], count: int = TRIALS
-) -> list[list[Judgement]]:
+def trials(scope: str, rows: int, components: Components, gains: Sequence[float], count: int) -> list[list[Judgement]]:
     one: Callable[[int], Mapping[str, Judgement]] = partial(judged, scope, rows, components, gains)
     with ProcessPoolExecutor(2) as processes:
         return [list(each.values()) for each in processes.map(one, range(count), chunksize=10)]
@@ -58,14 +58,14 @@ def is_false(judgement: Judgement) -> bool:
 
 def false() -> None:
     """Verdicts on arms without a gain."""
-    for world, components in WORLDS.items():
-        for scope, rows in DESIGNS:
-            alone = [is_false(judgement) for [judgement] in trials(scope, rows, components, [0.0])]
+    for world, (components, designs, count) in WORLDS.items():
+        for scope, rows in designs:
+            alone = [is_false(judgement) for [judgement] in trials(scope, rows, components, [0.0], count)]
             print(
                 f"{world}; {named(scope, rows)}: {np.mean(alone):.1%} of {len(alone)} arms without a gain", flush=True
             )
     for scope, rows in DESIGNS:
-        families = trials(scope, rows, WORLDS["as measured"], [0.0] * FAMILY, TRIALS // 4)
+        families = trials(scope, rows, Components(), [0.0] * FAMILY, FEW_TRIALS)
         wrong = np.array([[is_false(judgement) for judgement in family] for family in families])
         print(
             f"{named(scope, rows)}: {wrong.any(axis=1).mean():.1%} of {len(wrong)} families of {FAMILY} without a "
@@ -75,10 +75,10 @@ def false() -> None:
 
 def gains() -> None:
     """An arm with 0.5 points: how many 95% intervals hold that, and how often, as said and in fact, it helps."""
-    for world, components in WORLDS.items():
-        for scope, rows in DESIGNS:
+    for world, (components, designs, count) in WORLDS.items():
+        for scope, rows in designs:
             truth = true_gain(0.5, components, several=scope == BUDGET)
-            found = [judgement for [judgement] in trials(scope, rows, components, [0.5])]
+            found = [judgement for [judgement] in trials(scope, rows, components, [0.5], count)]
             intervals = np.array([judgement.analysis.interval(0.05) for judgement in found])
             held = np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1]))
             printed = np.mean([judgement.analysis.power(0.005, judgement.level) for judgement in found])
