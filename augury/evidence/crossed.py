@@ -126,17 +126,23 @@ class Crossed:
         return float(np.exp(optimize.brentq(lambda log: self.half_width(np.exp(log)) - size, np.log(SMALLEST_P), 0.0)))
 
     def power(self, gain: float, alpha: float) -> float:
-        """The chance that a true `gain` would be found to help, had rows and cases the variances found here."""
+        """The chance that a true `gain` would be found to help with as many rows and cases.
+
+        The rows' variance is taken to be what makes the one found as likely too high as too low: with few rows the one
+        found itself is too low more often than not, and would promise too much.
+        """
         from scipy import stats
 
         if self.standard_error == 0:
             return float(gain > 0)
-        of_rows, chances = 0.0, np.ones(1)
+        of_rows, share = 0.0, np.ones(1)
         if self.rows > 1:
-            of_rows = max(self.row_variance, self.interaction) * (1 / self.rows + self.overlap)
-            chances = _slices(self.rows - 1)
+            share = _slices(self.rows - 1)
+            of_rows = max(self.row_variance / float(np.median(share)), self.interaction) * (
+                1 / self.rows + self.overlap
+            )
         of_cases = _quantile(alpha, self.cases - 1) ** 2 * self.shared
-        reach = np.sqrt(_quantile(alpha, self.rows - 1) ** 2 * of_rows * chances + of_cases)
+        reach = np.sqrt(_quantile(alpha, self.rows - 1) ** 2 * of_rows * share + of_cases)
         return float(stats.norm.sf((reach - gain) / np.sqrt(of_rows + self.shared)).mean())
 
     def would_show(self, alpha: float) -> float:
