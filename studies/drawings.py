@@ -1,8 +1,66 @@
 """What the figures of several studies share; they are drawn as those of the report."""
 
-from matplotlib.axes import Axes
+from collections.abc import Mapping
 
-from augury.report.plots import INK
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from augury.report.numbers import axis_label, points_of
+from augury.report.plots import (
+    HELPS,
+    HURTS,
+    INK,
+    MARGIN,
+    RULE,
+    UNSURE,
+    WIDTH,
+    drawing_style,
+    height_per_row,
+    inline_svg,
+    label_rows,
+)
+from studies.gains import Gain
+
+VERDICTS = {  # verdict -> colour, marker
+    "helps": (HELPS, "o"),
+    "hurts": (HURTS, "s"),
+    "can't tell": (UNSURE, "D"),
+    "no difference that matters": (UNSURE, "|"),
+}
+
+
+def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
+    """Gains with their intervals in percentage points, one panel per reference and one row per arm -> inline SVG.
+
+    gains: reference -> arm -> its gain; references without any are left out. Returns "" if all are.
+    name: unique in the page; it keeps the identifiers of several drawings apart.
+    """
+    panels = {reference: rows for reference, rows in gains.items() if rows}
+    if not panels:
+        return ""
+    with drawing_style(name):
+        row_height = height_per_row(arm for rows in panels.values() for arm in rows)
+        heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (reference, rows) in zip(all_axes, panels.items(), strict=True):
+            axes.set_title(f"Gain over {reference}")
+            axes.axvline(0, color=INK, linewidth=0.8)
+            for position, gain in enumerate(rows.values()):
+                color, marker = VERDICTS[gain.verdict]
+                reach = 100 * gain.would_show
+                axes.barh(position, 2 * reach, left=-reach, height=0.62, color=RULE, alpha=0.55)
+                axes.plot([100 * gain.low, 100 * gain.high], [position, position], color=color, linewidth=1.8)
+                axes.plot(100 * gain.mean, position, marker, color=color, markersize=5.5)
+                words = f"{points_of(gain.mean)}  {gain.verdict}"
+                axes.text(1.02, position, words, transform=axes.get_yaxis_transform(), verticalalignment="center")
+            label_rows(axes, list(rows))
+            axes.tick_params(labelbottom=True)
+            axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+            axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
+        all_axes[-1].set_xlabel("percentage points of accuracy")
+        return inline_svg(figure, name)
 
 
 def ring(axes: Axes, x: float, y: float) -> None:

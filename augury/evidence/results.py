@@ -1,7 +1,7 @@
 """What the stages left behind, read when it is asked for; what is not there is named in one line."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,12 +111,7 @@ class Results:
         def each_seed(kind: str) -> np.ndarray:
             return np.stack([column(f"{kind}_{seed}") for seed in seeds])
 
-        groups = None
-        if "group" in table.column_names:
-            # An image without a group is one of its own.
-            names = [f"image {row}" if name is None else f"group {name}"
-                     for row, name in enumerate(table["group"].to_pylist())]  # fmt: skip
-            groups = np.unique(names, return_inverse=True)[1]
+        groups = numbered(table["group"].to_pylist()) if "group" in table.column_names else None
         return Runs(
             results=self.of_arm(arm, seeds),
             labels=column("label").astype(np.int64),
@@ -129,6 +124,12 @@ class Results:
 
     def _json(self, kind: str, name: str) -> Any:
         return read_json(_present(self.folder(kind) / f"{name}.json"))
+
+
+def numbered(groups: Iterable[str | None]) -> np.ndarray:
+    """Groups by their number from 0; an image without a group is one of its own."""
+    names = [f"image {row}" if name is None else f"group {name}" for row, name in enumerate(groups)]
+    return np.unique(names, return_inverse=True)[1]
 
 
 def _present(path: Path) -> Path:

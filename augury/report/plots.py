@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from augury.evidence.families import Gain
-from augury.report.numbers import axis_label, points_of
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -41,13 +38,6 @@ VARIABLES = {
     HURTS: "--hurts",
     UNSURE: "--muted",
 }
-VERDICTS = {  # verdict -> colour, marker
-    "helps": (HELPS, "o"),
-    "hurts": (HURTS, "s"),
-    "can't tell": (UNSURE, "D"),
-    "no difference that matters": (UNSURE, "|"),
-}
-
 STYLE: dict[Any, Any] = {  # matplotlib's annotation of this argument differs between its versions
     "font.family": "DejaVu Sans",  # for measuring: comes with matplotlib, wider than the fonts that browsers use
     "font.size": 8,
@@ -78,48 +68,11 @@ STYLE: dict[Any, Any] = {  # matplotlib's annotation of this argument differs be
 }
 
 
-def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
-    """Gains with their intervals in percentage points, one panel per reference and one row per arm -> inline SVG.
-
-    gains: reference -> arm -> its gain; references without any are left out. Returns "" if all are.
-    name: unique in the page; it keeps the identifiers of several drawings apart.
-    """
-    panels = {reference: rows for reference, rows in gains.items() if rows}
-    if not panels:
-        return ""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    with drawing_style(name):
-        row_height = height_per_row(arm for rows in panels.values() for arm in rows)
-        heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (reference, rows) in zip(all_axes, panels.items(), strict=True):
-            axes.set_title(f"Gain over {reference}")
-            axes.axvline(0, color=INK, linewidth=0.8)
-            for position, gain in enumerate(rows.values()):
-                color, marker = VERDICTS[gain.verdict]
-                if gain.undetectable is not None:
-                    reach = 100 * gain.undetectable
-                    axes.barh(position, 2 * reach, left=-reach, height=0.62, color=RULE, alpha=0.55)
-                axes.plot([100 * gain.low, 100 * gain.high], [position, position], color=color, linewidth=1.8)
-                axes.plot(100 * gain.mean, position, marker, color=color, markersize=5.5)
-                words = f"{points_of(gain.mean)}  {gain.verdict}"
-                axes.text(1.02, position, words, transform=axes.get_yaxis_transform(), verticalalignment="center")
-            label_rows(axes, list(rows))
-            axes.tick_params(labelbottom=True)
-            axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-            axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
-        all_axes[-1].set_xlabel("percentage points of accuracy")
-        return inline_svg(figure, name)
-
-
 def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
     """A generator's losses over training, series of one scale in one panel -> inline SVG.
 
     curves: column -> (rows,) float, NaN where nothing was recorded; `kimg`, thousands of images seen, is the x-axis.
-    name: as in `forest_plot`.
+    name: unique in the page; it keeps the identifiers of several drawings apart.
     """
     from matplotlib.figure import Figure
 

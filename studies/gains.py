@@ -1,0 +1,109 @@
+"""What a study gains in accuracy, on new images like the test ones, for the labels and the trainings that it had.
+
+Rows are what a study made anew (seeds, trainings of a generator), cases the test images or groups of them; all gains
+that answer one question are a family.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.statistics import holm
+from augury.evidence.verdicts import verdict
+from augury.pipeline.conclusions import Compare
+from augury.pipeline.errors import UserError
+from augury.report.numbers import points_between, points_of
+from studies.hits import Hits
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A gain as one of a family. mean, low, high: as fractions; the intervals of the whole family hold together.
+
+    interval: that of this gain alone. p_holm: corrected for the number of comparisons. verdict: helps | hurts | no
+    difference that matters | can't tell. would_show: the true gain that would be found to help 4 times out of 5.
+    """
+
+    mean: float
+    low: float
+    high: float
+    interval: tuple[float, float]
+    p_value: float
+    p_holm: float
+    verdict: str
+    would_show: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether it helps or hurts."""
+        return self.verdict in ("helps", "hurts")
+
+    @property
+    def in_points(self) -> str:
+        """ "+0.42 points (+0.10 to +0.74)"."""
+        return f"{points_of(self.mean)} points ({points_between(self.low, self.high)})"
+
+    def as_row(self) -> dict[str, Any]:
+        """As the studies' summaries have it."""
+        return {
+            "gain": self.mean,
+            "interval": list(self.interval),
+            "simultaneous": [self.low, self.high],
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
+            "would_show": self.would_show,
+        }
+
+
+def crossed(one: Hits, other: Hits) -> Crossed:
+    """The gain of one over the other, row by row. Raises UserError where these are not the same test images."""
+    if one.right.shape != other.right.shape or not one.same_images(other):
+        raise UserError(
+            f"points: {one.right.shape} classifiers and test images on one side, {other.right.shape} on the other; run "
+            "`dvc repro` to make them anew"
+        )
+    values = one.right.astype(float) - other.right
+    gains = values.mean(axis=1)
+    return Crossed.of(by_case(gains, values - gains[:, None], one.groups))
+
+
+def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key, Gain]:
+    """The gains of one family, of the first of each pair over the second: which these are is fixed before any result.
+
+    Holm's correction is for the number of them, and so is that of the intervals (Bonferroni).
+    """
+    analyses = {key: crossed(*pair) for key, pair in pairs.items()}
+    corrected = holm({key: analysis.p_value for key, analysis in analyses.items()})
+    alpha = 1 - compare.confidence
+    level = alpha / max(1, len(pairs))
+    return {
+        key: Gain(
+            analysis.gain, *analysis.interval(level), analysis.interval(alpha), analysis.p_value, corrected[key],
+            verdict(analysis.gain, corrected[key], analysis.interval(alpha), alpha, compare.matters / 100),
+            analysis.would_show(level),
+        )
+        for key, analysis in analyses.items()
+    }  # fmt: skip
+
+
+def holds_for(generators: bool) -> str:
+    """For whom a study's gains hold, at the end of a sentence."""
+    trainings = " and these trainings of the generators" if generators else ""
+    return f"on new images like the test ones, for these labels{trainings}"
+
+
+def how_judged(compare: Compare, rows: str, *, generators: bool) -> str:
+    """The rule behind the verdicts, in words. rows: what is crossed with the test images, as "the 4 seeds"."""
+    confidence = f"{100 * compare.confidence:g}%"
+    return (
+        f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
+        f"1995; intervals by Banerjee 1961). It holds {holds_for(generators)}; others would add to the interval. A "
+        f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
+        f"it makes no difference that matters when its own {confidence} interval lies within {compare.matters:g} "
+        f"points of 0; otherwise the data can't tell. The {confidence} intervals shown hold for all gains of a family "
+        "together."
+    )
