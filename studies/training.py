@@ -6,14 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from augury.arms.finetuning import Tuning, evaluate, predict, train_network
 from augury.arms.training_set import TrainingSet
+from augury.evidence.results import numbered
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
 from models.backbone import Backbone, TransferClassifier
+from studies.hits import Hits
 
 SPLITS = "data/splits/0"  # of the main pipeline
 
@@ -55,10 +58,16 @@ def train(
     return Trained(network, *evaluate(network, read_split(splits / "validation"), resolution, device))
 
 
-def accuracy_on_test(trained: Trained, splits: Path, resolution: int, device: torch.device) -> float:
-    """As a fraction. It opens the test split."""
+def right_on_test(trained: Trained, splits: Path, resolution: int, device: torch.device) -> np.ndarray:
+    """(N,) bool, of the test images. It opens the test split."""
     test = read_split(splits / "test")
-    return float((predict(trained.network, test, resolution, device).argmax(axis=1) == test.labels).mean())
+    return np.asarray(predict(trained.network, test, resolution, device).argmax(axis=1) == test.labels)
+
+
+def hits(rows: Sequence[np.ndarray], splits: Path) -> dict[str, Any]:
+    """What `right_on_test` found with each seed, as points keep it."""
+    groups = read_split(splits / "test").provenance.get("group")
+    return Hits(np.stack(rows), None if groups is None else numbered(groups)).packed()
 
 
 def per_seed(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

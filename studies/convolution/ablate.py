@@ -17,7 +17,7 @@ from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import VARIANTS, variant
 from studies.counts import complete, count
-from studies.training import SPLITS, accuracy_on_test, per_seed, read_split, split_sizes, train
+from studies.training import SPLITS, hits, per_seed, read_split, right_on_test, split_sizes, train
 from studies.workspace import ROOT, load_params, run
 
 
@@ -30,6 +30,8 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     work = partial(train_one, name, study, top, splits)
     trials = list(in_processes(work, seeds, choose_device(top.device)))
     classes = len(read_split(splits / "train").class_names)
+    of_seeds = per_seed(trials)
+    right = of_seeds.pop("right")
     counts = count(lambda: complete(variant(name, 0), classes), resolution)
     fields = stage_fields(variant(name, 0).eval(), resolution)
     write_json(
@@ -43,18 +45,22 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             "multiply_adds": counts.multiply_adds,
             "sizes": [field.size for field in fields],
             "fields": [field.width for field in fields],
-            **per_seed(trials),
+            **of_seeds,
+            "accuracy": [float(row.mean()) for row in right],
+            "hits": hits(right, splits),
         },
     )
 
 
 def train_one(name: str, study: Convolution, top: Params, splits: Path, seed: int) -> dict[str, Any]:
-    """Accuracies as fractions. measured: side of the square about the middle with most of the gradient, in pixels."""
+    """right: (N,) bool, of the test images. measured: side of the square about the middle with most of the gradient, in
+    pixels.
+    """
     device, resolution = choose_device(top.device), study.ablation.resolution
     trained = train(variant(name, seed), splits, study.training, resolution=resolution, seed=seed, device=device)
     shown = to_backbone(read_split(splits / "validation").pixels[: study.look.images], resolution, device)
     return {
-        "accuracy": accuracy_on_test(trained, splits, resolution, device),
+        "right": right_on_test(trained, splits, resolution, device),
         "validation_accuracy": trained.validation_accuracy,
         "validation_nll": trained.validation_nll,
         "measured": look_through(trained.network.backbone, shown, top.seed)[-1].side,

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import Gain, gains_of_family
-from augury.evidence.statistics import fewest_seeds
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
-from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, scientific
 from studies.convolution.variants import PLAIN, VARIANTS
+from studies.gains import Gain, holds_for, judged
+from studies.hits import Hits
 from studies.page import listed
 
 Points = Mapping[str, dict[str, Any]]  # variant or classifier -> what its step wrote
@@ -43,23 +42,23 @@ def read_results(points: Path, classifiers: Sequence[str]) -> Results:
     )
 
 
-def gains_over_plain(ablation: Points, compare: Compare, seed: int) -> dict[str, Gain]:
+def gains_over_plain(ablation: Points, compare: Compare) -> dict[str, Gain]:
     """Of every other variant."""
-    plain = ablation[PLAIN]["accuracy"]
-    pairs = {name: (point["accuracy"], plain) for name, point in ablation.items() if name != PLAIN}
-    return gains_of_family(pairs, compare, lambda name: derive_seed(seed, "convolution", name))
+    hits = {name: Hits.unpacked(point["hits"]) for name, point in ablation.items()}
+    return judged({name: (hits[name], hits[PLAIN]) for name in hits if name != PLAIN}, compare)
 
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """A sentence without its full stop."""
     by_verdict = {
         verdict: [PLAINLY[name] for name, gain in gains.items() if gain.verdict == verdict]
-        for verdict in ("helps", "hurts", "can't tell")
+        for verdict in ("helps", "hurts", "no difference that matters", "can't tell")
     }
+    where = holds_for(generators=False)
     if len(by_verdict["can't tell"]) == len(gains):
-        return "On these images neither dilation nor another way of pooling can be told from maximum pooling"
+        return f"Neither dilation nor another way of pooling can be told from maximum pooling {where}"
     parts = [f"{listed(names)} {_verb(verdict, names)}" for verdict, names in by_verdict.items() if names]
-    return "On these images, " + "; ".join(parts)
+    return f"{where[0].upper()}{where[1:]}, {'; '.join(parts)}"
 
 
 def _verb(verdict: str, names: Sequence[str]) -> str:
@@ -67,6 +66,9 @@ def _verb(verdict: str, names: Sequence[str]) -> str:
     return {
         "helps": "help the small CNN" if several else "helps the small CNN",
         "hurts": "hurt it" if several else "hurts it",
+        "no difference that matters": "make no difference that matters"
+        if several
+        else "makes no difference that matters",
         "can't tell": "cannot be told from what it has",
     }[verdict]
 
@@ -97,7 +99,7 @@ def sentences(results: Results) -> list[str]:
     return parts
 
 
-def cautions(results: Results, gains: Mapping[str, Gain], compare: Compare) -> list[str]:
+def cautions(results: Results) -> list[str]:
     """What limits the study."""
     plain = results.ablation[PLAIN]
     notes = []
@@ -105,11 +107,6 @@ def cautions(results: Results, gains: Mapping[str, Gain], compare: Compare) -> l
     if errors < NEAR_CEILING:
         notes.append(
             f"The small CNN errs on {number(100 * errors, 1)}% of the test images: there is little left to gain here."
-        )
-    if all(gain.undetectable is None for gain in gains.values()):
-        notes.append(
-            f"With {len(plain['seeds'])} seeds no difference can be significant; {len(gains)} comparisons would need "
-            f"{fewest_seeds(len(gains), 1 - compare.confidence)}."
         )
     enlarged = [
         f"{name} ({look['resolution']})"

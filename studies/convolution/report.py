@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import Gain
 from augury.pipeline.outputs import write_csv, write_json
-from augury.report.plots import forest_plot
 from studies.convolution.findings import Results, answer, cautions, gains_over_plain, read_results, sentences
 from studies.convolution.look_sections import classifier_section, reach_section
 from studies.convolution.sections import arithmetic_section, backpropagation_section, dilation_section, variants_table
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import PLAIN
+from studies.drawings import forest_plot
+from studies.gains import Gain, how_judged
 from studies.page import Page
 from studies.workspace import ROOT, load_params, run
 
@@ -23,7 +23,7 @@ PER_SEED = ("seeds", "accuracy", "validation_accuracy", "measured")
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Convolution, here, root)
     results = read_results(here / "points", list(study.classifiers))
-    gains = gains_over_plain(results.ablation, top.compare, top.seed)
+    gains = gains_over_plain(results.ablation, top.compare)
     write_json(here / "convolution.json", summary(results, gains))
     write_csv(
         here / "accuracy.csv",
@@ -49,11 +49,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="what does a convolution see, and what do its settings change?",
         answer=answer(gains),
         sentences=sentences(results),
-        cautions=cautions(results, gains, top.compare),
+        cautions=cautions(results),
         drawing=forest_plot({PLAIN: gains}, "gains"),
         alternative=f"Gains in accuracy of each variant over {PLAIN}; the numbers are in the table.",
         caption=f"Mark and bar: gain over the small CNN as it is, the mean over {len(plain['seeds'])} seeds and its "
-        f"{interval} interval. Shaded: gains too small to be noticed. Look for bars that stay on one side of 0.",
+        f"{interval} interval, over seeds and test images. Shaded: gains that would go unnoticed once in five times or "
+        "more. Look for bars that stay on one side of 0.",
         tables=[variants_table(results.ablation, gains, top.compare.confidence)],
         sections=[
             arithmetic_section(results.checks, study.arithmetic),
@@ -73,9 +74,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "Equal steps": f"{training.steps:,} steps of AdamW with {training.batch_size} images each, from a random "
             f"start, at a learning rate of {training.learning_rate:g}, the same for all and tuned for none. "
             "Multiply-adds differ: see the table.",
-            "Verdicts": f"Gains are paired by seed: BCa bootstrap intervals at {interval}, an exact sign-flip test, "
-            f"Holm's correction over the {len(gains)} comparisons. They cover the randomness of training; another draw "
-            "of labels or of test images would add to it.",
+            "Verdicts": how_judged(top.compare, f"{len(plain['seeds'])} seeds", generators=False),
             "Receptive fields": "Possible ones by following every way through the network, windows and branches; "
             "measured ones as squared gradients of all channels of the middle position, over "
             f"{study.look.images} validation images. Averages over the whole map, as in squeeze-and-excitation, see "
@@ -96,8 +95,7 @@ def summary(results: Results, gains: Mapping[str, Gain]) -> dict[str, Any]:
         "seeds": len(results.ablation[PLAIN]["seeds"]),
         "accuracy": {name: float(np.mean(point["accuracy"])) for name, point in results.ablation.items()},
         "gain_over_plain": {
-            name: {key: value for key, value in gain.as_row().items() if key != "p_value"}
-            for name, gain in gains.items()
+            name: gain.as_row() for name, gain in gains.items()
         },
         "sizes": {
             key: sum(each[key] for each in checks["agreements"]) for key in ("compared", "different")

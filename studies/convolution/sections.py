@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import Gain
 from augury.report.numbers import decimals, number, points_between, points_of, scientific
 from studies.convolution.arithmetic import Window
 from studies.convolution.drawings import dilation_drawing
 from studies.convolution.findings import Points
 from studies.convolution.settings import Arithmetic
 from studies.convolution.variants import MEANINGS, PLAIN
+from studies.gains import Gain
 from studies.page import Figure, Section, Table
 
 Checks = Mapping[str, Any]
@@ -30,12 +30,13 @@ def variants_table(ablation: Points, gains: Mapping[str, Gain], confidence: floa
                 "—" if gain is None else points_of(gain.mean),
                 "—" if gain is None else points_between(gain.low, gain.high),
                 "—" if gain is None else f"{gain.p_holm:.3f}",
+                "—" if gain is None else gain.verdict,
             ]
         )  # fmt: skip
     return Table(
         "The variants",
         ["Variant", "What it does", "Parameters", "Multiply-adds", "Map sizes", "Possible field", "Measured field",
-         "Accuracy", "Gain, points", f"{100 * confidence:g}% interval", "Corrected p"],
+         "Accuracy", "Gain, points", f"{100 * confidence:g}% interval", "Corrected p", "Verdict"],
         rows,
         f"Multiply-adds as a multiple of {PLAIN}'s. Map sizes: positions a side after each stage. Fields of the last "
         "stage, pixels a side: what a position there can depend on, and the square that holds 95% of its gradient, the "

@@ -1,14 +1,14 @@
-"""What the results say: accuracies with intervals over seeds, and compound scaling against every other way."""
+"""What the results say: accuracies with their spread over seeds, and compound scaling against every other way."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from augury.evidence.families import Gain, gains_of_family
 from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.seeding import derive_seed
+from studies.gains import Gain, judged
+from studies.hits import Hits, mean_of
 from studies.scaling.scale import BASE, COMPOUND, WAYS
 
 Points = Mapping[str, Mapping[str, Any]]  # way, or BASE -> content of points/scale/<way>.json
@@ -37,18 +37,16 @@ def curve_of(points: Points, way: str, confidence: float) -> Curve:
     return Curve([row["multiply_adds"] / 1e6 for row in rows], *zip(*intervals, strict=True))
 
 
-def over_base(points: Points, compare: Compare, seed: int) -> dict[str, Gain]:
+def over_base(points: Points, compare: Compare) -> dict[str, Gain]:
     """Every way at its largest cost over the base network."""
-    base = points[BASE]["networks"][0]["accuracy"]
-    pairs = {way: (points[way]["networks"][-1]["accuracy"], base) for way in WAYS}
-    return gains_of_family(pairs, compare, lambda way: derive_seed(seed, "scaling", "base", way))
+    base = Hits.unpacked(points[BASE]["networks"][0]["hits"])
+    return judged({way: (Hits.unpacked(points[way]["networks"][-1]["hits"]), base) for way in WAYS}, compare)
 
 
-def of_compound(points: Points, compare: Compare, seed: int) -> dict[str, Gain]:
-    """Compound scaling over every other way, each seed's accuracies averaged over all costs."""
-    averaged = {way: np.mean([row["accuracy"] for row in points[way]["networks"]], axis=0) for way in WAYS}
-    pairs = {way: (averaged[COMPOUND], averaged[way]) for way in WAYS if way != COMPOUND}
-    return gains_of_family(pairs, compare, lambda way: derive_seed(seed, "scaling", COMPOUND, way))
+def of_compound(points: Points, compare: Compare) -> dict[str, Gain]:
+    """Compound scaling over every other way, averaged over all costs."""
+    averaged = {way: mean_of([Hits.unpacked(row["hits"]) for row in points[way]["networks"]]) for way in WAYS}
+    return judged({way: (averaged[COMPOUND], averaged[way]) for way in WAYS if way != COMPOUND}, compare)
 
 
 def as_good(search: Mapping[str, Any], confidence: float) -> list[int]:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import Gain
-from augury.evidence.statistics import accuracy_interval, fewest_seeds, mean_interval, smallest_p_value
+from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import read_json, write_csv, write_json
-from augury.pipeline.params import Params
 from augury.report.numbers import number, points_of
+from studies.gains import Gain, holds_for, how_judged
 from studies.page import Page, listed
 from studies.scaling.drawings import scaling_plot
 from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
@@ -38,7 +37,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Scaling, here, root)
     search = read_json(here / "points/search.json")
     points = {way: read_json(here / "points/scale" / f"{way}.json") for way in (BASE, *WAYS)}
-    gains, grown = of_compound(points, top.compare, top.seed), over_base(points, top.compare, top.seed)
+    gains, grown = of_compound(points, top.compare), over_base(points, top.compare)
     confidence = top.compare.confidence
     write_json(here / "scaling.json", summary(search, points, gains, grown, confidence))
     write_csv(  # the base network is the first of every way
@@ -62,11 +61,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     )  # fmt: skip
     curves = {TITLES[way]: curve_of(points, way, confidence) for way in WAYS}
     base, training = points[BASE], study.training
+    seeds = f"the {len(base['seeds'])} seeds"
     page = Page(
         question="is a network's extra cost better spent on depth, width or resolution, or on all three?",
         answer=answer(gains),
         sentences=findings(search, points, grown),
-        cautions=cautions(search, points, gains, top),
+        cautions=cautions(search, points, confidence),
         drawing=scaling_plot(curves, "scaling"),
         alternative="; ".join(
             f"{way}: {listed([f'{each:.1f}%' for each in curve.accuracy])} at "
@@ -74,8 +74,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             for way, curve in curves.items()
         ),
         caption="Every line starts at the base network. To the right networks cost more; a line that lies above the "
-        "others at the same cost spends it better. Dots are means over seeds, bars their intervals. Where bars "
-        "overlap, the order may be chance: the verdicts below say where it is not.",
+        "others at the same cost spends it better. Dots are means over seeds, bars the optimiser's noise: how "
+        "far another seed may lie, on these test images. The verdicts below say what holds on others.",
         tables=[accuracy_table(points, confidence)],
         protocol={
             "Images": f"{base['n_train']:,} training, {base['n_validation']:,} validation and {base['n_test']:,} test "
@@ -89,10 +89,10 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             f"{training.learning_rate:g} for every network, whatever its size. A seed gives all networks the same "
             "batches. A longer training, or a rate tuned to each network, could change the order: large networks "
             "usually need more.",
-            "Intervals": f"{100 * confidence:g}%, over seeds: Student's about means, bootstrap of paired gains. They "
-            "say how much another training would differ, not other images.",
-            "Verdicts": f"Sign-flip test on {len(base['seeds'])} paired seeds, Holm's correction within each of the "
-            "two families. Compound scaling's gains are of accuracies averaged over all costs.",
+            "Optimiser's noise": f"Student's {100 * confidence:g}% interval about a mean over seeds: how much another "
+            "training on the same images would differ, not other images.",
+            "Verdicts": f"{how_judged(top.compare, seeds, generators=False)} There are two "
+            "families. Compound scaling's gains are of accuracies averaged over all costs.",
         },
         sections=[
             gains_section(gains, grown, points),
@@ -106,9 +106,15 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """One sentence from the verdicts."""
-    verbs = {"helps": "beats", "hurts": "loses to", "can't tell": "cannot be told from"}
+    verbs = {
+        "helps": "beats",
+        "hurts": "loses to",
+        "no difference that matters": "is no different, as far as it matters, from",
+        "can't tell": "cannot be told from",
+    }
     parts = [f"{verb} {listed(ways)}" for verdict, verb in verbs.items() if (ways := _ways(gains, verdict))]
-    return "At equal multiply-adds, compound scaling " + ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
+    said = ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
+    return f"At equal multiply-adds, compound scaling {said} {holds_for(generators=False)}"
 
 
 def _ways(gains: Mapping[str, Gain], verdict: str) -> list[str]:
@@ -121,23 +127,23 @@ def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain
     best = max(WAYS, key=lambda way: means[way])
     times = times_word(points[best]["networks"][-1]["times"])
     surely = [
-        f"{listed(ways)} surely {verb}"
+        f"{listed(ways)} {verb}"
         for verb, verdict in (("helped", "helps"), ("hurt", "hurts"))
         if (ways := _ways(grown, verdict))
     ]
     return [
         f"The base network gets {100 * means[BASE]:.1f}% of the test images right. At {times} its cost the highest "
         f"mean is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
-        f"{' and '.join(surely) if surely else 'no way of scaling surely helped or hurt'}.",
+        f"{' and '.join(surely) if surely else 'no way of scaling helped or hurt'}.",
         f"The search chose alpha {number(chosen['alpha'])} for depth, beta {number(chosen['beta'])} for width and "
         f"gamma {number(chosen['gamma'])} for resolution. EfficientNet's own, which Tan & Le found on ImageNet, are "
         "1.2, 1.1 and 1.15; they are tried here beside them.",
     ]
 
 
-def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain], top: Params) -> list[str]:
+def cautions(search: Mapping[str, Any], points: Points, confidence: float) -> list[str]:
     notes = []
-    scaled, equals = dimensions_scaled(points), as_good(search, top.compare.confidence)
+    scaled, equals = dimensions_scaled(points), as_good(search, confidence)
     if len(scaled) == 1:
         notes.append(f"The chosen constants scale {scaled[0]} alone: here, that is what compound scaling is.")
     base = float(np.mean(points[BASE]["networks"][0]["accuracy"]))
@@ -163,10 +169,6 @@ def cautions(search: Mapping[str, Any], points: Points, gains: Mapping[str, Gain
             f"The images have {size} pixels a side. At its largest cost {listed(above)} sees them enlarged, which "
             "shows nothing new."
         )
-    seeds, alpha = len(points[BASE]["seeds"]), 1 - top.compare.confidence
-    if smallest_p_value(seeds, len(gains), top.compare.resamples) > alpha:
-        needed = fewest_seeds(len(gains), alpha)
-        notes.append(f"With {seeds} seeds no difference can be significant; scale.seeds would need {needed}.")
     return notes
 
 
@@ -191,13 +193,9 @@ def summary(
             }
             for way in (BASE, *WAYS)
         },
-        "gain_over_base": {way: _row(gain) for way, gain in grown.items()},
-        "gain_of_compound_over": {way: _row(gain) for way, gain in gains.items()},
+        "gain_over_base": {way: gain.as_row() for way, gain in grown.items()},
+        "gain_of_compound_over": {way: gain.as_row() for way, gain in gains.items()},
     }
-
-
-def _row(gain: Gain) -> dict[str, Any]:
-    return gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
 
 
 if __name__ == "__main__":

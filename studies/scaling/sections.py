@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from augury.evidence.families import Gain
 from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number, points_of
-from augury.report.plots import forest_plot
+from studies.drawings import forest_plot
+from studies.gains import Gain
 from studies.page import Figure, Section, Table, listed
 from studies.pictures import as_uri
 from studies.scaling.constants import PUBLISHED, Constants
@@ -40,7 +40,7 @@ def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: 
         "each other way, by compound scaling": {TITLES[way]: gain for way, gain in gains.items()},
     }
     return Section(
-        "What surely differs",
+        "What differs on new images",
         [
             "Above: did the extra cost buy anything? Below: at equal cost, is compound scaling better than spending it "
             "otherwise?"
@@ -54,9 +54,10 @@ def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: 
                     for panel, gains_over in panels.items()
                     for way, gain in gains_over.items()
                 ),
-                "Dots are mean gains over the seeds, bars their intervals; a bar right of zero is a gain. Gray boxes "
-                "are gains too small to be noticed with this many seeds. In the lower panel compound scaling is "
-                "compared with the way that the row names: a dot on the right means that compound scaling was better.",
+                "Dots are mean gains over the seeds, bars their intervals over seeds and test images; a bar right of "
+                "zero is a gain. Gray boxes are gains that would go unnoticed once in five times or more. In the lower "
+                "panel compound scaling is compared with the way that the row names: a dot on the right means that "
+                "compound scaling was better.",
             )
         ],
     )
@@ -73,7 +74,7 @@ def accuracy_table(points: Points, confidence: float) -> Table:
         "Accuracy at equal cost",
         ["way of scaling", "base", *(f"{each:g}x" for each in times)],
         [[TITLES[way], cell(base), *map(cell, points[way]["networks"])] for way in WAYS],
-        "Percent of the test images, mean over seeds and its interval. The columns are multiples of the base's "
+        "Percent of the test images: mean over seeds, optimiser's noise. The columns are multiples of the base's "
         f"{number(base['multiply_adds'] / 1e6)} million multiply-adds; every way starts at the same base network.",
     )
 

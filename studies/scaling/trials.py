@@ -9,36 +9,42 @@ from typing import Any
 from augury.pipeline.devices import choose_device
 from augury.pipeline.threads import in_processes
 from studies.scaling.network import Shape, initialised
-from studies.training import Training, accuracy_on_test, per_seed, train
+from studies.training import Training, hits, per_seed, right_on_test, train
 
 
 def train_all(
     shapes: Sequence[Shape], seeds: Sequence[int], splits: Path, training: Training, device: str, *, test: bool
-) -> dict[Shape, dict[str, list[Any]]]:
-    """Every distinct shape on every seed, on a CPU side by side, one thread each: of each what `train_one` returns.
+) -> dict[Shape, dict[str, Any]]:
+    """Every distinct shape on every seed, on a CPU side by side, one thread each: losses and accuracies.
 
     Lists are in the order of `seeds`. splits: the folder that holds train, validation and test. test: whether to open
-    it. Which batches a seed gives does not depend on the shape. Raises UserError where a training diverges.
+    it, and to keep which of its images are hit. Which batches a seed gives does not depend on the shape.
+    Raises UserError where a training diverges.
     """
     # The costly ones first, so that no core is left without work at the end.
     distinct = sorted(dict.fromkeys(shapes), key=lambda shape: -shape.counts().multiply_adds)
     jobs = list(product(distinct, seeds))
     work = partial(train_one, jobs, splits, training, device, test)
     trials = list(in_processes(work, range(len(jobs)), choose_device(device)))
-    return {
-        shape: per_seed(trials[place * len(seeds) : (place + 1) * len(seeds)]) for place, shape in enumerate(distinct)
-    }  # fmt: skip
+    found = {}
+    for place, shape in enumerate(distinct):
+        of_seeds = per_seed(trials[place * len(seeds) : (place + 1) * len(seeds)])
+        right = of_seeds.pop("right")
+        if test:
+            of_seeds |= {"accuracy": [float(row.mean()) for row in right], "hits": hits(right, splits)}
+        found[shape] = of_seeds
+    return found
 
 
 def train_one(
     jobs: Sequence[tuple[Shape, int]], splits: Path, training: Training, device: str, test: bool, number: int
 ) -> dict[str, Any]:
-    """Mean loss and accuracy (0 to 1) on validation, and accuracy on test, None if it was shut."""
+    """Mean loss and accuracy (0 to 1) on validation, and which test images are right, None if the split was shut."""
     (shape, seed), chosen = jobs[number], choose_device(device)
     backbone = initialised(shape, seed)
     trained = train(backbone, splits, training, resolution=shape.resolution, seed=seed, device=chosen)
     return {
-        "accuracy": accuracy_on_test(trained, splits, shape.resolution, chosen) if test else None,
+        "right": right_on_test(trained, splits, shape.resolution, chosen) if test else None,
         "validation_nll": trained.validation_nll,
         "validation_accuracy": trained.validation_accuracy,
     }

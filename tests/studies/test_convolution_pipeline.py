@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from augury.evidence.statistics import fewest_seeds, smallest_p_value
-from augury.pipeline import params
-from augury.pipeline.params import PARAMS_FILE
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import MEANINGS, VARIANTS
 from studies.workspace import settings
@@ -16,12 +13,8 @@ HERE = CHECKOUT / "studies/convolution"
 STEPS = ("checks", "fit", "look", "ablate", "report")
 
 
-def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None:
-    study, compare = settings(Convolution, HERE), params.load(CHECKOUT / PARAMS_FILE).compare
-    seeds, comparisons = len(study.ablation.seeds), len(VARIANTS) - 1
-    assert comparisons * 2 / 2**seeds <= 1 - compare.confidence
-    assert smallest_p_value(seeds, comparisons, compare.resamples) <= 1 - compare.confidence
-    assert fewest_seeds(comparisons, 1 - compare.confidence) <= seeds
+def test_the_params_that_come_with_it_are_valid() -> None:
+    study = settings(Convolution, HERE)
     assert study.training.fine_tune.weight_decays == [study.training.weight_decay]
     assert set(MEANINGS) == set(VARIANTS)
 

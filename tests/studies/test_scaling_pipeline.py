@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import PARAMS_FILE
@@ -39,11 +38,8 @@ def test_a_faulty_key_is_one_clear_line(section: str, changed: dict[str, Any], m
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_the_params_that_come_with_it_are_valid_and_can_be_significant() -> None:
-    study = settings(Scaling, CHECKOUT / "studies/scaling")
-    assert len(study.search.constants) == 12
-    compare = params.load(CHECKOUT / PARAMS_FILE).compare
-    assert (len(WAYS) - 1) * 2 / 2 ** len(study.scale.seeds) <= 1 - compare.confidence
+def test_the_params_that_come_with_it_are_valid() -> None:
+    assert len(settings(Scaling, CHECKOUT / "studies/scaling").search.constants) == 12
 
 
 def test_every_way_is_scaled_and_opens_the_test_split() -> None:
