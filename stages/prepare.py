@@ -48,7 +48,8 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
         seed = params.base_seed if name == "test" else params.seed
         with_provenance(images, name, seed).write(folder / name)
         log.info("%s: %d images, %s per class", name, len(images), _span(images.counts()))
-    wanted = int(np.rint(prepare.held_back * np.array(splits.train.counts())).sum())
+    labels = np.add(splits.train.counts(), splits.validation.counts())
+    wanted = int(np.rint(prepare.held_back * labels).sum())
     if len(splits.held_back) < wanted:
         log.warning("prepare.held_back: %d images asked for, %d are left", wanted, len(splits.held_back))
     if replicate.number:

@@ -139,7 +139,6 @@ def training_set(
     # Every seed would say the same; the last one asks for the most.
     warn = logging.warning if position == len(classify.seeds_of(replicate.number)) - 1 else logging.debug
     real, of_real = labelled.images, labelled.left_out(labelled.fold)
-    trained_on = real.select(~labelled.validation)
     classes = len(real.class_names)
     parts: list[tuple[Kind, ImageSet, np.ndarray]] = []
     if recipe.real:
@@ -147,8 +146,8 @@ def training_set(
     held_back, front = None, np.empty(0, np.int64)
     if recipe.more_real:
         held_back = ImageSet.read(replicate.folder("splits") / "held_back")
-        # In the proportions of the training images: what collecting more of them would have given.
-        wanted = np.rint(recipe.more_real * np.array(trained_on.counts())).astype(np.int64)
+        # In the proportions of the labelled images: what collecting more of them would have given.
+        wanted = np.rint(recipe.more_real * np.array(real.counts())).astype(np.int64)
         front = front_rows(held_back.labels, wanted)
         if len(front) < wanted.sum():
             warn("classify: %s: held-back images: %d asked for, %d there", arm, wanted.sum(), len(front))
@@ -167,7 +166,7 @@ def training_set(
             rows = start + len(rows) + np.add.outer(np.arange(copies) * len(held_back), front).ravel()
             parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_more, (copies, 1))))
     for generator, ratio in recipe.synthetic.items():
-        folder, asked = replicate.folder("synthetic") / generator, round(ratio * len(trained_on))
+        folder, asked = replicate.folder("synthetic") / generator, round(ratio * len(real))
         labels, wanted = labels_of(folder), balanced(asked, classes)
         rows = slice_rows(labels, wanted, draw)
         if len(rows) < asked:
@@ -179,7 +178,7 @@ def training_set(
             )  # fmt: skip
         if len(rows):
             parts.append(("synthetic", ImageSet.read_rows(folder, rows), np.zeros((len(rows), of_real.shape[1]), bool)))
-    if count := round(recipe.repeat * len(trained_on)):
+    if count := round(recipe.repeat * len(real)):
         order = np.random.default_rng(derive_seed(params.seed, "repeat", draw)).permutation(len(real))
         rows = np.resize(order[in_turn(real.labels[order])], count)
         parts.append(("repeated", real.select(rows), of_real[rows]))

@@ -102,11 +102,11 @@ class Params(Section):
             )
         labels = self.prepare.labels_per_class
         if labels is None or self.prepare.imbalance_ratio is not None:
-            return  # how many training images a class has is known only to `prepare`
+            return  # how many labelled images a class has is known only to `prepare`
         for generator, ratio in arm.synthetic.items():
-            needed = round(ratio * labels * (1 - self.prepare.validation_fraction))
+            needed = round(ratio * labels)
             if needed > (most := self.sample.per_class):
-                asked = f"{ratio:g} per training image are {needed} a class"
+                asked = f"{ratio:g} per labelled image are {needed} a class"
                 raise ValueError(f"{key}.synthetic.{generator}: {asked}, but sample.per_class is {most}")
 
 

@@ -222,9 +222,9 @@ class Mix(Section):
 class Arm(Section):
     """How an arm builds its training set.
 
-    Ratios are per image of the training split, also where the real images are left out. more_real: images held back by
-    `prepare`. augment: policies of `augment` whose copies of the real images are added. synthetic: generator -> its
-    images. repeat: the real images again, weighted as synthetic ones are. draw: which draw of copies, synthetic and
+    Ratios are per labelled image (train and validation), also where the real ones are left out. more_real: images held
+    back by `prepare`. augment: policies of `augment` whose copies of the real images are added. synthetic: generator ->
+    its images. repeat: the real images again, weighted as synthetic ones are. draw: which draw of copies, synthetic and
     mixed images, starts and batches it is; arms of one draw share them. mix: images mixed of all these are added.
     balance: against unequal classes, draw rare ones more often or weigh their loss more.
     """

@@ -58,7 +58,7 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     chosen = {choice.key: choice.value for choice in prepare}
     prepare.sort(key=lambda choice: list(Prepare.model_fields).index(choice.key))
     nested = [Choice(f"prepare.{choice.key}", choice.value, choice.reason) for choice in prepare]
-    return [*nested, drawn(training_counts(left, chosen), params), measure(survey)]
+    return [*nested, drawn(label_counts(left, chosen), params), measure(survey)]
 
 
 def check_counts(survey: Survey) -> None:
@@ -204,13 +204,12 @@ def unreadable(survey: Survey) -> Choice:
     return Choice("unreadable", "stop", "no image is damaged" if survey.whole else "none of those looked at is damaged")
 
 
-def training_counts(left: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
-    """(K,) training images of each class, about: copies across splits may take some away."""
-    labels = left
-    if chosen["labels_per_class"] is not None:
-        share = left / left.max() if chosen["proportions"] == "natural" else np.ones_like(left)
-        labels = np.minimum(left, np.rint(chosen["labels_per_class"] * share))
-    return np.ceil(labels * (1 - chosen["validation_fraction"])).astype(np.int64)
+def label_counts(left: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
+    """(K,) labelled images of each class, about: copies across splits may take some away."""
+    if chosen["labels_per_class"] is None:
+        return left
+    share = left / left.max() if chosen["proportions"] == "natural" else np.ones_like(left)
+    return np.minimum(left, np.rint(chosen["labels_per_class"] * share).astype(np.int64))
 
 
 def measure(survey: Survey) -> Choice:
@@ -223,12 +222,12 @@ def measure(survey: Survey) -> Choice:
     return Choice("compare.measure", "accuracy", "the classes of the test images are about equal")
 
 
-def drawn(training: np.ndarray, params: Params) -> Choice:
-    """How many images of each class generators draw: what the arms take, and enough for scores."""
+def drawn(labels: np.ndarray, params: Params) -> Choice:
+    """How many images of each class generators draw: what the arms take on all seeds, and enough for scores."""
     most = max([ratio for arm in params.classify.arms.values() for ratio in arm.synthetic.values()], default=0.0)
-    needed = math.ceil(most * training.sum() / len(training)) + 1  # arms take equally many of all classes
-    usual = max(min(500, DRAWN // len(training)), 50)
+    of_seed = math.ceil(most * labels.sum() / len(labels)) + 1  # arms take equally many of all classes
+    needed, usual = of_seed * len(params.classify.seeds), max(min(500, DRAWN // len(labels)), 50)
     if needed > usual:
-        reason = f"synthetic images of a class: what the arms take, {most:g} per real one"
+        reason = f"synthetic images of a class: what the arms take, {most:g} per labelled one, others on each seed"
         return Choice("sample.per_class", needed, reason)
     return Choice("sample.per_class", usual, f"synthetic images of a class; the arms take {needed}, scores all")

@@ -20,8 +20,9 @@ class Splits:
     """Sets without an image in common between them and validation or test, not even an exact copy under another name.
 
     Where images have a `group`, none straddles validation, test, and train with held_back.
-    held_back: more images of the pool, for those who ask what more labels would have been worth: training material, and
-    so of the groups that train is drawn from. Empty where the budget takes the whole pool.
+    held_back: more images of the pool, prepare.held_back for each label of the budget, for those who ask what more
+    labels would have been worth: training material, and so of the groups that train is drawn from. Empty where the
+    budget takes the whole pool.
     duplicates_removed: for "test" and "validation", the images left out because that split has the same pixels.
     groups_removed: the images left out because that split of the source has others of their group.
     expected_overlap: share of the labels (train and validation) that another replicate is expected to have as well.
@@ -109,7 +110,7 @@ def split(
     train, rest = _cut(pool, places_of(pool.labels) < counts[pool.labels])
     of_both = np.array([train.counts(), validation.counts()])
     taken = of_both.ravel() if own_validation else of_both.sum(axis=0)
-    held_back = _front(rest, np.rint(prepare.held_back * counts).astype(np.int64))
+    held_back = _front(rest, np.rint(prepare.held_back * budgets).astype(np.int64))
     return Splits(
         _in_order(train),
         _in_order(validation),

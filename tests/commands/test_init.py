@@ -72,7 +72,7 @@ def test_a_folder_per_class_is_described_and_written(tmp_path: Path, capsys: pyt
     assert (prepare.source, prepare.folder) == ("imagefolder", str(folder))
     assert (prepare.image_size, prepare.color) == (32, "rgb")
     assert prepare.labels_per_class == 40
-    assert prepared() == {"train": [32, 32], "validation": [8, 8], "test": [22, 23], "held_back": [32, 32]}
+    assert prepared() == {"train": [32, 32], "validation": [8, 8], "test": [22, 23], "held_back": [40, 40]}
     # Comments stay, so that the file can still be read.
     assert "# labelled images per class to learn from" in Path("params.yaml").read_text()
 

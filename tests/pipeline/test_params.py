@@ -409,7 +409,7 @@ def test_an_arm_may_leave_the_real_images_out(tmp_path: Path, recipe: dict[str, 
     assert loaded["none"] == Arm(real=True, more_real=0, augment=[], synthetic={}, mix=None, balance=None)
     much: dict[str, object] = {"classify.arms.apart": {"real": False, "synthetic": {"vae": 9.0}}}
     [line] = faults(tmp_path, much)
-    assert line.startswith("classify.arms.apart.synthetic.vae: 9 per training image are 720 a class")
+    assert line.startswith("classify.arms.apart.synthetic.vae: 9 per labelled image are 900 a class")
 
 
 def test_what_may_be_left_out_of_a_gan_s_training(tmp_path: Path) -> None:
@@ -569,7 +569,7 @@ def test_several_faults_of_a_network_give_several_lines() -> None:
 def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_runs(tmp_path: Path) -> None:
     much: dict[str, object] = {"classify.arms.much": {"synthetic": {"vae": 9.0}}}
     with pytest.raises(
-        UserError, match=r"^classify.arms.much.synthetic.vae: 9 per training image are 720 a class, but .* is 500$"
+        UserError, match=r"^classify.arms.much.synthetic.vae: 9 per labelled image are 900 a class, but .* is 500$"
     ):
         load_changed(tmp_path, much)
     load_changed(tmp_path, much | {"prepare.labels_per_class": None})  # then only `prepare` knows

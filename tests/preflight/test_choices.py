@@ -10,7 +10,7 @@ import pytest
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.preflight.choices import SIZES, choose, left_to_learn, training_counts
+from augury.preflight.choices import SIZES, choose, label_counts, left_to_learn
 from augury.preflight.layouts import Layout
 from augury.preflight.survey import Copies, Stems, Survey
 from tests import CHECKOUT
@@ -80,7 +80,7 @@ def test_where_there_are_plenty_of_images_as_many_as_are_learned_from_are_held_b
     survey = found([206, 204, 208])
     values = chosen(survey)
     left = left_to_learn(survey, values["test_fraction"])
-    train = training_counts(left, values)
+    train = label_counts(left, values)
     assert values["labels_per_class"] == 80
     assert (left - values["labels_per_class"] >= values["held_back"] * train).all()
     assert chosen(found([5000, 6000]))["labels_per_class"] == 100
@@ -138,11 +138,12 @@ def test_unequal_test_classes_count_alike(counts: Any, value: str) -> None:
 
 def test_generators_draw_what_the_arms_take() -> None:
     assert chosen(found([1000, 1000]))["per_class"] == 500
-    assert chosen(found([1000] * 100))["per_class"] == 81  # 80 training images a class, and scores of 8,100 images
+    # As many as there are labels of a class, for each of four seeds.
+    assert chosen(found([1000] * 100))["per_class"] == 404
     many = chosen(found({"train": [30] * 2, "test": [3000] * 2}))
     assert many["per_class"] == 500
     few = found([39] * 1000)
-    assert chosen(few)["per_class"] == 50
+    assert chosen(few)["per_class"] == 128
 
 
 def test_copies_are_kept_together_but_not_where_all_images_look_alike() -> None:

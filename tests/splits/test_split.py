@@ -272,12 +272,12 @@ def test_sides_never_meet_and_counts_are_as_asked(
         assert len(splits.test) == len(test)
 
 
-def test_held_back_images_are_more_of_the_pool_in_the_proportions_of_train() -> None:
+def test_held_back_images_are_more_of_the_pool_in_the_proportions_of_the_labels() -> None:
     pool = image_set([260, 120, 80])
     budget: dict[str, Any] = {"labels_per_class": 100, "imbalance_ratio": 100.0}
     none, half, all_ = (draw(pool, **budget, held_back=share) for share in (0.0, 0.5, 1.0))
     assert half.train.counts() == [80, 8, 1]
-    assert (half.held_back.counts(), all_.held_back.counts()) == ([40, 4, 0], [80, 8, 1])
+    assert (half.held_back.counts(), all_.held_back.counts()) == ([50, 5, 1], [100, 10, 2])
     assert numbers(half.held_back) < numbers(all_.held_back)
     for splits in (none, half):
         for name in ("train", "validation", "test"):
@@ -325,7 +325,7 @@ def test_groups_are_shared_out_whole() -> None:
     splits = draw(pool, labels_per_class=50, test_fraction=0.2, validation_fraction=0.25)
     assert (splits.test.counts(), len(groups_of(splits.test))) == ([40, 40], 8)
     assert (splits.validation.counts(), splits.train.counts()) == ([13, 13], [37, 37])
-    assert splits.held_back.counts() == [37, 37]
+    assert splits.held_back.counts() == [50, 50]
     assert splits.groups_removed == {"test": 0, "validation": 0}
     learned = groups_of(splits.train) | groups_of(splits.held_back)
     assert not learned & groups_of(splits.validation)

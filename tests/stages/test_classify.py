@@ -82,11 +82,11 @@ KEYS = [
 EVERYTHING = {"augment": ["classic"], "more_real": 0.5, "synthetic": {"vae": 0.5}, "repeat": 0.5, "mix": "mixup"}
 COUNTS = {
     "n_real": 20,
-    "n_more_real": 6,
-    "n_classic": 52,
-    "n_mixed": 90,
-    "n_synthetic": 6,
-    "n_repeated": 6,
+    "n_more_real": 10,
+    "n_classic": 60,
+    "n_mixed": 110,
+    "n_synthetic": 10,
+    "n_repeated": 10,
     "n_test": 40,
 }
 
@@ -230,7 +230,7 @@ def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Pat
         Path("data/synthetic/0/vae")
     )
     result = results_of("only_vae", {"real": False, "synthetic": {"vae": 1.0}}, checkout)
-    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 12)
+    assert (result["n_real"], result["n_classic"], result["n_synthetic"]) == (0, 0, 20)
     assert result["accuracy"] < 0.1
     assert result["validation_accuracy"] < 0.3
     result = results_of("only_copies", {"real": False, "augment": ["classic", "rand_augment"]}, checkout)
@@ -273,10 +273,10 @@ def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytes
     images.select(images.labels == 0).write(Path("data/synthetic/0/vae"))
     images.select(images.labels == 2).write(Path("data/splits/0/held_back"))
     result = results_of("short", {"synthetic": {"vae": 1.0}, "more_real": 1.0}, checkout)
-    assert (result["n_real"], result["n_more_real"], result["n_synthetic"]) == (20, 0, 6)
+    assert (result["n_real"], result["n_more_real"], result["n_synthetic"]) == (20, 0, 10)
     assert caplog.messages == [
-        "classify: short: held-back images: 12 asked for, 0 there",
-        "classify: short: images of vae: 12 asked for, 6 there",
+        "classify: short: held-back images: 20 asked for, 0 there",
+        "classify: short: images of vae: 20 asked for, 10 there",
     ]
     assert result["accuracy"] > 0.7
 
@@ -284,7 +284,7 @@ def test_a_set_that_fell_short_is_counted_as_it_is(checkout: Path, caplog: pytes
 @pytest.mark.usefixtures("copies")
 @pytest.mark.parametrize("recipe", [{}, {"augment": ["classic"]}])
 def test_a_ratio_of_less_than_one_image_adds_none(checkout: Path, recipe: dict[str, Any]) -> None:
-    result = results_of("few", recipe | {"synthetic": {"vae": 0.04}}, checkout)
+    result = results_of("few", recipe | {"synthetic": {"vae": 0.02}}, checkout)
     assert result["n_synthetic"] == 0
     without = results_of("without", recipe, checkout)
     assert {**result, "arm": ""} == {**without, "arm": ""}

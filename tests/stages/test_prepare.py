@@ -30,7 +30,10 @@ def settings(seed: int = 5, **changes: Any) -> Params:
     section |= {"held_back": 0.5, "near_duplicates": "report", **changes}
     arms: dict[str, Any] = {"none": {}}  # whatever is held back
     classify = {**content["classify"], "arms": arms}
-    return Params.model_validate({**content, "seed": seed, "prepare": section, "classify": classify})
+    compare = {**content["compare"], "reference": "none"}
+    return Params.model_validate(
+        {**content, "seed": seed, "prepare": section, "classify": classify, "compare": compare}
+    )
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_files_and_summary(folder: Path) -> None:
         "train": [8, 8],
         "validation": [2, 2],
         "test": [4, 6],
-        "held_back": [4, 4],
+        "held_back": [5, 5],
         "digests": {name: images.digest() for name, images in splits.items()},
         "proportions": "equal",
         "expected_overlap": round((10**2 / 16 + 10**2 / 24) / 20, 4),
@@ -92,7 +95,7 @@ def test_files_and_summary(folder: Path) -> None:
         for pixels, row in zip(images.pixels, images.provenance["index"], strict=True):
             path = folder / ("cat" if row < 20 else "dog") / f"{row if row < 20 else row - 20:02d}.png"
             np.testing.assert_array_equal(pixels[..., 0], np.asarray(Image.open(path)))
-    assert len(set(rows)) == len(rows) == 38
+    assert len(set(rows)) == len(rows) == 40
     with Image.open("data/previews/0/real.png") as preview:
         assert preview.mode == "L"
         assert preview.width > preview.height  # ten places a row, two rows
@@ -186,7 +189,7 @@ def test_nothing_held_back_is_an_empty_set(
     assert splits["held_back"].counts() == summary["held_back"] == [0, 0]
     assert splits["held_back"].class_names == ("cat", "dog")
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    expected = ["prepare.held_back: 16 images asked for, 0 are left"] if "labels_per_class" in changes else []
+    expected = ["prepare.held_back: 20 images asked for, 0 are left"] if "labels_per_class" in changes else []
     assert warnings == expected
 
 

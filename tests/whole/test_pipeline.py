@@ -46,9 +46,9 @@ def ran(output: str) -> set[str]:
 def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     train = ImageSet.read(smoke / "data/splits/0/train")
     validation = ImageSet.read(smoke / "data/splits/0/validation")
-    assert train.counts() == [16] * 10
+    assert train.counts() == [20] * 10
     assert validation.counts() == [4] * 10
-    assert ImageSet.read(smoke / "data/splits/0/held_back").counts() == [16] * 10
+    assert ImageSet.read(smoke / "data/splits/0/held_back").counts() == [20] * 10
     for policy in PARAMS["augment"]["policies"]:
         assert ImageSet.read(smoke / "data/augmented/0" / policy).counts() == [32] * 10
     comparison = json.loads((smoke / "data/comparison.json").read_text())
@@ -61,7 +61,7 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
         assert {result["n_real"] for result in results} == {160}
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
         recipe = PARAMS["classify"]["arms"][arm]
-        assert {result["n_more_real"] for result in results} == {160 * ("more_real" in recipe)}
+        assert {result["n_more_real"] for result in results} == {200 * ("more_real" in recipe)}
         assert {result["n_classic"] for result in results} == {320 * len(recipe.get("augment", []))}
         assert {result["n_mixed"] for result in results} == {160 * ("mix" in recipe)}
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
