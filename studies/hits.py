@@ -57,3 +57,8 @@ class Hits:
 def mean_of(several: Sequence[Hits]) -> Hits:
     """Row by row."""
     return Hits(np.mean([hits.right for hits in several], axis=0), several[0].groups)
+
+
+def stacked(several: Sequence[Hits]) -> Hits:
+    """The rows of all, one after the other."""
+    return Hits(np.concatenate([hits.right for hits in several]), several[0].groups)

@@ -87,10 +87,10 @@ def make_workspace(
         (folder / name).symlink_to(root / name)
 
 
-def run_stage(folder: Path, stage: str, *arguments: str) -> None:
-    """Run one stage, of replicate 0, in a workspace. Raises UserError where it fails; the stage has said why."""
-    if run_module(folder, f"stages.{stage}", "0", *arguments) != 0:
-        raise UserError(f"{folder.name}: stage {stage}@{'-'.join(['0', *arguments])} failed, see above")
+def run_stage(folder: Path, stage: str, *arguments: str, replicate: int = 0) -> None:
+    """Run one stage in a workspace. Raises UserError where it fails; the stage has said why."""
+    if run_module(folder, f"stages.{stage}", str(replicate), *arguments) != 0:
+        raise UserError(f"{folder.name}: stage {stage}@{'-'.join([str(replicate), *arguments])} failed, see above")
 
 
 def run_module(folder: Path, module: str, *arguments: str) -> int:

@@ -1,1 +1,1 @@
-"""How many synthetic images per real one each generator's are best used at, and from where on more of them hurt."""
+"""How many synthetic images are best, how much should each of them count, and from where on do more hurt?"""

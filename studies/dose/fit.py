@@ -1,169 +1,186 @@
-"""Choose each generator's dose, test it, and write the page: `python -m studies.dose.fit`."""
+"""Choose each generator's number and weight, test it, and write the page: `python -m studies.dose.fit`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from augury.evidence.results import Results
-from augury.evidence.statistics import holm, smallest_p_value, verdict
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
-from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import points_between, points_of
-from studies.dose.choice import Choice, choose
+from studies.dose.choice import Doses
 from studies.dose.drawings import dose_plot
-from studies.dose.measure import PER_SEED, Dose, of_dose
+from studies.dose.measure import PER_SEED, Cell, Dose, of_arm
+from studies.gains import Gain, holds_for, how_judged, judged
+from studies.hits import Hits
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, reference_arm, run
+
+AXES = ("weight", "number")
+Effects = Mapping[tuple[str, str], Gain]  # (generator, axis) -> the most of it over the least
 
 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Dose, here, root)
     reference_arm(top, study.reference)
-    none = of_dose(0.0, Results(root / "data").of_arm(study.reference, top.classify.seeds))
-    doses = {
-        generator: [none, *read_json(here / "points" / f"{generator}.json")["doses"]]
-        for generator in top.sample.generators
-    }
-    choices = {
-        generator: choose(
-            of_generator, top.compare.confidence, top.compare.resamples, derive_seed(top.seed, "dose", generator)
-        )
-        for generator, of_generator in doses.items()
-    }
-    # Dose 0 counts as a comparison with p = 1.
-    p_holm = holm({generator: choice.gain.p_value for generator, choice in choices.items()})
-    generators = {
-        generator: {
-            "best_dose": choice.best,
-            "gain": choice.gain.mean,
-            "gain_low": choice.gain.low,
-            "gain_high": choice.gain.high,
-            "p_value": choice.gain.p_value,
-            "p_holm": p_holm[generator],
-            "verdict": verdict(choice.gain.mean, p_holm[generator], top.compare.confidence),
-            "falls_after": choice.falls_after,
-        }
-        for generator, choice in choices.items()
-    }
+    data, seeds = root / "data", top.classify.seeds
+    none = of_arm(Results(data).of_arm(study.reference, seeds), Hits.of_arm(data, study.reference, seeds))
+    doses = {}
+    for generator in top.sample.generators:
+        rows = read_json(here / "points" / f"{generator}.json")["cells"]
+        doses[generator] = Doses(none, {Cell(row["number"], row["weight"]): row for row in rows})
+    # A generator of which no images are wanted counts as a comparison as well, with p = 1.
+    gains = judged({generator: of.over_none for generator, of in doses.items()}, top.compare)
+    effects = judged(
+        {(generator, axis): of.most_over_least(axis) for generator, of in doses.items() for axis in AXES}, top.compare
+    )
     content = {
         "reference": study.reference,
         "confidence": top.compare.confidence,
-        "seeds": len(none["seed"]),
+        "seeds": len(seeds),
         "n_test": none["n_test"],
-        "chosen_by": "mean validation NLL",
-        "generators": generators,
+        "chosen_by": "mean NLL of validation images, held out in folds",
+        "generators": {
+            generator: {
+                "best": None if of.best is None else of.best._asdict(),
+                **gains[generator].as_row(),
+                **{f"most_over_least_{axis}": effects[generator, axis].as_row() for axis in AXES},
+                "followed_weight": of.followed,
+                "falls_after": of.falls_after(top.compare.confidence),
+            }
+            for generator, of in doses.items()
+        },
     }
     write_json(here / "dose.json", content)
     rows = [
-        (generator, dose["ratio"], dose["n_synthetic"], *values)
-        for generator, of_generator in doses.items()
-        for dose in of_generator
-        for values in zip(*(dose[key] for key in PER_SEED), strict=True)
+        (generator, *cell, row["n_synthetic"], *values)
+        for generator, of in doses.items()
+        for cell, row in {Cell(0, 0): of.none, **of.cells}.items()
+        for values in zip(*(row[key] for key in PER_SEED), strict=True)
     ]
-    write_csv(here / "dose.csv", ("generator", "ratio", "n_synthetic", *PER_SEED), rows)
-    page(content, doses, choices, top).write(here / "page")
+    write_csv(here / "dose.csv", ("generator", *Cell._fields, "n_synthetic", *PER_SEED), rows)
+    page(content, doses, gains, effects, top).write(here / "page")
 
 
-def answer_of(generators: dict[str, dict[str, Any]]) -> str:
-    """In a sentence, the generator whose chosen dose gained most, of those that validation wanted any images of."""
-    wanted = {name: row for name, row in generators.items() if row["best_dose"] > 0}
+def in_words(cell: Cell | None) -> str:
+    return "none" if cell is None else f"{cell.number:g} at weight {cell.weight:g}"
+
+
+def answer_of(doses: Mapping[str, Doses], gains: Mapping[str, Gain]) -> str:
+    """In a sentence, the generator whose chosen cell gained most, of those that any images were wanted of."""
+    wanted = {name: of.best for name, of in doses.items() if of.best is not None}
     if not wanted:
         return "Validation chose no synthetic images at all, of any generator"
-    best = max(wanted, key=lambda name: wanted[name]["gain"])
-    row = wanted[best]
-    in_words = {"helps": "which helps", "hurts": "which hurts", "can't tell": "which these seeds can't tell from none"}
+    best = max(wanted, key=lambda name: gains[name].mean)
+    gain, cell = gains[best], wanted[best]
     return (
-        f"The best dose was {row['best_dose']:g} synthetic images per real one, of {best}: {points_of(row['gain'])} "
-        f"points over none of them ({points_between(row['gain_low'], row['gain_high'])}), {in_words[row['verdict']]}"
+        f"Best were {cell.number:g} synthetic images per labelled one, each weighing {cell.weight:g} of a real one, of "
+        f"{best}: {gain.in_points} over none of them, {gain.verdict}, {holds_for(generators=True)}"
     )
 
 
-def turning_points(generators: dict[str, dict[str, Any]]) -> list[str]:
-    """In sentences, which generators' images validation refused, and after which doses more of them hurt."""
-    refused = [name for name, row in generators.items() if row["best_dose"] == 0]
+def findings(doses: Mapping[str, Doses], effects: Effects, confidence: float) -> list[str]:
+    """In sentences, what weight and number do, which generators' images were refused, and where more of them hurt."""
+    sentences = []
+    for axis, words in (("weight", "a weight of {:g} instead of {:g}"), ("number", "{:g} instead of {:g} images")):
+        least, most = next(iter(doses.values())).extremes(axis)
+        each = [f"{effects[name, axis].in_points} with {name}, {effects[name, axis].verdict}" for name in doses]
+        sentences.append(f"{axis.capitalize()}: {words.format(most, least)} gave {listed(each)}.")
+    if refused := [name for name, of in doses.items() if of.best is None]:
+        sentences.append(f"Validation wanted no images of {listed(refused)}.")
     falling = [
-        f"{name} after {row['falls_after']:g}" for name, row in generators.items() if row["falls_after"] is not None
+        f"{name} after {after:g} (weight {of.followed:g})"
+        for name, of in doses.items()
+        if (after := of.falls_after(confidence)) is not None
     ]
-    sentences = [f"Validation wanted no images of {listed(refused)}."] if refused else []
     if falling:
-        return [*sentences, f"More images per real one made the classifier worse: {listed(falling)}."]
-    return [*sentences, "No generator's images made the classifier surely worse beyond their best dose."]
+        return [*sentences, f"More images per labelled one made the classifier worse: {listed(falling)}."]
+    return [*sentences, "No generator's images made the classifier surely worse beyond their best number."]
 
 
-def falls(row: dict[str, Any], doses: list[dict[str, Any]]) -> str:
-    return f"never, up to {doses[-1]['ratio']:g}" if row["falls_after"] is None else f"after {row['falls_after']:g}"
+def falls(of: Doses, confidence: float) -> str:
+    after = of.falls_after(confidence)
+    return f"never, up to {of.extremes('number')[1]:g}" if after is None else f"after {after:g}"
 
 
 def page(
-    content: dict[str, Any], doses: dict[str, list[dict[str, Any]]], choices: dict[str, Choice], top: Params
+    content: Mapping[str, Any], doses: Mapping[str, Doses], gains: Mapping[str, Gain], effects: Effects, top: Params
 ) -> Page:
-    confidence, generators = f"{100 * content['confidence']:g}% interval", content["generators"]
-    alpha = 1 - content["confidence"]
-    smallest = smallest_p_value(content["seeds"], len(generators), top.compare.resamples)
+    share = content["confidence"]
+    confidence, reference = f"{100 * share:g}% interval", content["reference"]
+    first, seeds = next(iter(doses.values())), f"{content['seeds']} seeds"
     cautions = []
-    if smallest > alpha:
-        cautions.append(
-            f"With {content['seeds']} seeds no gain, however large, can reach p <= {alpha:.3g} for {len(generators)} "
-            f"generators (smallest corrected p-value {smallest:.3g})."
-        )
     short = [
         name
-        for name, of_generator in doses.items()
-        if any(dose["n_synthetic"] < round(dose["ratio"] * dose["n_real"]) for dose in of_generator)
+        for name, of in doses.items()
+        if any(row["n_synthetic"] < round(cell.number * row["n_real"]) for cell, row in of.cells.items())
     ]
     if short:
-        cautions.append(f"The filter left fewer images than the largest dose asks for: {listed(short)}; see n below.")
+        cautions.append(f"The filter left fewer images than the largest number asks for: {listed(short)}; see n below.")
+    of_cells = {name: of.gains(top.compare) for name, of in doses.items()}
     return Page(
-        question="how many synthetic images per real one?",
-        answer=answer_of(generators),
-        sentences=turning_points(generators),
+        question="how many synthetic images, and how much should each of them count?",
+        answer=answer_of(doses, gains),
+        sentences=findings(doses, effects, share),
         cautions=cautions,
-        drawing=dose_plot(choices, "dose"),
-        alternative="Gain in test accuracy over no synthetic images against their number per real one, a panel per "
-        "generator; the numbers are in the tables.",
-        caption=f"Mark and bar: mean gain over seeds and its {confidence}. Circled: the dose that validation chose. "
-        "Squares: doses after the point from which all are worse than the circled one, with the whole interval of the "
-        "difference below 0. Look for whether the line rises at all, and where it turns.",
+        drawing=dose_plot(of_cells, {name: of.best for name, of in doses.items()}, "dose"),
+        alternative="Gain in test accuracy over no synthetic images against their number per labelled one, a panel per "
+        "generator and a line per weight; the numbers are in the tables.",
+        caption=f"Mark and bar: mean gain and its {confidence}, over seeds and test images, of that cell alone. "
+        "Circled: what validation chose, of all and none. Look for whether a line rises at all, whether it turns, and "
+        "whether lines of small weight lie above those of large weight.",
         tables=[
             Table(
-                "Best dose of each generator",
-                ["Generator", "Best dose", "n seeds", "Gain", confidence, "p", "p (Holm)", "Verdict", "More hurts"],
+                "Best of each generator",
+                ["Generator", "Best", "n seeds", "Gain", confidence, "p", "p (Holm)", "Verdict", "More hurts"],
                 [
-                    [name, f"{row['best_dose']:g}", str(content["seeds"]), points_of(row["gain"]),
-                     points_between(row["gain_low"], row["gain_high"]), f"{row['p_value']:.3f}",
-                     f"{row['p_holm']:.3f}", row["verdict"], falls(row, doses[name])]
-                    for name, row in generators.items()
+                    [name, in_words(of.best), str(content["seeds"]), points_of(gains[name].mean),
+                     points_between(gains[name].low, gains[name].high), f"{gains[name].p_value:.3f}",
+                     f"{gains[name].p_holm:.3f}", "—" if of.best is None else gains[name].verdict, falls(of, share)]
+                    for name, of in doses.items()
                 ],
-                "Dose: synthetic images per real training image, chosen by mean validation NLL over seeds. Gain: "
-                f"percentage points of test accuracy over {content['reference']}, dose 0.",
+                "Best: synthetic images per labelled one and the weight of each, a real one's being 1, chosen by mean "
+                f"NLL of validation images over seeds. Gain: percentage points of test accuracy over {reference}, "
+                f"{holds_for(generators=True)}. More hurts: at the best weight, or without one at "
+                f"{first.extremes('weight')[1]:g}.",
             ),
             Table(
-                "Every dose",
-                ["Generator, dose", "n synthetic", "n seeds", "Validation NLL", "Test accuracy", "Gain", confidence],
+                "What weight and number do",
+                ["Generator", "Of", "Most", "Least", "Gain", confidence, "p (Holm)", "Verdict"],
                 [
-                    [f"{name}, {dose['ratio']:g}", f"{dose['n_synthetic']:,}", str(len(dose["seed"])),
-                     f"{np.mean(dose['validation_nll']):.4f}", f"{100 * np.mean(dose['accuracy']):.2f}%",
-                     points_of(gain.mean), points_between(gain.low, gain.high)]
-                    for name, choice in choices.items()
-                    for dose, gain in zip(doses[name], choice.over_none.values(), strict=True)
+                    [name, axis, *(f"{value:g}" for value in reversed(doses[name].extremes(axis))),
+                     points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
+                    for (name, axis), gain in effects.items()
                 ],
-                "Gains of single doses are not corrected for their number: only the chosen dose is tested.",
+                "The most over the least of one, in the mean over all values of the other: a family of its own.",
+            ),
+            Table(
+                "Every number and weight",
+                ["Generator", "Number", "Weight", "n synthetic", "Validation NLL", "Test accuracy", "Gain", confidence],
+                [
+                    [name, f"{cell.number:g}", f"{cell.weight:g}", f"{row['n_synthetic']:,}",
+                     f"{np.mean(row['validation_nll']):.4f}", f"{100 * np.mean(row['accuracy']):.2f}%",
+                     points_of(of_cells[name][cell].mean), points_between(*of_cells[name][cell].interval)]
+                    for name, of in doses.items()
+                    for cell, row in of.cells.items()
+                ],
+                f"{reference} has a validation NLL of {np.mean(first.none['validation_nll']):.4f}, and "
+                f"{100 * np.mean(first.none['accuracy']):.2f}% of the test images right. Gains of single cells are not "
+                "corrected for their number: only what validation chose is tested.",
             ),
         ],
         protocol={
-            "Doses": f"The reference arm {content['reference']} with so many images of one generator per real training "
-            "image. A dose holds the images of the smaller ones. All doses get the same optimiser steps.",
-            "Choice": "The dose with the lowest mean validation NLL over seeds, dose 0 among them. Test accuracies "
-            "have no part in it, so the gain is not that of the luckiest dose.",
-            "Test": f"Exact two-sided sign-flip test of the paired gains over {content['seeds']} seeds, corrected by "
-            f"Holm's method over {len(generators)} generators. Intervals are bias-corrected and accelerated bootstraps "
-            f"over seeds, on {content['n_test']:,} test images.",
-            "More hurts": "After the smallest dose from which on every larger one has a lower mean test accuracy than "
-            "the best dose, with the interval of the paired difference below 0.",
-            "Interval": "Covers the randomness of training the classifier. Another draw of labels or another training "
-            "of the generators would add to it.",
+            "Cells": f"The reference arm {reference} with so many images of one generator per labelled image, each "
+            "drawn so many times as often as a real one, which in the mean is its weight in the loss. All get the same "
+            "optimiser steps. Each seed has images of its own, but for the largest number, which takes all there are.",
+            "Choice": "The cell with the lowest mean NLL over seeds, of validation images held out in folds; none at "
+            "all is among them. No generator learned from those. Test images have no part in it.",
+            "Test": f"{how_judged(top.compare, seeds, generators=True)} Families: the best of "
+            f"each generator, and what weight and number do. {content['n_test']:,} test images.",
+            "More hurts": "After the smallest number from which on every larger one is worse than the best cell, the "
+            "interval of the difference below 0.",
         },
     )  # fmt: skip
 

@@ -1,24 +1,55 @@
-"""Accuracy with more and more images of one generator: `python -m studies.dose.measure dcgan`."""
+"""Accuracy with more and more images of one generator, at every weight: `python -m studies.dose.measure dcgan`."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import PositiveFloat, Section
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
+from studies.hits import Hits
+from studies.workspace import (
+    ROOT,
+    load_params,
+    make_workspace,
+    read_results,
+    reference_arm,
+    run,
+    run_module,
+    run_stage,
+)
 
 PER_SEED = ("seed", "accuracy", "validation_nll", "validation_accuracy")  # of what `classify` wrote
+
+
+class Cell(NamedTuple):
+    """number: synthetic images per labelled one. weight: of each in the loss, a real one's being 1."""
+
+    number: float
+    weight: float
 
 
 class Dose(Section):
     """The study's params.yaml."""
 
     reference: str
-    ratios: Annotated[list[PositiveFloat], Field(min_length=1)]
+    numbers: Annotated[list[PositiveFloat], Field(min_length=2)]
+    weights: Annotated[list[PositiveFloat], Field(min_length=2)]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """From few images that weigh little to many that weigh much."""
+        return [Cell(number, weight) for number in sorted(set(self.numbers)) for weight in sorted(set(self.weights))]
+
+    def arms(self, generator: str) -> dict[Cell, str]:
+        """The names of the arms: (0.5, 0.1) of dcgan -> "classic+dcgan_0_5_at_0_1"."""
+        return {
+            cell: f"{self.reference}+{generator}_{cell.number:g}_at_{cell.weight:g}".replace(".", "_").replace("-", "m")
+            for cell in self.cells
+        }
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
@@ -26,42 +57,38 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     recipe = reference_arm(top, study.reference)
     if generator not in top.sample.generators:
         raise UserError(unknown("sample.generators", generator, top.sample.generators))
-    train = read_json(root / "data/splits/0/summary.json")["train"]
-    arms = {ratio: arm_name(study.reference, generator, ratio) for ratio in sorted(study.ratios)}
-    workspace = here / "runs" / generator
+    splits = read_json(root / "data/splits/0/summary.json")
+    arms, workspace = study.arms(generator), here / "runs" / generator
     make_workspace(
         workspace,
-        {arm: recipe.model_copy(update={"synthetic": {generator: ratio}}) for ratio, arm in arms.items()},
-        # Images of its own for every seed.
-        {"sample": {"per_class": len(top.classify.seeds) * per_class(max(study.ratios), train)}},
+        {arm: recipe.model_copy(update={"synthetic": {generator: cell.number}}) for cell, arm in arms.items()},
+        {"sample": {"per_class": per_class(max(study.numbers), splits)}},
         links=("data/splits/0", "data/augmented/0", "data/generators/0"),
         root=root,
     )
     run_stage(workspace, "sample", generator)
-    for arm in arms.values():
-        run_stage(workspace, "classify", arm)
-    doses = [of_dose(ratio, read_results(workspace / "data", arm, top.classify.seeds)) for ratio, arm in arms.items()]
-    write_json(here / "points" / f"{generator}.json", {"generator": generator, "doses": doses})
+    weighed = [f"{arm}={cell.weight!r}" for cell, arm in arms.items()]
+    if run_module(workspace, "studies.dose.grid", *weighed) != 0:
+        raise UserError(f"{generator}: classify failed, see above")
+    cells = []
+    for cell, arm in arms.items():
+        results = read_results(workspace / "data", arm, top.classify.seeds)
+        cells.append(cell._asdict() | of_arm(results, Hits.of_arm(workspace / "data", arm, top.classify.seeds)))
+    write_json(here / "points" / f"{generator}.json", {"generator": generator, "cells": cells})
 
 
-def arm_name(reference: str, generator: str, ratio: float) -> str:
-    """("classic", "dcgan", 0.5) -> "classic+dcgan_0_5"."""
-    return f"{reference}+{generator}_{ratio:g}".replace(".", "_").replace("-", "m")
+def per_class(number: float, splits: Mapping[str, Any]) -> int:
+    """Synthetic images of each class that a seed of an arm with so many per labelled image takes."""
+    labels = sum(splits["train"]) + sum(splits["validation"])
+    return max(1, math.ceil(round(number * labels) / len(splits["train"])))
 
 
-def per_class(ratio: float, train: list[int]) -> int:
-    """Synthetic images of each class that an arm with so many per real training image takes. train: (K,) counts."""
-    return max(1, math.ceil(round(ratio * sum(train)) / len(train)))
-
-
-def of_dose(ratio: float, results: list[dict[str, Any]]) -> dict[str, Any]:
+def of_arm(results: list[dict[str, Any]], hits: Hits) -> dict[str, Any]:
     """What is kept of one arm: lists with a value per seed."""
     return {
-        "ratio": ratio,
-        "n_real": results[0]["n_real"],
-        "n_synthetic": results[0]["n_synthetic"],
-        "n_test": results[0]["n_test"],
+        **{key: results[0][key] for key in ("n_real", "n_synthetic", "n_test")},
         **{key: [result[key] for result in results] for key in PER_SEED},
+        "hits": hits.packed(),
     }
 
 

@@ -47,7 +47,7 @@ def exchange_plot(
     """
     heights = [2.3, height_per_row(arms) * max(1, len(arms)) + MARGIN]
     # What an arm without synthetic images really added: its worth should come near it.
-    added = [None if row["n_synthetic"] else row["labels_added"] for row in arms.values()]
+    added = [None if row["n_synthetic"] else row["n_more_real"] for row in arms.values()]
     with drawing_style(name, grid_axis="both"):
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
         top, bottom = figure.subplots(2, height_ratios=heights)
@@ -63,7 +63,7 @@ def exchange_plot(
         top.xaxis.set_minor_formatter(NullFormatter())
         top.set_xticks(labels, [f"{value:g}" for value in labels])
         top.set_xlabel("labels per class, validation included")
-        top.set_ylabel("test accuracy, percent")
+        top.set_ylabel("on test images, percent")
 
         bottom.set_title("What each arm's gain is worth")
         bottom.grid(visible=False, axis="y")

@@ -7,14 +7,24 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.results import Results
+from augury.evidence.verdicts import SET
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
-from augury.report.numbers import number, points_of
+from augury.report.numbers import number, points_between, points_of
 from studies.exchange_rate.drawings import exchange_plot, worth_of
-from studies.exchange_rate.learning_curve import LearningCurve, fit_curve, resampled_curves, smoothed_spread, worth
+from studies.exchange_rate.learning_curve import (
+    LearningCurve,
+    fit_curve,
+    gain_spread,
+    resampled_curves,
+    smoothed_spread,
+    standard_error,
+    worth,
+)
 from studies.exchange_rate.measure import ExchangeRate
+from studies.gains import holds_for
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, reference_arm, run
 
@@ -32,23 +42,29 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for labels in study.labels_per_class
     ]
     labels = np.array(study.labels_per_class, float)
-    accuracies = np.array([[np.mean(point["accuracies"]) for point in row] for row in points])
+    accuracies = np.array([[np.mean(point["values"]) for point in row] for row in points])
     curve = fit_curve(labels, accuracies.mean(axis=1), smoothed_spread(labels, accuracies))
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate"))
     others = resampled_curves(labels, accuracies, study.resamples, rng)
 
     results = Results(root / "data")
     comparison, splits = results.comparison(), results.splits()
+    if comparison["reference"] != study.reference:
+        raise UserError(f"reference: {study.reference!r} is not compare.reference, {comparison['reference']!r}")
+    # One draw of labels says nothing of others: its gains may vary as those from more labels do.
+    of_draws = [gain_spread(labels, accuracies, budget)] if comparison["scope"] == SET else []
     # With a long tail the first class has `budget` labels and the others fewer.
     total = sum(splits["train"]) + sum(splits["validation"])
     arms = {
-        arm: placed(arm, study, top, comparison, results, curve, others, total / budget)
+        arm: placed(arm, study, top, comparison, results, curve, others, of_draws, total / budget)
         for arm, recipe in top.classify.arms.items()
         if arm != study.reference and (recipe.synthetic or recipe.more_real)
     }
     tail = (1 - top.compare.confidence) / 2
     content = {
         "reference": study.reference,
+        "measure": comparison["measure"]["title"],
+        "scope": comparison["scope"],
         "labels_per_class": budget,
         "labels": total,
         "confidence": top.compare.confidence,
@@ -67,12 +83,12 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     }
     write_json(here / "exchange.json", content)
     rows = [
-        (point["labels_per_class"], point["draw"], seed, accuracy, float(curve(point["labels_per_class"])))
+        (point["labels_per_class"], point["draw"], seed, value, float(curve(point["labels_per_class"])))
         for row in points
         for point in row
-        for seed, accuracy in zip(point["seeds"], point["accuracies"], strict=True)
+        for seed, value in zip(point["seeds"], point["values"], strict=True)
     ]
-    write_csv(here / "curve.csv", ("labels_per_class", "draw", "seed", "accuracy", "fitted"), rows)
+    write_csv(here / "curve.csv", ("labels_per_class", "draw", "seed", "value", "fitted"), rows)
     drawing = exchange_plot(
         labels, 100 * accuracies, lambda at: 100 * curve(at),
         lambda at: tuple(100 * np.quantile([other(at) for other in others], [tail, 1 - tail], axis=0)),
@@ -83,32 +99,32 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 def placed(
     arm: str, study: ExchangeRate, top: Params, comparison: dict[str, Any], results: Results, curve: LearningCurve,
-    others: list[LearningCurve], classes: float,
+    others: list[LearningCurve], of_draws: list[tuple[float, int]], classes: float,
 ) -> dict[str, Any]:  # fmt: skip
     """What an arm's gain over the reference is worth, in labels of all classes together; None is beyond the curve.
 
-    classes: labels of all classes per label of the largest one.
+    of_draws: the errors that the gain has beside those of the comparison. classes: labels of all classes per label of
+    the largest one.
     """
-    if arm not in comparison["arms"] or study.reference not in comparison["arms"]:
-        raise UserError(f"data/comparison.json: no arm {arm} or {study.reference}; run `dvc repro` at the top")
-    budget = top.prepare.labels_per_class
+    if arm not in comparison["arms"]:
+        raise UserError(f"data/comparison.json: no arm {arm}; run `dvc repro` at the top")
+    budget, confidence = top.prepare.labels_per_class, top.compare.confidence
     assert budget is not None
-    gains = np.subtract(*(comparison["arms"][name]["accuracies"] for name in (arm, study.reference)))
+    row = comparison["arms"][arm]["gain"][comparison["scope"]]
+    error = standard_error(row["interval"], row["df"], confidence)
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
-    rate = worth(curve, others, gains, budget, top.compare.confidence, rng)
+    rate = worth(curve, others, row["gain"], [(error, row["df"]), *of_draws], budget, confidence, rng)
     images = results.of_arm(arm, comparison["seeds"][:1])[0]
-    added = images["n_more_real"] / (1 - top.prepare.validation_fraction) if images["n_more_real"] else None
     return {
         "n_real": images["n_real"],
         "n_synthetic": images["n_synthetic"],
         "n_more_real": images["n_more_real"],
-        "seeds": len(gains),
-        "gain": float(gains.mean()),
+        "gain": row["gain"],
+        "gain_low": row["interval"][0],
+        "gain_high": row["interval"][1],
         "worth": in_all(rate.labels, classes),
         "worth_low": in_all(rate.low, classes),
         "worth_high": in_all(rate.high, classes),
-        # As many labels as hold that many training images, their validation share included.
-        "labels_added": None if added is None else round(added),
         "extrapolated": bool(not min(study.labels_per_class) <= budget + rate.labels <= max(study.labels_per_class)),
     }
 
@@ -162,18 +178,16 @@ def page(
     else:
         answer = "No arm of the main pipeline has synthetic images, so there is nothing to exchange"
     sentences = [
-        f"Calibration check: {sentence(arm, row)[0].lower()}{sentence(arm, row)[1:]}; with its validation share, "
-        f"{row['labels_added']:,} labels hold that many training images."
+        f"Calibration check: {sentence(arm, row)[0].lower()}{sentence(arm, row)[1:]}, and {row['n_more_real']:,} they "
+        "were."
         for arm, row in yardsticks.items()
     ]
     cautions = [
-        f"The check fails: for {arm} the interval lies {'above' if low > row['labels_added'] else 'below'} the "
-        f"{row['n_more_real']:,} to {row['labels_added']:,} labels that were really added. The rates of the other arms "
-        "may be as far off. An arm takes held-back images as they are, like synthetic ones, while the curve's labels "
-        "come with their augmented copies."
+        f"The check fails: for {arm} the interval lies {'above' if low > row['n_more_real'] else 'below'} the "
+        f"{row['n_more_real']:,} labels that were really added. The rates of the other arms may be as far off."
         for arm, row in yardsticks.items()
         for _, low, high in [worth_of(row)]
-        if high < row["n_more_real"] or low > row["labels_added"]
+        if not low <= row["n_more_real"] <= high
     ]
     extrapolated = [arm for arm, row in arms.items() if row["extrapolated"]]
     if extrapolated:
@@ -182,6 +196,14 @@ def page(
             f"extrapolated: {listed(extrapolated)}."
         )
     law = content["curve"]
+    one_set = content["scope"] == SET
+    scope = holds_for(generators=True) if one_set else "for another draw of as many labels and another training"
+    one_draw = (
+        " That holds for one draw of labels; how much gains differ between draws is taken from those of more labels, "
+        "between the curve's points. Other trainings of the generators would add to it."
+        if one_set
+        else ""
+    )
     return Page(
         question="what are synthetic images worth in labelled ones?",
         answer=answer,
@@ -198,26 +220,27 @@ def page(
         tables=[
             Table(
                 "Exchange rates",
-                ["Arm", "Images added", "n seeds", "Gain", "Worth in labels", confidence],
+                ["Arm", "Images added", "Gain", confidence, "Worth in labels", confidence],
                 [
-                    [arm, images_in_words(row), str(row["seeds"]), points_of(row["gain"]),
-                     labels_in_words(row["worth"]), range_in_words(row)]
+                    [arm, images_in_words(row), points_of(row["gain"]),
+                     points_between(row["gain_low"], row["gain_high"]), labels_in_words(row["worth"]),
+                     range_in_words(row)]
                     for arm, row in arms.items()
                 ],
-                f"Gain: percentage points of test accuracy over {content['reference']}. Worth: labels of all classes "
-                f"together, validation included, on top of {content['labels']:,}; negative where the arm hurt.",
+                f"Gain: percentage points of {content['measure']} over {content['reference']}, {scope}. Worth: "
+                f"labels of all classes together on top of {content['labels']:,}; negative where the arm hurt.",
             ),
             Table(
                 "Learning curve",
-                ["Labels per class", "Training images", "n draws × seeds", "Accuracy", "Range over draws", "Curve"],
+                ["Labels per class", "Labels", "n draws × seeds", "Mean", "Range over draws", "Curve"],
                 [
-                    [f"{row[0]['labels_per_class']:,}", f"{row[0]['n_train']:,}",
+                    [f"{row[0]['labels_per_class']:,}", f"{row[0]['labels']:,}",
                      f"{len(row)} × {len(row[0]['seeds'])}", f"{100 * of_draws.mean():.2f}%",
                      f"{100 * of_draws.min():.2f} to {100 * of_draws.max():.2f}",
                      f"{100 * float(curve(row[0]['labels_per_class'])):.2f}%"]
                     for row, of_draws in zip(points, accuracies, strict=True)
                 ],
-                f"Test accuracy of {content['reference']} on {points[0][0]['n_test']:,} test images.",
+                f"Test {content['measure']} of {content['reference']} on {points[0][0]['n_test']:,} test images.",
             ),
         ],
         protocol={
@@ -226,16 +249,15 @@ def page(
             f"c = {law['exponent']:.3f} ({law['exponent_low']:.3f} to {law['exponent_high']:.3f}); it misses no mean "
             f"by more than {100 * law['largest_residual']:.2f} points. An inverse power law (Cortes et al. 1993, "
             "Hestness et al. 2017), by least squares, each n weighted by its spread over draws.",
-            "Labels": f"{len(study.draws)} draws at each n; a larger draw holds the smaller one of its seed. All arms "
-            "get the same optimiser steps.",
-            "Exchange": "The gain of an arm, averaged over the main pipeline's seeds, is added to the curve's value at "
-            "the main budget; the labels at which the curve is that high are what it is worth. The reference is "
-            "worth exactly 0.",
-            "Interval": f"{confidence}: a bootstrap of {study.resamples:,} curves over whole draws, each with gains "
-            "drawn again over seeds. The main pipeline has one draw of labels and one training of each generator; "
-            "others would add to it.",
-            "Calibration": "Images of more_real, like synthetic ones, get no augmented copies and add nothing to "
-            "validation; labels on the curve do both. So more_real may come out below what was added.",
+            "Labels": f"{len(study.draws)} draws at each n, all tried on the same test images; a larger draw holds the "
+            "smaller one of its number. All arms get the same optimiser steps.",
+            "Exchange": f"The gain of an arm, as the main pipeline's comparison has it {scope}, is added to the "
+            "curve's value at the main budget; the labels at which the curve is that high are what it is worth. The "
+            "reference is worth exactly 0.",
+            "Interval": f"{confidence}: a bootstrap of {study.resamples:,} curves over whole draws, each with a gain "
+            f"drawn from Student's distribution about that of the comparison, with its standard error.{one_draw}",
+            "Calibration": "Images of more_real have augmented copies like all labelled ones: its worth should come "
+            "out as the number that was added.",
         },
     )  # fmt: skip
 

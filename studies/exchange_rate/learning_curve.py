@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import curve_fit
 
 EXPONENTS = (0.05, 3.0)  # of what is fitted; slower or faster than that, the law explains nothing
@@ -103,6 +104,22 @@ def resampled_curves(
     return curves
 
 
+def gain_spread(labels: np.ndarray, accuracies: np.ndarray, at: float) -> tuple[float, int]:
+    """The standard deviation over draws of what more labels gain at `at`, and its degrees of freedom.
+
+    As in `resampled_curves`: of the gains from each number of labels to the next, within draws, along a power law.
+    """
+    between = np.sqrt(labels[1:] * labels[:-1])
+    gains = np.diff(accuracies, axis=0)
+    spread = np.exp(np.interp(np.log(at), np.log(between), np.log(smoothed_spread(between, gains))))
+    return float(spread), gains.shape[0] * (gains.shape[1] - 1)
+
+
+def standard_error(interval: Sequence[float], freedom: float, confidence: float) -> float:
+    """That which gives the comparison's own interval, which is wider than a t interval where replicates are few."""
+    return float((interval[1] - interval[0]) / 2 / stats.t.isf((1 - confidence) / 2, freedom))
+
+
 @dataclass(frozen=True)
 class Worth:
     """What a gain is worth in labels per class, negative if it is a loss; inf where the curve never gets there."""
@@ -113,20 +130,20 @@ class Worth:
 
 
 def worth(
-    curve: LearningCurve, others: Sequence[LearningCurve], gains: np.ndarray, labels: float, confidence: float,
-    rng: np.random.Generator,
+    curve: LearningCurve, others: Sequence[LearningCurve], gain: float, errors: Sequence[tuple[float, float]],
+    labels: float, confidence: float, rng: np.random.Generator,
 ) -> Worth:  # fmt: skip
-    """Labels per class that the mean of `gains` (seeds,) is worth at `labels` per class.
+    """Labels per class that a gain is worth at `labels` per class.
 
-    The gain is added to the curve's own value at `labels`, so that a gain of 0 is worth exactly 0 whatever the luck of
-    the draw there. The interval is over the resampled curves, each with gains drawn again from the seeds'.
+    errors: the standard error of each of the gain's sources of chance, and its degrees of freedom. The gain is added to
+    the curve's own value at `labels`, so that a gain of 0 is worth exactly 0 whatever the luck of the draw there. The
+    interval is over the resampled curves, each with errors of the gain drawn from Student's distributions.
     """
-    count = len(gains)
-    gain = gains.mean()
-    deviations = (gains - gain) * np.sqrt(count / (count - 1))
-    drawn = gain + rng.choice(deviations, size=(len(others), count)).mean(axis=1)
+    drawn = np.full(len(others), gain)
+    for error, freedom in errors:
+        drawn += error * rng.standard_t(freedom, len(others))
     values = [other.equivalent(float(one), labels) for other, one in zip(others, drawn, strict=True)]
     tail = (1 - confidence) / 2
     # Not interpolated: between a number and infinity there is nothing.
     low, high = np.quantile(values, [tail, 1 - tail], method="inverted_cdf")
-    return Worth(curve.equivalent(float(gain), labels) - labels, float(low) - labels, float(high) - labels)
+    return Worth(curve.equivalent(gain, labels) - labels, float(low) - labels, float(high) - labels)

@@ -1,13 +1,18 @@
-"""One point of the learning curve: `python -m studies.exchange_rate.measure 100 0`, labels per class and draw."""
+"""One point of the learning curve: `python -m studies.exchange_rate.measure 100 0`, labels per class and draw.
+
+A draw is a replicate of the main pipeline with another budget: all share their test images, and draw 0 its labels.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from augury.pipeline.outputs import read_json, write_json
+from augury.evidence.measures import Measure
+from augury.evidence.results import Results
+from augury.pipeline.outputs import write_json
 from augury.pipeline.sections import PositiveInt, Section, Seed
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
+from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
 
 
 class ExchangeRate(Section):
@@ -16,7 +21,7 @@ class ExchangeRate(Section):
     reference: str
     labels_per_class: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=4)]  # the curve has 3 unknowns
     draws: Annotated[list[Seed], Field(min_length=2)]
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
     resamples: PositiveInt
 
 
@@ -25,27 +30,28 @@ def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None
     recipe = reference_arm(top, study.reference)
     workspace = here / "runs" / f"{labels}-{draw}"
     overrides = {
-        "seed": draw,
-        "prepare": {"labels_per_class": labels, "held_back": 0.0},
+        "replicates": [draw],
+        "prepare": {"labels_per_class": labels, "held_back": 0.0, "redraw": "labels"},
         "classify": {"seeds": study.seeds},
     }
     make_workspace(workspace, {study.reference: recipe}, overrides, root=root)
-    run_stage(workspace, "prepare")
+    run_stage(workspace, "prepare", replicate=draw)
     for policy in recipe.augment:
-        run_stage(workspace, "augment", policy)
-    run_stage(workspace, "classify", study.reference)
-    splits = read_json(workspace / "data/splits/0/summary.json")
-    results = read_results(workspace / "data", study.reference, study.seeds)
+        run_stage(workspace, "augment", policy, replicate=draw)
+    run_stage(workspace, "classify", study.reference, replicate=draw)
+    results = Results(workspace / "data", draw)
+    splits = results.splits()
+    measure = Measure.of(top.compare.measure, splits["class_names"])
+    runs = results.runs(study.reference, study.seeds, called=measure.wanted is not None)
     write_json(
         here / "points" / f"{labels}-{draw}.json",
         {
             "labels_per_class": labels,
             "draw": draw,
-            "n_train": sum(splits["train"]),
-            "n_validation": sum(splits["validation"]),
-            "n_test": results[0]["n_test"],
+            "labels": sum(splits["train"]) + sum(splits["validation"]),
+            "n_test": len(runs.labels),
             "seeds": study.seeds,
-            "accuracies": [result["accuracy"] for result in results],
+            "values": measure.influences(runs)[0].tolist(),
         },
     )
 

@@ -29,6 +29,7 @@ from augury.scores.fidelity import beside_floor, halve, kernel_distances, manifo
 from studies.generators.settings import SCORE_KEYS, Generators
 from studies.generators.train import UNFIT
 from studies.generators.variants import VARIANTS, Variant, overrides
+from studies.hits import Hits
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_module, run_stage
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
@@ -44,8 +45,9 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
         raise UserError(f"train_gan: the ablation starts from dcgan and stylegan; found no {missing[0]!r}")
     real = concatenate([ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")])
     classes = len(real.class_names)
-    train = sum(read_json(root / "data/splits/0/summary.json")["train"])
-    per_class = max(study.scores.per_class, math.ceil(round(study.ratio * train) / classes))
+    # What `classify` takes of each class, of its own for every seed.
+    of_seed = math.ceil(round(study.ratio * len(real)) / classes)
+    per_class = max(study.scores.per_class, len(top.classify.seeds) * of_seed)
     labels = balanced_labels(classes, per_class)
     extractor = build_extractor(EXTRACTOR, top.score.extractors.get(EXTRACTOR, FeatureExtractor()))
 
@@ -72,11 +74,10 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
                     **ablation.test(folder / "test", images),
                 }
             )
-        reference = read_results(root / "data", study.reference, top.classify.seeds)
         content = {
             "variant": name,
             "reference": study.reference,
-            "reference_accuracy": [result["accuracy"] for result in reference],
+            "reference_hits": Hits.of_arm(root / "data", study.reference, top.classify.seeds).packed(),
             "trainings": trainings,
         }
         write_json(out / "ablation.json", significant(content))
@@ -151,11 +152,13 @@ class Ablation:
         make_workspace(folder, {arm: with_images}, {"sample": drawn}, links=links, root=self.root)
         images.write(folder / "data/synthetic/0" / architecture)
         run_stage(folder, "classify", arm)
-        results = read_results(folder / "data", arm, self.top.classify.seeds)
+        seeds = self.top.classify.seeds
+        results = read_results(folder / "data", arm, seeds)
         return {
             "n_synthetic": results[0]["n_synthetic"],
             "n_test": results[0]["n_test"],
             "accuracy": [result["accuracy"] for result in results],
+            "hits": Hits.of_arm(folder / "data", arm, seeds).packed(),
         }
 
 

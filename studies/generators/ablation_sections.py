@@ -1,19 +1,17 @@
 """What the page says of the ablation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from augury.evidence.families import Gain
-from augury.evidence.statistics import smallest_p_value
 from augury.pipeline.params import Params
 from augury.pipeline.sections import distance_title
 from augury.report.numbers import number, points_between, points_of, signed
-from augury.report.plots import forest_plot
+from studies.drawings import forest_plot
+from studies.gains import Gain, holds_for
 from studies.generators.drawings import score_plot
 from studies.generators.gains import Change, Comparison, Points, by_training, usable, values
 from studies.generators.settings import SCORES, Generators
@@ -66,14 +64,14 @@ def findings(points: Points, changed: Sequence[Change], gains: Mapping[Compariso
         sure = [
             f"{VARIANTS[one.variant].full_title} {gains[one].verdict} ({points_of(gains[one].mean)} points)"
             for one in of_kind
-            if gains[one].verdict != "can't tell"
+            if gains[one].sure
         ]
         rest = len(of_kind) - len(sure)
         words = "; ".join(
             filter(None, [listed(sure), f"{rest} of {len(of_kind)} can't be told from it" if rest else ""])
         )
         if of_kind:
-            sentences.append(f"{kind}: {words}.")
+            sentences.append(f"{kind}, {holds_for(generators=True)}: {words}.")
     return sentences
 
 
@@ -94,11 +92,12 @@ def overview(changed: Sequence[Change], gains: Mapping[Comparison, Gain], confid
         rows,
         "Each against the DCGAN or StyleGAN-lite that it starts from. Distance: how many times as far from real "
         "images; above 1, the change did harm. Its interval is over trainings, corrected for the number of variants. "
-        "Gain: of the classifier with these images over those of the base. Its interval: over the classifier's seeds.",
+        "Gain: of the classifier with these images over those of the base. Its interval: over trainings, the "
+        "classifier's seeds and test images.",
     )
 
 
-def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators, top: Params) -> list[str]:
+def cautions(points: Points, study: Generators) -> list[str]:
     budget = study.training
     notes = [
         f"{budget.total_kimg:g} thousand images is a short training: it favours what learns fast. What needs time to "
@@ -107,23 +106,13 @@ def cautions(points: Points, gains: Mapping[Comparison, Gain], study: Generators
     if budget.trainings < 3:
         notes.append(
             f"{budget.trainings} training{'s' * (budget.trainings > 1)} of each variant: so few draws show large "
-            "effects only. Verdicts on gains are over seeds of the classifier, for the generators trained here."
+            "effects only. Verdicts on gains are for the generators trained here."
         )
     for name, content in points.items():
         if failed := len(content["trainings"]) - len(usable(content)):
             notes.append(f"{VARIANTS[name].title}: {failed} of {len(content['trainings'])} trainings led to nothing.")
     trained = [training for content in points.values() for training in usable(content)]
     notes += few_images(trained[0]) if trained else []
-    seeds = len(next(iter(points.values()))["reference_accuracy"])
-    for over_base in (False, True):
-        count = sum((VARIANTS[one.variant].base == one.over) == over_base for one in gains)
-        smallest = smallest_p_value(seeds, count, top.compare.resamples) if count else 0.0
-        if smallest > 1 - top.compare.confidence:
-            over = "the base" if over_base else study.reference
-            notes.append(
-                f"With {seeds} seeds none of the comparisons ({count}) over {over} can be significant, however large "
-                f"(smallest corrected p-value {smallest:.3g})."
-            )
     return notes
 
 
@@ -192,12 +181,11 @@ def gains_section(points: Points, gains: Mapping[Comparison, Gain], study: Gener
     if not gains:
         return Section("Gain of the classifier", ["No variant could be trained on this budget."])
     confidence = f"{100 * top.compare.confidence:g}% interval"
-    seeds = len(next(iter(points.values()))["reference_accuracy"])
+    seeds = len(top.classify.seeds)
     panels: dict[str, dict[str, Gain]] = {}
     for one, gain in gains.items():
         over = VARIANTS[one.over].title if one.over in VARIANTS else one.over
-        # What would go unnoticed depends on how many trainings there are as well, and is not drawn.
-        panels.setdefault(over, {})[VARIANTS[one.variant].title] = replace(gain, undetectable=None)
+        panels.setdefault(over, {})[VARIANTS[one.variant].title] = gain
     trained = [training for content in points.values() for training in usable(content)]
     return Section(
         "Gain of the classifier",
@@ -210,8 +198,9 @@ def gains_section(points: Points, gains: Mapping[Comparison, Gain], study: Gener
             Figure(
                 "Gain in test accuracy", forest_plot(panels, "gains"),
                 "Gains of the variants over the reference arm and over their base; the numbers are in the table.",
-                f"Mean gain over {seeds} seeds of the classifier and its {confidence}, in percentage points, after the "
-                "mean over trainings. Look for intervals that leave out 0.",
+                f"Mean gain and its {confidence}, over trainings, {seeds} seeds and the test images, in percentage "
+                "points. Shaded: gains that would go unnoticed once in five times or more. Look for "
+                "intervals that leave out 0.",
             )
         ],
         [

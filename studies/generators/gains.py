@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from augury.evidence.families import Gain, gains_of_family
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.seeding import derive_seed
+from studies.gains import Gain, judged
 from studies.generators.variants import VARIANTS
+from studies.hits import Hits, mean_of, stacked
 
 Points = Mapping[str, Mapping[str, Any]]  # variant -> points/ablation/<variant>/ablation.json
 
@@ -48,7 +48,7 @@ def usable(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def values(content: Mapping[str, Any], key: str) -> np.ndarray:
-    """A score of each training: (trainings,), or (trainings, seeds) of accuracies."""
+    """A score of each training: (trainings,)."""
     return np.array([training[key] for training in usable(content)])
 
 
@@ -75,33 +75,34 @@ def changes(points: Points, confidence: float) -> list[Change]:
     return sorted(found, key=lambda row: -abs(math.log(row.ratio)))
 
 
-def comparisons(points: Points, compare: Compare, seed: int) -> dict[Comparison, Gain]:
+def comparisons(points: Points, compare: Compare) -> dict[Comparison, Gain]:
     """Every variant that could be trained over the reference arm, then every one over its base, if that could be too.
 
-    Gains are paired by the classifier's seed, after the mean over trainings. Holm's correction is over all comparisons
-    of one kind.
+    Rows are trainings x seeds, so that trainings that differ widen the interval. All comparisons of one kind are a
+    family.
     """
     trained = {name: content for name, content in points.items() if usable(content)}
     over_reference = [Comparison(name, content["reference"]) for name, content in trained.items()]
     bases = [(name, VARIANTS[name].base) for name in trained]
     over_base = [Comparison(name, base) for name, base in bases if base is not None and base in trained]
-    gains: dict[Comparison, Gain] = {}
-    for family in (over_reference, over_base):
-        pairs = {
-            one: (values(points[one.variant], "accuracy").mean(axis=0), _accuracy_over(points, one)) for one in family
-        }
-        gains |= gains_of_family(pairs, compare, lambda one: derive_seed(seed, "generators", *one))
-    return gains
+    return {
+        one: gain
+        for family in (over_reference, over_base)
+        for one, gain in judged({one: _pair(points, one) for one in family}, compare).items()
+    }
 
 
 def by_training(points: Points, one: Comparison) -> list[float]:
     """The mean gain of each training alone."""
-    means = values(points[one.variant], "accuracy").mean(axis=1) - np.mean(_accuracy_over(points, one))
-    return [float(mean) for mean in means]
+    gains = np.subtract(*(hits.accuracy for hits in _pair(points, one)))
+    return [float(mean) for mean in gains.reshape(len(usable(points[one.variant])), -1).mean(axis=1)]
 
 
-def _accuracy_over(points: Points, one: Comparison) -> np.ndarray:
-    """(seeds,) of the reference arm, or of the base's trainings in the mean."""
+def _pair(points: Points, one: Comparison) -> tuple[Hits, Hits]:
+    """Each training and seed beside the same seed of the reference, or of the base's trainings in the mean."""
+    of_variant = [Hits.unpacked(training["hits"]) for training in usable(points[one.variant])]
     if one.over == VARIANTS[one.variant].base:
-        return np.asarray(values(points[one.over], "accuracy").mean(axis=0))
-    return np.array(points[one.variant]["reference_accuracy"])
+        over = mean_of([Hits.unpacked(training["hits"]) for training in usable(points[one.over])])
+    else:
+        over = Hits.unpacked(points[one.variant]["reference_hits"])
+    return stacked(of_variant), stacked([over] * len(of_variant))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.evidence.families import Gain
 from augury.pipeline.outputs import read_json, write_csv, write_json
+from studies.gains import Gain, how_judged
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import mean_of
 from studies.generators.costs import FILE, costs_page, seconds_of
@@ -22,7 +22,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     points, budget = here / "points", study.training
     progress = {name: read_json(points / "progress" / name / "progress.json") for name in top.sample.generators}
     ablation = {name: read_json(points / "ablation" / name / "ablation.json") for name in study.variants}
-    changed, gains = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare, top.seed)
+    changed, gains = changes(ablation, top.compare.confidence), comparisons(ablation, top.compare)
     write_json(here / "generators.json", summary(ablation, changed, gains, study))
     # A row per training; one that led to nothing has none.
     write_csv(
@@ -39,7 +39,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="how do generators learn, and what does each component of a GAN do?",
         answer=ablation_sections.answer(changed),
         sentences=ablation_sections.findings(ablation, changed, gains, study.reference),
-        cautions=ablation_sections.cautions(ablation, gains, study, top),
+        cautions=ablation_sections.cautions(ablation, study),
         tables=[ablation_sections.overview(changed, gains, top.compare.confidence)] if changed else [],
         protocol={
             "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "
@@ -49,8 +49,10 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "embedding of the class. Without modulation: the style enters once, at the base, as in a DCGAN.",
             "Choice": "Of each training the snapshot nearest to the validation images. Test images are opened by the "
             "classifier alone, to measure its accuracy; nothing is chosen by it.",
-            "Test": "Exact two-sided sign-flip test of gains paired by the classifier's seed, after Holm's correction "
-            "within comparisons of one kind. Intervals are bias-corrected and accelerated bootstraps over seeds.",
+            "Test": how_judged(
+                top.compare, f"{budget.trainings} trainings x {len(top.classify.seeds)} seeds", generators=True
+            )
+            + " Those over the reference arm are a family, those over a base another.",
             "Distances": "Intervals are Student's, of the ratio of geometric means over trainings. The spread between "
             "trainings is taken to be the same share of the distance for all variants, and measured over all of them.",
         },
@@ -75,14 +77,7 @@ def summary(
     """What other programs read: scores as means over trainings, gains with their intervals."""
     rows: dict[str, dict[str, Any]] = {name: {} for name in points}
     for one, gain in gains.items():
-        rows[one.variant][one.over] = {
-            "gain": gain.mean,
-            "gain_low": gain.low,
-            "gain_high": gain.high,
-            "p_value": gain.p_value,
-            "p_holm": gain.p_holm,
-            "verdict": gain.verdict,
-        }
+        rows[one.variant][one.over] = gain.as_row()
     ratios = {change.variant: change for change in changed}
     return {
         "reference": study.reference,

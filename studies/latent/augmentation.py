@@ -21,9 +21,9 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Filter
 from augury.scores.fidelity import significant
+from studies.hits import Hits
 from studies.latent.attributes import CONFIDENCE
-from studies.latent.gains import PLAIN
-from studies.latent.settings import Latent
+from studies.latent.settings import PLAIN, Latent
 from studies.latent.spaces import PriorSpace, Space, open_space, seeds_of
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
@@ -159,28 +159,30 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
     select = Selector(train, validation, top.sample.filter, top.classify, top.seed, device, root / STORE)
     # What `classify` takes of each class, for every seed its own.
-    quota = len(top.classify.seeds) * balanced(round(rules.ratio * len(train)), len(train.class_names))
+    of_seed = balanced(round(rules.ratio * (len(train) + len(validation))), len(train.class_names))
+    quota = len(top.classify.seeds) * of_seed
     sets, draws = draw_sets(
         Moves(space, directions, rules.jitter, top.seed), quota, top.sample.generators[generator].spread, select,
         top.sample.filter,
     )  # fmt: skip
 
-    reference = read_results(root / "data", rules.reference, top.classify.seeds)
+    seeds = top.classify.seeds
     content: dict[str, Any] = {
         "generator": generator,
         "reference": rules.reference,
-        "reference_accuracy": [result["accuracy"] for result in reference],
+        "reference_hits": Hits.of_arm(root / "data", rules.reference, seeds).packed(),
         "near_copy_below": select.near_copy_below,
         "methods": {},
     }
     for method, images in of_equal_size(sets).items():
         images.write(workspaces[method] / "data/synthetic/0" / generator)
         run_stage(workspaces[method], "classify", arms[method])
-        results = read_results(workspaces[method] / "data", arms[method], top.classify.seeds)
+        results = read_results(workspaces[method] / "data", arms[method], seeds)
         content["methods"][method] = {
             **{key: results[0][key] for key in ("n_real", "n_classic", "n_synthetic", "n_test")},
             **draws[method],
             **{key: [result[key] for result in results] for key in ("seed", "accuracy", "validation_nll")},
+            "hits": Hits.of_arm(workspaces[method] / "data", arms[method], seeds).packed(),
         }
     write_json(here / "points/augmentation" / f"{generator}.json", significant(content))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.families import Gain
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.report.numbers import number, signed
 from augury.report.plots import data_uri
 from augury.scores.fidelity import significant
+from studies.gains import Gain
 from studies.latent.attributes import ATTRIBUTES
 from studies.latent.augmentation_section import augmentation_in_words, augmentation_section
 from studies.latent.gains import Comparison, comparisons
@@ -44,7 +44,7 @@ def read_results(points: Path, generators: Sequence[str], top: Params) -> Result
         {generator: read_json(points / file.format(generator)) for generator in generators}
         for file in ("boundaries/{}.json", "edits/{}/edits.json", "augmentation/{}.json")
     )
-    return Results(boundaries, edits, augmentation, comparisons(augmentation, top.compare, top.seed), points / "edits")
+    return Results(boundaries, edits, augmentation, comparisons(augmentation, top.compare), points / "edits")
 
 
 def summary(results: Results, study: Latent) -> dict[str, Any]:
@@ -60,11 +60,12 @@ def summary(results: Results, study: Latent) -> dict[str, Any]:
         },
         "augmentation": {
             "reference": study.augmentation.reference,
-            "generators": results.augmentation,
-            "gains": [
-                one._asdict() | gain.as_row() | {"minimum_detectable_effect": gain.undetectable}
-                for one, gain in results.gains.items()
-            ],
+            "generators": {
+                generator: without(content, "reference_hits")
+                | {"methods": {method: without(row, "hits") for method, row in content["methods"].items()}}
+                for generator, content in results.augmentation.items()
+            },
+            "gains": [one._asdict() | gain.as_row() for one, gain in results.gains.items()],
         },
     }
     return significant(content)

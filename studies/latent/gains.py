@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from augury.evidence.families import Gain, gains_of_family
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.seeding import derive_seed
-
-PLAIN = "plain"  # as the generator draws its latents: what methods are compared with, beside the reference arm
+from studies.gains import Gain, judged
+from studies.hits import Hits
+from studies.latent.settings import PLAIN
 
 
 class Comparison(NamedTuple):
@@ -18,22 +17,24 @@ class Comparison(NamedTuple):
     over: str
 
 
-def comparisons(points: Mapping[str, Mapping[str, Any]], compare: Compare, seed: int) -> dict[Comparison, Gain]:
-    """Every method over the reference arm, and every one but PLAIN over PLAIN of its generator.
+def comparisons(points: Mapping[str, Mapping[str, Any]], compare: Compare) -> dict[Comparison, Gain]:
+    """Every method of every generator over the reference arm, then every other one over plain sampling.
 
-    points: generator -> points/augmentation/<generator>.json, all with the same reference and seeds. Holm's correction
-    is over all comparisons of one kind, of all generators.
+    points: generator -> points/augmentation/<generator>.json, all with the same reference and seeds. All comparisons of
+    one kind, of all generators, are a family.
     """
     gains: dict[Comparison, Gain] = {}
     for over in (next(iter(points.values()))["reference"], PLAIN):
-        pairs = {
-            Comparison(generator, method, over): (
-                row["accuracy"],
-                content["methods"][PLAIN]["accuracy"] if over == PLAIN else content["reference_accuracy"],
-            )
-            for generator, content in points.items()
-            for method, row in content["methods"].items()
-            if method != over
-        }
-        gains |= gains_of_family(pairs, compare, lambda one: derive_seed(seed, "latent", *one))
+        gains |= judged(
+            {
+                Comparison(generator, method, over): (
+                    Hits.unpacked(row["hits"]),
+                    Hits.unpacked(content["methods"][PLAIN]["hits"] if over == PLAIN else content["reference_hits"]),
+                )
+                for generator, content in points.items()
+                for method, row in content["methods"].items()
+                if method != over
+            },
+            compare,
+        )
     return gains

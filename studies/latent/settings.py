@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
 
+PLAIN = "plain"  # as the generator draws its latents: what methods are compared with, beside the reference arm
+
 
 class Walks(Section):
     """steps: images from one end of a walk to the other. rows: classes in a picture. pairs: analogies.

@@ -26,13 +26,13 @@ def train_all(
     jobs = list(product(distinct, seeds))
     work = partial(train_one, jobs, splits, training, device, test)
     trials = list(in_processes(work, range(len(jobs)), choose_device(device)))
-    found = {}
+    found: dict[Shape, dict[str, Any]] = {}
     for place, shape in enumerate(distinct):
         of_seeds = per_seed(trials[place * len(seeds) : (place + 1) * len(seeds)])
         right = of_seeds.pop("right")
-        if test:
-            of_seeds |= {"accuracy": [float(row.mean()) for row in right], "hits": hits(right, splits)}
         found[shape] = of_seeds
+        if test:
+            found[shape] |= {"accuracy": [float(row.mean()) for row in right], "hits": hits(right, splits)}
     return found
 
 
