@@ -39,7 +39,7 @@ class Hits:
         return {
             "images": self.right.shape[1],
             "groups": None if self.groups is None else self.groups.tolist(),
-            "right": [base64.b64encode(np.packbits(row)).decode("ascii") for row in self.right],
+            "right": [base64.b64encode(np.packbits(row).tobytes()).decode("ascii") for row in self.right],
         }
 
     @property

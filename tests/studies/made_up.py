@@ -1,10 +1,14 @@
 """Made-up classifiers, as points keep them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from augury.pipeline.outputs import write_json
 from studies.hits import Hits
 
 IMAGES = 2000
@@ -20,3 +24,17 @@ def point(accuracies: Sequence[float], seed: int = 0, images: int = IMAGES) -> d
     """accuracy and hits."""
     made_up = hits(accuracies, seed, images)
     return {"accuracy": made_up.accuracy.tolist(), "hits": made_up.packed()}
+
+
+def write_results(data: Path, arm: str, accuracies: dict[int, float], images: int = IMAGES, **results: Any) -> None:
+    """What `classify` leaves of an arm in replicate 0. accuracies: seed -> about what it gets right. results: further
+    keys of the seeds' files, the same for all.
+    """
+    right = hits(list(accuracies.values()), seed=len(arm), images=images).right
+    table = {"label": np.zeros(images, np.int16)}
+    for seed, of_seed in zip(accuracies, right, strict=True):
+        table |= {f"seed_{seed}": (~of_seed).astype(np.int16)}
+        table |= {f"{kind}_{seed}": np.ones(images, np.float32) for kind in ("truth", "confidence")}
+        content = {"seed": seed, "accuracy": float(of_seed.mean()), "n_test": images, **results}
+        write_json(data / f"results/0/{arm}/{seed}.json", content)
+    pq.write_table(pa.table(table), data / f"results/0/{arm}/predictions.parquet")

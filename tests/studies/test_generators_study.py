@@ -23,10 +23,12 @@ from augury.pipeline import params, stage
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, network_config
+from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import GanTraining
 from augury.training.training_run import UnfitError
 from models import GENERATORS
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig
+from stages import augment
 from studies.generators import ablation, ablation_sections, progress, report, train
 from studies.generators.ablation import size_of
 from studies.generators.costs import costs_page, seconds_of
@@ -37,9 +39,11 @@ from studies.generators.progress import first_column, side_by_side, spread_out, 
 from studies.generators.progress_section import half_way
 from studies.generators.settings import Generators
 from studies.generators.variants import BASES, VARIANTS, overrides
+from studies.hits import Hits
 from studies.workspace import reference_arm, settings
 from tests import CHECKOUT
 from tests.smoke import change_params, copy_checkout, dvc
+from tests.studies import made_up
 from tests.studies.test_studies import read_yaml
 
 CONFIG = StyleGANConfig(latent_size=6, style_size=5, width=4)
@@ -242,18 +246,17 @@ def test_half_of_the_fall() -> None:
 
 
 def training(fd: float, accuracy: float, seeds: int = 8, **more: float) -> dict[str, Any]:
-    wobble = [accuracy + 0.001 * (-1) ** seed for seed in range(seeds)]
     return {
         "kept_kimg": 10.0, "stopped": None, "parameters": 1000, "multiply_adds": 20_000, "n_per_side": 40,
         "fd_biased": True, "extractor": "efficientnet_lite0", "resolution": 64, "fd": fd, "fd_floor": 50.0,
         "kid": fd / 1e4, "kid_floor": 0.0001, "precision": 0.5, "precision_floor": 0.8, "recall": 0.4,
-        "recall_floor": 0.8, "n_synthetic": 600, "n_test": 360, "accuracy": wobble, **more,
+        "recall_floor": 0.8, "n_synthetic": 600, "n_test": 360, **made_up.point([accuracy] * seeds, int(fd)), **more,
     }  # fmt: skip
 
 
 def point(name: str, *trainings: dict[str, Any] | None) -> dict[str, Any]:
-    accuracy = [0.8 + 0.001 * (-1) ** seed for seed in SEEDS]
-    return {"variant": name, "reference": "classic", "reference_accuracy": accuracy, "trainings": list(trainings)}
+    hits = made_up.hits([0.8] * len(SEEDS)).packed()
+    return {"variant": name, "reference": "classic", "reference_hits": hits, "trainings": list(trainings)}
 
 
 @pytest.fixture
@@ -269,19 +272,23 @@ def points() -> dict[str, dict[str, Any]]:
 
 def test_gains_are_over_the_reference_and_over_the_base(points: dict[str, dict[str, Any]]) -> None:
     top = params.load(CHECKOUT / PARAMS_FILE)
-    found = {tuple(one): gain for one, gain in comparisons(points, top.compare, 0).items()}
+    found = {tuple(one): gain for one, gain in comparisons(points, top.compare).items()}
     assert set(found) == {
         ("dcgan", "classic"), ("stylegan", "classic"), ("no_modulation", "classic"), ("no_noise", "classic"),
         ("no_modulation", "stylegan"), ("no_noise", "stylegan"),
     }  # fmt: skip
-    assert found["dcgan", "classic"].mean == pytest.approx(0.02)
-    assert by_training(points, Comparison("dcgan", "classic")) == pytest.approx([0.01, 0.03])
-    assert found["dcgan", "classic"].p_holm == pytest.approx(4 * 2 / 2**8)
-    assert found["dcgan", "classic"].verdict == "helps"
-    assert found["no_modulation", "stylegan"].mean == pytest.approx(-0.03)
+    accuracies = {
+        name: [np.mean(each["accuracy"]) for each in content["trainings"] if each] for name, content in points.items()
+    }
+    reference = Hits.unpacked(points["dcgan"]["reference_hits"]).accuracy.mean()
+    gains = [accuracy - reference for accuracy in accuracies["dcgan"]]
+    assert found["dcgan", "classic"].mean == pytest.approx(np.mean(gains))
+    assert by_training(points, Comparison("dcgan", "classic")) == pytest.approx(gains)
+    assert found["stylegan", "classic"].verdict == "helps"
+    over_base = np.mean(accuracies["no_modulation"]) - np.mean(accuracies["stylegan"])
+    assert found["no_modulation", "stylegan"].mean == pytest.approx(over_base)
     assert found["no_modulation", "stylegan"].verdict == "hurts"
-    assert found["no_modulation", "stylegan"].p_holm == pytest.approx(2 * 2 / 2**8)
-    assert found["no_noise", "stylegan"].verdict == "can't tell"
+    assert not found["no_noise", "stylegan"].sure
 
 
 def test_a_change_of_distance_has_an_interval_over_trainings(points: dict[str, dict[str, Any]]) -> None:
@@ -447,14 +454,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         },
     )
     random = np.random.default_rng(0)
-    for split, per_class in (("train", 8), ("validation", 4), ("test", 6)):
+    for split, per_class in (("train", 8), ("validation", 4), ("test", 6), ("held_back", 12)):
         labels = np.tile(np.arange(3), per_class)
-        images = ImageSet(random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), labels, NAMES)
+        pixels, index = random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), np.arange(len(labels))
+        images = ImageSet(pixels, labels, NAMES, {"index": index})
         images.write(root / "data/splits/0" / split)
-    shutil.copytree(root / "data/splits/0/train", root / "data/augmented/0/classic")
+    augment.main(params.load(root / PARAMS_FILE), "classic", Replicate(data=root / "data"))
     write_json(root / "data/splits/0/summary.json", {"class_names": list(NAMES), "image_size": 8, "train": [8, 8, 8]})
-    for seed in (0, 1):
-        write_json(root / f"data/results/0/classic/{seed}.json", {"accuracy": 0.4})
+    made_up.write_results(root / "data", "classic", {0: 0.4, 1: 0.4}, images=18)
     for name in params.load(root / PARAMS_FILE).sample.generators:
         folder = root / "data/generators/0" / name
         snapshots = [{"kimg": k, "distance": 10 / k, "variance": 0.9, "problems": []} for k in (1.0, 2.0)]
@@ -477,9 +484,9 @@ def test_a_whole_study_in_small(tiny: tuple[Path, Path]) -> None:
     for content in points.values():
         [one] = content["trainings"]
         assert one["n_per_side"] == 3 * 6  # half of the 36 real images
-        assert one["n_synthetic"] == 24
+        assert one["n_synthetic"] == 36
         assert one["n_test"] == 18
-        assert len(one["accuracy"]) == 2
+        assert Hits.unpacked(one["hits"]).accuracy.tolist() == pytest.approx(one["accuracy"])
     # The same real images on every side: the floor is the same for all.
     assert len({content["trainings"][0]["fd_floor"] for content in points.values()}) == 1
     assert points["no_noise"]["trainings"][0]["fd"] != points["stylegan"]["trainings"][0]["fd"]

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
@@ -365,19 +363,12 @@ def results(root: Path) -> Path:
         {"reference": "classic", "scope": "this set", "seeds": seeds, "measure": measure, "arms": arms},
     )
     write(root / "data/splits/0/summary.json", {"train": [80] * 10, "validation": [20] * 10})
-    for place, arm in enumerate(names):
-        right = made_up.hits([0.84] * 4, place, images=1000).right
-        table = {"label": np.zeros(1000, np.int16)}
-        for seed, of_seed in zip(seeds, right, strict=True):
-            table |= {f"seed_{seed}": (~of_seed).astype(np.int16)}
-            table |= {f"{kind}_{seed}": np.ones(1000, np.float32) for kind in ("truth", "confidence")}
-            result = {
-                "seed": seed, "accuracy": float(of_seed.mean()), "validation_nll": 0.5, "validation_accuracy": 0.8,
-                "n_real": 1000, "n_synthetic": 1000 * ("+" in arm and "real" not in arm),
-                "n_more_real": 1000 * ("more_real" in arm), "n_test": 1000,
-            }  # fmt: skip
-            write(root / f"data/results/0/{arm}/{seed}.json", result)
-        pq.write_table(pa.table(table), root / f"data/results/0/{arm}/predictions.parquet")
+    for arm in names:
+        synthetic, more_real = 1000 * ("+" in arm and "real" not in arm), 1000 * ("more_real" in arm)
+        made_up.write_results(
+            root / "data", arm, dict.fromkeys(seeds, 0.84), images=1000, n_real=1000, n_synthetic=synthetic,
+            n_more_real=more_real, validation_nll=0.5, validation_accuracy=0.8,
+        )  # fmt: skip
     return root
 
 
@@ -435,7 +426,8 @@ def test_a_calibration_that_is_far_off_is_said_on_the_page() -> None:
     for worth_low, worth_high, fails in ((700.0, 900.0, False), (-9.0, 700.0, True), (1100.0, None, True)):
         row = gains | {"worth": 800.0, "worth_low": worth_low, "worth_high": worth_high}
         content = {"reference": "classic", "labels_per_class": 100, "labels": 1000, "confidence": 0.95,
-                   "measure": "accuracy", "scope": "this set", "curve": curve, "arms": {"classic+more_real": row}}  # fmt: skip
+                   "measure": "accuracy", "scope": "this set", "curve": curve,
+                   "arms": {"classic+more_real": row}}  # fmt: skip
         page = exchange_fit.page(content, [[point] * 2], np.array([[0.8, 0.8]]), TRUE, study, "<svg></svg>")
         assert any("The check fails" in sentence for sentence in page.cautions) == fails
         assert "No arm of the main pipeline has synthetic images" in page.answer
@@ -469,12 +461,11 @@ def test_the_page_of_the_doses(results: Path, tmp_path: Path) -> None:
     assert "for these labels and these trainings of the generators" in page
     assert "Weight: a weight of 1 instead of 0.03 gave −" in page
     assert "Number: 8 instead of 0.5 images gave −" in page
-    cells = len(study.cells)
-    assert len((here / "dose.csv").read_text().splitlines()) == 1 + 4 * (1 + cells) * 4
+    assert len((here / "dose.csv").read_text().splitlines()) == 1 + 4 * (1 + len(study.cells)) * 4
 
 
 def test_drawings_are_the_same_every_time_and_take_what_lies_beyond() -> None:
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "a": {"worth": 10.0, "worth_low": -5.0, "worth_high": None, "n_more_real": 0, "n_synthetic": 800},
         "b": {"worth": None, "worth_low": None, "worth_high": None, "n_more_real": 80, "n_synthetic": 0},
     }
