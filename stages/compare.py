@@ -62,9 +62,10 @@ def trials_of(comparison: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Tr
         (generator,) = recipe.synthetic
         gains = comparison["arms"][arm]["gain"][comparison["scope"]]["by_replicate"]
         for replicate, gain in zip(comparison["replicates"], gains, strict=True):
-            name = f"{generator}, replicate {replicate}" if replicate else generator
             scores = Results(replicate=replicate).scores(generator)
-            trials.setdefault(name, Trial(name, arm, gain, {score: scores[score] for score in DIRECTIONS}))
+            run = f"replicate {replicate}" if replicate else ""
+            trial = Trial(generator, arm, gain, {score: scores[score] for score in DIRECTIONS}, run)
+            trials.setdefault(trial.name, trial)
     return list(trials.values())
 
 
@@ -91,7 +92,7 @@ def main(params: Params) -> None:
     write_json(Path("data/comparison.json"), comparison)
     metrics = {
         "arms": {arm: metrics_of(entry, comparison["scope"]) for arm, entry in comparison["arms"].items()},
-        "generators": {trial.name: trial.scores for trial in trials if "," not in trial.name},
+        "generators": {trial.generator: trial.scores for trial in trials if not trial.run},
     }
     write_json(Path("data/metrics.json"), metrics)
     write_csv(

@@ -59,6 +59,7 @@ def distinct_trials(runs: Mapping[str, Any]) -> list[Trial]:
     for run, comparison in runs.items():
         found = comparison["predictors"]
         for name, gain in found["gains"].items():
-            scores = found["trials"][name]
-            trials.setdefault((gain, *scores.values()), Trial(f"{name} ({run})", run, gain, scores))
+            generator, _, replicate = name.rstrip(")").partition(" (")
+            scores, where = found["trials"][name], f"{replicate} of {run}" if replicate else run
+            trials.setdefault((gain, *scores.values()), Trial(generator, run, gain, scores, where))
     return list(trials.values())

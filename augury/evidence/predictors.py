@@ -1,7 +1,12 @@
-"""Which score would have told the gain: rank correlation of generators' scores with what their images were worth."""
+"""Which score would have told the gain: rank correlation of generators' scores with what their images were worth.
 
+The same generator trained anew is no new generator, and generators of one run share its labels. So the permutations of
+the test move whole generators and whole runs: G! R! of them, where G generators in R runs would have (G R)! otherwise.
+"""
+
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,32 +27,44 @@ DIRECTIONS = {
     "cas": 1,
     "fid": -1,
 }
-RESAMPLES = 10_000  # of the permutation test; up to 7 generators every permutation is gone through
+RESAMPLES = 10_000  # of the permutation test; up to so many, every permutation is gone through
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One generator in one run: what it is called, its arm and the gain of that, its scores (None: not computed)."""
+    """One generator in one run, which is a replicate or an experiment: its arm and the gain of that, its scores.
 
-    name: str
+    scores: None where one was not computed.
+    """
+
+    generator: str
     arm: str
     gain: float
     scores: Mapping[str, float | None]
+    run: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.generator} ({self.run})" if self.run else self.generator
 
 
 def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
     """How well each score ranks the trials as their gains do.
 
     agreement: Spearman's rank correlation, signed so that +1 means that better scores always went with larger gains;
-    None where fewer than 3 trials have the score, or all have the same. p_value: two-sided permutation test (exact up
-    to 7 trials). p_holm: corrected for the number of scores. warning: why nothing can be concluded, or None.
+    None where fewer than 3 trials have the score, or all have the same. Generators count that have it in every run.
+    p_value: two-sided permutation test. p_holm: corrected for the number of scores. warning: why nothing can be
+    concluded, or None.
     """
+    runs = {trial.run for trial in trials}
     scores: dict[str, dict[str, Any]] = {}
     for name, direction in DIRECTIONS.items():
-        pairs = [(trial.scores.get(name), trial.gain) for trial in trials]
-        known = np.array([(score, gain) for score, gain in pairs if score is not None], float).reshape(-1, 2)
-        agreement, p_value = _rank_correlation(direction * known[:, 0], known[:, 1])
-        scores[name] = {"trials": len(known), "agreement": agreement, "p_value": p_value}
+        known = {(trial.generator, trial.run): (direction * score, trial.gain)
+                 for trial in trials if (score := trial.scores.get(name)) is not None}  # fmt: skip
+        whole = [each for each in dict(known) if all((each[0], run) in known for run in runs)]
+        pairs = np.array([known[each] for each in sorted(whole)], float).reshape(-1, max(1, len(runs)), 2)
+        agreement, p_value = _rank_correlation(pairs[..., 0], pairs[..., 1])
+        scores[name] = {"trials": len(whole), "agreement": agreement, "p_value": p_value}
     p_values = {name: entry["p_value"] for name, entry in scores.items() if entry["p_value"] is not None}
     corrected = holm(p_values)
     for name, entry in scores.items():
@@ -55,34 +72,48 @@ def predictors(trials: Sequence[Trial], confidence: float) -> dict[str, Any]:
     return {
         "gains": {trial.name: trial.gain for trial in trials},
         "arms": {trial.name: trial.arm for trial in trials},
-        "warning": _warning(len(trials), max(1, len(p_values)), 1 - confidence),
+        "warning": _warning(
+            len({trial.generator for trial in trials}), len(runs), max(1, len(p_values)), 1 - confidence
+        ),
         "scores": scores,
         "trials": {trial.name: {name: trial.scores.get(name) for name in DIRECTIONS} for trial in trials},
     }
 
 
 def _rank_correlation(scores: np.ndarray, gains: np.ndarray) -> tuple[float | None, float | None]:
-    if len(scores) < 3 or np.ptp(scores) == 0 or np.ptp(gains) == 0:
+    """scores, gains: (G, R)."""
+    if scores.size < 3 or np.ptp(scores) == 0 or np.ptp(gains) == 0:
         return None, None
     from scipy import stats
 
-    ranks, others = stats.zscore(stats.rankdata(scores)), stats.zscore(stats.rankdata(gains))
-    test = stats.permutation_test(
-        (ranks,),
-        lambda permuted, axis: (permuted * others).mean(axis=axis).round(12),  # equal sums must compare as equal
-        permutation_type="pairings",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    return float(test.statistic), float(test.pvalue)
+    ranks, others = (stats.zscore(stats.rankdata(values)).reshape(scores.shape) for values in (scores, gains))
+    moved = [float((ranks[np.ix_(*order)] * others).mean()) for order in _orders(*scores.shape)]
+    return moved[0], float(np.mean(np.abs(moved) >= abs(moved[0]) - 1e-9))
 
 
-def _warning(trials: int, scores: int, alpha: float) -> str | None:
-    smallest = min(1.0, scores * 2 / math.factorial(trials))
-    if trials >= 3 and smallest <= alpha:
+def _orders(generators: int, runs: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Orders of generators and of runs, that in which they are first: every one there is, or RESAMPLES drawn."""
+    if _permutations(generators, runs) <= RESAMPLES:
+        for rows in itertools.permutations(range(generators)):
+            for columns in itertools.permutations(range(runs)):
+                yield rows, columns
+        return
+    yield range(generators), range(runs)
+    random = np.random.default_rng(0)
+    for _ in range(RESAMPLES - 1):
+        yield random.permutation(generators).tolist(), random.permutation(runs).tolist()
+
+
+def _permutations(generators: int, runs: int) -> int:
+    return math.factorial(generators) * math.factorial(runs)
+
+
+def _warning(generators: int, runs: int, scores: int, alpha: float) -> str | None:
+    smallest = min(1.0, scores * 2 / max(2, _permutations(generators, runs)))
+    if generators * runs >= 3 and smallest <= alpha:
         return None
+    several = f" in {runs} runs" if runs > 1 else ""
     return (
-        f"{trials} generators are too few to say: with {scores} scores compared, the smallest corrected p-value that "
-        f"they can reach is {smallest:.3g}, above {alpha:.3g}."
+        f"{generators} generators{several} are too few to say: with {scores} scores compared, the smallest corrected "
+        f"p-value that they can reach is {smallest:.3g}, above {alpha:.3g}."
     )

@@ -10,7 +10,7 @@ from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources.raw_images import RawImages
-from augury.splits.near_duplicates import Pairs, find_near_duplicates
+from augury.splits.near_duplicates import Pairs, remembered_near_duplicates
 
 MOST_FOLDS = 20  # shares are met to within half a fold; more folds leave too few groups in each
 BUNDLES = 200  # of groups of one image, in each class: StratifiedGroupKFold takes a minute for 60,000 groups
@@ -120,7 +120,7 @@ def keep_near_duplicates_together(raw: RawImages) -> tuple[RawImages, Pairs]:
     Where there were no groups, an image without near-duplicates becomes one of its own, if there are any pairs at all.
     """
     sets = {name: images for name in ("pool", "test", "validation") if (images := getattr(raw, name)) is not None}
-    pairs = find_near_duplicates(*(images.pixels for images in sets.values()))
+    pairs = remembered_near_duplicates(*(images.pixels for images in sets.values()))
     if not len(pairs):
         return raw, pairs
     names = [

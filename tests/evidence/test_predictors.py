@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,42 @@ def test_more_trials_than_can_be_permuted_in_full_give_the_same_p_value_every_ti
     first = found(trials(gains, cas=scores))
     assert first == found(trials(gains, cas=scores))
     assert first["scores"]["cas"]["p_value"] == pytest.approx(stats.spearmanr(scores, gains).pvalue, abs=0.05)
+
+
+def grid(of_generators: list[float], noise: float) -> list[Trial]:
+    """Four generators in five runs: a score and a gain that depend on the generator, and on chance."""
+    random = np.random.default_rng(4)
+    return [
+        Trial(f"generator{number}", "arm", level + noise * random.normal(),
+              dict.fromkeys(DIRECTIONS) | {"cas": level + noise * random.normal()}, f"replicate {run}")
+        for run in range(5)
+        for number, level in enumerate(of_generators)
+    ]  # fmt: skip
+
+
+def test_generators_trained_again_are_no_new_generators() -> None:
+    """Four of them in one order say about as much as 2 / 4! however often they are trained, not 2 / 20!."""
+    entry = found(grid([0.0, 1.0, 2.0, 3.0], noise=1e-3))["scores"]["cas"]
+    assert entry["trials"] == 20
+    assert entry["agreement"] > 0.9
+    assert 0.01 < entry["p_value"] <= 2 / math.factorial(4)
+
+
+def test_replicates_are_points_of_their_own_where_the_gain_goes_with_the_score_in_each() -> None:
+    random = np.random.default_rng(2)
+    values = random.normal(size=(4, 5))
+    of = [
+        Trial(f"generator{row}", "arm", float(values[row, run]),
+              dict.fromkeys(DIRECTIONS) | {"cas": float(values[row, run])}, f"replicate {run}")
+        for row in range(4)
+        for run in range(5)
+    ]  # fmt: skip
+    entry = found(of)["scores"]["cas"]
+    assert entry["agreement"] == pytest.approx(1)
+    assert entry["p_value"] == pytest.approx(1 / (math.factorial(4) * math.factorial(5)))
+
+
+def test_a_generator_counts_where_every_run_has_its_score() -> None:
+    of = grid([0.0, 1.0, 2.0, 3.0], noise=0.1)
+    without = [replace(trial, scores=dict.fromkeys(DIRECTIONS)) if trial.name == of[0].name else trial for trial in of]
+    assert found(without)["scores"]["cas"]["trials"] == 15

@@ -1,5 +1,6 @@
 """Groups stay whole: when they are shared out, and when near-duplicates join them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.sources.raw_images import RawImages
+from augury.splits import near_duplicates
 from augury.splits.groups import (
     carve_groups,
     group_count,
@@ -18,8 +20,15 @@ from augury.splits.groups import (
     keep_near_duplicates_together,
     without_groups_of,
 )
+from augury.splits.near_duplicates import Pairs
 from tests.splits.test_near_duplicates import scenes
 from tests.splits.test_split import prepare_section
+
+
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is found here is kept in no checkout."""
+    monkeypatch.setattr(near_duplicates, "STORE", tmp_path)
 
 
 def carve(labels: np.ndarray, groups: np.ndarray, fraction: float = 0.2, seed: int = 0) -> np.ndarray:
@@ -130,6 +139,26 @@ def test_near_duplicates_join_groups_across_the_sources_splits() -> None:
     assert raw.test is not None
     assert raw.test.provenance["group"].tolist() == ["t", "b", "v"]
     assert raw.validation is None
+
+
+def test_the_same_images_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = RawImages(grouped(6, None), grouped(3, None))  # the test images are the first of the pool
+    first, pairs = keep_near_duplicates_together(raw)
+    assert len(pairs) == 3
+    searched: list[int] = []
+
+    def search(*pixels: np.ndarray) -> Pairs:
+        searched.append(len(pixels))
+        return pairs
+
+    monkeypatch.setattr(near_duplicates, "find_near_duplicates", search)
+    again, same = keep_near_duplicates_together(raw)
+    assert list(same) == list(pairs)
+    assert again.pool.provenance["group"].tolist() == first.pool.provenance["group"].tolist()
+    assert not searched
+    other = RawImages(grouped(6, None, first=5), grouped(3, None, first=20))
+    keep_near_duplicates_together(other)
+    assert searched == [2]
 
 
 def test_where_no_image_has_a_near_duplicate_there_are_no_groups() -> None:

@@ -133,7 +133,7 @@ def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monk
     assert trial.scores == {name: scores_of(0)[name] for name in DIRECTIONS}
     write_scores(["vae"], replicate=1)
     [first, second] = trials(gains, recipes, replicates=2)
-    assert (first.name, second.name) == ("vae", "vae, replicate 1")
+    assert (first.name, second.name) == ("vae", "vae (replicate 1)")
     assert second.gain == pytest.approx(1.03)
     assert second.scores == {name: scores_of(1)[name] for name in DIRECTIONS}
 
@@ -184,7 +184,7 @@ def test_replicates_are_compared_together(params: Params) -> None:
     comparison = json.loads(Path("data/comparison.json").read_text())
     assert comparison["scope"] == "this budget"
     assert comparison["replicates"] == [0, 1, 2]
-    assert set(comparison["predictors"]["gains"]) >= {"vae", "vae, replicate 1", "vae, replicate 2"}
+    assert set(comparison["predictors"]["gains"]) >= {"vae", "vae (replicate 1)", "vae (replicate 2)"}
     assert set(json.loads(Path("data/metrics.json").read_text())["generators"]) == set(params.sample.generators)
 
 
