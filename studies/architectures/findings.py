@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.statistics import accuracy_interval, mean_interval
+from augury.evidence.statistics import accuracy_interval
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
 from studies.architectures.settings import BUDGETS, Architectures
+from studies.gains import Gain, judged
+from studies.hits import Hits
 
 Points = dict[str, list[dict[str, Any]]]  # budget -> what `train` wrote of every network
 EQUAL = {"steps": "equal steps", "seconds": "equal time"}  # budget -> in words
@@ -17,26 +20,21 @@ EQUAL = {"steps": "equal steps", "seconds": "equal time"}  # budget -> in words
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and its interval, as fractions."""
+    """A mean over seeds and its interval on these test images, as fractions: the optimiser's noise."""
 
     mean: float
     low: float
     high: float
 
-    @property
-    def verdict(self) -> str:
-        """Of a difference: whether its interval lies on one side of 0."""
-        return "surely better" if self.low > 0 else "surely worse" if self.high < 0 else "can't tell"
-
 
 @dataclass(frozen=True)
 class Comparison:
-    """One training against another on the same seeds, in test accuracy; simultaneous with its likes of one budget."""
+    """What one training gained over another on the same seeds, in test accuracy, as one of a family."""
 
     budget: str
     one: dict[str, Any]
     other: dict[str, Any]
-    difference: Estimate
+    gain: Gain
 
 
 def read_points(folder: Path, study: Architectures) -> Points:
@@ -62,32 +60,31 @@ def preferred(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return min(points, key=lambda point: float(np.mean(point["validation_nll"])))
 
 
-def compare(pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], confidence: float) -> list[Comparison]:
-    """Of (budget, one, other), one minus other, seed by seed, with Bonferroni's correction for their number."""
-    each = 1 - (1 - confidence) / max(1, len(pairs))
-    return [
-        Comparison(budget, one, other, Estimate(*mean_interval(np.subtract(one["accuracy"], other["accuracy"]), each)))
-        for budget, one, other in pairs
-    ]
+def family(pairs: Sequence[tuple[str, dict[str, Any], dict[str, Any]]], compare: Compare) -> list[Comparison]:
+    """Of (budget, one, other), one over other."""
+    hits = {
+        place: (Hits.unpacked(one["hits"]), Hits.unpacked(other["hits"])) for place, (_, one, other) in enumerate(pairs)
+    }
+    return [Comparison(*pairs[place], gain) for place, gain in judged(hits, compare).items()]
 
 
-def leads(points: Points, confidence: float) -> list[Comparison]:
+def leads(points: Points, compare: Compare) -> list[Comparison]:
     """At each budget, what validation prefers against all others from a random start and from ImageNet's weights."""
     found = []
     for budget, rows in points.items():
         best = preferred(rows)
-        found += compare([(budget, best, row) for row in rows if row is not best], confidence)
+        found += family([(budget, best, row) for row in rows if row is not best], compare)
     return found
 
 
-def transfers(points: Points, confidence: float) -> list[Comparison]:
+def transfers(points: Points, compare: Compare) -> list[Comparison]:
     """What ImageNet's weights add to a network, where it was trained from both starts."""
     pairs = []
     for budget, rows in points.items():
         scratch = {row["network"]: row for row in rows if row["start"] == "scratch"}
         transferred = [row for row in rows if row["start"] == "transfer" and row["network"] in scratch]
         pairs += [(budget, row, scratch[row["network"]]) for row in transferred]
-    return compare(pairs, confidence)
+    return family(pairs, compare)
 
 
 def speed(point: dict[str, Any]) -> float:

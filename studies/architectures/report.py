@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.architectures.drawings import accuracy_plot
 from studies.architectures.findings import Comparison, Points, accuracy, label, leads, preferred, read_points, transfers
 from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
 from studies.architectures.words import answer, cautions, sentences
+from studies.gains import how_judged
 from studies.page import Page
-from studies.workspace import run, settings
+from studies.workspace import ROOT, load_params, run
 
 COLUMNS = (
     "budget", "start", "network", "seed", "accuracy", "validation_nll", "steps", "seconds",
@@ -19,10 +21,11 @@ COLUMNS = (
 PER_SEED = ("seed", "accuracy", "validation_nll")
 
 
-def main(here: Path = Path()) -> None:
-    study = settings(Architectures, here)
+def main(here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = load_params(Architectures, here, root)
+    compare = top.compare.model_copy(update={"confidence": study.confidence})
     points, counts = read_points(here / "points", study), read_json(here / "counts.json")
-    lead, transfer = leads(points, study.confidence), transfers(points, study.confidence)
+    lead, transfer = leads(points, compare), transfers(points, compare)
     write_json(here / "architectures.json", summary(points, lead, transfer, counts, study))
     rows = [
         [(point | dict(zip(PER_SEED, values, strict=True)))[column] for column in COLUMNS]
@@ -31,7 +34,7 @@ def main(here: Path = Path()) -> None:
         for values in zip(*(point[key] for key in PER_SEED), strict=True)
     ]
     write_csv(here / "accuracy.csv", COLUMNS, rows)
-    page(points, lead, transfer, counts, study).write(here / "page")
+    page(points, lead, transfer, counts, study, compare).write(here / "page")
 
 
 def summary(
@@ -41,10 +44,9 @@ def summary(
 
     def compared(rows: list[Comparison]) -> list[dict[str, Any]]:
         return [
-            {"budget": row.budget, "one": label(row.one), "other": label(row.other), "gain": row.difference.mean,
-             "gain_ci": [row.difference.low, row.difference.high], "verdict": row.difference.verdict}
+            {"budget": row.budget, "one": label(row.one), "other": label(row.other), **row.gain.as_row()}
             for row in rows
-        ]  # fmt: skip
+        ]
 
     return {
         "confidence": study.confidence,
@@ -75,8 +77,9 @@ def summary(
 
 
 def page(
-    points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures
-) -> Page:
+    points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures,
+    compare: Compare,
+) -> Page:  # fmt: skip
     first = points["steps"][0]
     interval = f"{100 * study.confidence:g}%"
     return Page(
@@ -87,7 +90,8 @@ def page(
         drawing=accuracy_plot(points, "multiply_adds", study.confidence),
         alternative="Test accuracy against the multiply-adds of one image, at equal steps and at equal time; the "
         "numbers are in the table.",
-        caption=f"Mark and bar: mean test accuracy over {len(study.seeds)} seeds and its {interval} interval. Circles: "
+        caption=f"Mark and bar: mean test accuracy over {len(study.seeds)} seeds and the optimiser's noise, its "
+        f"{interval} interval on these test images. Circles: "
         "from a random start; squares: from ImageNet's weights. Further to the right, an image costs more. Look for "
         "whether the marks rise to the right, and whether they still do below, where cheap networks take more steps.",
         tables=[results_table(points, study)],
@@ -110,9 +114,9 @@ def page(
             "which the network that is tested has learned too.",
             "From ImageNet's weights": "All stages are trained, the last ones first and fastest, as in mode full of "
             "the main pipeline. While the first stages wait, a step costs less than the recorded pace says.",
-            "Intervals": f"Student's, of means over {len(study.seeds)} seeds, at {interval}; differences are paired by "
-            "seed, their intervals corrected by Bonferroni's method. They cover the randomness of training; "
-            "another draw of labels or of test images would add to it.",
+            "Optimiser's noise": f"Student's {interval} interval of a mean over {len(study.seeds)} seeds: how much "
+            "another training on the same images would differ, not other images.",
+            "Verdicts": how_judged(compare, f"{len(study.seeds)} seeds", generators=False),
         },
     )  # fmt: skip
 

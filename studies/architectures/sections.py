@@ -9,11 +9,12 @@ from studies.architectures.drawings import accuracy_plot, counts_plot
 from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label
 from studies.architectures.published import TOLERANCE, families_of, ideas_of
 from studies.architectures.settings import Architectures
+from studies.gains import holds_for
 from studies.page import Figure, Section, Table
 
 
 def results_table(points: Points, study: Architectures) -> Table:
-    interval = f"{100 * study.confidence:g}% interval"
+    interval = f"Optimiser's noise, {100 * study.confidence:g}%"
     rows = []
     for budget, of_budget in points.items():
         for row in of_budget:
@@ -39,11 +40,11 @@ def results_table(points: Points, study: Architectures) -> Table:
 def differences_table(title: str, rows: list[Comparison], n_seeds: int, confidence: float, note: str) -> Table:
     return Table(
         title,
-        ["Networks", "n seeds", "Difference", f"{100 * confidence:g}% interval, corrected", "Verdict"],
+        ["Networks", "n seeds", "Gain", f"{100 * confidence:g}% interval", "Verdict"],
         [
             [f"{label(row.one)} over {label(row.other)}, {EQUAL[row.budget]}", str(n_seeds),
-             points_of(row.difference.mean), points_between(row.difference.low, row.difference.high),
-             row.difference.verdict]
+             points_of(row.gain.mean), points_between(row.gain.low, row.gain.high),
+             row.gain.verdict]
             for row in rows
         ],
         note,
@@ -82,12 +83,14 @@ def sections(
     if lead:
         tables.append(differences_table(
             "What validation prefers, against the others", lead, len(study.seeds), study.confidence,
-            "Percentage points of test accuracy, seed by seed. Intervals hold for all of a budget together.",
+            f"Percentage points of test accuracy, {holds_for(generators=False)}. Intervals hold for all of a budget "
+            "together.",
         ))  # fmt: skip
     if transfer:
         tables.append(differences_table(
             "From ImageNet's weights, against a random start", transfer, len(study.seeds), study.confidence,
-            "Percentage points of test accuracy, seed by seed. Intervals hold for all of these together.",
+            f"Percentage points of test accuracy, {holds_for(generators=False)}. Intervals hold for all of these "
+            "together.",
         ))  # fmt: skip
     if tables:
         parts.append(Section(

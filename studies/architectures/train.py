@@ -11,6 +11,7 @@ from augury.pipeline.outputs import read_json, write_json
 from models import CLASSIFIERS
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
 from studies.counts import Counts, complete, count
+from studies.hits import Hits
 from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
@@ -26,7 +27,7 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
     check_resolution(network, study.resolution, key="resolution")
     pace = read_pace(here, study)
     steps = steps_of(budget, network, study, pace)
-    trained = {}
+    trained, hits = {}, {}
     for rate in study.learning_rates:
         workspace = here / "runs" / f"{start}-{network}-{budget}" / f"{rate:g}"
         finetune = {
@@ -52,14 +53,14 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
         )
         run_stage(workspace, "classify", study.reference)
         trained[rate] = read_results(workspace / "data", study.reference, study.seeds)
+        hits[rate] = Hits.of_arm(workspace / "data", study.reference, study.seeds)
     classes = len(read_json(root / "data/splits/0/summary.json")["train"])
     counts = count(lambda: complete(CLASSIFIERS[network].build(), classes), study.resolution)
     seconds = steps * pace.seconds_per_step[network]
-    point = {"network": network, "start": start, "budget": budget}
-    write_json(
-        here / "points" / start / budget / f"{network}.json",
-        point | point_of(counts, steps, seconds, study.batch_size, trained),
-    )
+    point: dict[str, Any] = {"network": network, "start": start, "budget": budget}
+    point |= point_of(counts, steps, seconds, study.batch_size, trained)
+    point["hits"] = hits[point["learning_rate"]].packed()
+    write_json(here / "points" / start / budget / f"{network}.json", point)
 
 
 def steps_of(budget: str, network: str, study: Architectures, pace: Pace) -> int:

@@ -5,7 +5,15 @@ from typing import Any
 from augury.report.numbers import large, number, percent, points_between, points_of
 from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label, preferred, speed
 from studies.architectures.settings import Architectures
+from studies.gains import holds_for
 from studies.page import listed
+
+VERDICTS = {  # on the network that validation prefers -> how the others come after it
+    "helps": "better than",
+    "no difference that matters": "no different, as far as it matters, from",
+    "can't tell": "not to be told apart from",
+    "hurts": "worse than",
+}
 
 
 def spoken(row: dict[str, Any], confidence: float) -> str:
@@ -36,24 +44,14 @@ def sentences(points: Points, lead: list[Comparison], transfer: list[Comparison]
         if not rows:
             continue
         by_verdict = {
-            verdict: [label(row.other) for row in rows if row.difference.verdict == verdict]
-            for verdict in ("surely better", "can't tell", "surely worse")
+            verdict: [label(row.other) for row in rows if row.gain.verdict == verdict] for verdict in VERDICTS
         }
-        parts = [
-            f"{words} {listed(by_verdict[verdict])}"
-            for verdict, words in (
-                ("surely better", "surely better on the test images than"),
-                ("can't tell", "not to be told apart by these seeds from"),
-                ("surely worse", "surely worse than"),
-            )
-            if by_verdict[verdict]
-        ]
-        lines.append(f"At {EQUAL[budget]}, {label(rows[0].one)} is {'; '.join(parts)}.")
+        parts = [f"{words} {listed(by_verdict[verdict])}" for verdict, words in VERDICTS.items() if by_verdict[verdict]]
+        lines.append(f"At {EQUAL[budget]}, {holds_for(generators=False)}, {label(rows[0].one)} is {'; '.join(parts)}.")
     for row in transfer:
         lines.append(
-            f"ImageNet's weights gave {row.one['network']} {points_of(row.difference.mean, 1)} points at "
-            f"{EQUAL[row.budget]} ({points_between(row.difference.low, row.difference.high, 1)}): "
-            f"{row.difference.verdict}."
+            f"ImageNet's weights gave {row.one['network']} {points_of(row.gain.mean, 1)} points at "
+            f"{EQUAL[row.budget]} ({points_between(row.gain.low, row.gain.high, 1)}): {row.gain.verdict}."
         )
     scratch = [row for row in points["steps"] if row["start"] == "scratch"]
     fast, slow = max(scratch, key=speed), min(scratch, key=speed)

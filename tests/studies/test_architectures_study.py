@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from augury.evidence.statistics import mean_interval
+from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import PARAMS_FILE
 from studies.architectures import pace, train
 from studies.architectures.drawings import accuracy_plot, plain_power, spread_out
-from studies.architectures.findings import Estimate, compare, preferred
+from studies.architectures.findings import Estimate, family, preferred
 from studies.architectures.published import IDEAS, PUBLISHED, families_of, ideas_of
 from studies.architectures.settings import Architectures, read_pace
 from studies.counts import Counts
 from studies.workspace import settings
 from tests import CHECKOUT
 from tests.smoke import change_params
+from tests.studies import made_up
 
 STUDY = CHECKOUT / "studies/architectures"
 TINY = """\
@@ -127,6 +129,9 @@ def test_the_pace_leaves_out_what_a_training_costs_beside_its_steps(
     assert found.seconds_per_step == {"lenet5": 0.25, "efficientnet_lite0": 0.25}
 
 
+COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000)
+
+
 # Choices and intervals.
 
 
@@ -159,22 +164,13 @@ def test_an_interval_is_students() -> None:
     assert Estimate(*mean_interval([0.5, 0.5, 0.5], 0.95)).high == 0.5
 
 
-def test_intervals_cover_all_true_differences_together() -> None:
-    """Three differences that are truly 0, four seeds: without the correction 86% of trials would."""
-    rng, covered, trials = np.random.default_rng(0), 0, 400
-    for _ in range(trials):
-        rows: list[dict[str, Any]] = [{"accuracy": rng.normal(size=4)} for _ in range(6)]
-        pairs = [("steps", rows[2 * each], rows[2 * each + 1]) for each in range(3)]
-        covered += all(row.difference.verdict == "can't tell" for row in compare(pairs, 0.95))
-    assert 0.925 < covered / trials < 0.985
-
-
-def test_a_difference_is_of_the_same_seeds() -> None:
-    one, other = {"accuracy": [0.9, 0.5, 0.7, 0.6]}, {"accuracy": [0.88, 0.48, 0.68, 0.58]}
-    (found,) = compare([("steps", one, other)], 0.95)
-    assert found.difference.mean == pytest.approx(0.02)
-    assert found.difference.verdict == "surely better"
-    assert compare([("steps", other, one)], 0.95)[0].difference.verdict == "surely worse"
+def test_a_gain_is_of_the_same_seeds_and_images() -> None:
+    one, other = made_up.point([0.9] * 4, 1), made_up.point([0.8] * 4, 2)
+    better, worse = family([("steps", one, other), ("steps", other, one)], COMPARE)
+    assert better.gain.mean == pytest.approx(np.mean(one["accuracy"]) - np.mean(other["accuracy"]))
+    assert (better.gain.verdict, worse.gain.verdict) == ("helps", "hurts")
+    assert (better.one, better.other) == (one, other)
+    assert better.gain.p_holm == pytest.approx(2 * better.gain.p_value)
 
 
 # Drawings.
