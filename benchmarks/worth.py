@@ -88,7 +88,7 @@ def holds(world: World, random: np.random.Generator, resamples: int) -> bool:
     return found.low <= BUDGET <= found.high
 
 
-def coverage(world: World, trials: int, resamples: int = 300, seed: int = 0) -> float:
+def coverage(world: World, trials: int, resamples: int = 100, seed: int = 0) -> float:
     """The share of trials whose interval holds it."""
     random = np.random.default_rng(seed)
     return float(np.mean([holds(world, random, resamples) for _ in range(trials)]))

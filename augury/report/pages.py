@@ -18,7 +18,7 @@ SECTIONS = (
 # Folder in studies/ -> what it answers.
 STUDIES = {
     "exchange_rate": "how many labelled images are the synthetic ones worth?",
-    "dose": "how many synthetic images per real one are best, and from where on do more hurt?",
+    "dose": "how many synthetic images are best, how much should each count, and from where on do more hurt?",
     "latent": "what do the generators' latent spaces know?",
     "convolution": "what does a convolution see, and what do its settings change?",
     "generators": "how do the generators learn, and what does each component of a GAN do?",
