@@ -30,7 +30,7 @@ def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None
     recipe = reference_arm(top, study.reference)
     workspace = here / "runs" / f"{labels}-{draw}"
     overrides = {
-        "replicates": [draw],
+        "replicates": sorted({0, draw}),
         "prepare": {"labels_per_class": labels, "held_back": 0.0, "redraw": "labels"},
         "classify": {"seeds": study.seeds},
     }
