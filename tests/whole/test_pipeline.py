@@ -46,11 +46,12 @@ def ran(output: str) -> set[str]:
 def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
     train = ImageSet.read(smoke / "data/splits/0/train")
     validation = ImageSet.read(smoke / "data/splits/0/validation")
-    assert train.counts() == [20] * 10
+    assert train.counts() == [16] * 10
     assert validation.counts() == [4] * 10
     assert ImageSet.read(smoke / "data/splits/0/held_back").counts() == [20] * 10
-    for policy in PARAMS["augment"]["policies"]:
-        assert ImageSet.read(smoke / "data/augmented/0" / policy).counts() == [32] * 10
+    # Two copies for each of four seeds of 20 labelled images, twice over with `again`, and of 20 held back.
+    for policy, images in {"classic": 20 * 8 + 20 * 4, "rand_augment": 20 * 4}.items():
+        assert ImageSet.read(smoke / "data/augmented/0" / policy).counts() == [2 * images] * 10
     comparison = json.loads((smoke / "data/comparison.json").read_text())
     assert list(comparison["arms"]) == list(PARAMS["classify"]["arms"])
     for arm, content in comparison["arms"].items():
@@ -58,12 +59,13 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
         results = [json.loads((smoke / f"data/results/0/{arm}/{seed}.json").read_text()) for seed in seeds]
         assert content["values"]["0"] == [result["accuracy"] for result in results]
         assert {result["steps"] for result in results} == {100}
-        assert {result["n_real"] for result in results} == {160}
+        assert {result["n_real"] for result in results} == {200}
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
         recipe = PARAMS["classify"]["arms"][arm]
         assert {result["n_more_real"] for result in results} == {200 * ("more_real" in recipe)}
-        assert {result["n_classic"] for result in results} == {320 * len(recipe.get("augment", []))}
-        assert {result["n_mixed"] for result in results} == {160 * ("mix" in recipe)}
+        copied = (200 + 200 * ("more_real" in recipe)) * len(recipe.get("augment", []))
+        assert {result["n_classic"] for result in results} == {2 * copied}
+        assert {result["n_mixed"] for result in results} == {200 * ("mix" in recipe)}
     assert comparison["arms"]["none"]["accuracy_mean"] > 0.6  # chance is 0.1
     for generator in GENERATORS:
         training = json.loads((smoke / f"data/generators/0/{generator}/training.json").read_text())
