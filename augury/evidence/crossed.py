@@ -151,8 +151,10 @@ class Crossed:
 
         if self.standard_error == 0:
             return 0.0
-        most = 4 * self.half_width(alpha) + 4 * self.standard_error + 4 * np.sqrt(self.interaction)
-        return float(optimize.brentq(lambda gain: self.power(gain, alpha) - POWER, 0.0, 2 * most))
+        most = self.standard_error
+        while self.power(most, alpha) < POWER:
+            most *= 2
+        return float(optimize.brentq(lambda gain: self.power(gain, alpha) - POWER, 0.0, most))
 
     def next_gains(self) -> float | None:
         """The probability that the next row gains: that of a new draw and training. None with fewer than 2 rows.

@@ -207,3 +207,9 @@ def test_groups_take_the_place_of_images() -> None:
     assert Crossed.of(by_case(gains, influences, None)).p_value < Crossed.of(cases).p_value
     uneven = random.integers(0, 7, 200)
     assert Crossed.of(by_case(gains, influences, uneven)).gain == pytest.approx(gains.mean())
+
+
+def test_what_would_show_is_found_where_two_rows_agree_by_chance() -> None:
+    agreeing = Crossed(0.02, rows=2, cases=18, row_variance=1e-6, interaction=0.004, shared=1e-6)
+    shown = agreeing.would_show(0.01)
+    assert agreeing.power(shown, 0.01) == pytest.approx(0.8)
