@@ -84,6 +84,7 @@ def main(params: Params) -> None:
         params.compare,
         class_names=splits["class_names"],
         overlap=overlap_of(params, splits, runs),
+        in_common=splits["expected_overlap"] if params.prepare.redraw == "labels" else 0.0,
         alike=share_alike(runs),
         seed=params.seed,
     ).summary()

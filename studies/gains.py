@@ -83,7 +83,7 @@ def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key
     return {
         key: Gain(
             analysis.gain, *analysis.interval(level), analysis.interval(alpha), analysis.p_value, corrected[key],
-            verdict(analysis.gain, corrected[key], analysis.interval(alpha), alpha, compare.matters / 100),
+            verdict(analysis.gain, corrected[key], analysis.interval(level), alpha, compare.matters / 100),
             analysis.would_show(level),
         )
         for key, analysis in analyses.items()

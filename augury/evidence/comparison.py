@@ -48,8 +48,8 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """runs, overlap: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test images that
-    look like some that arms learn from. seed: of the bootstrap.
+    """runs, overlap, in_common: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test
+    images that look like some that arms learn from. seed: of the bootstrap.
     """
 
     runs: Replicates
@@ -57,13 +57,14 @@ class Comparison:
     compare: Compare
     class_names: Sequence[str]
     overlap: float | None = None
+    in_common: float = 0.0
     alike: float = 0.0
     seed: int = 0
 
     @cached_property
     def gains(self) -> Gains:
         measure = Measure.of(self.compare.measure, self.class_names)
-        return Gains(self.runs, self.compare.reference, measure, self.overlap)
+        return Gains(self.runs, self.compare.reference, measure, self.overlap, self.in_common)
 
     @cached_property
     def others(self) -> Others:
@@ -110,10 +111,10 @@ class Comparison:
         judgements = {}
         for arm, analysis in analyses.items():
             p_holm, word = corrected.get(arm), None
+            level = self.alpha if p_holm is None else self.alpha / len(self.family)
             if self.kinds[arm] in ("synthetic", "control"):
                 p_value = analysis.p_value if p_holm is None else p_holm
-                word = verdict(analysis.gain, p_value, analysis.interval(self.alpha), self.alpha, self.matters)
-            level = self.alpha if p_holm is None else self.alpha / len(self.family)
+                word = verdict(analysis.gain, p_value, analysis.interval(level), self.alpha, self.matters)
             judgements[arm] = Judgement(analysis, p_holm, level, word)
         return judgements
 
@@ -122,7 +123,8 @@ class Comparison:
         analysis, level, word = judgement.analysis, judgement.level, judgement.verdict
         decides = None
         if word == "can't tell":
-            rows, cases = analysis.rows_to_decide(level, self.matters), analysis.cases_to_decide(level, self.matters)
+            rows = analysis.rows_to_decide(level, self.matters)
+            cases = None if self.gains.folds else analysis.cases_to_decide(level, self.matters)
             decides = {
                 "replicates": rows if scope == BUDGET else None,
                 "seeds": rows if scope == SET else None,
@@ -140,8 +142,8 @@ class Comparison:
             "p_holm": judgement.p_holm,
             "verdict": word,
             "sentence": sentence(
-                analysis, self.compare, word, decides, scope, synthetic=bool(self.arms[arm].synthetic),
-                caution=self.caution,
+                analysis, self.compare, word, decides, scope, level=level,
+                synthetic=bool(self.arms[arm].synthetic), caution=self.caution,
             ),
             "decides": decides,
             "would_show": analysis.would_show(level),
@@ -222,12 +224,14 @@ class Comparison:
             )
         else:
             rests = f"{len(self.runs)} replicates, each with its own labels and trainings and two seeds, {crossed}"
-        many = f"the {len(self.family)} arms" if len(self.family) != 1 else "the one arm"
+        many, at_once = f"the {len(self.family)} arms", ", for all of these at once,"
+        if len(self.family) == 1:
+            many, at_once = "the one arm", ""
         return (
             f"The question is fixed before any result is seen: {many} with synthetic images over "
             f"{self.compare.reference}, by {self.gains.measure.title}. A gain rests on {rests}. An arm helps or hurts "
             "when the p-value, corrected by Holm's method for the number of these arms, is at most "
             f"{self.alpha:.3g}. It makes no difference that matters when its whole {100 * self.compare.confidence:g}% "
-            f"interval lies within {self.compare.matters:g} points of 0. Otherwise the data can't tell. Controls are "
-            "each judged alone; other arms get no verdict."
+            f"interval{at_once} lies within {self.compare.matters:g} points of 0. Otherwise the data can't tell. "
+            "Controls are each judged alone; other arms get no verdict."
         )

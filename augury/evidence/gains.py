@@ -6,7 +6,7 @@ its first two seeds, are crossed with the test images, or are folds, each with t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,8 @@ Replicates = Mapping[int, Mapping[str, Runs]]  # replicate -> arm -> its runs
 class Gains:
     """runs: of all arms, on the same seeds and test images; with folds, each replicate has test images of its own.
 
-    overlap: test images per training image of folds; None where replicates share their test images.
+    overlap: test images per training image of folds; None where replicates share their test images. in_common: share of
+    the labels that two of those are expected to have in common.
     Raises UserError where an arm was tried on other images than it should have been.
     """
 
@@ -34,6 +35,7 @@ class Gains:
     reference: str
     measure: Measure
     overlap: float | None = None
+    in_common: float = 0.0
 
     def __post_init__(self) -> None:
         for replicate, of_arms in self.runs.items():
@@ -129,7 +131,10 @@ class Gains:
             for replicate, (values, influences) in pairs.items()
         }
         if self.overlap is None:
-            return Crossed.of(np.concatenate(list(cases.values())))
+            # Rows that have a share of their labels in common differ less than draws from all there are, by that share.
+            return replace(
+                Crossed.of(np.concatenate(list(cases.values()))), overlap=self.in_common / (1 - self.in_common)
+            )
         gains = np.array([values.mean() for values, _ in pairs.values()])
         errors = float(np.mean([Crossed.of(of_fold).shared for of_fold in cases.values()]))
         return Crossed.of_folds(gains, errors, self.cases, self.overlap)

@@ -23,14 +23,16 @@ def sentence(
     decides: Mapping[str, int | None] | None,
     scope: str,
     *,
+    level: float,
     synthetic: bool,
     caution: str | None,
 ) -> str:
     """The verdict with gain, interval and scope. word: None for an arm without a verdict. decides: what would, if any.
 
-    synthetic: whether the arm has synthetic images. caution: why the verdict is not to be taken without a but.
+    level: of the interval, less than alpha where it is for several arms at once. synthetic: whether the arm has
+    synthetic images. caution: why the verdict is not to be taken without a but.
     """
-    gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(1 - compare.confidence)))})"
+    gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(level)))})"
     text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
     if word is None:
         return text

@@ -68,8 +68,7 @@ def headline(comparison: Comparison) -> str:
     opening, verdict = OPENINGS[row["verdict"]], row["verdict"]
     if comparison["caution"] and verdict != "can't tell":
         opening = f"With caution: {opening[0].lower()}{opening[1:]}"
-    # That a gain is too small to matter is judged by the arm's own interval.
-    alone = len(rows) == 1 or verdict == "no difference that matters"
+    alone = len(rows) == 1
     interval = points_between(*(row["interval"] if alone else row["simultaneous"]))
     little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
     return (

@@ -1,5 +1,7 @@
 """The crossed analysis against a published one, closed forms, and simulations from known variances."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -133,6 +135,19 @@ def test_at_most_one_verdict_in_twenty_is_false(rows: int) -> None:
             assert false <= allowed, (spreads, alpha)
             if rows >= 5 and alpha == 0.05:  # nor is it much too careful: 93 to 97% of the intervals hold
                 assert false >= stats.binom.isf(1 - 1e-3, trials, 0.03) / trials, spreads
+
+
+def test_labels_that_rows_have_in_common_are_corrected_for() -> None:
+    """Rows of 10 labels out of a pool of 20 differ half as much as rows of labels that are all new."""
+    random = np.random.default_rng(0)
+    gains, variances = [], []
+    for _ in range(4000):
+        pool = random.normal(size=20)
+        rows = np.array([random.permutation(pool)[:10].mean() for _ in range(4)])
+        crossed = replace(Crossed.of(rows[:, None] + np.zeros((4, 2))), overlap=0.5 / (1 - 0.5))
+        gains.append(crossed.gain)
+        variances.append(crossed.standard_error**2)
+    assert np.mean(variances) == pytest.approx(np.var(gains), rel=0.06)
 
 
 def test_folds_are_corrected_for_shared_training_images() -> None:

@@ -27,13 +27,13 @@ def test_a_word(gain: float, p_value: float, interval: tuple[float, float], word
 
 def test_a_sentence_says_for_whom_it_holds() -> None:
     analysis = Crossed(0.0042, 1, 10_000, 0.0, 0.0, 0.0016**2)
-    assert sentence(analysis, COMPARE, "helps", None, SET, synthetic=True, caution=None) == (
+    assert sentence(analysis, COMPARE, "helps", None, SET, level=0.05, synthetic=True, caution=None) == (
         "helps: +0.42 points (+0.11 to +0.73) on new images like the test ones, for these labels and this set of "
         "synthetic images, less than the 0.5 that matter"
     )
     decides = {"replicates": 6, "seeds": None, "test_images": 25_000}
     text = sentence(
-        analysis, COMPARE, "can't tell", decides, BUDGET, synthetic=True, caution="there are two replicates"
+        analysis, COMPARE, "can't tell", decides, BUDGET, level=0.05, synthetic=True, caution="there are two replicates"
     )
     assert text == (
         "can't tell: +0.42 points (+0.11 to +0.73) on new images like the test ones, for another draw of as many "
@@ -41,9 +41,11 @@ def test_a_sentence_says_for_whom_it_holds() -> None:
         "(with caution: there are two replicates)"
     )
     nothing = dict.fromkeys(decides)
-    text = sentence(analysis, COMPARE, "can't tell", nothing, SET, synthetic=False, caution=None)
+    text = sentence(analysis, COMPARE, "can't tell", nothing, SET, level=0.05, synthetic=False, caution=None)
     assert text.endswith("for these labels; only more seeds and more test images together would decide")
-    text = sentence(analysis, COMPARE, None, None, BUDGET, synthetic=False, caution="there are two replicates")
+    text = sentence(
+        analysis, COMPARE, None, None, BUDGET, level=0.05, synthetic=False, caution="there are two replicates"
+    )
     assert text == (
         "+0.42 points (+0.11 to +0.73) on new images like the test ones, for another draw of as many labels"
     )

@@ -55,12 +55,12 @@ def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
     assert "one arm with them, vae, gained" in headline(comparison)
 
 
-def test_that_a_gain_is_too_small_to_matter_rests_on_the_interval_of_its_arm() -> None:
+def test_that_no_gain_matters_rests_on_the_interval_for_all_arms_at_once() -> None:
     comparison = comparison_of({"classic": 0.83, "vae": 0.833, "dcgan": 0.832}, matters=9.0)
     arm = leader(comparison)
     assert arm is not None
     row = comparison["arms"][arm]["gain"]["this set"]
-    assert headline(comparison).endswith(f"(95% interval {points_between(*row['interval'])})")
+    assert headline(comparison).endswith(f"(95% interval for all 2 at once {points_between(*row['simultaneous'])})")
     assert row["interval"] != row["simultaneous"]
 
 

@@ -44,7 +44,7 @@ def write_runs(runs: Replicates, alike: int = 0) -> None:
     for replicate, of_arms in runs.items():
         for arm, of_arm in of_arms.items():
             write_arm(of_arm, Path(f"data/results/{replicate}/{arm}"))
-        splits = {"class_names": CLASSES, "train": [80] * 10, "validation": [20] * 10}
+        splits = {"class_names": CLASSES, "train": [80] * 10, "validation": [20] * 10, "expected_overlap": 0.02}
         write_json(Path(f"data/splits/{replicate}/summary.json"), splits)
         between = {name: {"pairs": alike, "images": alike * (name == "train/test")} for name in SPLITS}
         write_json(Path(f"data/near_duplicates/{replicate}/pairs.json"), {"between": between})
