@@ -103,7 +103,7 @@ def how_judged(compare: Compare, rows: str, *, generators: bool) -> str:
         f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
         f"1995; intervals by Banerjee 1961). It holds {holds_for(generators)}; others would add to the interval. A "
         f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
-        f"it makes no difference that matters when its own {confidence} interval lies within {compare.matters:g} "
-        f"points of 0; otherwise the data can't tell. The {confidence} intervals shown hold for all gains of a family "
+        f"it makes no difference that matters when its {confidence} interval lies within {compare.matters:g} "
+        f"points of 0; otherwise the data can't tell. The {confidence} intervals hold for all gains of a family "
         "together."
     )

@@ -29,7 +29,7 @@ class Choice:
     """What was chosen. synthetic_weight: None where there is nothing to weigh.
 
     held_out: (R, K) float64, log probabilities of the labelled images as they were when held out.
-    asked: (R,) bool, those by which the last choice was made.
+    asked: (R,) bool, the validation images, which set the threshold of a recall: the same for every arm.
     """
 
     regularisation: float
@@ -40,7 +40,7 @@ class Choice:
     def called(self, probabilities: np.ndarray, labelled: ImageSet, measure: RecallAt) -> np.ndarray:
         """Which images are called one of the measure's class: (N, K) probabilities -> (N,) bool.
 
-        By the lowest threshold at which those that were asked reached the precision; none where they never did.
+        By the lowest threshold at which those that are asked reached the precision; none where they never did.
         labelled: the R images. Raises UserError where there is no such class.
         """
         if measure.recall_of not in labelled.class_names:
@@ -86,7 +86,7 @@ def choose(
     by_strength = trial(first, strengths)
     best = int(losses(by_strength, asked).argmin())
     if not weighed:
-        return Choice(strengths[best], None, by_strength[best], asked)
+        return Choice(strengths[best], None, by_strength[best], unseen)
     weights = sorted(synthetic_weights)
     by_weight = np.stack(
         [by_strength[best] if weight == first else trial(weight, [strengths[best]])[0] for weight in weights]

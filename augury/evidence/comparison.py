@@ -18,16 +18,18 @@ from augury.pipeline.sections import Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from
-FEW_GROUPS = 10
+FEW_GROUPS = FEW_OF_A_CLASS = 10  # so few of which say little about others
 
 
 def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
     """What an arm is there for, fixed by its recipe before any result is seen."""
     if arm == reference:
         return "reference"
-    if recipe.synthetic:
-        return "synthetic"
-    if recipe.repeat or recipe.model_copy(update={"draw": of_reference.draw}) == of_reference:
+    same = recipe.model_copy(update={"draw": of_reference.draw, "synthetic": of_reference.synthetic}) == of_reference
+    if recipe.synthetic and recipe.synthetic != of_reference.synthetic:
+        # Where something else is different too, a gain may be owed to that.
+        return "synthetic" if same else "other"
+    if recipe.repeat or same:
         return "control"
     return "yardstick" if recipe.more_real else "other"
 
@@ -100,6 +102,16 @@ class Comparison:
             reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
         if self.gains.grouped and self.gains.cases < FEW_GROUPS:
             reasons.append(f"the test images come from {self.gains.cases} groups alone")
+        if self.gains.measure.name != "accuracy":
+            wanted = self.gains.measure.wanted
+            counts = [np.bincount(runs.labels, minlength=len(self.class_names)) for runs in self.gains.tried]
+            there = {
+                int(of_class[label]): int(label)
+                for of_class in counts
+                for label in (np.flatnonzero(of_class) if wanted is None else [wanted])
+            }
+            if (fewest := min(there)) < FEW_OF_A_CLASS:
+                reasons.append(f"of class {self.class_names[there[fewest]]} there are {fewest} test images alone")
         if len(self.runs) == 2:
             reasons.append("there are two replicates alone, which may agree by chance")
         return " and ".join(reasons) or None
@@ -124,6 +136,8 @@ class Comparison:
         decides = None
         if word == "can't tell":
             rows = analysis.rows_to_decide(level, self.matters)
+            if self.gains.overlap is not None and rows is not None and rows > round(1 / self.gains.overlap) + 1:
+                rows = None  # there are no more folds
             cases = None if self.gains.folds else analysis.cases_to_decide(level, self.matters)
             decides = {
                 "replicates": rows if scope == BUDGET else None,
@@ -146,11 +160,19 @@ class Comparison:
                 synthetic=bool(self.arms[arm].synthetic), caution=self.caution,
             ),
             "decides": decides,
+            "narrowed_by": {
+                "seeds" if scope == SET else "replicates": analysis.narrowed_by(
+                    2 * analysis.rows, analysis.cases, level
+                ),
+                "test images": None
+                if self.gains.folds
+                else analysis.narrowed_by(analysis.rows, 2 * analysis.cases, level),
+            },
             "would_show": analysis.would_show(level),
             "power": analysis.power(self.matters, level),
             "seeds_interval": list(mean_interval(self.gains.of_seeds(arm, 0)[0], self.compare.confidence)[1:]),
             "by_replicate": self.gains.of_replicates(arm, scope),
-            "next_user": analysis.next_gains() if scope == BUDGET else None,
+            "next_user": analysis.next_gains() if scope == BUDGET and not self.gains.folds else None,
             "per_class_gain": [
                 None if gained is None or before is None else gained - before
                 for gained, before in zip(*per_class, strict=True)
@@ -228,10 +250,12 @@ class Comparison:
         if len(self.family) == 1:
             many, at_once = "the one arm", ""
         return (
-            f"The question is fixed before any result is seen: {many} with synthetic images over "
-            f"{self.compare.reference}, by {self.gains.measure.title}. A gain rests on {rests}. An arm helps or hurts "
-            "when the p-value, corrected by Holm's method for the number of these arms, is at most "
-            f"{self.alpha:.3g}. It makes no difference that matters when its whole {100 * self.compare.confidence:g}% "
-            f"interval{at_once} lies within {self.compare.matters:g} points of 0. Otherwise the data can't tell. "
+            f"The question: {many} that add synthetic images, and nothing else, to {self.compare.reference}, by "
+            f"{self.gains.measure.title}. Arms, reference and the number of replicates are to be fixed before the "
+            "results are seen: who looks after every replicate and stops at will errs more often. A gain rests on "
+            f"{rests}. An arm helps or hurts when the p-value, corrected by Holm's method for the number of these "
+            f"arms, is at most {self.alpha:.3g}. It makes no difference that matters when its whole "
+            f"{100 * self.compare.confidence:g}% interval{at_once} lies within {self.compare.matters:g} points of 0. "
+            "Otherwise the data can't tell. "
             "Controls are each judged alone; other arms get no verdict."
         )

@@ -45,9 +45,9 @@ class Crossed:
     R = 3, in 6% with R = 5 at level 5%, and at level 1%, which Holm's correction asks of it, in 8, 3.5 and 1.8%. The
     fewer the rows, the more often they agree by chance, which makes V small and df large at once. Test and interval are
     therefore those of Banerjee (1961), half-width^2 = t(R - 1)^2 row_variance / R + t(n - 1)^2 shared: each part with
-    the quantile of its own degrees of freedom. They err in at most the share of comparisons that they allow, whatever
-    the true size of the parts, and are too careful with R = 2. With one row, or with rows that share nothing, this is
-    the ordinary t test.
+    the quantile of its own degrees of freedom. By simulation they err in about the share of comparisons that they allow
+    (benchmarks/RESULTS.md), and are too careful with R = 2. With one row, or with rows that share nothing, this is the
+    ordinary t test.
     """
 
     gain: float
@@ -104,7 +104,12 @@ class Crossed:
         return max(0.0, self.row_variance - self.interaction)
 
     def half_width(self, alpha: float) -> float:
-        """Of the interval that leaves out the true gain in at most alpha of all cases."""
+        """Of the interval that leaves out the true gain in at most about alpha of all cases.
+
+        Where no case differs from another, there may still be a kind that does and is too rare to be among so few.
+        """
+        if self.standard_error == 0:
+            return float(1 - alpha ** (1 / self.cases))
         parts = ((self.of_rows, self.rows), (self.shared, self.cases))
         return float(np.sqrt(sum(_quantile(alpha, count - 1) ** 2 * part for part, count in parts if part > 0)))
 
@@ -135,7 +140,7 @@ class Crossed:
         from scipy import stats
 
         if self.standard_error == 0:
-            return float(gain > 0)
+            return float(gain > self.half_width(alpha))
         of_rows, share = 0.0, np.ones(1)
         if self.rows > 1:
             share = _slices(self.rows - 1)
@@ -151,7 +156,7 @@ class Crossed:
         from scipy import optimize
 
         if self.standard_error == 0:
-            return 0.0
+            return self.half_width(alpha)
         most = self.standard_error
         while self.power(most, alpha) < POWER:
             most *= 2
@@ -166,7 +171,7 @@ class Crossed:
 
         if self.rows < 2:
             return None
-        spread = np.sqrt(self.between + self.of_rows + self.shared)
+        spread = np.sqrt(self.between * (1 + self.overlap) + self.of_rows + self.shared)
         if spread == 0:
             return float((np.sign(self.gain) + 1) / 2)
         return float(stats.t.cdf(self.gain / spread, self.rows - 1))
@@ -179,6 +184,11 @@ class Crossed:
             self, rows=rows, cases=cases, row_variance=self.between + interaction, interaction=interaction,
             shared=self.shared * fewer,
         )  # fmt: skip
+
+    def narrowed_by(self, rows: int, cases: int, alpha: float) -> float:
+        """By which share so many rows and cases would make the interval narrower than is to be expected of these."""
+        now = self.with_counts(self.rows, self.cases).half_width(alpha)
+        return 1 - self.with_counts(rows, cases).half_width(alpha) / now
 
     def rows_to_decide(self, alpha: float, matters: float) -> int | None:
         """With how many rows the interval would leave out 0, or all gains that matter, if the gain stays what it is."""

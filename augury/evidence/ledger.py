@@ -29,7 +29,8 @@ class ArmCost:
     """What an arm cost beyond its reference, and for which gain.
 
     seconds: of all that this arm needs, less all that the reference needs; None where some of it was not run here.
-    gain: in points; verdict: on it, where one was asked for; sure: whether it is above 0 beyond chance.
+    synthetic: whether synthetic images are what it adds. gain: in points; verdict: on it, where one was asked for;
+    sure: whether it is above 0 beyond chance, by itself.
     extra_labels: of real images that the reference had not.
     computing, labels: prices of the seconds and of the extra labels; None where there is no price, or no seconds.
     price: of both, as far as params.yaml prices them; None where it prices neither, or the seconds are not known.
@@ -38,6 +39,7 @@ class ArmCost:
     arm: str
     seconds: float | None
     not_run: tuple[str, ...]
+    synthetic: bool
     gain: float
     verdict: str | None
     sure: bool
@@ -158,6 +160,7 @@ def arm_costs(
                 not_run=not_run,
                 gain=100 * row["gain"],
                 verdict=row["verdict"],
+                synthetic=entry["kind"] == "synthetic",
                 sure=row["verdict"] == "helps" if row["verdict"] else row["interval"][0] > 0,
                 extra_labels=extra_labels,
                 computing=computing,
@@ -173,8 +176,11 @@ def _times(amount: float | None, price: float | None) -> float | None:
 
 
 def cheapest(rows: Sequence[ArmCost]) -> ArmCost | None:
-    """The arm that surely helps at the fewest seconds a point; arms that need more labels are paid for otherwise."""
-    sure = [row for row in rows if row.sure and row.seconds_per_point is not None]
+    """The arm that helps at the fewest seconds a point; arms that need more labels are paid for otherwise.
+
+    Of those that the correction for their number is for: the cheapest of many that stand alone may well be chance.
+    """
+    sure = [row for row in rows if row.synthetic and row.verdict == "helps" and row.seconds_per_point is not None]
     return min(
         (row for row in sure if not row.extra_labels), key=lambda row: row.seconds_per_point or 0.0, default=None
     )

@@ -56,13 +56,18 @@ class Measure:
 
 
 def _stratified(hits: np.ndarray, strata: np.ndarray, weights: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean over strata of the share of hits: hits (S, N) bool, strata (N,), weights of the strata."""
+    """The weighted mean over strata of the share of hits: hits (S, N) bool, strata (N,), weights of the strata.
+
+    Each stratum has a mean of its own, which takes a degree of freedom from its images rather than from all together.
+    """
     values, influences = np.zeros(len(hits)), np.zeros(hits.shape)
+    count = len(strata)
     for stratum, weight in weights.items():
         rows = strata == stratum
-        share = hits[:, rows].mean(axis=1)
+        size, share = rows.sum(), hits[:, rows].mean(axis=1)
         values += weight * share
-        influences[:, rows] = weight * len(strata) / rows.sum() * (hits[:, rows] - share[:, None])
+        lost = np.sqrt((count - 1) / count * size / (size - 1)) if size > 1 else 1.0
+        influences[:, rows] = lost * weight * count / size * (hits[:, rows] - share[:, None])
     return values, influences
 
 

@@ -42,7 +42,7 @@ def sentence(
         ways = [f"{number:,} {what.replace('_', ' ')}" for what, number in decides.items() if number is not None]
         rows = "seeds" if scope == SET else "replicates"
         few = f"only more {rows} and more test images together would decide"
-        text += f"; about {' or '.join(ways)} would decide" if ways else f"; {few}"
+        text += f"; about {' or '.join(ways)} would decide, were the gain what it seems" if ways else f"; {few}"
     but = "" if caution is None else f" (with caution: {caution})"
     return f"{word}: {text}{but}"
 

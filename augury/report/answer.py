@@ -1,5 +1,6 @@
 """What the comparison says, in sentences: the answer, for whom it holds, its controls, and what would make it surer."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ OPENINGS = {
 }
 SCOPES = {"this set": "on this training set", "this budget": "with this budget of labels"}
 HOLDS = {
-    "this set": "This is about new images like the test ones, with these labels and these trained generators. Another "
+    "this set": "This is about new images like the test ones, with these labels and these synthetic images. Another "
     "draw of the labels or another training of the generators was not tried, and may turn it round.",
     "this budget": "This is about new images like the test ones, another draw of as many labels and another training "
     "of the generators. It says nothing about other data.",
@@ -32,7 +33,6 @@ OF_FOLDS = (
     "Each fold compares arm and reference on test images of its own, and the gain is the mean over the folds. The more "
     "the folds differ, the wider the interval, and wider still since their training images overlap"
 )
-REMEDIES = {"seeds": "seeds", "labels and trainings": "replicates", "test images": "test images"}
 QUIET = ("can't tell", "no difference that matters")  # what an arm without any gain should get
 
 
@@ -66,6 +66,10 @@ def headline(comparison: Comparison) -> str:
     else:
         which = "one arm with them"
     opening, verdict = OPENINGS[row["verdict"]], row["verdict"]
+    others = Counter(other["verdict"] for other in rows.values() if verdict == "helps" != other["verdict"])
+    but = "".join(f"; of {count} the verdict is {word}" for word, count in others.items())
+    if others:
+        opening = f"Some {opening[0].lower()}{opening[1:]}"
     if comparison["caution"] and verdict != "can't tell":
         opening = f"With caution: {opening[0].lower()}{opening[1:]}"
     alone = len(rows) == 1
@@ -76,6 +80,7 @@ def headline(comparison: Comparison) -> str:
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
         f"{'' if alone else f' for all {len(rows)} at once'} {interval})"
         f"{', less than what matters' if little else ''}"
+        f"{but}"
     )
 
 
@@ -99,8 +104,8 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
         got = f"{points_of(row['gain'])} points ({points_between(*row['interval'])})"
         if entry["kind"] == "control" and recipe.repeat:
             sentences[arm] = (
-                f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. What synthetic "
-                "images gain beyond this is not because they are more."
+                f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. A gain no "
+                "larger than this may come from weighing alone."
             )
         elif entry["kind"] == "control":
             right = "as it should" if row["verdict"] in QUIET else "a false alarm, of which chance allows few"
@@ -119,17 +124,14 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
 
 
 def where_effort_pays(comparison: Comparison) -> str | None:
-    """Which source of variation blurs the answer most, in a sentence; None where no arm has synthetic images."""
+    """What more of each would do for the headline's interval, in a sentence; None where no arm has synthetic images."""
     arm = leader(comparison)
-    if arm is None:
+    row = row_of(comparison, arm) if arm is not None else None
+    if row is None:
         return None
-    shares = {source: share for source, share in comparison["sources"][arm].items() if share is not None}
-    most = max(shares, key=lambda source: shares[source])
-    known = "" if comparison["scope"] == "this budget" else ", as far as one replicate shows it,"
-    return (
-        f"{100 * shares[most]:.0f}% of the uncertainty about {arm}{known} comes from the {most}: more "
-        f"{REMEDIES[most]} would narrow it most."
-    )
+    ways = {what: share for what, share in row["narrowed_by"].items() if share is not None}
+    shares = " and ".join(f"twice as many {what} by about {100 * share:.0f}%" for what, share in ways.items())
+    return f"The interval of {arm} would become narrower with {shares}."
 
 
 def what_would_decide(comparison: Comparison) -> str | None:

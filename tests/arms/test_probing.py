@@ -159,7 +159,7 @@ def test_an_arm_with_nothing_to_weigh_asks_all_that_is_held_out_once() -> None:
     choice, asked = made_up(lambda weight, strength: np.where(VALIDATION, 0.5 - 0.1 * strength, 0.5 + 0.1 * strength))
     assert asked == [(0.0, (0.1, 1.0))]
     assert (choice.regularisation, choice.synthetic_weight) == (1.0, None)
-    assert choice.asked.all()
+    np.testing.assert_array_equal(choice.asked, VALIDATION)  # by which thresholds are set, in every arm
 
 
 def test_an_arm_of_synthetic_images_alone_asks_validation_at_weight_1() -> None:

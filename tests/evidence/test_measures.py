@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from augury.arms.metrics import classification_metrics
-from augury.evidence.measures import OTHERS, Measure, weighted_others
+from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.measures import OTHERS, Measure, _stratified, weighted_others
 from augury.evidence.runs import Runs
 from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError
@@ -103,3 +104,15 @@ def test_a_weight_of_two_is_an_image_twice() -> None:
             of_arm.confidence[:, rows],
         )  # fmt: skip
         assert found[:, draw] == pytest.approx(weighted_others(again, np.ones((len(rows), 1)))[:, 0])
+
+
+def test_small_classes_keep_the_variance_of_their_own_means() -> None:
+    """Of a class of three images, a third of the variance goes into its mean; the standard error makes up for it."""
+    random, means, variances = np.random.default_rng(0), [], []
+    strata = np.repeat(np.arange(4), [60, 20, 5, 3])
+    for _ in range(3000):
+        hits = (random.random((2, len(strata))) < 0.7)[:1].repeat(2, axis=0)  # two seeds that agree
+        values, influences = _stratified(hits, strata, dict.fromkeys(range(4), 0.25))
+        means.append(values.mean())
+        variances.append(Crossed.of(by_case(values, influences, None)).standard_error ** 2)
+    assert np.mean(variances) == pytest.approx(np.var(means), rel=0.1)

@@ -37,8 +37,8 @@ def test_a_sentence_says_for_whom_it_holds() -> None:
     )
     assert text == (
         "can't tell: +0.42 points (+0.11 to +0.73) on new images like the test ones, for another draw of as many "
-        "labels and another training of the generators; about 6 replicates or 25,000 test images would decide "
-        "(with caution: there are two replicates)"
+        "labels and another training of the generators; about 6 replicates or 25,000 test images would decide, "
+        "were the gain what it seems (with caution: there are two replicates)"
     )
     nothing = dict.fromkeys(decides)
     text = sentence(analysis, COMPARE, "can't tell", nothing, SET, level=0.05, synthetic=False, caution=None)

@@ -111,18 +111,25 @@ def test_controls_say_what_they_are_for_and_what_they_got() -> None:
     )
 
 
-def test_effort_pays_at_the_largest_source() -> None:
+def test_what_more_of_each_would_do_is_told() -> None:
     comparison = comparison_of({"classic": 0.83, "vae": 0.88})
-    comparison["sources"]["vae"] = {"seeds": 0.2, "labels and trainings": None, "test images": 0.8}
+    comparison["arms"]["vae"]["gain"]["this set"]["narrowed_by"] = {"seeds": 0.55, "test images": 0.29}
     assert where_effort_pays(comparison) == (
-        "80% of the uncertainty about vae, as far as one replicate shows it, comes from the test images: more test "
-        "images would narrow it most."
+        "The interval of vae would become narrower with twice as many seeds by about 55% and twice as many test images "
+        "by about 29%."
     )
     comparison = comparison_of({"classic": 0.83, "vae": 0.88}, replicates=3)
-    comparison["sources"]["vae"] = {"seeds": 0.2, "labels and trainings": 0.7, "test images": 0.1}
+    comparison["arms"]["vae"]["gain"]["this budget"]["narrowed_by"] = {"replicates": 0.4, "test images": None}
     assert where_effort_pays(comparison) == (
-        "70% of the uncertainty about vae comes from the labels and trainings: more replicates would narrow it most."
+        "The interval of vae would become narrower with twice as many replicates by about 40%."
     )
+
+
+def test_where_verdicts_differ_the_headline_speaks_of_some() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88, "dcgan": 0.78})
+    text = headline(comparison)
+    assert text.startswith("Some synthetic images help on this training set: the best arm with them, vae, gained")
+    assert text.endswith("; of 1 the verdict is hurts")
 
 
 @pytest.mark.parametrize(

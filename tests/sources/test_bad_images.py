@@ -43,7 +43,12 @@ def settings(**changes: Any) -> Params:
     section = {**content["prepare"], "source": "imagefolder", "folder": "../photographs", "image_size": 8}
     section |= {"labels_per_class": None, "held_back": 0.0, **changes}
     arms: dict[str, Any] = {"none": {}}
-    return Params.model_validate({**content, "prepare": section, "classify": {**content["classify"], "arms": arms}})
+    changed = {
+        "prepare": section,
+        "classify": {**content["classify"], "arms": arms},
+        "compare": {**content["compare"], "reference": "none"},
+    }
+    return Params.model_validate(content | changed)
 
 
 def picture(seed: int, size: tuple[int, int] = (12, 12), mode: str = "L") -> Image.Image:
@@ -78,11 +83,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def state(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """All that can be seen of a folder's tree, but for work/data: content, links, kinds and times of change."""
+    """All that can be seen of a folder's tree, but for work/data and work/.cache: content, links, kinds, times."""
     seen: dict[str, tuple[Any, ...]] = {}
     for place, folders, files in os.walk(folder):
         if Path(place) == folder / "work":
-            folders[:] = [name for name in folders if name != "data"]
+            folders[:] = [name for name in folders if name not in ("data", ".cache")]
         for name in [*folders, *files]:
             path = Path(place, name)
             found = path.lstat()

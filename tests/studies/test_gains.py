@@ -70,7 +70,7 @@ def test_words_say_for_whom_a_gain_holds() -> None:
     assert holds_for(generators=False) == "on new images like the test ones, for these labels"
     assert "within 0.5 points of 0" in how_judged(COMPARE, "the 4 seeds", generators=False)
     gain = judged({"one": (hits([0.9] * 2), hits([0.9] * 2))}, COMPARE)["one"]
-    assert gain.in_points == "0.00 points (0.00 to 0.00)"
+    assert gain.in_points == "0.00 points (−0.15 to +0.15)"  # two thousand that are all the same
 
 
 # Drawings of them.

@@ -45,7 +45,7 @@ def free_port() -> int:
 def commands(*arguments: str, port: int | None = None) -> list[list[str]]:
     """The page's two commands for two machines, to run `arguments` on this one, in one process each."""
     page = (CHECKOUT / "docs/scaling-out.md").read_text(encoding="utf-8")
-    found = re.findall(r"^torchrun (--nnodes 2 .*) -m stages\.train_gan dcgan\b", page, re.MULTILINE)
+    found = re.findall(r"^torchrun (--nnodes 2 .*) -m stages\.train_gan 0 dcgan\b", page, re.MULTILINE)
     assert [re.findall(r"--node-rank (\d)", options) for options in found] == [["0"], ["1"]]
     host = f"127.0.0.1 --master-port {port or free_port()}"
     for written, here in (("HOST", host), ("-per-node 4", "-per-node 1")):

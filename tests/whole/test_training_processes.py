@@ -246,7 +246,7 @@ def test_two_processes_cut_off_go_on_to_the_same_weights(name: str, ranks: list[
 
 def test_one_of_two_processes_writes(ranks: list[dict[str, Any]]) -> None:
     assert ranks[1]["renamed"] == []
-    outputs = [path for path in ranks[0]["renamed"] if re.match(r"data/(generators|curves)/[^.]", path)]
+    outputs = [path for path in ranks[0]["renamed"] if re.match(r"data/(generators|curves)/0/[^.]", path)]
     assert outputs == [
         path for name in STAGES for path in 2 * [f"data/generators/0/{name}", f"data/curves/0/{name}.csv"]
     ]
@@ -266,11 +266,11 @@ def test_two_processes_learn_as_much_as_one(two: Path, launcher: Launcher) -> No
 def test_a_stage_under_torchrun_is_a_stage(two: Path) -> None:
     """It logs once, enters its costs once, and leaves no process behind."""
     shutil.rmtree(two / "data/generators/0/vae")
-    done = torchrun(two, "stages.train_vae")
+    done = torchrun(two, "stages.train_vae", "0")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("train_vae: keeping the snapshot at") == 1
     assert (two / "data/generators/0/vae/model.safetensors").is_file()
-    assert json.loads((two / "data/costs/train_vae.json").read_text())["stage"] == "train_vae"
+    assert json.loads((two / "data/costs/train_vae@0.json").read_text())["stage"] == "train_vae@0"
     assert not list((two / ".cache/checkpoints").iterdir())
     assert not processes_in(two)
 
