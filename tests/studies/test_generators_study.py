@@ -532,7 +532,7 @@ def test_a_training_that_leads_to_nothing_is_told_from_one_that_fails(
         """In this process, a training that ends so."""
 
         def run_module(folder: Path, module: str, name: str) -> object:
-            def main(*_: Any) -> int:
+            def main(*_: Any, **__: Any) -> int:
                 raise error
 
             monkeypatch.setattr(train.train_gan, "main", main)

@@ -141,7 +141,8 @@ def test_the_second_machine_only_computes(trained: list[Path]) -> None:
     first, second = map(contents, trained)
     assert "data/costs/train_gan@0-dcgan.json" in first
     assert not [name for name in second if re.match("data/(generators|curves|costs)/(?!prepare)", name)]
-    assert not [name for name in second if name.startswith(".cache/")]
+    # What `prepare` remembers was copied with the checkout.
+    assert not [name for name in second if re.match(r"\.cache/(?!near_duplicates/)", name)]
 
 
 def test_two_machines_score_as_one_process_does(
