@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.crossed import Crossed
 from augury.evidence.results import Results
 from augury.evidence.verdicts import verdict
 from augury.pipeline import params
@@ -116,9 +116,7 @@ def right_of(settings: Params, arm: str, replicate: Replicate) -> np.ndarray:
 
 def judged(arm: np.ndarray, reference: np.ndarray) -> Judged:
     """(R, N), whether each image was right, or how often -> as `compare` judges a family of one."""
-    gains = np.subtract(arm, reference, dtype=float)
-    means = gains.mean(axis=1)
-    crossed = Crossed.of(by_case(means, gains - means[:, None], None))
+    crossed = Crossed.of(np.subtract(arm, reference, dtype=float))
     interval = crossed.interval(ALPHA)
     return Judged(verdict(crossed.gain, crossed.p_value, interval, ALPHA, MATTERS), interval, crossed)
 

@@ -136,7 +136,7 @@ class Comparison:
         decides = None
         if word == "can't tell":
             rows = analysis.rows_to_decide(level, self.matters)
-            if self.gains.overlap is not None and rows is not None and rows > round(1 / self.gains.overlap) + 1:
+            if scope == BUDGET and self.gains.overlap and rows and rows > round(1 / self.gains.overlap) + 1:
                 rows = None  # there are no more folds
             cases = None if self.gains.folds else analysis.cases_to_decide(level, self.matters)
             decides = {

@@ -52,6 +52,11 @@ class Gains:
         return self.overlap is not None
 
     @property
+    def alike(self) -> float:
+        """`Crossed.overlap` of draws of labels, which differ the less, the more of them they have in common."""
+        return self.in_common / (1 - self.in_common)
+
+    @property
     def grouped(self) -> bool:
         return self.reference_runs(0).groups is not None
 
@@ -131,10 +136,7 @@ class Gains:
             for replicate, (values, influences) in pairs.items()
         }
         if self.overlap is None:
-            # Rows that have a share of their labels in common differ less than draws from all there are, by that share.
-            return replace(
-                Crossed.of(np.concatenate(list(cases.values()))), overlap=self.in_common / (1 - self.in_common)
-            )
+            return replace(Crossed.of(np.concatenate(list(cases.values()))), overlap=self.alike)
         gains = np.array([values.mean() for values, _ in pairs.values()])
         errors = float(np.mean([Crossed.of(of_fold).shared for of_fold in cases.values()]))
         return Crossed.of_folds(gains, errors, self.cases, self.overlap)

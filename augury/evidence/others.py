@@ -49,19 +49,20 @@ class Others:
         rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
         found = {}
         for place, name in enumerate(OTHERS):
-            analysis = self.crossed(rows[..., place], self.gains.overlap if scope == BUDGET else None)
+            analysis = self.crossed(rows[..., place], scope)
             found[name] = [analysis.gain, *analysis.interval(alpha)]
         return found
 
-    def crossed(self, rows: np.ndarray, overlap: float | None) -> Crossed:
-        """rows: (R, 1 + B), of which the first column has equal weights. overlap: of folds, else None."""
+    def crossed(self, rows: np.ndarray, scope: str) -> Crossed:
+        """rows: (R, 1 + B), of which the first column has equal weights."""
         number, cases = len(rows), self.gains.cases
         values, drawn = rows[:, 0], rows[:, 1:]
         each, mean = float(drawn.var(axis=1, ddof=1).mean()), float(drawn.mean(axis=0).var(ddof=1))
-        if overlap is not None:
-            return Crossed.of_folds(values, each, cases, overlap)
+        if scope == BUDGET and self.gains.overlap is not None:
+            return Crossed.of_folds(values, each, cases, self.gains.overlap)
         if number == 1:
             return Crossed(float(values[0]), 1, cases, 0.0, 0.0, mean)
         shared = max(0.0, (number * mean - each) / (number - 1))  # what the rows' errors have in common
         spread = float(values.var(ddof=1))
-        return Crossed(float(values.mean()), number, cases, spread, max(0.0, each - shared), shared)
+        alike = self.gains.alike if scope == BUDGET else 0.0
+        return Crossed(float(values.mean()), number, cases, spread, max(0.0, each - shared), shared, alike)
