@@ -4,6 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from augury.images.folders import files_in
+
 log = logging.getLogger(__name__)
 
 LAYOUTS = {  # as in augury.export.formats, which takes a while to import
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def folder_or_name(what: str) -> Path | str:
     """A path where it is one from where the user is."""
-    return Path(what) if what and any(Path(what).glob("*.parquet")) else what
+    return Path(what) if what and files_in(Path(what), ".parquet") else what
 
 
 def main(asked: argparse.Namespace) -> None:

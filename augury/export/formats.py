@@ -23,6 +23,7 @@ from augury.evidence.results import Results
 from augury.export.cards import SPLITS, dataset_card
 from augury.export.encoded_images import EncodedImage, EncodedImages, open_encoded
 from augury.export.generation_plan import PLAN
+from augury.images.folders import files_in
 from augury.images.names import safe_names
 from augury.images.shards import shard_name
 from augury.pipeline.errors import UserError
@@ -50,14 +51,14 @@ def find_set(name: str) -> Path:
         for kind in SETS
         if (folder := Replicate(data=DATA).folder(kind)).is_dir()
         for path in sorted(folder.iterdir())
-        if path.is_dir() and any(path.glob("*.parquet"))
+        if files_in(path, ".parquet")
     }
     named = [path for path, each in there.items() if each == name]
     if len(named) > 1:
         raise UserError(f"{name}: could be any of {', '.join(map(str, named))}; name the folder")
     if named:
         return named[0]
-    if name and any(Path(name).glob("*.parquet")):
+    if name and files_in(Path(name), ".parquet"):
         return Path(name)
     listed = ", ".join(sorted(set(there.values()))) or f"nothing in {DATA} yet, run `dvc repro`"
     raise UserError(f"unknown {name!r}; choose from {listed}, or a folder of Parquet shards")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from augury.images.folders import is_foreign
 from augury.images.names import printable
 from augury.pipeline.errors import UserError, one_line
 
@@ -30,15 +31,17 @@ class UnreadableError(Exception):
 
 
 def walk_images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The images in a folder and below it, and the other files there, each in order of name; hidden ones in neither.
+    """The images in a folder and below it, and the other files there, each in order of name.
 
-    An image is what has a suffix of IMAGE_SUFFIXES, be it a file, a link, a folder or a pipe, and every link to a
-    folder: `read_image` says of the latter why they cannot be read. Raises UserError where a folder cannot be listed.
+    A hidden file or folder, and one that another program keeps there, is one of the others, and not looked into. An
+    image is what has a suffix of IMAGE_SUFFIXES, be it a file, a link, a folder or a pipe, and every link to a folder:
+    `read_image` says of the latter why they cannot be read. Raises UserError where a folder cannot be listed.
     """
     images: list[Path] = []
     others: list[Path] = []
     for path in _walk(folder):
-        (images if path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir() else others).append(path)
+        is_image = not is_foreign(path.name) and (path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir())
+        (images if is_image else others).append(path)
     return sorted(images), sorted(others)
 
 
@@ -50,14 +53,12 @@ def _walk(folder: Path) -> Iterator[Path]:
         below = []
         for name in folders:
             path = Path(place, name)
-            if name.startswith("."):
-                continue
-            if path.is_symlink() or path.suffix.lower() in IMAGE_SUFFIXES:
+            if is_foreign(name) or path.is_symlink() or path.suffix.lower() in IMAGE_SUFFIXES:
                 yield path
             else:
                 below.append(name)
         folders[:] = below  # where os.walk goes on
-        yield from (Path(place, name) for name in files if not name.startswith("."))
+        yield from (Path(place, name) for name in files)
 
 
 def read_image(content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool) -> np.ndarray:

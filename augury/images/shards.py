@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augury.images.codec import UndecodableError
+from augury.images.folders import files_in
 from augury.images.names import printable
 from augury.pipeline.errors import UserError, one_line
 
@@ -30,7 +31,7 @@ def shard_name(shard: int, shards: int, name: str = "") -> str:
 
 def shard_paths(directory: Path) -> list[Path]:
     """The files of a set in their order. Raises UserError where one is missing, or there is more than one set."""
-    paths = sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("."))
+    paths = files_in(directory, ".parquet")
     if not paths:
         raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
     names = [match for path in paths if (match := SHARD_NAME.fullmatch(path.name))]

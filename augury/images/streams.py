@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.images.files import IMAGE_SUFFIXES, UnreadableError, read_whole_image, walk_images
+from augury.images.folders import files_in
 from augury.images.image_set import ImageSet
 from augury.images.names import class_name, printable
 from augury.images.shards import count_images
@@ -35,7 +36,7 @@ def stream_of(*paths: Path) -> ImageStream:
     Image files are found in subfolders too. If all of them lie in subfolders, the first level names their classes;
     otherwise they are one class. Raises UserError where there is no image or the classes of several paths differ.
     """
-    streams = [_parquet(path) if any(path.glob("*.parquet")) else _files(path) for path in paths]
+    streams = [_parquet(path) if files_in(path, ".parquet") else _files(path) for path in paths]
     if len({stream.class_names for stream in streams}) != 1:
         raise UserError(f"{' and '.join(map(str, paths))}: their classes differ")
     return ImageStream(

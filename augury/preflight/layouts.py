@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from augury.images.files import IMAGE_SUFFIXES
+from augury.images.folders import files_in, folders_in, is_foreign
 from augury.images.names import printable
 from augury.images.shards import readable
 from augury.pipeline.errors import UserError
 from augury.sources.csv_images import PATH_COLUMNS, TABLE
-from augury.sources.image_folder import folders_in
 
 # Of a table that does not say so: the columns of labels and of groups, by the names that they often have.
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
@@ -43,8 +43,10 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
         raise UserError(f"--images: {printable(folder)}: {'not a folder' if folder.exists() else 'no such folder'}")
     subfolders = folders_in(folder)
     classes = [path for path in subfolders if _holds_images(path) or any(map(_holds_images, folders_in(path)))]
-    shards = sorted(folder.glob("*.parquet")) or ([] if classes else sorted(folder.glob("*/*.parquet")))
-    tables = [path for path in sorted(folder.glob("*.csv")) if _names_images(path)]
+    shards = files_in(folder, ".parquet")
+    if not shards and not classes:
+        shards = [path for subfolder in subfolders for path in files_in(subfolder, ".parquet")]
+    tables = [path for path in files_in(folder, ".csv") if _names_images(path)]
     if shards:
         with readable(shards[0], "Parquet file"):
             columns = pq.read_schema(shards[0]).names
@@ -72,7 +74,8 @@ def find_layout(folder: Path, label_column: str | None = None) -> Layout:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in islice(folder.iterdir(), GLANCED))
+    glanced = islice(folder.iterdir(), GLANCED)
+    return any(path.suffix.lower() in IMAGE_SUFFIXES and not is_foreign(path.name) for path in glanced)
 
 
 def _header(table: Path) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from augury.images.folders import files_in
 from augury.images.names import class_name, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
@@ -56,7 +57,7 @@ def list_csv(prepare: Prepare) -> Listing:
 
 def _find_table(root: Path) -> Path:
     check_folder(root, f"{root}/{TABLE} and the images that it names")
-    tables = sorted(path for path in root.glob("*.csv") if not path.name.startswith("."))
+    tables = files_in(root, ".csv")
     if (root / TABLE) in tables:
         return root / TABLE
     if not tables:

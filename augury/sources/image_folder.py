@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from augury.images.files import IMAGE_SUFFIXES, walk_images
+from augury.images.folders import folders_in, is_foreign, kind
 from augury.images.names import distinct_class_names, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
@@ -47,10 +48,6 @@ def list_imagefolder(prepare: Prepare) -> Listing:
     return Listing(images, class_names, root, len(images))
 
 
-def folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
 def _split_folders(root: Path) -> dict[str, Path]:
     """Split -> folder that holds its classes; only "train", the root itself, where there is no such level."""
     check_folder(root, f"{root}/<class>/<image>")
@@ -74,7 +71,7 @@ def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
     subfolders = folders_in(folder)
     if not subfolders:
         raise UserError(f"{folder}: no class folders; expected {folder}/<class>/<image>")
-    passed_over = [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
+    passed_over = [path for path in folder.iterdir() if is_foreign(path.name) or not path.is_dir()]
     classes = {}
     names = distinct_class_names([path.name for path in subfolders], str(folder))
     for name, subfolder in sorted(zip(names, subfolders, strict=True)):
@@ -85,7 +82,7 @@ def _list_classes(folder: Path, root: Path) -> dict[str, list[Path]]:
     if empty := [name for name, paths in classes.items() if not paths]:
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in class folder {shortened(empty)}")
     if passed_over:
-        kinds = Counter(printable(path.suffix) or "no suffix" for path in passed_over)
+        kinds = Counter(printable(kind(path)) for path in passed_over)
         counted = shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
         log.warning("%s: passed over %d files that are not images of a class: %s", folder, len(passed_over), counted)
     return classes

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from augury.images.folders import files_in
 from augury.images.names import class_name, distinct_class_names, printable, shortened
 from augury.images.shards import features, read_batches, readable
 from augury.pipeline.errors import UserError
@@ -69,11 +70,7 @@ def list_parquet(prepare: Prepare) -> Listing:
 def _find_files(root: Path) -> dict[Path, str]:
     """Parquet file -> its split, in order of name."""
     check_folder(root, "*.parquet in it or below it")
-    paths = sorted(
-        path
-        for path in root.rglob("*.parquet")
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    paths = files_in(root, ".parquet", below=True)
     if not paths:
         raise UserError(f"{root}: no *.parquet in it or below it")
     splits = {path: _split_of(path.relative_to(root)) for path in paths}

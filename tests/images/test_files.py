@@ -257,7 +257,8 @@ def test_names_are_printed_on_one_line(name: str, expected: str) -> None:
 
 
 def test_what_is_walked_and_what_is_not(tmp_path: Path) -> None:
-    for name in ("b.png", "a/c.JPG", "a/deeper/d.webp", ".hidden.png", ".hidden/e.png", "folder.png/f.png"):
+    foreign = (".hidden.png", ".hidden/e.png", "a/@eaDir/c.JPG/thumb.jpg")
+    for name in ("b.png", "a/c.JPG", "a/deeper/d.webp", "folder.png/f.png", *foreign):
         save(tmp_path / name, plain(RED))
     (tmp_path / "notes.txt").touch()
     (tmp_path / "link").symlink_to("a")
@@ -266,7 +267,7 @@ def test_what_is_walked_and_what_is_not(tmp_path: Path) -> None:
     images, others = walk_images(tmp_path)
     named = [path.relative_to(tmp_path).as_posix() for path in images]
     assert named == ["a/c.JPG", "a/deeper/d.webp", "b.png", "broken.png", "folder.png", "link", "up"]
-    assert [path.name for path in others] == ["notes.txt"]
+    assert [path.name for path in others] == [".hidden", ".hidden.png", "@eaDir", "notes.txt"]
     for name, reason in {
         "broken.png": "a link that leads nowhere",
         "folder.png": "a folder",

@@ -44,7 +44,7 @@ def test_folders_are_classes_and_order_is_by_name(tmp_path: Path, caplog: pytest
     assert raw.pool.pixels[:, 3, 3].tolist() == [list(color) for color in (RED, BLUE, RED, GREEN, BLUE)]
     files = ["ant/y.tif", "cat/x.webp", "dog/a.bmp", "dog/b.PNG", "dog/deeper/c.png"]
     assert raw.pool.provenance["file"].tolist() == files
-    assert "passed over 2 files that are not images of a class: 1 .md, 1 .txt" in caplog.text
+    assert "passed over 5 files that are not images of a class: 3 hidden, 1 .md, 1 .txt" in caplog.text
     assert (raw.test, raw.validation, raw.unreadable) == (None, None, ())
 
 
