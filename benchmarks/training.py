@@ -23,6 +23,7 @@ from augury.pipeline import params, sections
 from augury.training.processes import start_processes
 from augury.training.training_run import TrainingRun
 from models.dcgan import DCGAN
+from models.draws import Draws
 from models.losses import hinge_discriminator_loss, hinge_generator_loss
 from stages import train_gan
 
@@ -55,13 +56,13 @@ def plain(folder: Path, images: ImageSet, budget: sections.GanTraining, workers:
     beta_1, beta_2 = budget.adam_betas
     generator_optimiser = torch.optim.Adam(generator.parameters(), budget.learning_rate, (beta_1, beta_2))
     discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), budget.learning_rate, (beta_1, beta_2))
-    randomness, started = torch.Generator().manual_seed(0), 0.0
+    draws, started = Draws(torch.device("cpu")), 0.0
     for step, (real, labels) in enumerate(forever(loader)):
         if step == WARMUP:
             started = time.perf_counter()
         if step == WARMUP + STEPS:
             break
-        fake = generator.sample(labels, generator=randomness)
+        fake = generator.sample(labels, generator=draws)
         loss = hinge_discriminator_loss(discriminator(real, labels), discriminator(fake.detach(), labels))
         discriminator_optimiser.zero_grad()
         loss.backward()

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from models.latent import Seeds, randn_per_image
+from models.draws import Seeds, randn_per_image
 from models.pyramid import pyramid
 
 
@@ -102,7 +102,7 @@ class DCGAN(nn.Module):
     def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
-        generator: one CPU generator for the batch, or one per image. spread: standard deviation of z, 1 in training;
+        generator: for the batch, or one per image on the CPU. spread: standard deviation of z, 1 in training;
         less is safer and less varied.
         """
         z = randn_per_image((len(labels), self.config.latent_size), generator) * spread

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional as F
 
-from models.latent import Seeds, randn_per_image
+from models.draws import Draws, Seeds, randn_per_image
 from models.pyramid import pyramid
 from models.vae import VAE, VAEConfig
 
@@ -97,27 +97,27 @@ class Diffusion(nn.Module):
         """Standardise latents as those of the training images are distributed: their posteriors, each (N, L)."""
         self._latents().fit_latents(mean, log_variance)
 
-    def draw(self, mean: torch.Tensor, log_variance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """What `loss` takes, from posteriors computed once: (N, L), (N, L), CPU generator -> x (N, L)."""
-        return self._latents().draw(mean, log_variance, generator)
+    def draw(self, mean: torch.Tensor, log_variance: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """What `loss` takes, from posteriors computed once: (N, L), (N, L) -> x (N, L)."""
+        return self._latents().draw(mean, log_variance, draws)
 
     @torch.no_grad()
-    def encode(self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def encode(self, images: torch.Tensor, labels: torch.Tensor, draws: Draws) -> torch.Tensor:
         """What `loss` takes: images (N, C, H, W) in [-1, 1] themselves, or in latent space a draw, x (N, L)."""
         if self.vae is None:
             return images
-        return self.draw(*self.posterior(images, labels), generator)
+        return self.draw(*self.posterior(images, labels), draws)
 
-    def loss(self, x: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def loss(self, x: torch.Tensor, labels: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Mean squared error of the velocity at a random timestep per image (Salimans & Ho 2022, appendix D).
 
-        x: `encode`d images, labels (N,) int64, some of which are dropped. All randomness is from the CPU generator.
-        Returns a scalar; an untrained denoiser of standardised data has about 1.
+        x: `encode`d images, labels (N,) int64, some of which are dropped. Returns a scalar; an untrained denoiser of
+        standardised data has about 1.
         """
         count = len(x)
-        timesteps = torch.randint(SCHEDULE["num_train_timesteps"], (count,), generator=generator).to(x.device)
-        noise = torch.randn(x.shape, generator=generator).to(x.device)
-        dropped = (torch.rand(count, generator=generator) < LABEL_DROPOUT).to(x.device)
+        timesteps = draws.below(SCHEDULE["num_train_timesteps"], count)
+        noise = draws.normal(*x.shape)
+        dropped = draws.uniform(count) < LABEL_DROPOUT
         shown = labels.masked_fill(dropped, self.denoiser.config.num_class_embeds - 1)
         noisy = self.noise_schedule.add_noise(x, noise, timesteps)
         velocity = self.noise_schedule.get_velocity(x, noise, timesteps)
@@ -126,7 +126,7 @@ class Diffusion(nn.Module):
     def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
-        generator: one CPU generator for the batch, or one per image. spread: standard deviation of the noise that
+        generator: for the batch, or one per image on the CPU. spread: standard deviation of the noise that
         sampling starts from; below 1 the images are more typical and less varied.
         """
         from models.diffusion_pipeline import denoise, noise_shape, to_images

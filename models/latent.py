@@ -1,7 +1,5 @@
 """Moves between latents."""
 
-from collections.abc import Sequence
-
 import torch
 
 
@@ -17,18 +15,3 @@ def slerp(start: torch.Tensor, end: torch.Tensor, amount: torch.Tensor) -> torch
     angle = cosine.clamp(-1, 1).acos()
     on_arc = (torch.sin((1 - amount) * angle) * start + torch.sin(amount * angle) * end) / torch.sin(angle)
     return torch.where(cosine.abs() > 0.9999, torch.lerp(start, end, amount), on_arc)
-
-
-Seeds = torch.Generator | Sequence[torch.Generator]
-
-
-def randn_per_image(shape: Sequence[int], generators: Seeds) -> torch.Tensor:
-    """Standard normal noise of `shape` (N, ...): from one generator, or row i from generators[i].
-
-    With a generator per image, an image does not depend on which others share its batch.
-    """
-    if isinstance(generators, torch.Generator):
-        return torch.randn(*shape, generator=generators)
-    if len(generators) != shape[0]:
-        raise ValueError(f"{len(generators)} generators for {shape[0]} images")
-    return torch.stack([torch.randn(*shape[1:], generator=generator) for generator in generators])

@@ -10,6 +10,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 
+from models.draws import Draws
 from models.vae import VAE
 
 
@@ -37,10 +38,9 @@ class LatentVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' ow
         self.latent_mean.copy_(mean.double().mean(dim=0))
         self.latent_scale.copy_(variance.sqrt())
 
-    def draw(self, mean: torch.Tensor, log_variance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A standardised latent from each posterior: (N, L), (N, L), CPU generator -> (N, L)."""
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-        z = mean + noise * (0.5 * log_variance).exp()
+    def draw(self, mean: torch.Tensor, log_variance: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """A standardised latent from each posterior: (N, L), (N, L) -> (N, L)."""
+        z = mean + draws.normal(*mean.shape) * (0.5 * log_variance).exp()
         return (z - self.latent_mean) / self.latent_scale
 
     def decode(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.draws import Draws
+
 
 def hinge_discriminator_loss(real_scores: torch.Tensor, fake_scores: torch.Tensor) -> torch.Tensor:
     """mean(max(0, 1 - D(x))) + mean(max(0, 1 + D(G(z)))), scores of any shape (Lim & Ye 2017; Miyato et al. 2018)."""
@@ -113,12 +115,12 @@ class PathLength(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(()))
 
-    def forward(self, generator: Any, labels: torch.Tensor, randomness: torch.Generator) -> torch.Tensor:
+    def forward(self, generator: Any, labels: torch.Tensor, draws: Draws) -> torch.Tensor:
         """On half a batch, to save time (Karras et al. 2020, appendix B)."""
         labels = labels[: -(-len(labels) // 2)]
-        z = torch.randn(len(labels), generator.config.latent_size, generator=randomness).to(labels.device)
+        z = draws.normal(len(labels), generator.config.latent_size)
         w = generator.mapping(z, labels)
         images = generator.synthesis(w)
-        noise = torch.randn(images.shape, generator=randomness).to(labels.device)
-        penalty, self.mean = path_length_penalty(images, w, noise, self.mean)
+        penalty, mean = path_length_penalty(images, w, draws.normal(*images.shape), self.mean)
+        self.mean.copy_(mean)
         return penalty

@@ -16,8 +16,8 @@ from annotated_types import Ge, Gt, Le
 from torch import nn
 from torch.nn import functional as F
 
+from models.draws import Draws, Seeds, randn_per_image
 from models.equalised import GAIN, EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
-from models.latent import Seeds, randn_per_image
 from models.pyramid import pyramid
 
 
@@ -92,7 +92,7 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def _update_average(self, w: torch.Tensor, labels: torch.Tensor) -> None:
         """A moving average that keeps 0.998 per image of the class."""
-        members = F.one_hot(labels, len(self.average)).to(w.dtype)  # (N, classes)
+        members = (labels[:, None] == torch.arange(len(self.average), device=w.device)).to(w.dtype)  # (N, classes)
         counts = members.sum(dim=0)[:, None]
         # As a product: adding rows by index has no fixed order on a GPU.
         means = (members.T @ w).float() / counts.clamp_min(1)
@@ -222,26 +222,26 @@ class StyleGAN(nn.Module):
     def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
-        generator: one CPU generator for the batch, or one per image. spread: how far styles lie from their class's mean
-        compared with training; less is safer and less varied. In training mode one generator also mixes styles.
+        generator: for the batch, or one per image on the CPU. spread: how far styles lie from their class's mean
+        compared with training; less is safer and less varied. Draws in training mode mix styles, too.
         """
         z = randn_per_image((len(labels), self.config.latent_size), generator)
         noise = randn_per_image((len(labels), self.synthesis.noise_size), generator).to(labels.device)
         w = self.mapping(z.to(labels.device), labels)
-        if self.training and self.config.style_mixing > 0 and isinstance(generator, torch.Generator):
+        if self.training and self.config.style_mixing > 0 and isinstance(generator, Draws):
             w = self._mix(w, labels, generator)
         if spread != 1:
             w = self.mapping.truncate(w, labels, spread)
         return self.synthesis(w, noise)
 
-    def _mix(self, w: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _mix(self, w: torch.Tensor, labels: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Replace an image's styles from a random layer on by those of another z: (N, style_size) -> (N, layers, ...).
 
         Layers then do not count on each other's styles (Karras et al. 2019, section 3.1).
         """
         count, layers = len(w), self.synthesis.layers
-        z = torch.randn(count, self.config.latent_size, generator=generator).to(w.device)
-        mixed = torch.rand(count, generator=generator) < self.config.style_mixing
-        cut = torch.randint(1, max(layers, 2), (count,), generator=generator).where(mixed, torch.tensor(layers))
-        own = (torch.arange(layers) < cut[:, None]).to(w.device)  # (N, layers)
+        z = draws.normal(count, self.config.latent_size)
+        mixed = draws.uniform(count) < self.config.style_mixing
+        cut = (1 + draws.below(max(layers - 1, 1), count)).masked_fill(~mixed, layers)
+        own = torch.arange(layers, device=w.device) < cut[:, None]  # (N, layers)
         return torch.where(own[:, :, None], w[:, None], self.mapping(z, labels)[:, None])

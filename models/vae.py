@@ -14,7 +14,8 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional as F
 
-from models.latent import Seeds, randn_per_image, slerp
+from models.draws import Draws, Seeds, randn_per_image
+from models.latent import slerp
 from models.pyramid import pyramid
 
 
@@ -88,12 +89,11 @@ class VAE(nn.Module):
         return torch.tanh(self.to_image(self.refine(x, labels)).float())
 
     def forward(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, images: torch.Tensor, labels: torch.Tensor, draws: Draws
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode, draw z, decode. Returns the reconstruction and the posterior's mean and log variance."""
         mean, log_variance = self.encode(images, labels)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-        z = mean + noise * (0.5 * log_variance).exp()
+        z = mean + draws.normal(*mean.shape) * (0.5 * log_variance).exp()
         return self.decode(z, labels), mean, log_variance
 
     @torch.no_grad()
@@ -153,7 +153,7 @@ class VAE(nn.Module):
     ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
-        generator: one CPU generator for the batch, or one per image. spread scales the distance of z from the mean of
+        generator: for the batch, or one per image on the CPU. spread scales the distance of z from the mean of
         its class's prior. strategy: one of STRATEGIES, see `draw_latents`.
         """
         z = self.draw_latents(labels, generator, strategy)

@@ -12,30 +12,33 @@ from augury.pipeline.devices import autocast
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Training
-from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, start_processes
+from augury.training.processes import average_gradients, recordable, start_processes
 from augury.training.training_run import TrainingRun
 from models.diffusion import Diffusion, DiffusionConfig
+from models.draws import Draws
 
 
 def build(config: DiffusionConfig, images: ImageSet, vae_folder: Path, device: torch.device) -> tuple[Diffusion, Any]:
-    """The network, and a function from (rows of training images, generator) to what it is trained on.
+    """The network, and a function from (batches, draws) to what it is trained on.
 
     In latent space that is a draw from the posteriors, which the trained VAE computes once for all images.
     """
     shape = (images.size, images.channels, len(images.class_names))
     if config.space == "pixel":
         network = Diffusion(config, *shape).to(device).to(memory_format=torch.channels_last)
-        return network, lambda rows, generator: images.batch(rows, device)[0]
+        return network, lambda batches, draws: batches.images()
     vae: Any
     vae, _ = load_generator(vae_folder, device)
     network = Diffusion.from_vae(config, vae, *shape).to(device)
     parts = [network.posterior(*images.batch(rows, device)) for rows in images.slices()]
     mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
     network.fit_latents(mean, log_variance)
-    return network, lambda rows, generator: network.draw(mean[rows], log_variance[rows], generator)
+    return network, lambda batches, draws: network.draw(
+        mean.index_select(0, batches.rows), log_variance.index_select(0, batches.rows), draws
+    )
 
 
 def train(
@@ -46,13 +49,14 @@ def train(
 
     vae_folder: of the trained VAE, which is there where the space is latent.
     """
-    device, rank = accelerator.device, accelerator.process_index
+    device = accelerator.device
     config = network_config(Diffusion.Config, "train_diffusion.network", budget.network)
     torch.manual_seed(derive_seed(seed, "diffusion", "initialisation"))
     network, data = build(config, images, vae_folder, device)
-    labels = torch.from_numpy(images.labels).to(device)
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
-    optimiser = torch.optim.AdamW(network.denoiser.parameters(), lr=budget.learning_rate, fused=True)
+    optimiser = torch.optim.AdamW(
+        network.denoiser.parameters(), lr=budget.learning_rate, fused=True, capturable=recordable(accelerator)
+    )
     training = TrainingRun(
         "train_diffusion", "diffusion", budget, images, validation, seed, accelerator,
         pretrained=pretrained,
@@ -60,24 +64,22 @@ def train(
         state={"network": network, "average": average, "optimiser": optimiser},
         at_snapshot=lambda: {"validation_loss": evaluate(average.module, validation, seed, device)},
     )  # fmt: skip
-    for step in training.steps():
-        # Draw a batch.
-        randomness = seeded(seed, "diffusion", step, rank)
-        rows = training.rows(step)
 
-        # Predict the velocity of it from noisy data.
+    def step(draws: Draws) -> dict[str, torch.Tensor]:
+        # Predict the velocity of a batch from noisy data.
         with autocast(device, enabled=config.space == "pixel"):
-            loss = network.loss(data(rows, randomness), labels[rows], randomness)
+            loss = network.loss(data(training.batches, draws), training.batches.labels(), draws)
         optimiser.zero_grad()
         loss.backward()
 
         # Update the denoiser and its average.
         average_gradients(accelerator, network.denoiser.parameters())
         optimiser.step()
-        average.update_parameters(network)
+        average.update(network)
+        return {"loss": loss}
 
-        # Record the loss.
-        training.record(loss=loss)
+    for _ in training.steps():
+        training.take(step)
 
     training.keep_best()
     return training
@@ -88,9 +90,9 @@ def evaluate(network: Any, images: ImageSet, seed: int, device: torch.device) ->
     """The loss on unseen images, with the same noise every time: it rises once training images are learned by heart."""
     total = 0.0
     for rows in images.slices():
-        randomness = seeded(seed, "diffusion", "evaluate", rows.start)
+        draws = Draws(device, derive_seed(seed, "diffusion", "evaluate", rows.start))
         batch, labels = images.batch(rows, device)
-        total += len(batch) * float(network.loss(network.encode(batch, labels, randomness), labels, randomness))
+        total += len(batch) * float(network.loss(network.encode(batch, labels, draws), labels, draws))
     return total / len(images)
 
 

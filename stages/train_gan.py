@@ -12,14 +12,15 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import GanTraining
-from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, start_processes
+from augury.training.processes import average_gradients, recordable, start_processes
 from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.ada import AdaptiveAugmentation
 from models.diffaugment import diffaugment
+from models.draws import Draws
 from models.losses import OBJECTIVES, PathLength, r1_penalty
 
 ADA_EVERY = 4  # steps between two moves of its probability, as in the paper
@@ -35,7 +36,7 @@ def train(
     architecture: names the section of params.yaml, the generator and its random numbers. network_class: what is
     trained, against its `Discriminator`.
     """
-    name, device, rank = f"train_gan.{architecture}", accelerator.device, accelerator.process_index
+    name, device = f"train_gan.{architecture}", accelerator.device
     config = network_config(network_class.Config, f"{name}.network", budget.network)
     shape = (config, images.size, images.channels, len(images.class_names))
     torch.manual_seed(derive_seed(seed, architecture, "initialisation"))
@@ -44,13 +45,13 @@ def train(
     average = moving_average(generator, budget.ema_halflife_kimg, budget.batch_size)
 
     beta_1, beta_2 = budget.adam_betas
-    optimiser = partial(torch.optim.Adam, betas=(beta_1, beta_2), fused=True)
+    optimiser = partial(torch.optim.Adam, betas=(beta_1, beta_2), fused=True, capturable=recordable(accelerator))
     generator_optimiser = optimiser(generator.parameters(), lr=budget.learning_rate)
     discriminator_optimiser = optimiser(
         discriminator.parameters(), lr=budget.discriminator_learning_rate or budget.learning_rate
     )
     objective, path_length = OBJECTIVES[budget.objective], PathLength().to(device)
-    adaptive = AdaptiveAugmentation(budget.ada_target) if budget.ada_target is not None else None
+    adaptive = AdaptiveAugmentation(budget.ada_target).to(device) if budget.ada_target is not None else None
     augmentation = adaptive or partial(diffaugment, operations=budget.diffaugment)
 
     training = TrainingRun(
@@ -66,18 +67,18 @@ def train(
             "path_length": path_length,
             **({"augmentation": adaptive} if adaptive else {}),
         },
-        at_snapshot=lambda: {"augmentation_probability": adaptive.p} if adaptive else {},
+        at_snapshot=lambda: {"augmentation_probability": float(adaptive.p)} if adaptive else {},
         chance=objective.chance,
     )  # fmt: skip
-    for step in training.steps():
-        # Draw a batch.
-        randomness = seeded(seed, architecture, step, rank)
-        real, labels = training.batch(step)
-        augment = partial(augmentation, generator=randomness)
+
+    def step(draws: Draws, *, r1: bool, paths: bool, adapt: bool) -> dict[str, torch.Tensor]:
+        # Take the batch.
+        real, labels = training.batches.images(), training.batches.labels()
+        augment = partial(augmentation, draws=draws)
 
         # Have the discriminator tell real images from generated ones of the same classes.
         with autocast(device):
-            fake = generator.sample(labels, generator=randomness)
+            fake = generator.sample(labels, generator=draws)
             both = torch.cat([augment(real), augment(fake.detach())])
             real_scores, fake_scores = discriminator(both, labels.repeat(2)).chunk(2)
             discriminator_loss = objective.discriminator(real_scores, fake_scores)
@@ -85,7 +86,7 @@ def train(
         discriminator_loss.backward()
 
         # Flatten its scores around real images, now and then.
-        if budget.r1_gamma > 0 and step % budget.r1_every == 0:
+        if r1:
             augmented = augment(real).detach().requires_grad_()
             penalty = r1_penalty(discriminator(augmented, labels), augmented, budget.r1_gamma)
             (penalty * budget.r1_every).backward()
@@ -103,20 +104,28 @@ def train(
         discriminator.requires_grad_(True)
 
         # Even out how far its latent steps move an image, now and then.
-        if budget.path_length_weight > 0 and step % budget.path_length_every == 0:
-            penalty = path_length(generator, labels, randomness)
-            path_length.mean = accelerator.reduce(path_length.mean, "mean")  # one process saves it for all
+        if paths:
+            penalty = path_length(generator, labels, draws)
+            path_length.mean.copy_(accelerator.reduce(path_length.mean, "mean"))  # one process saves it for all
             (penalty * budget.path_length_weight * budget.path_length_every).backward()
 
         # Update the generator and its average.
         average_gradients(accelerator, generator.parameters())
         generator_optimiser.step()
-        average.update_parameters(generator)
+        average.update(generator)
 
-        # Adapt the augmentation to how sure the discriminator is, and record the losses.
-        if adaptive and step % ADA_EVERY == 0:
+        # Adapt the augmentation to how sure the discriminator is.
+        if adapt and adaptive:
             adaptive.update(accelerator.gather(real_scores.detach()), ADA_EVERY * budget.batch_size)
-        training.record(loss_discriminator=discriminator_loss, loss_generator=generator_loss)
+        return {"loss_discriminator": discriminator_loss, "loss_generator": generator_loss}
+
+    for number in training.steps():
+        training.take(
+            step,
+            r1=budget.r1_gamma > 0 and number % budget.r1_every == 0,
+            paths=budget.path_length_weight > 0 and number % budget.path_length_every == 0,
+            adapt=adaptive is not None and number % ADA_EVERY == 0,
+        )
 
     training.keep_best()
     return training

@@ -13,12 +13,13 @@ from augury.pipeline.devices import autocast
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import TrainVae
-from augury.pipeline.seeding import derive_seed, seeded
+from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.training.history import DivergenceError
 from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, start_processes
+from augury.training.processes import average_gradients, recordable, start_processes
 from augury.training.training_run import TrainingRun
+from models.draws import Draws
 from models.losses import calibrated_reconstruction_loss, edge_reconstruction_loss, gaussian_kl
 from models.vae import VAE
 
@@ -27,14 +28,16 @@ def train(
     images: ImageSet, validation: ImageSet, budget: TrainVae, seed: int, accelerator: Accelerator, pretrained: bool
 ) -> TrainingRun:
     """Maximise the evidence lower bound; at every snapshot fit the prior of each class."""
-    device, rank = accelerator.device, accelerator.process_index
+    device = accelerator.device
     config = network_config(VAE.Config, "train_vae.network", budget.network)
     torch.manual_seed(derive_seed(seed, "vae", "initialisation"))
     network = VAE(config, images.size, images.channels, len(images.class_names))
     network.to(device).to(memory_format=torch.channels_last)
     average = moving_average(network, budget.ema_halflife_kimg, budget.batch_size)
     snapshot = cast(VAE, average.module)
-    optimiser = torch.optim.Adam(network.parameters(), lr=budget.learning_rate, fused=True)
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=budget.learning_rate, fused=True, capturable=recordable(accelerator)
+    )
     warmup_steps = max(1, round(budget.warmup_kimg * 1000 / budget.batch_size))
 
     def at_snapshot() -> dict[str, float]:
@@ -51,14 +54,14 @@ def train(
         state={"network": network, "average": average, "optimiser": optimiser},
         at_snapshot=at_snapshot,
     )  # fmt: skip
-    for step in training.steps():
-        # Draw a batch.
-        batch, labels = training.batch(step)
+
+    def step(draws: Draws, *, kl_weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        # Take the batch.
+        batch, labels = training.batches.images(), training.batches.labels()
 
         # Reconstruct it from its posteriors, ever nearer to the prior.
-        kl_weight = budget.kl_weight * min(1.0, (step + 1) / warmup_steps)
         with autocast(device):
-            reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", step, rank))
+            reconstruction, mean, log_variance = network(batch, labels, draws)
             reconstruction_loss = calibrated_reconstruction_loss(reconstruction, batch)
             kl = gaussian_kl(mean, log_variance).mean()
             objective = reconstruction_loss + kl_weight * kl
@@ -71,10 +74,11 @@ def train(
         average_gradients(accelerator, network.parameters())
         torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=200.0)
         optimiser.step()
-        average.update_parameters(network)
+        average.update(network)
+        return {"loss": reconstruction_loss + kl, "reconstruction": reconstruction_loss, "kl": kl}
 
-        # Record the losses.
-        training.record(loss=reconstruction_loss + kl, reconstruction=reconstruction_loss, kl=kl)
+    for number in training.steps():
+        training.take(step, kl_weight=budget.kl_weight * min(1.0, (number + 1) / warmup_steps))
 
     training.keep_best()
     snapshot.keep_posteriors(*posteriors(snapshot, images, device))
@@ -87,7 +91,9 @@ def evaluate(network: VAE, images: ImageSet, seed: int, device: torch.device) ->
     total = 0.0
     for rows in images.slices():
         batch, labels = images.batch(rows, device)
-        reconstruction, mean, log_variance = network(batch, labels, seeded(seed, "vae", "evaluate", rows.start))
+        reconstruction, mean, log_variance = network(
+            batch, labels, Draws(device, derive_seed(seed, "vae", "evaluate", rows.start))
+        )
         loss = calibrated_reconstruction_loss(reconstruction, batch) + gaussian_kl(mean, log_variance).mean()
         total += len(batch) * float(loss)
     return total / len(images)

@@ -7,7 +7,12 @@ from torch.nn import functional as F
 
 def to_network(pixels: np.ndarray) -> torch.Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return scaled(torch.from_numpy(np.ascontiguousarray(pixels)))
+
+
+def scaled(pixels: torch.Tensor) -> torch.Tensor:
+    """`to_network` of a tensor, on its device."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def to_backbone(pixels: np.ndarray, resolution: int | None, device: torch.device) -> torch.Tensor:

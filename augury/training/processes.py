@@ -34,6 +34,11 @@ def start_processes(device: str, batch_size: int, key: str, log: str = "none") -
     return accelerator
 
 
+def recordable(accelerator: Accelerator) -> bool:
+    """Whether steps can be recorded as CUDA graphs: one process on a GPU, which exchanges nothing in a step."""
+    return accelerator.device.type == "cuda" and accelerator.num_processes == 1
+
+
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes: call it between `backward` and the optimiser's step.
 

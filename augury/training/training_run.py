@@ -5,10 +5,10 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, broadcast_object_list
@@ -21,13 +21,17 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.sections import Training
-from augury.pipeline.seeding import batch_rows
+from augury.pipeline.seeding import derive_seed
+from augury.training.batches import Batches
 from augury.training.checkpoints import Checkpoint, Stateful, digest_of
 from augury.training.history import DivergenceError, History, check_finite
 from augury.training.pace import Pace
+from augury.training.processes import recordable
 from augury.training.snapshots import Judge, Snapshot, problems_of
+from augury.training.stepper import Step, Stepper
 from augury.training.tracking import Tracking
 
+STEPS_BETWEEN_LOOKS = 32  # at the losses: the host waits for the device then, and at snapshots
 BAD_SNAPSHOTS_TO_STOP = 2  # in a row: a collapsed generator hardly ever comes back
 
 
@@ -75,12 +79,15 @@ class TrainingRun:
     ) -> None:
         self.name, self.origin, self.budget, self.seed = name, origin, budget, seed
         self.images, self.accelerator, self.chance = images, accelerator, chance
-        self.snapshot, self.at_snapshot = snapshot, at_snapshot
+        self.snapshot, self.state, self.at_snapshot = snapshot, state, at_snapshot
+        self.stepper: Stepper | None = None
         self.history = History()
         with accelerator.main_process_first():  # the others find the features in the store
             self.judge = Judge(validation, origin, seed, accelerator.device, pretrained)
         self.steps_total, self.due = schedule(budget.total_kimg, budget.snapshot_every_kimg, budget.batch_size)
         self.step = -1  # the last one done
+        self._losses: list[torch.Tensor] = []  # of the steps that nobody has looked at, (n,) each
+        self._names: tuple[str, ...] = ()
         self.snapshots: list[Snapshot] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
@@ -102,14 +109,14 @@ class TrainingRun:
         while self.step + 1 < self.steps_total and self.stopped is None:
             with pace.step():
                 yield self.step + 1
-            if self.stopped is not None:  # noticed by `record`
-                break
-            self.step += 1
+                self.step += 1
+                if self.step in self.due or len(self._losses) == STEPS_BETWEEN_LOOKS:
+                    self._look()
             bar.update(self.budget.batch_size)
-            if self.step in self.due:
+            if self.stopped is None and self.step in self.due:
                 self._take_snapshot(pace.close_interval())
                 self.checkpoint.save()
-            else:
+            elif self.stopped is None and not self._losses:  # what nobody has looked at is never saved
                 self.checkpoint.save_now_and_then()
         bar.close()
         self.tracking.finish()
@@ -131,23 +138,41 @@ class TrainingRun:
         """Training images that have been shown, those before a kill included."""
         return (self.step + 1) * self.budget.batch_size
 
-    def rows(self, step: int) -> np.ndarray:
-        """This process's share of the training images of a step, (B,) int64."""
-        rows = batch_rows(len(self.images), self.budget.batch_size, step, self.seed)
-        return rows[self.accelerator.process_index :: self.accelerator.num_processes]
+    @cached_property
+    def batches(self) -> Batches:
+        """What steps learn from."""
+        return Batches(self.images, self.budget.batch_size, self.seed, self.accelerator)
 
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images at `rows(step)` and their labels (see ImageSet.batch)."""
-        return self.images.batch(self.rows(step), self.accelerator.device)
+    def take(self, step: Step, **told: bool | float) -> None:
+        """Make the step under way, on `batches`; see `Stepper` for what it may do, and be told."""
+        if self.stepper is None:
+            self.stepper = Stepper(
+                step, self.state.values(), self.accelerator.device, recorded=recordable(self.accelerator)
+            )
+        number = self.step + 1
+        self.batches.load(number)
+        seed = derive_seed(self.seed, self.origin, number, self.accelerator.process_index)
+        self.record(**self.stepper(seed, **told))
 
     def record(self, **losses: torch.Tensor) -> None:
-        """Take in the losses of the step under way, averaged over the processes; one not finite ends the run."""
-        stacked: Any = torch.stack([loss.detach().float() for loss in losses.values()])
-        values = self.accelerator.reduce(stacked, "mean").tolist()
-        try:
-            self.history.add(self.step + 1, **dict(zip(losses, values, strict=True)))
-        except DivergenceError as error:
-            self._stop(str(error))
+        """Take in the losses of the step under way, scalars; they are looked at later."""
+        self._losses.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+        self._names = tuple(losses)
+
+    def _look(self) -> None:
+        """Add what was recorded to the history, averaged over the processes; a loss that is not finite ends the run.
+
+        As if it had been noticed at once: the steps from there on count as not done.
+        """
+        unseen, self._losses = self._losses, []
+        mean: Any = self.accelerator.reduce(torch.stack(unseen), "mean")
+        for number, losses in enumerate(mean.tolist(), start=self.step + 1 - len(unseen)):
+            try:
+                self.history.add(number, **dict(zip(self._names, losses, strict=True)))
+            except DivergenceError as error:
+                self.step = number - 1
+                self._stop(str(error))
+                return
 
     @property
     def kept(self) -> Snapshot:

@@ -5,8 +5,8 @@ import dataclasses
 import torch
 from torch import nn
 
+from models.draws import Seeds, randn_per_image
 from models.equalised import EqualisedLinear, pixel_norm
-from models.latent import Seeds, randn_per_image
 from models.stylegan import Mapping, StyleGAN, StyleGANConfig, Synthesis
 
 

@@ -19,7 +19,8 @@ from augury.images.image_set import places_of
 from augury.images.pixels import from_network
 from augury.pipeline.errors import UserError
 from augury.pipeline.seeding import derive_seed
-from models.latent import randn_per_image, slerp
+from models.draws import randn_per_image
+from models.latent import slerp
 
 BATCH = 250  # images that a network makes at a time
 

@@ -25,7 +25,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import Filter
 from augury.pipeline.seeding import derive_seed
 from models import GENERATORS
-from models.latent import Seeds
+from models.draws import Seeds
 from models.vae import VAE, VAEConfig
 from stages import sample as stage
 from tests import CHECKOUT
@@ -324,7 +324,7 @@ class Counterfeiter:
         return self.kinds[int(torch.tensor(self.chances[label]).multinomial(1, generator=generator))]
 
     def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float) -> torch.Tensor:
-        assert not isinstance(generator, torch.Generator)
+        assert isinstance(generator, list)
         images = []
         for label, own in zip(labels, generator, strict=True):
             kind = self.kind(int(label), own)

@@ -14,16 +14,17 @@ from models.diffaugment import (
     saturation,
     translation,
 )
+from models.draws import Draws
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(seed: int = 0) -> Draws:
+    return Draws(torch.device("cpu"), seed)
 
 
 def images(count: int = 16, channels: int = 3, size: int = 16) -> torch.Tensor:
-    return torch.rand(count, channels, size, size, generator=seeded(99)) * 1.8 - 0.9
+    return seeded(99).uniform(count, channels, size, size) * 1.8 - 0.9
 
 
 @every_operation
@@ -48,7 +49,7 @@ def test_the_seed_decides_and_every_image_has_its_own_draw(name: str) -> None:
 
 @every_operation
 def test_gradients_are_those_of_small_differences(name: str) -> None:
-    operation: Callable[[torch.Tensor, torch.Generator], torch.Tensor] = OPERATIONS[name]
+    operation: Callable[[torch.Tensor, Draws], torch.Tensor] = OPERATIONS[name]
     x = images(2, 2, 8).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: operation(x, seeded(3)), (x,), fast_mode=True)
     operation(x, seeded(3)).sum().backward()

@@ -20,6 +20,7 @@ from augury.pipeline.params import network_config
 from models import GENERATORS
 from models.diffusion import SCHEDULE, Diffusion, DiffusionConfig
 from models.diffusion_pipeline import denoise
+from models.draws import Draws
 from models.latent_denoiser import LatentDenoiser, LatentDenoiserOutput
 from models.vae import VAE, VAEConfig
 from tests import CHECKOUT
@@ -44,6 +45,10 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def drawn(seed: int) -> Draws:
+    return Draws(torch.device("cpu"), seed)
 
 
 def diffusion(space: str, size: int = 8, channels: int = 1, **changes: Any) -> Diffusion:
@@ -120,7 +125,7 @@ def with_formula(velocity: Callable[..., torch.Tensor], **changes: Any) -> Diffu
 def test_a_perfect_denoiser_has_no_loss() -> None:
     """Of data that are all c, the noise in x is (x - alpha c) / sigma, so that v = alpha noise - sigma c is known."""
     network = with_formula(lambda x, alpha, sigma, labels: (alpha * x - 0.7) / sigma)
-    loss = network.loss(torch.full((500, 6), 0.7), torch.zeros(500, dtype=torch.int64), seeded(0))
+    loss = network.loss(torch.full((500, 6), 0.7), torch.zeros(500, dtype=torch.int64), drawn(0))
     assert float(loss) < 1e-6
 
 
@@ -129,7 +134,7 @@ def test_the_target_is_the_velocity() -> None:
     network = with_formula(lambda x, alpha, sigma, labels: torch.zeros_like(x))
     signal = network.noise_schedule.alphas_cumprod.mean()
     for c in (0.0, 2.0):
-        loss = network.loss(torch.full((20_000, 6), c), torch.zeros(20_000, dtype=torch.int64), seeded(1))
+        loss = network.loss(torch.full((20_000, 6), c), torch.zeros(20_000, dtype=torch.int64), drawn(1))
         torch.testing.assert_close(loss, signal + (1 - signal) * c**2, rtol=0.02, atol=0)
 
 
@@ -138,13 +143,13 @@ def test_an_untrained_latent_denoiser_is_right_about_standard_normal_latents() -
     network = Diffusion(CONFIGS["latent"], 8, 1, CLASSES)
     x, labels = torch.randn(5000, 6, generator=seeded(0)), torch.zeros(5000, dtype=torch.int64)
     assert not network.denoiser(x, torch.tensor(500), labels).sample.any()
-    torch.testing.assert_close(network.loss(x, labels, seeded(0)), torch.tensor(1.0), rtol=0, atol=0.02)
+    torch.testing.assert_close(network.loss(x, labels, drawn(0)), torch.tensor(1.0), rtol=0, atol=0.02)
 
 
 def test_a_tenth_of_the_labels_is_dropped() -> None:
     network = with_formula(lambda x, alpha, sigma, labels: torch.zeros_like(x))
     labels = torch.arange(CLASSES).repeat(4000)
-    network.loss(torch.zeros(len(labels), 6), labels, seeded(0))
+    network.loss(torch.zeros(len(labels), 6), labels, drawn(0))
     (seen,) = network.denoiser.seen
     dropped = seen == CLASSES
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.01)
@@ -156,7 +161,7 @@ def test_the_generator_alone_decides_the_loss(space: str) -> None:
     network = diffusion(space).train()
     images, labels = torch.rand(6, 1, 8, 8, generator=seeded(3)) * 2 - 1, torch.arange(CLASSES).repeat(2)
     first, again, other = (
-        network.loss(network.encode(images, labels, seeded(seed)), labels, seeded(seed)) for seed in (1, 1, 2)
+        network.loss(network.encode(images, labels, drawn(seed)), labels, drawn(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -221,7 +226,7 @@ def test_latents_are_standardised_and_decoded_as_by_the_vae() -> None:
     mean = torch.randn(4000, 5, generator=random) * torch.tensor([1.0, 2.0, 3.0, 0.1, 5.0]) + 4
     log_variance = torch.randn(4000, 5, generator=random)
     network.fit_latents(mean, log_variance)
-    x = network.draw(mean, log_variance, random)
+    x = network.draw(mean, log_variance, drawn(1))
     torch.testing.assert_close(x.mean(dim=0), torch.zeros(5), rtol=0, atol=0.05)
     torch.testing.assert_close(x.std(dim=0), torch.ones(5), rtol=0.05, atol=0)
 
@@ -229,7 +234,7 @@ def test_latents_are_standardised_and_decoded_as_by_the_vae() -> None:
     assert network.vae is not None
     with torch.no_grad():
         certain = torch.full((6, 5), -50.0)  # log variance
-        x = network.draw(network.posterior(images, labels)[0], certain, random)
+        x = network.draw(network.posterior(images, labels)[0], certain, drawn(2))
         z, _ = vae.encode(images, labels)
         torch.testing.assert_close(network.vae.decode(x, labels), vae.decode(z, labels), rtol=0, atol=1e-5)
 
@@ -242,9 +247,9 @@ def test_training_moves_the_denoiser_and_leaves_the_vae_as_it_was() -> None:
     optimiser = torch.optim.SGD([parameter for parameter in network.parameters() if parameter.requires_grad], lr=1.0)
     for step in range(3):
         labels = torch.arange(CLASSES)
-        x = network.encode(torch.rand(3, 1, 8, 8, generator=seeded(step)), labels, seeded(step))
+        x = network.encode(torch.rand(3, 1, 8, 8, generator=seeded(step)), labels, drawn(step))
         optimiser.zero_grad()
-        network.loss(x, labels, seeded(step)).backward()
+        network.loss(x, labels, drawn(step)).backward()
         optimiser.step()
     moved = {key.split(".")[0] for key, tensor in network.state_dict().items() if not torch.equal(tensor, before[key])}
     assert moved == {"denoiser"}
@@ -252,7 +257,7 @@ def test_training_moves_the_denoiser_and_leaves_the_vae_as_it_was() -> None:
 
 def test_pixels_need_no_encoding() -> None:
     images = torch.rand(3, 1, 8, 8, generator=seeded(0))
-    assert diffusion("pixel").encode(images, torch.arange(3), seeded(0)) is images
+    assert diffusion("pixel").encode(images, torch.arange(3), drawn(0)) is images
 
 
 # The config.

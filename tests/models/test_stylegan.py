@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import network_config
 from augury.training.moving_average import moving_average
+from models.draws import Draws
 from models.equalised import EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
 from models.losses import path_length_penalty, r1_penalty
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig, StyleGANDiscriminator, minibatch_deviation
@@ -227,7 +228,7 @@ def styles_in_training(share: float, count: int, monkeypatch: pytest.MonkeyPatch
     network = generator(28, config=config).train()
     monkeypatch.setattr(network.synthesis, "forward", lambda w, noise: w)
     labels = torch.zeros(count, dtype=torch.int64)
-    w = network.sample(labels, generator=mode.get("generator", seeded(1)))
+    w = network.sample(labels, generator=mode.get("generator", Draws(torch.device("cpu"), 1)))
     return w if w.ndim == 3 else w[:, None].expand(-1, 5, -1)
 
 
@@ -351,7 +352,7 @@ def test_a_moving_average_of_it_samples() -> None:
     before = smooth.mapping.average.clone()
     for step in range(2):
         network.sample(torch.tensor([0, 1, 2]), generator=seeded(step))
-        average.update_parameters(network)
+        average.update(network)
     assert not torch.equal(smooth.mapping.average, before)
     images = smooth.sample(torch.tensor([0, 1]), generator=seeded(), spread=0.7)
     assert images.isfinite().all()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from augury.generators.weights import load_generator, save_generator
-from models.latent import randn_per_image, slerp
+from models.draws import Draws, randn_per_image
+from models.latent import slerp
 from models.vae import VAE
 
 CLASSES = 3
@@ -21,6 +22,10 @@ every_strategy_by_image = pytest.mark.parametrize("strategy", BY_IMAGE)
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def drawn(seed: int) -> Draws:
+    return Draws(torch.device("cpu"), seed)
 
 
 def vae(latent_size: int) -> VAE:
@@ -99,7 +104,7 @@ def test_the_encoder_gives_a_posterior_per_image_and_the_noise_its_draw() -> Non
     labels = torch.tensor([0, 1, 2, 0])
     with torch.no_grad():
         mean, log_variance = network.encode(images, labels)
-        first, again, other = (network(images, labels, seeded(seed))[0] for seed in (1, 1, 2))
+        first, again, other = (network(images, labels, drawn(seed))[0] for seed in (1, 1, 2))
     assert mean.shape == log_variance.shape == (4, 6)
     assert log_variance.abs().max() <= 10
     assert first.shape == images.shape
@@ -330,7 +335,7 @@ def test_posteriors_are_no_parameters_and_no_part_of_training() -> None:
     assert not [name for name, _ in network.named_parameters() if "posterior_" in name and "to_posterior" not in name]
     plain = vae(6)
     for some in (network, plain):
-        some(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), seeded(0))[0].sum().backward()
+        some(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), drawn(0))[0].sum().backward()
     gradients, expected = (
         {key: parameter.grad for key, parameter in some.named_parameters()} for some in (network, plain)
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augury.pipeline.seeding import batch_rows, derive_seed, seeded
-from models.latent import randn_per_image
+from models.draws import randn_per_image
 
 parts = st.lists(st.integers() | st.sampled_from(["dcgan", "vae", "augment"]), min_size=1, max_size=4)
 

@@ -11,7 +11,7 @@ from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.training import snapshots
 from augury.training.snapshots import CRITERION, Judge, problems_of
-from models.latent import Seeds
+from models.draws import Seeds
 
 CPU = torch.device("cpu")
 CLASSES = ("bars", "columns", "squares")
@@ -36,7 +36,7 @@ class Draws:
         self.seeds: list[int] = []
 
     def sample(self, labels: torch.Tensor, *, generator: Seeds) -> torch.Tensor:
-        assert not isinstance(generator, torch.Generator)  # one per image
+        assert isinstance(generator, list)  # one per image
         self.labels += labels.tolist()
         self.seeds += [each.initial_seed() for each in generator]
         return self.draw(labels, list(generator))

@@ -27,13 +27,14 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Training
 from augury.pipeline.seeding import batch_rows
 from augury.training import checkpoints, pace, snapshots, training_run
+from augury.training.batches import Batches
 from augury.training.checkpoints import STORE, Checkpoint
 from augury.training.history import DivergenceError
 from augury.training.snapshots import CRITERION, Judge
 from augury.training.tracking import LOGS
 from augury.training.training_run import TrainingRun, UnfitError, schedule
 from models.dcgan import DCGANConfig
-from models.latent import Seeds, randn_per_image
+from models.draws import Seeds, randn_per_image
 from tests import CHECKOUT
 
 NAME = "train_gan.demo"
@@ -206,22 +207,23 @@ def test_a_loss_that_carries_a_gradient_gives_no_warning(start: Callable[..., Tr
     run = start()
     torch.set_warn_always(True)  # else torch warns once a process, and perhaps not in this test
     try:
-        run.record(loss=torch.tensor(2.0, requires_grad=True) * 2, kl=torch.tensor(3.0, dtype=torch.bfloat16))
+        for _ in run.steps():
+            run.record(loss=torch.tensor(2.0, requires_grad=True) * 2, kl=torch.tensor(3.0, dtype=torch.bfloat16))
     finally:
         torch.set_warn_always(False)
-    assert run.history.close_row(1.0) == {"kimg": 1.0, "loss": 4.0, "kl": 3.0}
+    assert {(row["loss"], row["kl"]) for row in run.history.rows} == {(4.0, 3.0)}
 
 
 @pytest.mark.parametrize("processes", [1, 2, 5])
-def test_the_processes_share_the_images_of_a_step_among_them(processes: int, start: Callable[..., TrainingRun]) -> None:
-    run = start()
-    images = run.images
-    for step in range(3):
+def test_the_processes_share_the_images_of_a_step_among_them(processes: int) -> None:
+    images = noise(7, seed=1)
+    for step in (0, 1, 2, 40):
         parts = []
         for rank in range(processes):
             accelerator: Any = SimpleNamespace(process_index=rank, num_processes=processes, device=torch.device("cpu"))
-            run.accelerator = accelerator
-            parts.append(run.batch(step))
+            batches = Batches(images, 10, 0, accelerator)
+            batches.load(step)
+            parts.append((batches.images(), batches.labels()))
         assert {len(labels) for _, labels in parts} == {10 // processes}
         rows = batch_rows(len(images), 10, step, 0)
         expected, expected_labels = images.batch(rows, torch.device("cpu"))
@@ -390,9 +392,10 @@ def test_without_a_discriminator_a_small_loss_is_no_problem(start: Callable[...,
 def test_a_loss_that_is_not_finite_falls_back_to_the_best_snapshot(
     step: int, loss: float, start: Callable[..., TrainingRun], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also in the step after which a snapshot is due, and in the last one."""
+    """Also in the step after which a snapshot is due, and in the last one; it is looked for before each snapshot."""
     run = start({2: (0.5, 1.0), 4: (0.7, 1.0)})
-    assert follow(run, {step: loss}) == list(range(step + 1))
+    assert follow(run, {step: loss}) == list(range(step // 2 * 2 + 2))
+    assert run.images_seen == 10 * step
     reason = f"loss_discriminator is {loss} at step {step}"
     assert [message for message in caplog.messages if "stopped" in message] == [f"{NAME}: {reason}; training stopped"]
     run.keep_best()
@@ -473,6 +476,7 @@ def test_a_run_cut_off_in_any_step_ends_with_the_same_bytes(
     losses = {step: 1 / (1 + step) for step in range(STEPS)}
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", seconds)
     expected = finish(start(figures), losses)
+    monkeypatch.setattr(training_run, "STEPS_BETWEEN_LOOKS", 1)  # what has not been looked at is not saved
     shutil.rmtree("data")
 
     follow(start(figures), losses, stop_in=killed_in)
