@@ -15,7 +15,7 @@ class Draws:
 
     def __init__(self, device: torch.device, seed: int = 0) -> None:
         self.device = device
-        self._generator = self._new_generator()
+        self._generator = torch.Generator(device)
         self._dealt = {"normal": 0, "uniform": 0}
         self._buffers: dict[str, torch.Tensor] | None = None
         self.renew(seed)
@@ -34,7 +34,7 @@ class Draws:
 
     def fix(self) -> None:
         """From here on as many numbers as were dealt out since the last `rewind`, at most, come out of buffers."""
-        self._buffers = {kind: torch.empty(count, device=self.device) for kind, count in self._dealt.items()}
+        self._buffers = {kind: torch.zeros(count, device=self.device) for kind, count in self._dealt.items()}
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal."""
@@ -47,9 +47,6 @@ class Draws:
     def below(self, limit: int, *shape: int) -> torch.Tensor:
         """Integers in [0, limit), int64, limit at most 2**20: a uniform number has 24 bits."""
         return (self._deal("uniform", shape) * limit).long().clamp_max(limit - 1)
-
-    def _new_generator(self) -> torch.Generator:
-        return torch.Generator(self.device)
 
     def _deal(self, kind: str, shape: tuple[int, ...]) -> torch.Tensor:
         start = self._dealt[kind]

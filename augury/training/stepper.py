@@ -66,7 +66,6 @@ class Stepper:
             def warm_up() -> None:
                 rehearse()
                 variant.draws.fix()
-                variant.draws.renew(0)
                 for _ in range(WARM_UP - 1):
                     rehearse()
 
@@ -95,7 +94,7 @@ class Stepper:
 class _Variant:
     """One way in which a step is made."""
 
-    graph: "torch.cuda.CUDAGraph | None" = None
+    graph: Any = None  # torch.cuda.CUDAGraph
     losses: Mapping[str, torch.Tensor]  # where the graph writes them
 
     def __init__(self, draws: Draws) -> None:

@@ -1,0 +1,259 @@
+"""A step of every training never waits for the device, and gives the same bytes recorded as it does as it stands.
+
+There is no GPU here: waits are counted on the meta device, and recording is emulated.
+"""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from augury.images.image_set import ImageSet
+from augury.pipeline import params
+from augury.training import training_run
+from augury.training.checkpoints import STORE
+from augury.training.processes import start_processes
+from augury.training.stepper import Stepper
+from augury.training.training_run import TrainingRun
+from models import GENERATORS
+from models.vae import VAE
+from stages import train_diffusion, train_gan, train_vae
+from tests import CHECKOUT
+
+NAMES = ("cat", "dog", "owl")
+SMALL = {"batch_size": 8, "total_kimg": 0.32, "snapshot_every_kimg": 0.32}  # 40 steps
+PIXELS = {"space": "pixel", "width": 8, "depth": 1, "guidance": 1.5, "sampling_steps": 2}
+LATENTS = {"space": "latent", "width": 16, "depth": 1, "guidance": 1.5, "sampling_steps": 2}
+# Each with all that it may do in a step, every penalty included.
+TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dcgan": (
+        "train_gan.dcgan", {"r1_gamma": 0.1, "r1_every": 4, "diffaugment": ["saturation", "cutout", "translation"]}
+    ),
+    "dcgan with adaptive augmentation": ("train_gan.dcgan", {"ada_target": 0.6, "diffaugment": []}),
+    "stylegan": ("train_gan.stylegan", {"r1_every": 4, "path_length_weight": 2.0, "path_length_every": 2}),
+    "stylegan with styles mixed": (
+        "train_gan.stylegan",
+        {"network": {"latent_size": 8, "style_size": 8, "mapping_layers": 1, "width": 4, "style_mixing": 0.5}},
+    ),
+    "vae": ("train_vae", {"warmup_kimg": 0.1}),
+    "pixel diffusion": ("train_diffusion", {"network": PIXELS}),
+    "latent diffusion": ("train_diffusion", {"network": LATENTS}),
+}  # fmt: skip
+NETWORKS = {
+    "train_gan.dcgan": {"latent_size": 8, "width": 4},
+    "train_gan.stylegan": {"latent_size": 8, "style_size": 8, "mapping_layers": 1, "width": 4, "style_mixing": 0.0},
+    "train_vae": {"latent_size": 4, "width": 8},
+}
+every_training = pytest.mark.parametrize("name", TRAININGS)
+
+
+def images(seed: int) -> ImageSet:
+    random = np.random.default_rng(seed)
+    return ImageSet(random.integers(0, 256, (21, 8, 8, 1), np.uint8), np.arange(21) % 3, NAMES)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No snapshots, and a VAE that nobody trained."""
+    monkeypatch.chdir(tmp_path)
+    judge = SimpleNamespace(criterion="none")
+    monkeypatch.setattr(training_run, "Judge", lambda *_: judge)
+    monkeypatch.setattr(TrainingRun, "_take_snapshot", lambda self, speed: None)
+    monkeypatch.setattr(TrainingRun, "keep_best", lambda self: None)
+    monkeypatch.setattr(train_diffusion, "load_generator", lambda *_: (VAE(VAE.Config(4, 8), 8, 1, len(NAMES)), None))
+
+
+def train(name: str, accelerator: Any) -> TrainingRun:
+    """From its beginning to its end."""
+    shutil.rmtree(STORE, ignore_errors=True)
+    section, changes = TRAININGS[name]
+    settings = params.load(CHECKOUT / "params.yaml")
+    stage, _, architecture = section.partition(".")
+    budget: Any = getattr(settings, stage)
+    budget = budget[architecture] if architecture else budget
+    changes = {"network": NETWORKS.get(section)} | SMALL | changes
+    budget = type(budget).model_validate(budget.model_dump() | changes)
+    sets = images(1), images(2)
+    if architecture:
+        return train_gan.train(architecture, GENERATORS[architecture], *sets, budget, 0, accelerator)
+    if stage == "train_vae":
+        return train_vae.train(*sets, budget, 0, accelerator, True)
+    return train_diffusion.train(*sets, Path(), budget, 0, accelerator, True)
+
+
+# Nothing waits.
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would make the host wait for the device: copies between them, and values read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = function._schema.name.partition("::")[2]
+        self.found.update([name] if name == "_local_scalar_dense" else [])  # which raises here
+        result = function(*arguments, **(options or {}))
+        devices = {tensor.device.type for tensor in _tensors((arguments, result)) if tensor.ndim or "copy" in name}
+        if len(devices) > 1 and ("copy" in name or name.startswith("index")):
+            self.found[name] += 1
+        return result
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _tensors(each)
+
+
+class AnywhereGenerator(torch.Generator):
+    """On the meta device there is nothing to draw, and no generator."""
+
+    def __new__(cls, device: Any = "cpu") -> "AnywhereGenerator":
+        return super().__new__(cls, "cpu")  # type: ignore[call-arg]
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.fixture
+def on_meta(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Counter[str]]:
+    """Trains for nine steps on the meta device, and returns the waits of the last eight."""
+    waits = Waits()
+    steps = TrainingRun.steps
+
+    def watched(self: TrainingRun) -> Iterator[int]:
+        for number in steps(self):
+            if number == 0:
+                yield number
+            else:
+                with waits:
+                    yield number
+            if number == 8:
+                raise StopError
+
+    monkeypatch.setattr(TrainingRun, "steps", watched)
+    monkeypatch.setattr(training_run, "digest_of", lambda *_: "digest")
+    monkeypatch.setattr(torch, "Generator", AnywhereGenerator)
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # AdamW's, too; fused, it needs a device
+    for stage in (train_gan, train_vae, train_diffusion):
+        monkeypatch.setattr(stage, "autocast", lambda *_, **__: nullcontext())
+    accelerator = SimpleNamespace(
+        device=torch.device("meta"), process_index=0, num_processes=1, is_main_process=True, log_with=None, trackers=[],
+        main_process_first=nullcontext, reduce=lambda tensor, how: tensor.clone(), gather=lambda tensor: tensor,
+    )  # fmt: skip
+
+    def on_meta(name: str) -> Counter[str]:
+        with torch.device("meta"), pytest.raises(StopError):
+            train(name, accelerator)
+        return waits.found
+
+    return on_meta
+
+
+@every_training
+def test_nothing_in_a_step_waits_for_the_device(name: str, on_meta: Callable[[str], Counter[str]]) -> None:
+    assert on_meta(name) == {}
+
+
+@pytest.mark.parametrize("what", ["a copy", "a value read", "rows of the host"])
+def test_a_step_that_waits_is_noticed(
+    what: str, on_meta: Callable[[str], Counter[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = TrainingRun.record
+
+    def waiting(self: TrainingRun, **losses: torch.Tensor) -> None:
+        match what:
+            case "a copy":
+                torch.zeros(2, device="cpu").to("meta")
+            case "a value read":
+                with pytest.raises(RuntimeError):
+                    losses["loss"].item()
+            case _:
+                self.batches.rows[torch.zeros(2, dtype=torch.int64, device="cpu")]
+        record(self, **losses)
+
+    monkeypatch.setattr(TrainingRun, "record", waiting)
+    assert sum(on_meta("vae").values()) == 8
+
+
+# The same bytes.
+
+
+def digest(run: TrainingRun) -> str:
+    """Of all that a run has come to: weights, averages, optimisers, losses."""
+    whole = hashlib.blake2b(str((run.step, run.history.state_dict())).encode(), digest_size=8)
+    for part in run.state.values():
+        state: Any = part.state_dict() if isinstance(part, nn.Module) else [*part.state_dict()["state"].values()]
+        for values in [state] if isinstance(state, dict) else state:
+            for tensor in values.values():
+                whole.update(tensor.numpy().tobytes())
+    return whole.hexdigest()
+
+
+def emulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Has steps be made as recorded ones are: warmed up, undone, and replayed into the losses of the first time."""
+    prepare, replayed = Stepper._prepare, []
+
+    def recorded(self: Stepper, choices: Mapping[str, bool]) -> Any:
+        variant = prepare(self, choices)
+
+        def step() -> Mapping[str, torch.Tensor]:
+            variant.draws.rewind()
+            return self.step(variant.draws, **choices, **self._numbers)
+
+        def warm_up() -> None:
+            for _ in range(3):
+                variant.losses = {key: loss.detach().clone() for key, loss in step().items()}
+
+        def replay() -> None:
+            replayed.append(str(choices))
+            for key, loss in step().items():
+                variant.losses[key].copy_(loss.detach())
+
+        self._undone(warm_up)
+        variant.graph = SimpleNamespace(replay=replay)
+        return variant
+
+    monkeypatch.setattr(Stepper, "_prepare", recorded)
+    return replayed
+
+
+@every_training
+def test_the_same_bytes_twice_and_whenever_losses_are_looked_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = start_processes("cpu", 8, "demo")
+    first = digest(train(name, accelerator))
+    monkeypatch.setattr(training_run, "STEPS_BETWEEN_LOOKS", 1)
+    assert digest(train(name, accelerator)) == first
+
+
+@every_training
+def test_the_same_bytes_as_it_stands_and_recorded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = start_processes("cpu", 8, "demo")
+    first = digest(train(name, accelerator))
+    replayed = emulated(monkeypatch)
+    assert digest(train(name, accelerator)) == first
+    assert len(replayed) == 40
+    section, changes = TRAININGS[name]
+    penalties = (
+        "r1_gamma" in changes or "stylegan" in section,
+        "path_length_weight" in changes,
+        "ada_target" in changes,
+    )
+    assert len(set(replayed)) == 1 + sum(penalties)
