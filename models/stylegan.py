@@ -49,10 +49,10 @@ class StyledLayer(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """x (N, inputs, H, W), w (N, style_size), noise (N or 1, 1, H', W') or None -> (N, outputs, H', W')."""
         x, demodulation = self.convolve(x, w)
-        offset = self.bias[:, None, None] * GAIN
-        if noise is not None:
-            offset = offset + noise * (self.noise_strength * GAIN)
-        x = torch.addcmul(offset.to(x.dtype), x, (demodulation * GAIN).to(x.dtype))
+        bias = self.bias[:, None, None] * GAIN
+        x = torch.addcmul(bias.to(x.dtype), x, (demodulation * GAIN).to(x.dtype))
+        if noise is not None:  # added last, as `addcmul` lays its result out as the first of its arguments
+            x = x + (noise * (self.noise_strength * GAIN)).to(x.dtype)
         return F.leaky_relu(x, 0.2)
 
 
@@ -198,8 +198,9 @@ class StyleGANDiscriminator(nn.Module):
         for block in self.fall:
             x = block(x)
         x = torch.cat([x, minibatch_deviation(x).to(x.dtype)], dim=1)  # (N, widest + 1, base, base)
-        x = F.leaky_relu(self.mix(x), 0.2)
-        x = F.leaky_relu(self.to_features(x.flatten(1)).float(), 0.2) * GAIN  # (N, widest)
+        x = F.leaky_relu(self.mix(x.contiguous(memory_format=torch.channels_last)), 0.2)
+        x = x.permute(0, 2, 3, 1).flatten(1)  # as it lies in memory
+        x = F.leaky_relu(self.to_features(x).float(), 0.2) * GAIN  # (N, widest)
         direction = self.realism + self.classes(labels)  # what a real image, and one of this class, looks like
         return (x * direction).sum(dim=1) / math.sqrt(x.shape[1]) + self.bias
 

@@ -38,8 +38,10 @@ class Block(nn.Module):
         nn.init.zeros_(self.class_bias.weight)
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        x = self.normalise(self.convolve(x))  # (N, C, H, W)
-        return F.silu(x + self.class_bias(labels)[:, :, None, None])
+        # On a CPU, group normalisation in bfloat16 crawls through channels-last.
+        x = self.normalise(self.convolve(x).contiguous())  # (N, C, H, W)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return F.silu(x + self.class_bias(labels)[:, :, None, None].to(x.dtype))
 
 
 class VAE(nn.Module):

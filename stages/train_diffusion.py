@@ -28,8 +28,10 @@ def build(config: DiffusionConfig, images: ImageSet, vae_folder: Path, device: t
     """
     shape = (images.size, images.channels, len(images.class_names))
     if config.space == "pixel":
-        network = Diffusion(config, *shape).to(device).to(memory_format=torch.channels_last)
-        return network, lambda batches, draws: batches.images()
+        # On a CPU, group normalisation in bfloat16 crawls through channels-last.
+        layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
+        network = Diffusion(config, *shape).to(device).to(memory_format=layout)
+        return network, lambda batches, draws: batches.images().to(memory_format=layout)
     vae: Any
     vae, _ = load_generator(vae_folder, device)
     network = Diffusion.from_vae(config, vae, *shape).to(device)
