@@ -58,6 +58,7 @@ docs: .venv/installed-dev ## Build the pages of docs/ as a site; a broken link f
 bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.pipeline
 	python -m benchmarks.imports
+	python -m benchmarks.layouts
 	python -m benchmarks.training
 	python -m benchmarks.generators
 	python -m benchmarks.scores
