@@ -2,12 +2,14 @@
 
 import argparse
 import importlib
-import logging
 import os
 import sys
 from pathlib import Path
 
+from augury.pipeline.checkout import CHECKOUT, checkout_above
 from augury.pipeline.errors import UserError
+from augury.pipeline.packages import require_packages
+from augury.pipeline.process import one_line_errors
 
 # What each module of augury/commands is for: its `add_arguments` and `main` are imported only when it is asked for.
 COMMANDS = {
@@ -20,29 +22,24 @@ COMMANDS = {
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
 NEED_PARAMS = {"doctor", "init", "arms", "generate", "export"}
-INSTALLED = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str]) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(prog="python -m augury", description="Tools beside the pipeline (`dvc repro`).")
     commands = parser.add_subparsers(dest="command", required=True)
     parsers = {name: commands.add_parser(name, help=text) for name, text in COMMANDS.items()}
     command = None
     if arguments and arguments[0] in COMMANDS:
+        if arguments[0] != "doctor":  # which has more to say of them
+            require_packages()
         command = importlib.import_module(f"augury.commands.{arguments[0]}")
         command.add_arguments(parsers[arguments[0]])
     asked = parser.parse_args(arguments)
     assert command is not None, "without a command, the parser has ended the program"
-    try:
+    with one_line_errors(asked.command):
         if asked.command != "score":
             go_to_checkout(asked)
         command.main(asked)
-    except (UserError, OSError) as error:
-        sys.exit(f"{asked.command}: {error}")
-    except KeyboardInterrupt:
-        logging.error("%s: interrupted", asked.command)
-        sys.exit(130)
 
 
 def go_to_checkout(asked: argparse.Namespace) -> None:
@@ -51,11 +48,9 @@ def go_to_checkout(asked: argparse.Namespace) -> None:
     Raises UserError where there is none and the command needs its params.yaml.
     """
     here = Path.cwd()
-    # A study has a params.yaml too, but no repository.
-    checkouts = [folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()]
-    root = next((folder for folder in checkouts if (folder / "params.yaml").is_file()), here)
+    root = checkout_above(here) or here
     if asked.command in NEED_PARAMS and not (root / "params.yaml").is_file():
-        raise UserError(f"no params.yaml in {here}, nor in a checkout above it; run this in one, such as {INSTALLED}")
+        raise UserError(f"no params.yaml in {here}, nor in a checkout above it; run this in one, such as {CHECKOUT}")
     if root == here:
         return
     os.chdir(root)

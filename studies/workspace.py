@@ -3,7 +3,7 @@
 To a stage it is what the root is in the main pipeline: params.yaml and data/ in the working directory.
 """
 
-import logging
+import inspect
 import shutil
 import subprocess
 import sys
@@ -11,40 +11,34 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from augury.pipeline import params
+from augury.pipeline.checkout import CHECKOUT
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json
-from augury.pipeline.params import Params, explain
+from augury.pipeline.params import Params
+from augury.pipeline.process import arguments_of, one_line_errors
 from augury.pipeline.profiles import lay_over
 from augury.pipeline.sections import Arm, Section
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = CHECKOUT
 Settings = TypeVar("Settings", bound=Section)
 
 
 def run(study: str, main: Callable[..., None]) -> None:
-    """Run a study's step as a process; what follows the module in its command are the arguments.
-
-    Exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
-    """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        main(*sys.argv[1:])
-    except (UserError, OSError) as error:
-        sys.exit("\n".join(f"{study}: {line}" for line in str(error).splitlines()))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run a study's step as a process; what follows the module in its command are the arguments of `main`."""
+    with one_line_errors(study):
+        given = arguments_of(main, sys.argv[1:])
+        if not params.PARAMS_FILE.is_file():
+            folder = Path(inspect.getfile(main)).parent
+            raise UserError(f"no {params.PARAMS_FILE} in {Path.cwd()}; run this in {folder}")
+        main(*given)
 
 
 def settings(kind: type[Settings], folder: Path, file: str | Path = params.PARAMS_FILE) -> Settings:
-    """A study's own params.yaml. Raises UserError with one line per faulty key."""
-    try:
-        return kind.model_validate(params.read_yaml(folder / file))
-    except ValidationError as error:
-        raise UserError(explain(error, kind)) from error
+    """A study's own params.yaml. Raises UserError as `augury.pipeline.params.validated` does."""
+    return params.validated(kind, folder / file, f"run this in {Path(inspect.getfile(kind)).parent}")
 
 
 def load_params(kind: type[Settings], here: Path, root: Path) -> tuple[Settings, Params]:

@@ -10,7 +10,7 @@ import dvc.api
 from dvc.exceptions import DvcException
 
 from augury.evidence.predictors import Trial, predictors
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, one_line
 
 COMPARISON = "data/comparison.json"
 
@@ -41,14 +41,18 @@ def main(asked: argparse.Namespace) -> None:
 def comparisons() -> dict[str, Any]:
     """Run -> the content of its comparison, of this run and of the experiments that have one at hand."""
     runs: dict[str, Any] = {}
-    for row in dvc.api.exp_show():
+    try:
+        rows = dvc.api.exp_show()
+    except Exception as error:  # of DVC, or of one of the libraries by which it reads git
+        raise UserError(one_line(error)) from error
+    for row in rows:
         rev = row["rev"]
         try:
             text = Path(COMPARISON).read_text() if rev == "workspace" else dvc.api.read(COMPARISON, rev=rev)
         except (OSError, DvcException):
             continue  # of a commit before the first run, or pruned from the cache
         comparison = json.loads(text)
-        if "trials" in comparison["predictors"]:  # else by a version that wrote no scores there
+        if "trials" in comparison.get("predictors", {}):  # else by a version that wrote no scores there
             runs[row.get("Experiment") or rev] = comparison
     return runs
 

@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from augury.images.streams import ImageStream, stream_of
+from augury.pipeline.destinations import check_json_file
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(asked: argparse.Namespace) -> None:
+    if asked.json:
+        check_json_file(Path(asked.json), "--json")
     streams = [stream_of(Path(asked.real)), stream_of(Path(asked.generated))]
     name, _, weights = asked.extractor.partition("=")
     accelerator = Accelerator(cpu=choose_device(asked.device).type == "cpu")

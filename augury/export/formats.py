@@ -26,6 +26,7 @@ from augury.export.generation_plan import PLAN
 from augury.images.folders import files_in
 from augury.images.names import safe_names
 from augury.images.shards import shard_name
+from augury.pipeline.destinations import check_new_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.params import Params
@@ -67,10 +68,12 @@ def find_set(name: str) -> Path:
 def export(folder: Path, layout: str, out: Path, params: Params) -> EncodedImages:
     """Write the images in `folder` to `out` in one of LAYOUTS, with a card; `out` appears as a whole at the end.
 
-    Raises UserError where `out` is anything but new or empty, lies in DATA or in `folder`, or the set is damaged.
+    Raises UserError where `out` is anything but new or empty, or may not be written to, or the set is damaged.
     """
     out = out.resolve()
-    check_destination(folder, out)
+    check_new_folder(out, "--out", {folder: "the images to export"})
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"--out: {out} is not empty; choose a new folder, or remove it first")
     generation = how_generated(folder)
     images = open_encoded(folder)
     known = [*SPLITS, *params.augment.policies, *params.sample.generators]
@@ -99,26 +102,10 @@ def how_generated(folder: Path) -> dict[str, Any] | None:
     path = folder / PLAN
     if not path.exists():
         return None
-    try:
-        noted = read_json(path)
-    except ValueError as error:
-        raise UserError(f"{path}: not what `python -m augury generate` noted ({error})") from error
+    noted = read_json(path)
     if not isinstance(noted, dict) or "short" not in noted:  # which it adds at the end
         raise UserError(f"{folder}: not finished; run `python -m augury generate` with the same options again")
     return noted
-
-
-def check_destination(folder: Path, out: Path) -> None:
-    """Raise UserError rather than write over or into anything that is there."""
-    source, data = folder.resolve(), DATA.resolve()
-    if out.is_relative_to(source):
-        raise UserError(f"--out: {out} lies in {source}, the images to export; choose a folder outside of it")
-    if out.is_relative_to(data):
-        raise UserError(f"--out: {out} lies in {data}, which holds what the stages make; choose a folder outside of it")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} is a file; choose a new folder")
-    if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"--out: {out} is not empty; choose a new folder, or remove it first")
 
 
 def forget_times(folder: Path) -> None:

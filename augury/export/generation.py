@@ -29,6 +29,7 @@ from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
+from augury.pipeline.destinations import check_new_folder
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_file
@@ -54,8 +55,9 @@ def generate(
 
     per_class: images of each class that pass the filter; None: as many as make it as large as the largest class of the
     training images. rows: images per shard. Raises UserError where the generator or the splits are not there, and where
-    the folder holds anything but the beginning of this very set.
+    the folder may not be written to, or holds anything but the beginning of this very set.
     """
+    check_new_folder(folder, "--out")
     device = choose_device(params.device)
     network, class_names = load_generator(GENERATORS / generator, device)
     config = read_json(GENERATORS / generator / "config.json")

@@ -64,8 +64,6 @@ def first_in_turn(quota: np.ndarray, images: int) -> np.ndarray:
 
 def claim(folder: Path, plan: Plan) -> None:
     """Make the folder ready for the plan's shards. Raises UserError, and touches nothing, where it is not for them."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out: {folder} is a file; choose a folder")
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     begun = read_plan(folder)
     if begun is not None and (differences := plan.differences(begun)):
@@ -86,10 +84,7 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     """What is in a folder's plan file, None where it has none. Raises UserError where the file holds no plan."""
     if not (folder / PLAN).exists():
         return None
-    try:
-        content = read_json(folder / PLAN)
-    except ValueError as error:
-        raise UserError(f"{folder / PLAN}: not the plan of a set ({error})") from error
+    content = read_json(folder / PLAN)
     if not isinstance(content, dict) or "generator" not in content:
         raise UserError(f"{folder / PLAN}: not the plan of a set")
     return content

@@ -65,7 +65,7 @@ def load_generator(
         network_config = TypeAdapter(network_class.Config).validate_python(config["network"], extra="forbid")
         network = network_class(network_config, config["image_size"], config["channels"], len(class_names))
         network.load_state_dict(_load_state(folder))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")  # on one line
         raise UserError(f"{folder}: not a trained generator ({reason}); run `dvc repro` to train it") from error
     return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), class_names

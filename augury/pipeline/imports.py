@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from augury.pipeline.checkout import CHECKOUT
 
 
 def imported_files(path: Path, checkout: Path = CHECKOUT) -> set[Path]:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from augury.pipeline import conclusions, sections
+from augury.pipeline.checkout import where_to_start
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.sections import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
@@ -17,6 +18,7 @@ from augury.pipeline.seeding import derive_seed
 PARAMS_FILE = Path("params.yaml")
 
 Config = TypeVar("Config")
+SomeSection = TypeVar("SomeSection", bound=Section)
 
 
 class Params(Section):
@@ -111,14 +113,27 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the whole file. Raises UserError with one line per faulty key."""
-    content = read_yaml(path)
+    """Read and check the whole file. Raises UserError as `validated` does."""
+    return validated(Params, path, where_to_start(Path.cwd()))
+
+
+def validated(kind: type[SomeSection], path: Path, start: str) -> SomeSection:
+    """The YAML file at `path` as a section.
+
+    start: where a command is to be started that finds no such file, or one with none of these keys. Raises UserError,
+    with one line per faulty key.
+    """
+    if not path.is_absolute() and not path.exists():
+        raise UserError(f"no {path} in {Path.cwd()}; {start}")
+    content, keys = read_yaml(path), ", ".join(kind.model_fields)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected the keys {', '.join(Params.model_fields)}")
+        raise UserError(f"{path}: expected the keys {keys}")
+    if not kind.model_fields.keys() & content.keys():
+        raise UserError(f"{path} in {Path.cwd()} has none of the keys {keys}; {start}")
     try:
-        return Params.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise UserError(explain(error, Params)) from error
+        raise UserError(explain(error, kind)) from error
 
 
 def read_yaml(path: Path) -> Any:

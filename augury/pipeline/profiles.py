@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
+from augury.pipeline.process import check_arguments, one_line_errors
 
 
 def lay_over(path: Path, overrides: dict[str, Any]) -> None:
@@ -48,7 +49,6 @@ def main(profile: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors("profiles"):
+        check_arguments(["params.NAME.yaml"], sys.argv[1:])
         main(Path(sys.argv[1]))
-    except UserError as error:
-        sys.exit(str(error))

@@ -1,6 +1,5 @@
 """What every stage shares: read params, keep the cost ledger, turn a foreseen error into one line."""
 
-import logging
 import os
 import resource
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from augury.pipeline import params
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
+from augury.pipeline.process import check_arguments, one_line_errors
 from augury.pipeline.replicates import Replicate
 
 COSTS = Path("data/costs")  # untracked: timings differ between runs, tracked outputs must not
@@ -24,8 +24,7 @@ def run_entry(stage: str, main: Callable[..., int | None], *axes: str) -> None:
     entry = sys.argv[1:]
 
     def of_replicate(top: params.Params) -> int | None:
-        if len(entry) != 1 + len(axes):
-            raise UserError(f"{len(entry)} arguments in place of {' '.join(['replicate', *axes])}")
+        check_arguments(["replicate", *axes], entry)
         number, *names = entry
         if number not in map(str, top.replicates):
             raise UserError(unknown("replicates", number, map(str, top.replicates)))
@@ -35,14 +34,13 @@ def run_entry(stage: str, main: Callable[..., int | None], *axes: str) -> None:
 
 
 def run(name: str, main: Callable[[params.Params], int | None]) -> None:
-    """Run a stage's `main` as a process: exit status 0, or 1 after one clear line on standard error (130 on Ctrl-C).
+    """Run a stage's `main` as a process, with `one_line_errors`.
 
     name: as in dvc.yaml, with the matrix entry: "train_gan@0-dcgan". main: returns how many images it went through,
     for the cost ledger, or None where that means nothing.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.perf_counter()
-    try:
+    with one_line_errors(name, "interrupted; `dvc repro` goes on from here"):
         images = main(params.load())
         if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
             return
@@ -57,10 +55,3 @@ def run(name: str, main: Callable[[params.Params], int | None]) -> None:
                 "peak_memory_mib": round(peak_kib / 1024),
             },
         )
-    except (UserError, OSError) as error:
-        for line in str(error).splitlines():
-            logging.error("%s: %s", name, line)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        logging.error("%s: interrupted; `dvc repro` goes on from here", name)
-        sys.exit(130)

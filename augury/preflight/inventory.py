@@ -1,11 +1,11 @@
 """What is there of what the pipeline needs: packages, weights, a DVC repository; nothing is fetched to find out."""
 
-import importlib.metadata
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.packages import installed_version, read_pins
 
 PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
 
@@ -41,9 +41,8 @@ def packages(requirements: Path) -> list[Finding]:
         return [Finding("packages", f"not compared with {requirements}, which is not here", problem)]
     differing = []
     for name, pinned in pins.items():
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        version = installed_version(name)
+        if version is None:
             problem = f"package {name} is missing: pip install -r {requirements} -c constraints.txt, or make repro"
             differing.append(Finding(name, f"missing, {pinned} pinned", problem, there=False))
             continue
@@ -52,13 +51,6 @@ def packages(requirements: Path) -> list[Finding]:
     rest = len(pins) - len(differing)
     others = "all" if rest == len(pins) else f"the other {rest}"
     return [*differing, Finding("packages", f"{others} of {requirements} as pinned")] if rest else differing
-
-
-def read_pins(requirements: Path) -> dict[str, str]:
-    """Package -> version, of the lines name==version or name[extra]==version."""
-    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
-    pins = (line.split("==", 1) for line in lines if "==" in line)
-    return {name.partition("[")[0].strip(): version.strip() for name, version in pins}
 
 
 def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from augury.features.backbones import check_resolution
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json, write_json
 from models import CLASSIFIERS
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
@@ -21,7 +21,9 @@ KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll")
 
 def main(start: str, network: str, budget: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Architectures, here, root)
-    names = {"scratch": study.networks, "transfer": study.transfer}[start]
+    if start not in MODES:
+        raise UserError(unknown("start", start, MODES))
+    names = study.networks if start == "scratch" else study.transfer
     if network not in names:
         raise UserError(f"networks: {network!r} is not among those of params.yaml: {', '.join(names)}")
     check_resolution(network, study.resolution, key="resolution")

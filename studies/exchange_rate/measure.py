@@ -57,4 +57,4 @@ def main(labels: int, draw: int, here: Path = Path(), root: Path = ROOT) -> None
 
 
 if __name__ == "__main__":
-    run("exchange_rate", lambda labels, draw: main(int(labels), int(draw)))
+    run("exchange_rate", main)

@@ -5,7 +5,9 @@ import logging
 import sys
 from functools import partial
 
+from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.params import Params
+from augury.pipeline.process import check_arguments, one_line_errors
 from augury.pipeline.stage import run
 from augury.training.training_run import UnfitError
 from stages import train_gan
@@ -23,5 +25,9 @@ def main(variant: Variant, params: Params) -> int:
 
 
 if __name__ == "__main__":
+    with one_line_errors("train"):
+        check_arguments(["variant"], sys.argv[1:])
+        if sys.argv[1] not in VARIANTS:
+            raise UserError(unknown("variant", sys.argv[1], VARIANTS))
     variant = VARIANTS[sys.argv[1]]
     run(f"train_gan@{variant.architecture}", partial(main, variant))

@@ -193,3 +193,26 @@ def test_without_any_run_there_is_nothing_to_pool(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"predictors: no run with data/comparison.json found"):
         main(["predictors"])
+
+
+def test_predictors_outside_of_git_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an archive of the repository, without .git."""
+    for name in ("params.yaml", "dvc.yaml", ".dvc/config"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((CHECKOUT / name).read_bytes())
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=rf"^predictors: {tmp_path} is not a git repository$"):
+        main(["predictors"])
+
+
+def test_what_git_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a checkout of another user, of which pygit2 says so with an error of its own."""
+
+    def refuse() -> list[dict[str, str]]:
+        raise ArithmeticError("the repository path\n'/x' is not owned by current user")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dvc.api.exp_show", refuse)
+    with pytest.raises(SystemExit, match=r"^predictors: the repository path '/x' is not owned by current user$"):
+        main(["predictors"])

@@ -451,7 +451,7 @@ def test_what_appears_during_the_export_is_left_alone(workspace: Path, monkeypat
         ("twice", "out", "twice: 2 classes are called 'a'"),
         ("path", "out", "path: column path would be taken for that of the exported files; rename it"),
         ("unfinished", "out", "unfinished: not finished; run `python -m augury generate` with the same options again"),
-        ("other", "out", "other/.generation.json: not what `python -m augury generate` noted"),
+        ("other", "out", "other/.generation.json: not JSON"),
         ("none", "out", "none: no image in it"),
         ("bare", "out", "bare/00000-of-00001.parquet: no column origin; a set that Augury wrote has them"),
         ("foreign", "out", "foreign/00000-of-00001.parquet: not a readable image set"),

@@ -291,10 +291,10 @@ def test_a_stranger_among_the_shards_is_named(tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == {**before, "test-00000-of-00001.parquet": b"mine"}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"seed": 0}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"seed": 0}', "\x00", "{"])
 def test_what_is_no_plan_is_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / ".generation.json").write_text(content)
-    with pytest.raises(UserError, match=r"\.generation.json: not the plan of a set"):
+    with pytest.raises(UserError, match=r"\.generation.json: (not the plan of a set$|not JSON)"):
         generate(tmp_path, "--no-filter")
     assert contents(tmp_path) == {".generation.json": content.encode()}
 

@@ -511,6 +511,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         params.load(tmp_path)
 
 
+def test_in_the_wrong_folder_one_line_says_where_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^no params.yaml in {tmp_path}; run this in a checkout, such as {CHECKOUT}$"):
+        params.load()
+    Path("params.yaml").write_text("reference: classic\n")  # a study's
+    with pytest.raises(UserError, match=f"^params.yaml in {tmp_path} has none of the keys seed, .*; run this in "):
+        params.load()
+    monkeypatch.chdir(CHECKOUT / "tests")
+    with pytest.raises(UserError, match=f"^no params.yaml in {CHECKOUT}/tests; run this in {CHECKOUT}$"):
+        params.load()
+
+
 @pytest.mark.parametrize("name", Params.model_fields)
 def test_sections_are_frozen(name: str) -> None:
     loaded = params.load(SHIPPED)

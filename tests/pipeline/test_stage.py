@@ -13,7 +13,6 @@ import pytest
 from augury.pipeline import stage
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
-from stages import missing_packages
 from tests import CHECKOUT
 
 
@@ -77,7 +76,7 @@ def fail(params: Params) -> None:
     raise AssertionError("main was called")
 
 
-def test_faulty_parameters_stop_a_stage_before_it_starts(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_faulty_parameters_stop_a_stage_before_it_starts(folder: Path) -> None:
     faulty = (folder / "params.yaml").read_text()
     for key, value in (("device", "gpu"), ("copies", "0")):
         faulty, found = re.subn(rf"^( *{key}: )\w+", rf"\g<1>{value}", faulty, flags=re.MULTILINE)
@@ -85,8 +84,7 @@ def test_faulty_parameters_stop_a_stage_before_it_starts(folder: Path, caplog: p
     (folder / "params.yaml").write_text(faulty)
     with pytest.raises(SystemExit) as caught:
         stage.run("augment", fail)
-    assert caught.value.code == 1
-    assert [message.split(": ")[:2] for message in caplog.messages] == [
+    assert [line.split(": ")[:2] for line in str(caught.value.code).splitlines()] == [
         ["augment", "device"],
         ["augment", "augment.copies"],
     ]
@@ -104,13 +102,12 @@ def test_a_stage_that_fails_leaves_the_ledger_alone(folder: Path) -> None:
     assert (folder / stage.COSTS / "demo.json").read_bytes() == former
 
 
-def test_a_ledger_that_cannot_be_written_is_one_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ledger_that_cannot_be_written_is_one_line(folder: Path) -> None:
     (folder / "data").write_text("a file where the folder should be")
     with pytest.raises(SystemExit) as caught:
         stage.run("demo", lambda params: None)
-    assert caught.value.code == 1
-    [message] = caplog.messages
-    assert message.startswith("demo: ")
+    [line] = str(caught.value.code).splitlines()
+    assert line.startswith("demo: ")
 
 
 def test_of_several_processes_the_first_one_enters_the_costs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,17 +123,14 @@ def test_of_several_processes_the_first_one_enters_the_costs(folder: Path, monke
     assert json.loads((folder / stage.COSTS / "demo.json").read_text())["stage"] == "demo"
 
 
-def test_an_error_in_another_process_than_the_first_ends_it_too(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_in_another_process_than_the_first_ends_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail_as_foreseen(params: Params) -> None:
         raise UserError("train_vae.batch_size: 3")
 
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(SystemExit) as caught:
         stage.run("train_vae", fail_as_foreseen)
-    assert caught.value.code == 1
-    assert caplog.messages == ["train_vae: train_vae.batch_size: 3"]
+    assert caught.value.code == "train_vae: train_vae.batch_size: 3"
 
 
 def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -148,10 +142,3 @@ def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: py
         stage.run("train_vae", interrupted)
     assert stopped.value.code == 130
     assert caplog.messages == ["train_vae: interrupted; `dvc repro` goes on from here"]
-
-
-def test_packages_that_are_missing_are_named(tmp_path: Path) -> None:
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("# a comment\nnumpy==2.4.6\nno-such-package==1.0\n")
-    assert missing_packages(requirements) == ["no-such-package"]
-    assert missing_packages(CHECKOUT / "requirements.txt") == []
