@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,7 +153,8 @@ def waiting_for_nobody(name: str, budget: Any, device: str) -> str:
     except EnoughError:
         return f"{REPLAYS} steps without a wait"
     except RuntimeError as error:
-        return f"A WAIT: {error}"
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"A WAIT: {error}, {place.filename}:{place.lineno}"
     finally:
         torch.cuda.set_sync_debug_mode("default")
     return "too short"
@@ -180,7 +182,7 @@ def measure_speed(settings: params.Params, device: str, sizes: tuple[int, ...] =
     for name in TRAININGS:
         own = budget_of(settings, name, 1)
         for size in sizes:
-            budget = budget_of(settings, name, 1 + WARM_UP * (6 if name == "diffusion" else 11), batch_size=size)
+            budget = budget_of(settings, name, 1 + WARM_UP * 6, batch_size=size)
             found: dict[str, list[float]] = {"eager": [], "recorded": []}
             for _ in range(REPETITIONS if size == own.batch_size else 1):
                 found["recorded"].append(speed(name, budget, device))

@@ -23,10 +23,10 @@ class Batches:
         device, share = accelerator.device, batch_size // accelerator.num_processes
         self.rows = torch.zeros(share, dtype=torch.int64, device=device)
         self._all_labels = torch.from_numpy(images.labels).to(device)
-        self._host_pixels = torch.from_numpy(images.pixels)
+        self._host_pixels = images.pixels
         self._fits = device.type != "cuda" or images.pixels.nbytes < LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]
         # All pixels, or where they do not fit those of the step.
-        self._pixels = self._host_pixels.to(device) if self._fits else torch.empty(
+        self._pixels = torch.from_numpy(images.pixels).to(device) if self._fits else torch.empty(
             (share, *images.pixels.shape[1:]), dtype=torch.uint8, device=device
         )  # fmt: skip
         self._ahead, self._first = self.rows[None][:0], 0
@@ -35,11 +35,16 @@ class Batches:
         """Have `rows`, `images` and `labels` be those of a step."""
         if not self._first <= step < self._first + len(self._ahead):
             steps = range(step, step - step % STEPS_AHEAD + STEPS_AHEAD)
-            self._ahead = torch.from_numpy(np.stack([self.rows_of(each) for each in steps])).to(self.rows.device)
+            self._ahead = self._sent(np.stack([self.rows_of(each) for each in steps]))
             self._first = step
         self.rows.copy_(self._ahead[step - self._first])
         if not self._fits:
-            self._pixels.copy_(self._host_pixels[torch.from_numpy(self.rows_of(step))])
+            self._pixels.copy_(self._sent(self._host_pixels[self.rows_of(step)]))
+
+    def _sent(self, values: np.ndarray) -> torch.Tensor:
+        """On the device, without waiting for it."""
+        tensor, device = torch.from_numpy(values), self.rows.device
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
     def rows_of(self, step: int) -> np.ndarray:
         """This process's share of the training images of a step, (B,) int64."""

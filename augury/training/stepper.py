@@ -29,6 +29,7 @@ class Stepper:
         self.step, self.state, self.device, self.recorded = step, tuple(state), device, recorded
         self._numbers: dict[str, torch.Tensor] = {}
         self._variants: dict[tuple[tuple[str, bool], ...], _Variant] = {}
+        self._stream: Any = None  # on which steps are recorded, all of them, as gradients remember it
         self._pool: Any = None
 
     def __call__(self, seed: int, **told: bool | float) -> Mapping[str, torch.Tensor]:
@@ -42,9 +43,13 @@ class Stepper:
         variant = self._variants[way]
         variant.draws.renew(seed)
         if variant.graph is None:
-            return self.step(variant.draws, **choices, **self._numbers)
+            return self._made(variant.draws, choices)
         variant.graph.replay()
         return variant.losses
+
+    def _made(self, draws: Draws, choices: Mapping[str, bool]) -> dict[str, torch.Tensor]:
+        """The losses of a step, and nothing that would keep alive what its gradients came from."""
+        return {key: loss.detach() for key, loss in self.step(draws, **choices, **self._numbers).items()}
 
     def _prepare(self, choices: Mapping[str, bool]) -> "_Variant":
         """Measure what a step draws, and record it; the state is afterwards what it was before."""
@@ -52,13 +57,13 @@ class Stepper:
 
         def rehearse() -> None:
             variant.draws.rewind()
-            self.step(variant.draws, **choices, **self._numbers)
+            self._made(variant.draws, choices)
 
         if not self.recorded:
             self._undone(rehearse)
             variant.draws.fix()
             return variant
-        stream = torch.cuda.Stream()
+        stream = self._stream = self._stream or torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*capturable=True.*")  # of optimisers, while not yet recorded
@@ -74,7 +79,7 @@ class Stepper:
         variant.draws.rewind()
         variant.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(variant.graph, pool=self._pool, stream=stream):  # records, and computes nothing
-            variant.losses = self.step(variant.draws, **choices, **self._numbers)
+            variant.losses = self._made(variant.draws, choices)
         self._pool = variant.graph.pool()
         return variant
 

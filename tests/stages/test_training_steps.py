@@ -216,16 +216,16 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         def step() -> Mapping[str, torch.Tensor]:
             variant.draws.rewind()
-            return self.step(variant.draws, **choices, **self._numbers)
+            return self._made(variant.draws, choices)
 
         def warm_up() -> None:
             for _ in range(3):
-                variant.losses = {key: loss.detach().clone() for key, loss in step().items()}
+                variant.losses = {key: loss.clone() for key, loss in step().items()}
 
         def replay() -> None:
             replayed.append(str(choices))
             for key, loss in step().items():
-                variant.losses[key].copy_(loss.detach())
+                variant.losses[key].copy_(loss)
 
         self._undone(warm_up)
         variant.graph = SimpleNamespace(replay=replay)

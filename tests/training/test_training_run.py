@@ -25,9 +25,7 @@ from torch import nn
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Training
-from augury.pipeline.seeding import batch_rows
 from augury.training import checkpoints, pace, snapshots, training_run
-from augury.training.batches import Batches
 from augury.training.checkpoints import STORE, Checkpoint
 from augury.training.history import DivergenceError
 from augury.training.snapshots import CRITERION, Judge
@@ -212,24 +210,6 @@ def test_a_loss_that_carries_a_gradient_gives_no_warning(start: Callable[..., Tr
     finally:
         torch.set_warn_always(False)
     assert {(row["loss"], row["kl"]) for row in run.history.rows} == {(4.0, 3.0)}
-
-
-@pytest.mark.parametrize("processes", [1, 2, 5])
-def test_the_processes_share_the_images_of_a_step_among_them(processes: int) -> None:
-    images = noise(7, seed=1)
-    for step in (0, 1, 2, 40):
-        parts = []
-        for rank in range(processes):
-            accelerator: Any = SimpleNamespace(process_index=rank, num_processes=processes, device=torch.device("cpu"))
-            batches = Batches(images, 10, 0, accelerator)
-            batches.load(step)
-            parts.append((batches.images(), batches.labels()))
-        assert {len(labels) for _, labels in parts} == {10 // processes}
-        rows = batch_rows(len(images), 10, step, 0)
-        expected, expected_labels = images.batch(rows, torch.device("cpu"))
-        interleaved = torch.stack([part for part, _ in parts], dim=1).flatten(0, 1)
-        assert torch.equal(interleaved, expected)
-        assert torch.equal(torch.stack([labels for _, labels in parts], dim=1).flatten(), expected_labels)
 
 
 # Which snapshot is kept.
