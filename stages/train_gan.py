@@ -59,20 +59,15 @@ def train(
         pretrained=pretrained,
         snapshot=average.module,
         state={
-            "generator": generator,
-            "discriminator": discriminator,
-            "average": average,
-            "generator_optimiser": generator_optimiser,
-            "discriminator_optimiser": discriminator_optimiser,
-            "path_length": path_length,
-            **({"augmentation": adaptive} if adaptive else {}),
+            "generator": generator, "generator_optimiser": generator_optimiser, "average": average,
+            "discriminator": discriminator, "discriminator_optimiser": discriminator_optimiser,
+            "path_length": path_length, **({"augmentation": adaptive} if adaptive else {}),
         },
         at_snapshot=lambda: {"augmentation_probability": float(adaptive.p)} if adaptive else {},
         chance=objective.chance,
     )  # fmt: skip
 
     def step(draws: Draws, *, r1: bool, paths: bool, adapt: bool) -> dict[str, torch.Tensor]:
-        # Take the batch.
         real, labels = training.batches.images(), training.batches.labels()
         augment = partial(augmentation, draws=draws)
 

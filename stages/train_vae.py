@@ -56,7 +56,6 @@ def train(
     )  # fmt: skip
 
     def step(draws: Draws, *, kl_weight: torch.Tensor) -> dict[str, torch.Tensor]:
-        # Take the batch.
         batch, labels = training.batches.images(), training.batches.labels()
 
         # Reconstruct it from its posteriors, ever nearer to the prior.
