@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from augury.pipeline import params
 from augury.pipeline.checkout import CHECKOUT
+from augury.pipeline.cores import use_threads
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
@@ -42,8 +43,13 @@ def settings(kind: type[Settings], folder: Path, file: str | Path = params.PARAM
 
 
 def load_params(kind: type[Settings], here: Path, root: Path) -> tuple[Settings, Params]:
-    """The study's own, in the folder `here`, and those of the main pipeline. Raises UserError as `settings` does."""
-    return settings(kind, here), params.load(root / params.PARAMS_FILE)
+    """The study's own, in the folder `here`, and those of the main pipeline, by whose threads this process computes.
+
+    Raises UserError as `settings` does.
+    """
+    top = params.load(root / params.PARAMS_FILE)
+    use_threads(top.threads)
+    return settings(kind, here), top
 
 
 def reference_arm(main: Params, reference: str) -> Arm:

@@ -29,8 +29,10 @@ def main(asked: argparse.Namespace) -> None:
             raise UserError(f"--{key.replace('_', '-')}: {value} is not possible; choose {least} or more")
     from augury.export.generation import generate
     from augury.pipeline import params
+    from augury.pipeline.cores import use_threads
 
     settings = params.load()
+    use_threads(settings.threads)
     if asked.generator not in settings.sample.generators:
         raise UserError(unknown("--generator", asked.generator, settings.sample.generators))
     changes = {key: getattr(asked, key) for key in ("seed", "device") if getattr(asked, key) is not None}

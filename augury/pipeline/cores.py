@@ -1,10 +1,20 @@
-"""How many threads the work of one process is shared out to where torch does not do it, and need not be imported."""
+"""How many threads the work of one process is shared out to, said without importing torch."""
 
 import os
+import sys
+
+
+def use_threads(count: int | None) -> None:
+    """Have this process and those that it starts compute with so many threads; None: with as many as they would."""
+    if count is None:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:  # which has read it
+        sys.modules["torch"].set_num_threads(count)
 
 
 def cores() -> int:
-    """OMP_NUM_THREADS, as torch takes it, or else the cores that this process may run on."""
+    """Of work that torch does not share out: OMP_NUM_THREADS, as torch takes it, or the cores that may be used."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):
         return int(asked)

@@ -25,6 +25,7 @@ class Params(Section):
     seed: Seed
     replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda"]
+    threads: sections.PositiveInt | None
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
     log: Literal["none", "tensorboard"]
     prepare: sections.Prepare

@@ -25,7 +25,7 @@ def machine(device: str) -> list[Finding]:
     size = "memory not known" if memory is None else f"{in_gib(memory)} of memory, {in_gib(free or 0)} of it free"
     precision = "bfloat16" if native_bfloat16(chosen) else "float32, since it has no bfloat16 of its own"
     busy = busy_elsewhere()
-    others = f"others keep {busy:.1f} cores busy, and two threads wait for each other: set OMP_NUM_THREADS=1 meanwhile"
+    others = f"others keep {busy:.1f} cores busy, and two threads wait for each other: set threads: 1 meanwhile"
     return [
         Finding("processor", f"{cores} {'core' if cores == 1 else 'cores'}, {size}"),
         Finding("GPU", gpus or "none that torch can use"),

@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list
 
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
+from augury.pipeline.cores import use_threads
 from augury.pipeline.errors import one_line
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, Params, load, network_config
@@ -102,12 +103,14 @@ def _run(command: Sequence[str], folder: Path, patience: float) -> None:
 def main(stages: Sequence[str]) -> None:
     """Begin the trainings one after the other in one process, as starting one for each would take most of the time."""
     training_run.Pace = Stopwatch  # type: ignore[misc]
+    params = load()
+    use_threads(params.threads)
     for stage in stages:
         verb, _, entry = stage.partition("@")
         _, *names = entry.split("-")  # the replicate, whose trainings all take as long
         outcome: float | str = "it ended by itself"
         try:
-            importlib.import_module(f"stages.{verb}").main(load(), *names)
+            importlib.import_module(f"stages.{verb}").main(params, *names)
         except MeasuredError as end:
             outcome = end.args[0]
         except Exception as error:  # such as a batch that does not fit into the memory of the GPU

@@ -50,6 +50,6 @@ class Pace:
             self._warnings += 1
             logging.warning(
                 "%s: other processes keep %.1f of %d cores busy, and %d threads wait for each other; "
-                "OMP_NUM_THREADS=1 is up to four times as fast now, and gives slightly other images",
+                "threads: 1 in params.yaml is up to four times as fast now, and gives slightly other images",
                 self.name, busy, cores, threads,
             )  # fmt: skip

@@ -11,7 +11,6 @@ from sklearn.manifold import TSNE
 
 from augury.generators.sampling import balanced_labels
 from augury.images.grids import write_png
-from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.seeding import derive_seed
@@ -20,11 +19,12 @@ from studies.latent.grids import between_anchors, shares_between, tile_grid, wal
 from studies.latent.mixing import mixing
 from studies.latent.settings import Latent, Walks
 from studies.latent.spaces import Space, StyleSpace, open_space
-from studies.workspace import ROOT, run, settings
+from studies.workspace import ROOT, load_params, run
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = settings(Latent, here).walks, params.load(root / params.PARAMS_FILE)
+    latent, top = load_params(Latent, here, root)
+    study = latent.walks
     space = open_space(root / "data/generators/0" / generator, choose_device(top.device))
     shown = np.arange(min(study.rows, len(space.class_names)))
     with whole_directory(here / "points/walks" / generator) as folder:

@@ -20,7 +20,8 @@ from tests import CHECKOUT
 
 SHIPPED = CHECKOUT / "params.yaml"
 ABSENT = object()
-SECTIONS = [name for name in Params.model_fields if name not in ("seed", "replicates", "device", "launch", "log")]
+ALONE = ("seed", "replicates", "device", "threads", "launch", "log")  # keys that are no section
+SECTIONS = [name for name in Params.model_fields if name not in ALONE]
 
 
 def shipped() -> dict[str, Any]:
@@ -199,6 +200,8 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("device", "gpu", "choose from auto, cpu, cuda"),
         ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
         ("sample.generators.vae.strategy", "priro", "choose from prior, posterior, interpolation, extrapolation"),
+        ("threads", 0, "greater than 0"),
+        ("threads", 1.0, "valid integer"),
         ("launch", "rm -rf /", "python|torchrun|accelerate launch"),
         ("launch", "", "python|torchrun|accelerate launch"),
         ("launch", "pythonic", "python|torchrun|accelerate launch"),
@@ -482,9 +485,9 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (b"seed: 0\n---\nseed: 1\n", "not valid YAML"),
         (b"seed: !!python/object:os.system {}", "not valid YAML"),
         ("folder: Stylé".encode("latin-1"), "not valid YAML"),
-        (b"", "expected the keys seed, replicates, device, launch, log, prepare"),
-        (b"- seed\n- device\n", "expected the keys seed, replicates, device, launch, log, prepare"),
-        (b"seed", "expected the keys seed, replicates, device, launch, log, prepare"),
+        (b"", "expected the keys seed, replicates, device, threads, launch, log, prepare"),
+        (b"- seed\n- device\n", "expected the keys seed, replicates, device, threads, launch, log, prepare"),
+        (b"seed", "expected the keys seed, replicates, device, threads, launch, log, prepare"),
     ],
 )
 def test_a_file_that_is_no_mapping_of_keys_is_named_in_one_line(tmp_path: Path, text: bytes, told: str) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from augury.pipeline import stage
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
+from augury.pipeline.profiles import lay_over
 from tests import CHECKOUT
 
 
@@ -24,16 +26,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_process(folder: Path, *body: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage called demo@one whose main has these lines."""
+def run_process(
+    folder: Path, *body: str, before: Sequence[str] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a stage called demo@one whose main has these lines. before: lines that come before it."""
     lines = [
+        *before,
         "import sys",
         "from augury.pipeline.errors import UserError",
         "from augury.pipeline.stage import run",
         "def main(params):",
     ]
     code = "\n".join([*lines, *(f"    {line}" for line in body), "run('demo@one', main)"])
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)} | environment
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -63,6 +68,17 @@ def test_a_full_disk_is_one_line_and_no_traceback(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "demo@one: [Errno 28] No space left on device\n"
     assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize("imports", [["import torch"], []])
+def test_a_stage_computes_with_the_threads_of_the_params(folder: Path, imports: list[str]) -> None:
+    """Whether it has imported torch by then or not."""
+    lines = ["import torch", "from augury.pipeline.cores import cores", "print(torch.get_num_threads(), cores())"]
+    available = str(min(2, len(os.sched_getaffinity(0))))
+    for threads, expected in ((1, "1 1\n"), (None, f"{available} 2\n")):
+        lay_over(folder / "params.yaml", {"threads": threads})
+        done = run_process(folder, *lines, before=imports, OMP_NUM_THREADS="2")
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(folder: Path) -> None:

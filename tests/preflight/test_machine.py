@@ -59,7 +59,7 @@ def test_others_at_work_are_worth_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
     busy = machine("cpu")[-1]
     assert (busy.name, busy.problem) == ("busy", None)
     assert busy.text.startswith("others keep 1.3 cores busy")
-    assert "OMP_NUM_THREADS=1" in busy.text
+    assert "threads: 1" in busy.text
 
 
 def test_space_is_that_of_the_disk_a_folder_would_be_on(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_threads_that_wait_for_other_processes_are_a_line_with_the_cure(
     Pace("train_gan.dcgan", 10, accelerator()).warn_of_neighbours()
     assert caplog.messages == [
         "train_gan.dcgan: other processes keep 1.0 of 2 cores busy, and 2 threads wait for each other; "
-        "OMP_NUM_THREADS=1 is up to four times as fast now, and gives slightly other images"
+        "threads: 1 in params.yaml is up to four times as fast now, and gives slightly other images"
     ]
 
 

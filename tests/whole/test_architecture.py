@@ -45,7 +45,7 @@ def resolved(text: str, stage: dict[str, Any]) -> set[str]:
 def test_stage_files_are_the_stages_of_the_pipeline_and_the_sections_of_the_params() -> None:
     files = {path.stem for path in (CHECKOUT / "stages").glob("*.py")} - {"__init__"}
     assert files == set(PIPELINE)
-    assert set(PARAMS) - {"seed", "replicates", "device", "launch", "log"} == set(PIPELINE)
+    assert set(PARAMS) - {"seed", "replicates", "device", "threads", "launch", "log"} == set(PIPELINE)
     assert list(PARAMS) == list(params_module.Params.model_fields)
 
 
@@ -112,12 +112,13 @@ def test_the_list_of_first_party_dependencies_stays_short() -> None:
 
 
 @pytest.mark.parametrize("name", PIPELINE)
-def test_a_stage_depends_on_its_own_section_and_on_the_seed_and_device_it_uses(name: str) -> None:
+def test_a_stage_depends_on_its_own_section_and_on_the_seed_device_and_threads_it_uses(name: str) -> None:
     keys = PIPELINE[name]["params"]
     source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
     assert any(key == name or key.startswith(f"{name}.") for key in keys)
     assert ("seed" in keys) == ("params.seed" in source) or name in ("cards", "report")  # which print it
     assert ("device" in keys) == ("params.device" in source) or name == "report"
+    assert ("threads" in keys) == ("device" in keys)  # where torch computes (see `stage.run`)
 
 
 def test_the_test_split_is_opened_by_classify_alone() -> None:
