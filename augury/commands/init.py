@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from augury.pipeline.params import Params
@@ -28,27 +28,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(asked: argparse.Namespace) -> None:
-    from augury.pipeline import params
+    from augury.pipeline import edits, params
     from augury.pipeline.devices import choose_device
     from augury.pipeline.profiles import lay_over
     from augury.preflight.choices import choose
+    from augury.preflight.edited_choices import note, with_edits
     from augury.preflight.layouts import find_layout
     from augury.preflight.survey import survey
 
-    before = params.load()
-    seen = survey(find_layout(seen_from_here(asked.images), asked.label_column), before.prepare)
+    before, current = params.load(), edits.current_values()
+    folder = seen_from_here(asked.images)
+    label_column = asked.label_column
+    if label_column is None and str(folder) == before.prepare.folder and before.prepare.source in ("csv", "parquet"):
+        label_column = before.prepare.label_column
+    seen = survey(find_layout(folder, label_column), before.prepare)
     print("\n".join(findings(seen)))
     choices = choose(seen, before, choose_device(before.device).type)
-    print("\n" + "\n".join(explained(choices)))
+    edited = with_edits(choices, current)
+    print("\n" + "\n".join(explained(edited.choices)))
+    if edited.lost:
+        print(f"\nNo longer as you had changed it: {edits.in_words(edited.lost)}")
     if asked.dry_run:
         print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
         return
-    lay_over(params.PARAMS_FILE, nested(choices))
+    lay_over(params.PARAMS_FILE, edits.nested({choice.key: choice.value for choice in edited.choices}))
+    note(choices)
     print(
         f"\nWritten to {params.PARAMS_FILE}, as `git diff` shows. `python -m augury doctor` says what a run will cost "
         "here, `dvc repro` runs it."
     )
-    print("\n".join(advice(choices, before)))
+    if edited.kept:
+        print(f"Kept as you had changed it: {edits.in_words(edited.kept)}")
+    print("\n".join(advice(edited.choices, before)))
 
 
 def advice(choices: "list[Choice]", before: "Params") -> list[str]:
@@ -150,12 +161,3 @@ def explained(choices: "list[Choice]") -> list[str]:
 
 def _yaml(value: object) -> str:
     return "null" if value is None else f"'{value}'" if isinstance(value, str) and "(" in value else str(value)
-
-
-def nested(choices: "list[Choice]") -> dict[str, Any]:
-    """{"prepare.source": ...} as {"prepare": {"source": ...}}."""
-    tree: dict[str, Any] = {}
-    for choice in choices:
-        section, key = choice.key.split(".")
-        tree.setdefault(section, {})[key] = choice.value
-    return tree

@@ -1,7 +1,7 @@
 """Lay a profile over params.yaml: `python -m augury.pipeline.profiles params.gpu.yaml`, or `make repro PROFILE=gpu`.
 
 A profile holds only the keys that it changes. params.yaml keeps its comments and order; `git diff` shows what changed,
-`git checkout params.yaml` undoes it.
+`git checkout params.yaml` undoes it. What was edited since the same profile was laid over it last is kept, and named.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from augury.pipeline import params
+from augury.pipeline import edits, params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.process import check_arguments, one_line_errors
@@ -45,7 +45,16 @@ def main(profile: Path) -> None:
     overrides = params.read_yaml(profile)
     if not isinstance(overrides, dict):
         raise UserError(f"{profile}: expected keys of {params.PARAMS_FILE} with new values")
-    lay_over(params.PARAMS_FILE, overrides)
+    values, name = edits.flat(overrides), profile.name
+    kept = {
+        key: value
+        for key, value in edits.edits(edits.current_values(), edits.last_written(name)).items()
+        if key in values
+    }
+    lay_over(params.PARAMS_FILE, edits.nested({**values, **kept}))
+    edits.note_written(name, values)
+    if kept:
+        print(f"{name}: kept as changed since it was laid over {params.PARAMS_FILE}: {edits.in_words(kept)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import re
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -199,3 +202,80 @@ def test_what_cannot_be_used_is_said_in_one_line(
     assert words in str(caught.value.code)
     assert "\n" not in str(caught.value.code)
     assert Path("params.yaml").read_bytes() == (CHECKOUT / "params.yaml").read_bytes()
+
+
+def change(**values: str) -> None:
+    """Values of keys of params.yaml, by hand."""
+    text = Path("params.yaml").read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"^(  {key}: )[^ #\n]+", rf"\g<1>{value}", text, flags=re.MULTILINE)
+        assert count == 1
+    Path("params.yaml").write_text(text)
+
+
+def test_the_same_folder_again_takes_no_edit_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 14, "dog": 14})
+    init(capsys, folder)
+    change(group_pattern="'(00.)'", labels_per_class="6")
+    for _ in range(2):  # nor the time after
+        printed = init(capsys, folder)
+        assert "Kept as you had changed it: prepare.labels_per_class: 6, prepare.group_pattern: (00.)\n" in printed
+        assert re.search(r"group_pattern: '\(00.\)' +# yours; without it group_pattern: null, ", printed)
+        assert "Do several images show one person" not in printed
+        assert (params.load().prepare.group_pattern, params.load().prepare.labels_per_class) == ("(00.)", 6)
+    # What the user did not change follows the folder.
+    (folder / "cat/broken.png").touch()
+    assert "unreadable: skip" in init(capsys, folder)
+    assert params.load().prepare.unreadable == "skip"
+    assert params.load().prepare.labels_per_class == 6
+
+
+def test_edits_for_other_images_are_named_as_they_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(capsys, make_folder(tmp_path / "photos", {"cat": 12, "dog": 12}))
+    change(group_pattern="'(00.)'", image_size="16")
+    printed = init(capsys, make_folder(tmp_path / "others", {"ant": 12, "bee": 12}))
+    assert "No longer as you had changed it: prepare.image_size: 16, prepare.group_pattern: (00.)\n" in printed
+    assert params.load().prepare.group_pattern is None
+    assert "No longer" not in init(capsys, tmp_path / "others")
+
+
+def test_what_somebody_else_chose_for_the_folder_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clone of a checkout in which `init` has run: what was written there, and by whom, is not known here."""
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    init(capsys, folder)
+    shutil.rmtree(".cache")
+    assert "Kept" not in init(capsys, folder)
+    shutil.rmtree(".cache")
+    change(image_size="16")
+    assert "Kept as you had changed it: prepare.image_size: 16\n" in init(capsys, folder)
+
+
+def test_edits_before_the_first_time_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "params.yaml"], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *command], check=True)
+    change(image_size="16", source="digits")
+    printed = init(capsys, folder)
+    assert "Kept as you had changed it: prepare.image_size: 16\n" in printed
+    assert "No longer as you had changed it: prepare.source: digits\n" in printed
+    subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
+    assert "Kept" not in init(capsys, folder)  # undone, and chosen anew
+    assert params.load().prepare.image_size == 32
+
+
+def test_a_dry_run_leaves_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(capsys, make_folder(tmp_path / "photos", {"cat": 12, "dog": 12}), "--dry-run")
+    assert [path.name for path in Path().iterdir()] == ["params.yaml"]
+
+
+def test_a_label_column_asked_for_once_is_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "photos"
+    (folder / "files").mkdir(parents=True)
+    rows = [f"files/{index}.png,{'sick' if index % 2 else 'well'}" for index in range(24)]
+    (folder / "labels.csv").write_text("\n".join(["path,diagnosis", *rows]))
+    for index in range(24):
+        picture(index).save(folder / f"files/{index}.png")
+    init(capsys, folder, "--label-column", "diagnosis")
+    init(capsys, folder)
+    assert params.load().prepare.label_column == "diagnosis"

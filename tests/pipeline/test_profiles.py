@@ -88,3 +88,18 @@ def test_every_profile_of_the_checkout_is_valid_and_its_networks_can_be_built(fo
 
 def test_there_is_a_profile_for_a_gpu() -> None:
     assert "params.gpu.yaml" in {path.name for path in PROFILES}
+
+
+def test_the_same_profile_again_takes_no_edit_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = folder / "params.small.yaml"
+    profile.write_text("train_gan:\n  dcgan:\n    total_kimg: 7\n    batch_size: 32\nseed: 3\n")
+    main(profile)
+    assert capsys.readouterr().out == ""
+    lay_over(Path("params.yaml"), {"train_gan": {"dcgan": {"total_kimg": 9}}, "seed": 3})
+    profile.write_text(profile.read_text().replace("32", "16"))
+    for _ in range(2):
+        main(profile)
+        kept = "kept as changed since it was laid over params.yaml: train_gan.dcgan.total_kimg: 9\n"
+        assert capsys.readouterr().out == f"params.small.yaml: {kept}"
+        training = params.load().train_gan["dcgan"]
+        assert (training.total_kimg, training.batch_size) == (9, 16)
