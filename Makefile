@@ -1,8 +1,15 @@
 # `make repro` and `make test` do everything from a bare clone; both set up .venv by themselves.
 
-PYTHON ?= python3
+# What is given on the command line reaches the shell as it is, by its environment: pasted into a line of it, a quote
+# would break the line, and a backtick be run.
+override IMAGES := $(value IMAGES)
+override NAME := $(value NAME)
+override PROFILE := $(value PROFILE)
+override PYTHON := $(or $(value PYTHON),python3)
+export IMAGES NAME PROFILE PYTHON
+
 BIN := .venv/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(BIN):$(value PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 
@@ -10,26 +17,27 @@ STUDIES := $(patsubst studies/%/dvc.yaml,%,$(wildcard studies/*/dvc.yaml))
 .PHONY: help repro report doctor study smoke test pytest browser lint docs bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 repro: .venv/installed ## Run the pipeline to the report (IMAGES=FOLDER: on your own images; PROFILE=gpu: on a large GPU)
-	$(if $(PROFILE),python -m augury.pipeline.profiles params.$(PROFILE).yaml)
-	$(if $(IMAGES),python -m augury init --images "$(IMAGES)")
+	$(if $(PROFILE),python -m augury.pipeline.profiles "params.$$PROFILE.yaml")
+	$(if $(IMAGES),python -m augury init --images="$$IMAGES")
 	dvc repro
-	@echo "The report: $(CURDIR)/data/report/index.html"
+	@echo "The report: $$PWD/data/report/index.html"
 
 report: .venv/installed ## Bring the report up to date and show the metrics
 	dvc repro report
 	dvc metrics show
-	@echo "The report: $(CURDIR)/data/report/index.html"
+	@echo "The report: $$PWD/data/report/index.html"
 
 doctor: .venv/installed ## Say what this machine has and lacks, and what a run will cost here
 	python -m augury doctor
 
 study: .venv/installed ## Run a study: NAME=dose, say; without NAME, say which there are
-	@test -f "studies/$(NAME)/dvc.yaml" || { echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
-	cd "studies/$(NAME)" && dvc repro
-	@echo "The page: $(CURDIR)/studies/$(NAME)/page/index.html"
+	@case "$$NAME" in */* | . | .. | "") false;; *) test -f "studies/$$NAME/dvc.yaml";; esac || \
+		{ echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
+	cd "studies/$$NAME" && dvc repro
+	@echo "The page: $$PWD/studies/$$NAME/page/index.html"
 
 smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy
 	python -m tests.smoke
@@ -53,7 +61,7 @@ lint: .venv/installed-dev ## Check style and types
 
 docs: .venv/installed-dev ## Build the pages of docs/ as a site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
-	@echo "The pages: $(CURDIR)/site/index.html"
+	@echo "The pages: $$PWD/site/index.html"
 
 bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 	python -m benchmarks.pipeline
@@ -69,9 +77,9 @@ bench: .venv/installed-dev ## Measure the figures of benchmarks/RESULTS.md again
 # A new release of pip may resolve differently, the pins may not: requirements name the direct dependencies,
 # constraints.txt everything that they bring in.
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else \
+	@"$$PYTHON" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else \
 		"Python {}.{} found, 3.11 to 3.13 needed: make PYTHON=python3.11 ...".format(*v[:2]))'
-	$(PYTHON) -m venv .venv
+	"$$PYTHON" -m venv .venv
 
 .venv/installed: .venv/bin/python requirements.txt constraints.txt pyproject.toml
 	@echo "Installing packages into .venv; the first time this takes minutes"
