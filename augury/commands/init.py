@@ -90,6 +90,8 @@ def seen_from_here(folder: Path) -> Path:
 
 def findings(seen: "Survey") -> list[str]:
     """What was found, in aligned lines."""
+    from augury.images.names import doubtful_names
+
     copies = seen.copies
     lines = {"layout": seen.layout.words}
     ready = " and ".join(split for split in seen.counts if split != "train")
@@ -97,6 +99,8 @@ def findings(seen: "Survey") -> list[str]:
     for split, counts in seen.counts.items():
         key = "per class" if split == "train" else f"  {split}"
         lines[key] = _counts(seen.class_names, counts)
+    if questions := doubtful_names(seen.class_names):
+        lines["names"] = " ".join(questions)
     lines["sizes"] = _sizes(seen)
     stored = "gray" if seen.channels == 1 else "colour files without colour" if seen.colourless else "colour"
     lines["colour"] = stored

@@ -10,6 +10,8 @@ from augury.pipeline.errors import UserError
 
 LISTED_NAMES = 20  # at most, in a message
 MOST_BYTES = 255  # of a folder's name in UTF-8, on ext4, APFS, NTFS and others
+# What tables and the programs that write them put where there is no label.
+MISSING = ("nan", "null", "n/a", "<na>", "#n/a", "?", "-", "undefined")
 SEPARATORS = '/\\:*?"<>|'
 # Control characters, invisible ones (which some systems ignore), halves of characters, unassigned ones, line breaks.
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
@@ -51,6 +53,24 @@ def distinct_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     if twins := [name for name, count in Counter(composed).items() if count > 1]:
         raise UserError(f"{where}: several classes are called {twins[0]}; rename or merge them")
     return tuple(composed)
+
+
+def doubtful_names(names: Sequence[str]) -> list[str]:
+    """What to ask about class names, a few words each: which may be one class written in two ways, and which none."""
+    alike = defaultdict(list)
+    for name in names:
+        alike[_as_people_read(name)].append(f"'{name}'")
+    asked = [f"{' and '.join(group)} look alike: are they one class?" for group in alike.values() if len(group) > 1]
+    missing = [f"'{name}'" for name in names if name.casefold() in MISSING]
+    if missing:
+        asked.append(f"{' and '.join(missing)} may stand for a missing label: is it a class?")
+    return asked
+
+
+def _as_people_read(name: str) -> str:
+    """Equal for names that differ in case, in spaces, - and _, or as numbers are written: 1, 1.0 and 01."""
+    words = " ".join(re.split(r"[\s_-]+", name.casefold())).strip()
+    return f"{float(words):.15g}" if re.fullmatch(r"\d+(\.\d+)?", words, re.ASCII) else words
 
 
 def safe_names(names: Sequence[str], taken: Collection[str] = ()) -> dict[str, str]:

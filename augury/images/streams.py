@@ -10,7 +10,7 @@ import numpy as np
 from augury.images.files import IMAGE_SUFFIXES, UnreadableError, read_whole_image, walk_images
 from augury.images.folders import files_in
 from augury.images.image_set import ImageSet
-from augury.images.names import class_name, printable
+from augury.images.names import distinct_class_names, printable
 from augury.images.shards import count_images
 from augury.pipeline.errors import UserError
 
@@ -61,9 +61,11 @@ def _files(folder: Path) -> ImageStream:
     if not files:
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file and no Parquet shard in it")
     in_subfolders = all(path.parent != folder for path in files)
-    classes = [class_name(path.relative_to(folder).parts[0], str(folder)) if in_subfolders else "all" for path in files]
-    class_names = tuple(sorted(set(classes)))
-    labels = np.array([class_names.index(name) for name in classes])
+    folders = [path.relative_to(folder).parts[0] if in_subfolders else "all" for path in files]
+    subfolders = sorted(set(folders))
+    names = dict(zip(subfolders, distinct_class_names(subfolders, str(folder)), strict=True))
+    class_names = tuple(sorted(names.values()))
+    labels = np.array([class_names.index(names[subfolder]) for subfolder in folders])
     return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from augury.images.files import UnreadableError, read_image
 from augury.images.image_set import ImageSet
-from augury.images.names import printable, shortened
+from augury.images.names import doubtful_names, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources.raw_images import RawImages, indexed_image_set
@@ -160,6 +160,8 @@ def _raw_images(
     names = tuple(_name(label, class_names) for label in classes)
     if empty := [name for name in class_names or () if name not in names]:
         log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
+    for question in doubtful_names(names):
+        log.warning("class names: %s", question)
     everything = [image for split in splits.values() for image in split.pixels]
     in_color = sum(image.ndim == 3 for image in everything)
     if prepare.color == "auto" and 0 < in_color < len(everything):

@@ -162,7 +162,7 @@ def _found_classes(shards: Sequence[Shard], prepare: Prepare) -> tuple[tuple[str
     if pa.types.is_integer(shards[0].label_type):
         ordered = sorted(values)
         return tuple(map(str, ordered)), {value: label for label, value in enumerate(ordered)}
-    named = {value: class_name(value, where) for value in values if value.strip()}
+    named = {value: class_name(value.strip(), where) for value in values if value.strip()}
     names = tuple(sorted(set(named.values())))
     return names, {value: names.index(name) for value, name in named.items()}
 

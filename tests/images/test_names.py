@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from augury.images.names import MOST_BYTES, SEPARATORS, safe_names
+from augury.images.names import MOST_BYTES, SEPARATORS, class_name, distinct_class_names, doubtful_names, safe_names
+from augury.pipeline.errors import UserError
 
 
 def safe(name: str) -> str:
@@ -159,3 +160,36 @@ def test_any_system_makes_the_folders(tmp_path_factory: pytest.TempPathFactory, 
     for name in found.values():
         (folder / name).mkdir()
     assert sorted(path.name for path in folder.iterdir()) == sorted(found.values())
+
+
+def test_one_spelling_is_one_class() -> None:
+    assert class_name("cafe\u0301", "labels.csv:3") == "caf\u00e9"
+    with pytest.raises(UserError, match=r"^photos: several classes are called caf\u00e9; rename or merge them$"):
+        distinct_class_names(["caf\u00e9", "dog", "cafe\u0301"], "photos")
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        (["1", "1.0", "2"], ["'1' and '1.0' look alike: are they one class?"]),
+        (["01", "1", "10"], ["'01' and '1' look alike: are they one class?"]),
+        (["Cat", "cat", "dog"], ["'Cat' and 'cat' look alike: are they one class?"]),
+        (["hot dog", "hot_dog", "hotdog"], ["'hot dog' and 'hot_dog' look alike: are they one class?"]),
+        (["cat ", " cat", "dog"], ["'cat ' and ' cat' look alike: are they one class?"]),
+        (["cat", "nan"], ["'nan' may stand for a missing label: is it a class?"]),
+        (
+            ["NaN", "nan", "cat"],
+            [
+                "'NaN' and 'nan' look alike: are they one class?",
+                "'NaN' and 'nan' may stand for a missing label: is it a class?",
+            ],
+        ),
+    ],
+)
+def test_names_that_may_be_one_class_or_none_are_asked_about(names: list[str], asked: list[str]) -> None:
+    assert doubtful_names(names) == asked
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], ["0", "1", "10"], ["1e3", "1000"], ["a1", "a01"], ["none", "na"]])
+def test_plain_names_raise_no_question(names: list[str]) -> None:
+    assert doubtful_names(names) == []

@@ -154,3 +154,10 @@ def test_folders_without_images_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "set" / "00000-of-00001.parquet").write_bytes(b"")
     with pytest.raises(UserError, match=r"set: not a readable image set"):
         stream_of(tmp_path / "set")
+
+
+def test_two_folders_of_one_name_are_no_class(tmp_path: Path) -> None:
+    save(tmp_path / "caf\u00e9/1.png")
+    save(tmp_path / "cafe\u0301/1.png")
+    with pytest.raises(UserError, match="several classes are called caf\u00e9; rename or merge them"):
+        stream_of(tmp_path)

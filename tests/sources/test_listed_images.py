@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -12,7 +14,7 @@ from augury.pipeline.errors import UserError
 from augury.sources import listed_images
 from augury.sources.listed_images import ListedImage, Listing, group_in, read_listed, split_called
 from augury.sources.raw_images import RawImages
-from tests.sources import prepare_section
+from tests.sources import prepare_section, read_folder
 
 
 def listed(*labels: int | None, split: str = "train", start: int = 0, **fields: Any) -> list[ListedImage]:
@@ -162,3 +164,38 @@ def test_colour_in_one_image_is_colour_in_all(caplog: pytest.LogCaptureFixture) 
     np.testing.assert_array_equal(raw.pool.pixels[1, 0, 0], [1, 1, 1])
     assert "color: auto: 1 of 4 images are in colour, so that all are kept as RGB" in caplog.messages
     assert read([*listed(0, 1), *listed(0, split="test"), red], color="gray").pool.channels == 1
+
+
+@pytest.mark.parametrize("source", ["csv", "parquet", "imagefolder"])
+def test_labels_that_may_be_one_class_or_none_are_asked_about(
+    source: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = ["1", "1.0", "nan", "1", "1.0", "nan"]
+    encoded = []
+    for number, label in enumerate(labels):
+        path = tmp_path / label / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 10 * number).save(path)
+        encoded.append(path.read_bytes())
+    if source == "parquet":
+        pq.write_table(pa.table({"image": encoded, "label": labels}), tmp_path / "all.parquet")
+    rows = [f"{label}/{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    assert read_folder(source, tmp_path).pool.class_names == ("1", "1.0", "nan")
+    assert "class names: '1' and '1.0' look alike: are they one class?" in caplog.messages
+    assert "class names: 'nan' may stand for a missing label: is it a class?" in caplog.messages
+
+
+@pytest.mark.parametrize("source", ["csv", "parquet"])
+def test_spaces_around_a_label_make_no_other_class(source: str, tmp_path: Path) -> None:
+    labels = ["cat", " cat", "dog ", "dog"]
+    encoded = []
+    for number in range(len(labels)):
+        Image.new("L", (8, 8), 10 * number).save(tmp_path / f"{number}.png")
+        encoded.append((tmp_path / f"{number}.png").read_bytes())
+    if source == "parquet":
+        pq.write_table(pa.table({"image": encoded, "label": labels}), tmp_path / "all.parquet")
+    rows = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    raw = read_folder(source, tmp_path)
+    assert (raw.pool.class_names, raw.pool.labels.tolist()) == (("cat", "dog"), [0, 0, 1, 1])
