@@ -235,9 +235,12 @@ class TrainingRun:
         self.snapshots.append(taken)
         if not problems and self.kept is taken:
             self.best = {key: tensor.clone() for key, tensor in self.snapshot.state_dict().items()}
-        # Early on, when no snapshot has been good yet, images are still forming.
-        if self.best is not None and all(each.problems for each in self.snapshots[-BAD_SNAPSHOTS_TO_STOP:]):
-            self._stop(f"{problems[0]} at {kimg:g} kimg, and the snapshot before was no better")
+        if self.best is not None:  # early on, when no snapshot has been good yet, images are still forming
+            since = len(self.snapshots) - 1 - self.snapshots.index(self.kept)
+            if all(each.problems for each in self.snapshots[-BAD_SNAPSHOTS_TO_STOP:]):
+                self._stop(f"{problems[0]} at {kimg:g} kimg, and the snapshot before was no better")
+            elif since == self.budget.patience and self.step + 1 < self.steps_total:
+                self._stop(f"none of {since} snapshots was nearer than that at {self.kept.kimg:g} kimg")
         if self.accelerator.is_main_process:
             names, device = self.images.class_names, self.accelerator.device
             write_progress(self.checkpoint.folder, kimg, self.snapshot, names, self.origin, self.seed, device)

@@ -323,6 +323,23 @@ def test_collapsed_snapshots_with_a_good_one_in_between_do_not(start: Callable[.
     assert run.stopped is None
 
 
+@pytest.mark.parametrize(("patience", "steps"), [(None, STEPS), (1, 6), (2, 10), (3, STEPS)])
+def test_training_ends_where_no_snapshot_was_nearer_for_as_long_as_its_patience(
+    patience: int | None, steps: int, start: Callable[..., TrainingRun], caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the last snapshot it ends anyway, which is no reason to give."""
+    figures: Figures = {2: (5.0, 1.0), 4: (3.0, 1.0), 6: (3.0, 1.0), 8: (0.1, 0.0), 10: (4.0, 1.0), 12: (9.0, 1.0)}
+    figures |= {6: (2.0, 1.0)} if patience != 1 else {}
+    run = start(figures, patience=patience)
+    assert len(follow(run)) == steps
+    run.keep_best()
+    at = 0.04 if patience == 1 else 0.06
+    assert run.kept.kimg == at
+    ended = f"none of {patience} snapshots was nearer than that at {at:g} kimg"
+    assert run.stopped == (ended if steps < STEPS else None)
+    assert (f"{NAME}: {ended}; training stopped" in caplog.messages) == (steps < STEPS)
+
+
 def test_nor_do_those_before_the_first_good_one(start: Callable[..., TrainingRun]) -> None:
     """Early on, images are still forming."""
     run = start({2: (9.0, 0.0), 4: (9.0, 0.0), 6: (9.0, 0.0), 8: (9.0, 0.0), 10: (9.0, 1.0), 12: (9.5, 0.0)})
