@@ -117,7 +117,7 @@ class Training(Section):
     learning_rate: PositiveFloat
     ema_halflife_kimg: PositiveFloat
     snapshot_every_kimg: PositiveFloat
-    patience: PositiveInt | None = None  # snapshots without a nearer one after which training ends; None: all are made
+    patience: PositiveInt | None  # so many snapshots without a nearer one end training; None: all are made
 
 
 class GanTraining(Training):

@@ -45,6 +45,7 @@ BUDGET = {
     "learning_rate": 0.1,
     "ema_halflife_kimg": 1.0,
     "snapshot_every_kimg": 0.02,
+    "patience": None,
 }
 
 
