@@ -78,6 +78,7 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
             "near_duplicates": write_straddling(replicate.folder("near_duplicates"), parts, prepare.near_duplicates),
             "unreadable_skipped": list(raw.unreadable),
             "contradictory_labels": raw.contradictory,
+            "depth": raw.depth,
         },
     )
     write_png(replicate.folder("previews") / "real.png", class_grid(splits.train))

@@ -90,6 +90,7 @@ def seen_from_here(folder: Path) -> Path:
 
 def findings(seen: "Survey") -> list[str]:
     """What was found, in aligned lines."""
+    from augury.images.depth import describe
     from augury.images.names import doubtful_names
 
     copies = seen.copies
@@ -104,6 +105,8 @@ def findings(seen: "Survey") -> list[str]:
     lines["sizes"] = _sizes(seen)
     stored = "gray" if seen.channels == 1 else "colour files without colour" if seen.colourless else "colour"
     lines["colour"] = stored
+    if seen.depth:
+        lines["depth"] = f"more than 8 bits, {describe(seen.depth)}"
     lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)}" if seen.unreadable else "none"
     lines["copies"] = f"{copies.exact} exact; {copies.near:,} images look like another one"
     if copies.examples:

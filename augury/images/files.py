@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from augury.images.depth import DeepImage, from_bytes, from_values, is_deep, other_bytes
 from augury.images.folders import is_foreign
 from augury.images.names import printable
 from augury.pipeline.errors import UserError, one_line
@@ -20,10 +21,9 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 # By content, whatever the suffix says. Pillow knows more, such as EPS, for which it would start another program.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+GRAY_MODES = ("1", "L", "LA", "La")
 # A few hundred bytes may claim to be any number of pixels. Telephones take photographs of 108 million.
 MOST_PIXELS = 120_000_000
-BLOCK_ROWS = 256  # of a deep image scaled to eight bits at a time
 
 
 class UnreadableError(Exception):
@@ -61,27 +61,29 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files)
 
 
-def read_image(content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool) -> np.ndarray:
+def read_image(content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool) -> np.ndarray | DeepImage:
     """The centre square of an image, upright -> (size, size) uint8 where gray, (size, size, 3) where not.
 
     content: the path of a file, the bytes of one, or what Pillow has opened. root: folder that links may not leave.
-    gray: turn colours into gray. Transparency is laid over white; of an animation the first frame counts. Raises
-    UnreadableError.
+    gray: turn colours into gray. Transparency is laid over white; of an animation the first frame counts. What has more
+    than eight bits is a DeepImage, for its set to scale. Raises UnreadableError.
     """
     if isinstance(content, Path):
         check_file(content, root)
-    image = _eight_bits(content) if isinstance(content, Image.Image) else _decoded(content, size)
+    image = _plain(content) if isinstance(content, Image.Image) else _decoded(content, size)
+    if isinstance(image, DeepImage):
+        return image.square(size, gray=gray)
     return np.asarray(ImageOps.fit(image.convert("L") if gray else image, (size, size), Image.Resampling.LANCZOS))
 
 
-def read_whole_image(path: Path, root: Path) -> np.ndarray:
-    """An image file as it is, upright -> (height, width, 1) uint8 where gray, (height, width, 3) where not.
+def read_whole_image(path: Path, root: Path) -> np.ndarray | DeepImage:
+    """An image file as it is, upright -> (height, width) uint8 where gray, (height, width, 3) where not.
 
-    root: folder that links may not leave. Raises UnreadableError.
+    root: folder that links may not leave. What has more than eight bits is a DeepImage. Raises UnreadableError.
     """
     check_file(path, root)
-    pixels = np.asarray(_decoded(path, None))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    image = _decoded(path, None)
+    return image if isinstance(image, DeepImage) else np.asarray(image)
 
 
 def check_file(path: Path, root: Path) -> None:
@@ -105,28 +107,33 @@ def check_file(path: Path, root: Path) -> None:
         raise UnreadableError("0 bytes")
 
 
-def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
+def _decoded(source: Path | bytes, size: int | None) -> Image.Image | DeepImage:
     """An image upright, in mode L where gray, RGB where not.
 
     size: of the square that is wanted of it, or None for all its pixels.
     """
     if source == b"":
         raise UnreadableError("0 bytes")
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
+
+    def opened() -> Image.Image:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=IMAGE_FORMATS)
+
     try:
         # Pillow warns of large images and of odd EXIF or TIFF tags; what matters of that is looked at here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=IMAGE_FORMATS) as image:
+            with opened() as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
                 if size is not None:
                     # Photographs: JPEG decodes several times faster to 1/2, 1/4 or 1/8; still four times the need.
                     image.draft(None, (4 * size, 4 * size))
+                lower = other_bytes(image, opened)
                 image.load()
-                with contextlib.suppress(Exception):  # damaged EXIF: the pixels are what counts
-                    ImageOps.exif_transpose(image, in_place=True)
-                return _eight_bits(image)
+                for part in [image] if lower is None else [image, lower]:
+                    with contextlib.suppress(Exception):  # damaged EXIF: the pixels are what counts
+                        ImageOps.exif_transpose(part, in_place=True)
+                return _plain(image) if lower is None else from_bytes(image, lower)
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from error
     except Image.UnidentifiedImageError as error:
@@ -136,24 +143,10 @@ def _decoded(source: Path | bytes, size: int | None) -> Image.Image:
         raise UnreadableError(printable(one_line(error))) from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """An image in any of Pillow's modes -> mode L where it is gray, mode RGB where not.
-
-    Integers of more than 8 bits count as 0..65535. Floats count as 0..1, or as 0..255 where one exceeds 1.
-    """
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        shades = np.empty(values.shape, np.uint8)
-        for start in range(0, len(values), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            shades[rows] = (values[rows].astype(np.int64).clip(0, 65535) + 128) // 257  # 65535 = 255 * 257
-        return Image.fromarray(shades)
-    if image.mode == "F":
-        floats = np.asarray(image)
-        if not np.isfinite(floats).all():
-            raise ValueError("holds values that are not finite")
-        scale = np.float32(255 if floats.max() <= 1 else 1)
-        return Image.fromarray(np.rint((floats * scale).clip(0, 255)).astype(np.uint8))
+def _plain(image: Image.Image) -> Image.Image | DeepImage:
+    """An image in any of Pillow's modes -> mode L where it is gray, mode RGB where not; what has more bits as it is."""
+    if is_deep(image):
+        return from_values(image)
     gray = image.mode in GRAY_MODES or (image.mode == "P" and _has_gray_palette(image))
     if image.has_transparency_data:
         layer = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")

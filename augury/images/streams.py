@@ -1,5 +1,6 @@
 """Image sets on disk as streams: a few hundred images in memory at a time, however many there are."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from augury.images.depth import DeepImage, Depth, describe
 from augury.images.files import IMAGE_SUFFIXES, UnreadableError, read_whole_image, walk_images
 from augury.images.folders import files_in
 from augury.images.image_set import ImageSet
 from augury.images.names import distinct_class_names, printable
 from augury.images.shards import count_images
 from augury.pipeline.errors import UserError
+
+log = logging.getLogger(__name__)
 
 ROWS = 256  # images at a time
 
@@ -74,14 +78,34 @@ def _read_files(
 ) -> Iterator[ImageSet]:
     """The files in their order; a batch ends where the size or the number of channels changes."""
     pixels: list[np.ndarray] = []
+    depth = Depth()
     first = 0
     for row, path in enumerate(files):
-        try:
-            image = read_whole_image(path, folder)
-        except UnreadableError as reason:
-            raise UserError(f"{printable(path)}: unreadable ({printable(reason)})") from reason
+        read = _read(path, folder)
+        if isinstance(read, DeepImage) and not depth.extents:
+            depth = _depth_of(files, folder)
+        image = depth.scaled(read)
+        image = image[..., None] if image.ndim == 2 else image
         if pixels and (len(pixels) == ROWS or image.shape != pixels[0].shape):
             yield ImageSet(np.stack(pixels), labels[first:row], class_names)
             pixels, first = [], row
         pixels.append(image)
     yield ImageSet(np.stack(pixels), labels[first:], class_names)
+
+
+def _depth_of(files: list[Path], folder: Path) -> Depth:
+    """What all the files hold that have more than eight bits: one range scales them."""
+    depth = Depth()
+    for path in files:
+        image = _read(path, folder)
+        if isinstance(image, DeepImage):
+            depth.note(image)
+    log.info("%s: images of more than 8 bits, %s", folder, describe(depth.summary()))
+    return depth
+
+
+def _read(path: Path, folder: Path) -> np.ndarray | DeepImage:
+    try:
+        return read_whole_image(path, folder)
+    except UnreadableError as reason:
+        raise UserError(f"{printable(path)}: unreadable ({printable(reason)})") from reason

@@ -26,9 +26,11 @@ class Section(BaseModel):
 class Prepare(Section):
     """Where the labelled images come from, and how they are split.
 
-    source, folder: see `augury.sources`. label_column: of a csv or parquet source. group_column, group_pattern: images
-    of one group stay on one side of every split; the group is a column's value, or what a regular expression finds in
-    the file's path. near_duplicates: what is done about images of two splits that look the same. proportions: whether
+    source, folder: see `augury.sources`. class_level: how many folders down from there, or from a split's, those of the
+    classes are. label_column: of a csv or parquet source. intensity: the values that become black and white where
+    images have more than eight bits; None: by what all of them hold. group_column, group_pattern: images of one group
+    stay on one side of every split; the group is a column's value, or what a regular expression finds in the file's
+    path. near_duplicates: what is done about images of two splits that look the same. proportions: whether
     labels_per_class is the budget of each class, or of the largest one of the source. imbalance_ratio: how many times
     as many labels the first class has as the last.
     redraw: what replicates differ in, beside trainings: the labels drawn, with one test split for all, or the part of
@@ -37,9 +39,11 @@ class Prepare(Section):
 
     source: str
     folder: str
+    class_level: PositiveInt | None
     label_column: str
     image_size: PositiveInt
     color: Literal["auto", "gray", "rgb"]
+    intensity: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     labels_per_class: Annotated[int, Field(ge=2)] | None
     validation_fraction: Fraction
     test_fraction: Fraction
@@ -70,6 +74,12 @@ class Prepare(Section):
             raise ValueError("imbalance_ratio needs labels_per_class, the budget of the largest class")
         if self.imbalance_ratio is not None and self.proportions == "natural":
             raise ValueError("imbalance_ratio: proportions natural says already how labels are shared out")
+        return self
+
+    @model_validator(mode="after")
+    def _black_is_below_white(self) -> Self:
+        if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
+            raise ValueError(f"intensity: {self.intensity}: expected the value of black, then a larger one of white")
         return self
 
     @model_validator(mode="after")

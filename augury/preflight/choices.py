@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
@@ -44,9 +45,11 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     prepare = [
         Choice("source", layout.source, layout.words),
         Choice("folder", str(layout.folder), "where the images are; nothing there is changed"),
+        Choice("class_level", layout.class_level, "the folders of the classes are where they are looked for first"),
         Choice("label_column", layout.label_column, label_reason),
         image_size(survey, device),
         color(survey),
+        intensity(survey),
         *shares(survey),
     ]
     fractions = {choice.key: choice.value for choice in prepare}
@@ -96,6 +99,11 @@ def color(survey: Survey) -> Choice:
     if survey.colourless:
         return Choice("color", "gray", "stored as RGB, but no image has any colour")
     return Choice("color", "rgb", "there are images in colour")
+
+
+def intensity(survey: Survey) -> Choice:
+    seen = "no image" if survey.whole else "none of those looked at"
+    return Choice("intensity", None, describe(survey.depth) or f"{seen} has more than 8 bits")
 
 
 def shares(survey: Survey) -> list[Choice]:

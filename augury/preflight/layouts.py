@@ -32,6 +32,7 @@ class Layout:
     words: str
     label_column: str = "label"
     group_column: str | None = None
+    class_level: int | None = None
 
 
 def find_layout(folder: Path, label_column: str | None = None) -> Layout:

@@ -8,9 +8,10 @@ import logging
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -67,7 +68,7 @@ class Survey:
     counts: split -> images of each class; readable ones, where all were looked at. looked_at: images that were read.
     sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
     colourless: whether none has any. unreadable: names of those that cannot be read. contradictory: copies with
-    another label.
+    another label. depth: `augury.images.depth.Depth.summary`, of images with more than eight bits.
     """
 
     layout: Layout
@@ -81,6 +82,7 @@ class Survey:
     contradictory: int
     copies: Copies
     stems: Stems
+    depth: Mapping[str, Mapping[str, Any]]
 
     @property
     def total(self) -> int:
@@ -105,7 +107,8 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
     prepare = template.model_copy(
         update={
             "source": layout.source, "folder": str(layout.folder), "label_column": layout.label_column,
-            "group_column": None, "group_pattern": None, "unreadable": "skip", "color": "auto", "image_size": GLANCE,
+            "group_column": None, "group_pattern": None, "unreadable": "skip", "color": "auto", "intensity": None,
+            "image_size": GLANCE,
         }
     )  # fmt: skip
     listing = LISTINGS[layout.source](prepare)
@@ -138,6 +141,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         contradictory=raw.contradictory,
         copies=find_copies(everything, files),
         stems=read_stems(files, everything.labels),
+        depth=raw.depth,
     )
 
 

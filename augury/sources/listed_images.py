@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from augury.images.depth import DeepImage, Depth, describe
 from augury.images.files import UnreadableError, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
@@ -65,7 +66,7 @@ class Listing:
 class _Split:
     """What has been read of a split so far. images: without their contents. tried: label -> images listed."""
 
-    pixels: list[np.ndarray] = field(default_factory=list)
+    pixels: list[np.ndarray | DeepImage] = field(default_factory=list)
     images: list[ListedImage] = field(default_factory=list)
     tried: Counter[int] = field(default_factory=Counter)
 
@@ -89,13 +90,16 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
             present[image.split] |= set() if image.label is None else {image.label}
         _check_classes(present, class_names, root)
     splits: dict[str, _Split] = defaultdict(_Split)
+    depth = Depth(None if prepare.intensity is None else (prepare.intensity[0], prepare.intensity[1]))
     unreadable: list[str] = []
     for image in tqdm(images, desc=f"reading {root}", total=listing.count, unit="image", disable=None):
         split = splits[image.split]
         if image.label is not None:
             split.tried[image.label] += 1
         try:
-            split.pixels.append(_pixels(image, root, prepare))
+            split.pixels.append(pixels := _pixels(image, root, prepare))
+            if isinstance(pixels, DeepImage):
+                depth.note(pixels)
             split.images.append(dataclasses.replace(image, content=None))
         except UnreadableError as reason:
             if prepare.unreadable == "stop":
@@ -113,10 +117,11 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
         for label in sorted(labels - set(split.labels)):
             lost = f"none of its {split.tried[label]} images is readable"
             raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost}")
-    return _raw_images(splits, sorted(labels), class_names, prepare, tuple(unreadable), log)
+    raw = _raw_images(splits, sorted(labels), class_names, depth, prepare, log)
+    return dataclasses.replace(raw, unreadable=tuple(unreadable))
 
 
-def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray:
+def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray | DeepImage:
     if image.problem is not None:
         raise UnreadableError(image.problem)
     if image.label is None:
@@ -152,8 +157,8 @@ def _raw_images(
     splits: dict[str, _Split],
     classes: list[int],
     class_names: Sequence[str] | None,
+    depth: Depth,
     prepare: Prepare,
-    unreadable: tuple[str, ...],
     log: logging.Logger,
 ) -> RawImages:
     """The sets of what was read. classes: the labels that have images."""
@@ -162,12 +167,17 @@ def _raw_images(
         log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
     for question in doubtful_names(names):
         log.warning("class names: %s", question)
-    everything = [image for split in splits.values() for image in split.pixels]
-    in_color = sum(image.ndim == 3 for image in everything)
-    if prepare.color == "auto" and 0 < in_color < len(everything):
-        log.info("color: auto: %d of %d images are in colour, so that all are kept as RGB", in_color, len(everything))
+    if depth.extents:
+        log.info("images of more than 8 bits, %s", describe(depth.summary()))
+    shades: dict[str, list[np.ndarray]] = {}
+    for title, split in splits.items():
+        shades[title] = [depth.scaled(image) for image in split.pixels]
+        split.pixels.clear()
+    count = sum(map(len, shades.values()))
+    in_color = sum(image.ndim == 3 for part in shades.values() for image in part)
+    if prepare.color == "auto" and 0 < in_color < count:
+        log.info("color: auto: %d of %d images are in colour, so that all are kept as RGB", in_color, count)
     channels = 3 if prepare.color == "rgb" or in_color else 1
-    del everything
 
     grouped = prepare.group_pattern is not None or prepare.group_column is not None
     if grouped:
@@ -184,11 +194,10 @@ def _raw_images(
         groups = None
         if grouped:  # one that belongs to no other goes by its own name
             groups = [image.group or file for image, file in zip(split.images, files, strict=True)]
-        pixels = _stack(split.pixels, channels)
-        split.pixels.clear()
+        pixels = _stack(shades.pop(title), channels)
         sets[title] = indexed_image_set(pixels, labels, names, files or None, groups)
     contradictory = _count_contradictions(sets, splits, log)
-    return RawImages(sets["train"], sets.get("test"), sets.get("validation"), unreadable, contradictory)
+    return RawImages(sets["train"], sets.get("test"), sets.get("validation"), (), contradictory, depth.summary())
 
 
 def _check_groups(images: Sequence[ListedImage], prepare: Prepare) -> None:

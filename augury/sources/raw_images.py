@@ -1,7 +1,8 @@
 """What a source gives: square uint8 image sets of one size, not yet split by augury/splits."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,7 @@ class RawImages:
     pool: images to learn from, and to carve the missing splits out of.
     test, validation: the source's own splits, or None where it has none.
     unreadable: images that were skipped, by the names that the `file` column would have.
+    depth: `augury.images.depth.Depth.summary`: how images of more than eight bits were scaled.
     contradictory: images with exactly the pixels of another one that has another label; they are kept. Counted where
     images are listed one by one: in folders, tables, Parquet files and sets of torchvision.
     """
@@ -29,6 +31,7 @@ class RawImages:
     validation: ImageSet | None = None
     unreadable: tuple[str, ...] = ()
     contradictory: int = 0
+    depth: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def indexed_image_set(

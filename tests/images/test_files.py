@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps, PngImagePlugin
 
 from augury.images import files as image_files
+from augury.images.depth import DeepImage, Depth
 from augury.images.files import UnreadableError, walk_images
 from augury.images.names import printable
 
@@ -29,7 +30,19 @@ def plain(color: tuple[int, ...] | int, size: tuple[int, int] = (8, 8)) -> Image
 
 
 def read_one(path: Path, size: int = 8, *, gray: bool = False) -> np.ndarray:
-    return image_files.read_image(path, path.parent, size, gray=gray)
+    """uint8 as prepare makes it of a set of this one image."""
+    return scaled(image_files.read_image(path, path.parent, size, gray=gray))
+
+
+def read_whole(path: Path) -> np.ndarray:
+    return scaled(image_files.read_whole_image(path, path.parent))
+
+
+def scaled(image: np.ndarray | DeepImage) -> np.ndarray:
+    depth = Depth()
+    if isinstance(image, DeepImage):
+        depth.note(image)
+    return depth.scaled(image)
 
 
 def test_red_turns_gray_by_its_luma(tmp_path: Path) -> None:
@@ -69,25 +82,6 @@ def test_the_orientation_tag_is_honoured(tmp_path: Path, suffix: str) -> None:
     upright = read_one(tmp_path / f"x{suffix}")
     assert upright[:, 6:].min() > 240
     assert upright[:, :2].max() < 15
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([0, 257, 32768, 65535], np.uint16), [0, 1, 128, 255]),
-        (np.array([-5, 128 * 257, 65535, 70000], np.int32), [0, 128, 255, 255]),
-        (np.array([-0.5, 0, 0.5, 1], np.float32), [0, 0, 128, 255]),
-        (np.array([-3, 0, 100.4, 300], np.float32), [0, 0, 100, 255]),
-    ],
-)
-def test_deep_gray_is_scaled_to_eight_bits(tmp_path: Path, values: np.ndarray, expected: list[int]) -> None:
-    save(tmp_path / "x.tif", np.tile(values, (4, 1)))
-    assert read_one(tmp_path / "x.tif", 4).tolist() == [expected] * 4
-
-
-def test_sixteen_bit_png(tmp_path: Path) -> None:
-    save(tmp_path / "x.png", np.full((8, 8), 40_000, np.uint16))
-    assert (read_one(tmp_path / "x.png") == round(40_000 / 257)).all()
 
 
 def test_palette_cmyk_and_transparency(tmp_path: Path) -> None:
@@ -170,13 +164,13 @@ def test_a_large_photograph_is_no_bomb(tmp_path: Path) -> None:
 def test_a_whole_image_keeps_its_size_and_every_pixel(tmp_path: Path, size: tuple[int, int], channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
     save(tmp_path / "x.png", pixels.squeeze(axis=2) if channels == 1 else pixels)
-    np.testing.assert_array_equal(image_files.read_whole_image(tmp_path / "x.png", tmp_path), pixels)
+    np.testing.assert_array_equal(read_whole(tmp_path / "x.png"), pixels.squeeze(axis=2) if channels == 1 else pixels)
 
 
 def test_a_whole_photograph_is_decoded_in_full(tmp_path: Path) -> None:
     """Not at a reduced scale, as one that is to be shrunk is."""
     save(tmp_path / "x.jpg", plain(RED, (640, 480)), quality=95)
-    assert image_files.read_whole_image(tmp_path / "x.jpg", tmp_path).shape == (480, 640, 3)
+    assert read_whole(tmp_path / "x.jpg").shape == (480, 640, 3)
 
 
 def test_a_whole_image_is_upright(tmp_path: Path) -> None:
@@ -185,8 +179,8 @@ def test_a_whole_image_is_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the top of the picture is on the right of the stored pixels' frame
     save(tmp_path / "x.png", pixels, exif=exif)
-    whole = image_files.read_whole_image(tmp_path / "x.png", tmp_path)
-    assert whole.shape == (16, 32, 1)
+    whole = read_whole(tmp_path / "x.png")
+    assert whole.shape == (16, 32)
     assert (whole[:, 16:] == 255).all()
     assert (whole[:, :16] == 0).all()
 
@@ -196,7 +190,7 @@ def test_an_image_that_is_unreadable_says_why(tmp_path: Path, name: str) -> None
     path = tmp_path / "images" / "class" / name
     path.parent.mkdir(parents=True)
     DAMAGES[name](path)
-    for read in (read_one, lambda path: image_files.read_whole_image(path, path.parent)):
+    for read in (read_one, read_whole):
         with pytest.raises(UnreadableError, match=r"^.+$") as raised:
             read(path)
         assert len(str(raised.value).splitlines()) == 1
@@ -227,7 +221,7 @@ def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientat
     save(tmp_path / "x.png", np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8), exif=exif)
     with Image.open(tmp_path / "x.png") as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
-    np.testing.assert_array_equal(image_files.read_whole_image(tmp_path / "x.png", tmp_path)[..., 0], expected)
+    np.testing.assert_array_equal(read_whole(tmp_path / "x.png"), expected)
 
 
 def test_a_huge_text_chunk_is_not_unpacked(tmp_path: Path) -> None:

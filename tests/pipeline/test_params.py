@@ -254,6 +254,14 @@ def test_an_image_size_that_no_network_suits_is_told_the_nearest_that_do(tmp_pat
         assert load_changed(tmp_path, {"prepare.image_size": size}).prepare.image_size == size
 
 
+def test_black_is_below_white(tmp_path: Path) -> None:
+    for value in ([255, 0], [1, 1]):
+        (line,) = faults(tmp_path, {"prepare.intensity": value})
+        assert line.startswith("prepare.intensity")
+        assert "expected the value of black, then a larger one of white" in line
+    assert load_changed(tmp_path, {"prepare.intensity": [-1000, 400.5]}).prepare.intensity == [-1000, 400.5]
+
+
 def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
     both: dict[str, object] = {"prepare.imbalance_ratio": 50, "prepare.labels_per_class": 100}
     assert load_changed(tmp_path, both).prepare.imbalance_ratio == 50

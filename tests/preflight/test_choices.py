@@ -34,6 +34,7 @@ def found(counts: list[int] | dict[str, list[int]], size: int = 100, **different
         contradictory=0,
         copies=Copies(0, 0, 0, ()),
         stems=Stems(0, 0.0, ("a.png", "b.png")),
+        depth={},
     )
     return replace(survey, **different)
 
@@ -184,3 +185,10 @@ def test_too_few_images_are_an_error_that_says_how_many_it_takes() -> None:
         choose(found([50, 3, 4]), PARAMS, "cpu")
     with pytest.raises(UserError, match="class 'class 0' has 0 images in test, at least 1"):
         choose(found({"train": [50, 50], "test": [0, 5]}), PARAMS, "cpu")
+
+
+def test_images_of_more_than_eight_bits_are_scaled_by_what_all_of_them_hold() -> None:
+    depth = {"integers": {"images": 24, "values": [0, 4012], "range": [0, 4095]}}
+    reasons = {choice.key: choice.reason for choice in choose(found([50, 50], depth=depth), PARAMS, "cpu")}
+    assert reasons["prepare.intensity"] == "24 of integers from 0 to 4012: 0 becomes black and 4095 white"
+    assert chosen(found([50, 50], depth=depth))["intensity"] is None

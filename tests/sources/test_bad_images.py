@@ -298,6 +298,56 @@ def test_an_unusual_file_is_an_image(root: Path, name: str) -> None:
     assert (images_of(found), found["unreadable_skipped"], found["channels"]) == (2 * PER_CLASS + 1, [], channels)
 
 
+def deep(factor: float, offset: float = 0, dtype: Any = np.uint16, kind: str = "PNG") -> Make:
+    """Every image as the numbers that some camera or scanner would have written of it."""
+
+    def make(root: Path) -> None:
+        for path in [*root.rglob("*.png")]:
+            with Image.open(path) as image:
+                values = (np.asarray(image).astype(np.float64) * factor + offset).astype(dtype)
+            Image.fromarray(values).save(path, format=kind)
+
+    return make
+
+
+# What images hold -> how it is made of 8 bits, and the range that it has.
+DEEP: dict[str, tuple[Make, list[float]]] = {
+    "8 bits in 16": (deep(1), [0, 255]),
+    "10 bits": (deep(4), [0, 1023]),
+    "12 bits": (deep(16), [0, 4095]),
+    "14 bits": (deep(64), [0, 16383]),
+    "16 bits": (deep(257), [0, 65535]),
+    "a microscope's TIFF": (deep(16, kind="TIFF"), [0, 4095]),
+    "12 bits in 32": (deep(16, dtype=np.int32, kind="TIFF"), [0, 4095]),
+    "floats to 1": (deep(1 / 255, dtype=np.float32, kind="TIFF"), [0, 1]),
+    "floats to 255": (deep(1, dtype=np.float32, kind="TIFF"), [0, 255]),
+    "floats from -1": (deep(2 / 255, -1, np.float32, "TIFF"), [-1, 1]),
+    "floats to 4095": (deep(16, dtype=np.float32, kind="TIFF"), [0, 4095]),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_images_of_more_than_eight_bits_are_not_black(root: Path, name: str) -> None:
+    summary(root, image_size=12)
+    usual = ImageSet.read(Path("data/splits/0/train")).pixels
+    make, expected = DEEP[name]
+    make(root)
+    (found,) = summary(root, image_size=12)["depth"].values()
+    assert (found["range"], found["images"]) == (expected, 2 * PER_CLASS)
+    pixels = ImageSet.read(Path("data/splits/0/train")).pixels
+    assert np.abs(pixels.astype(int) - usual).max() <= 1
+
+
+def test_a_window_of_values_can_be_asked_for(root: Path) -> None:
+    """As of a CT scan, whose padding outside the circle would take most of the range."""
+    deep(16, -1024, np.int32, "TIFF")(root)
+    (found,) = summary(root)["depth"].values()
+    assert found["range"] == found["values"]
+    assert found["values"][0] < -900
+    (found,) = summary(root, intensity=[-100, 300])["depth"].values()
+    assert found["range"] == [-100, 300]
+
+
 def all_of_a_class_damaged(root: Path) -> None:
     for path in (root / "dog").iterdir():
         path.write_bytes(b"")

@@ -1,13 +1,19 @@
 """The sources as a whole, and the one that needs no files."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import SOURCE_NAMES
 from augury.sources import registry as sources
-from tests.sources import prepare_section
+from augury.sources import torchvision_images
+from tests.sources import prepare_section, read_folder
 
 
 def test_digits() -> None:
@@ -44,3 +50,25 @@ def test_the_source_is_read_that_is_named() -> None:
         sources.read_source(prepare_section(source="torchvision:Imaginary"))
     with pytest.raises(UserError, match="nowhere: no such folder"):
         sources.read_source(prepare_section(source="parquet", folder="nowhere"))
+
+
+def test_a_deep_image_comes_out_the_same_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (4, 8, 8), np.uint16)
+    images = [Image.fromarray(each) for each in values]
+    for row, image in enumerate(images):
+        (tmp_path / "ab"[row % 2]).mkdir(exist_ok=True)
+        image.save(tmp_path / "ab"[row % 2] / f"{row}.png")
+    names = [f"{'ab'[row % 2]}/{row}.png" for row in (0, 2, 1, 3)]
+    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"{name},{name[0]}\n" for name in names))
+    content = [(tmp_path / name).read_bytes() for name in names]
+    pq.write_table(pa.table({"image": content, "label": [name[0] for name in names]}), tmp_path / "all.parquet")
+    listed = [(images[row], row % 2) for row in (0, 2, 1, 3)]
+    monkeypatch.setattr(torchvision_images, "_find", lambda name, folder: ({"train": listed}, folder))
+    monkeypatch.setattr(torchvision_images, "_class_names", lambda *_: ("a", "b"))
+
+    expected = np.rint(values[[0, 2, 1, 3]] * (255 / 4095)).astype(np.uint8)
+    for source in ("imagefolder", "csv", "parquet", "torchvision:CIFAR10"):
+        raw = read_folder(source, tmp_path)
+        np.testing.assert_array_equal(raw.pool.pixels[..., 0], expected, err_msg=source)
+        assert [found["range"] for found in raw.depth.values()] == [[0, 4095]]
+        assert read_folder(source, tmp_path, intensity=[0, 65535]).pool.pixels.max() == 16

@@ -81,6 +81,7 @@ def test_files_and_summary(folder: Path) -> None:
         },
         "unreadable_skipped": [],
         "contradictory_labels": 0,
+        "depth": {},
     }
     pairs = json.loads(Path("data/near_duplicates/0/pairs.json").read_text())
     assert pairs == {**summary["near_duplicates"], "shown": 0, "pairs": []}
@@ -323,3 +324,24 @@ def test_folds_test_every_image_once(folder: Path) -> None:
         prepare.main(settings(redraw="folds", labels_per_class=None).of_replicate(number), Replicate(number))
         tested += ImageSet.read(Replicate(number).folder("splits") / "test").provenance["index"].tolist()
     assert sorted(tested) == list(range(50))
+
+
+@pytest.mark.parametrize("labels_per_class", [6, 10])
+def test_deep_images_are_scaled_as_a_set_whatever_is_drawn(folder: Path, labels_per_class: int) -> None:
+    """The brightest of all, in the class of 30, sets the range of every image."""
+    for path in [*folder.rglob("*.png")]:
+        with Image.open(path) as image:
+            values = np.asarray(image).astype(np.uint16) * np.uint16(15)
+        if path.name == "29.png":
+            values[0, 0] = 4000
+        Image.fromarray(values).save(path)
+    prepare.main(settings(labels_per_class=labels_per_class))
+    splits, summary = read()
+    assert summary["depth"]["integers"]["range"] == [0, 4095]
+    assert summary["depth"]["integers"]["images"] == 50
+    assert summary["depth"]["integers"]["values"][1] == 4000
+    for images in splits.values():
+        for file, pixels in zip(images.provenance["file"], images.pixels, strict=True):
+            with Image.open(folder / file) as image:
+                expected = np.rint(np.asarray(image) * (255 / 4095))
+            np.testing.assert_array_equal(pixels[..., 0], expected)
