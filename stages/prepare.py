@@ -12,6 +12,7 @@ import numpy as np
 
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
+from augury.images.names import counted
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -28,7 +29,9 @@ def main(params: Params, replicate: Replicate = Replicate()) -> int:
     """The number of images of the source. Raises UserError where the source cannot be had or has too few images."""
     prepare, folder = params.prepare, replicate.folder("splits")
     raw = read_source(prepare)
-    log.info("%s: %d images of %d classes", prepare.source, len(raw.pool), len(raw.pool.class_names))
+    names = raw.pool.class_names
+    listed = counted(names, raw.pool.counts())
+    log.info("%s: %d images of %d classes: %s", prepare.source, len(raw.pool), len(names), listed)
     if prepare.near_duplicates == "keep_together":
         raw, pairs = keep_near_duplicates_together(raw)
         log.info("near-duplicates kept together: %d pairs", len(pairs))

@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder per class, also below train, val and test; or *.parquet; or labels.csv with path and label",
     )  # fmt: skip
     parser.add_argument("--label-column", metavar="NAME", help="of a table or of Parquet files, if not `label`")
+    parser.add_argument(
+        "--class-level", type=int, metavar="N", help="how many folders down those of the classes are, if not the first"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
 
 
@@ -38,10 +41,12 @@ def main(asked: argparse.Namespace) -> None:
 
     before, current = params.load(), edits.current_values()
     folder = seen_from_here(asked.images)
-    label_column = asked.label_column
-    if label_column is None and str(folder) == before.prepare.folder and before.prepare.source in ("csv", "parquet"):
-        label_column = before.prepare.label_column
-    seen = survey(find_layout(folder, label_column), before.prepare)
+    label_column, class_level = asked.label_column, asked.class_level
+    if str(folder) == before.prepare.folder:
+        class_level = class_level or before.prepare.class_level
+        if label_column is None and before.prepare.source in ("csv", "parquet"):
+            label_column = before.prepare.label_column
+    seen = survey(find_layout(folder, label_column, class_level), before.prepare)
     print("\n".join(findings(seen)))
     choices = choose(seen, before, choose_device(before.device).type)
     edited = with_edits(choices, current)
@@ -91,10 +96,11 @@ def seen_from_here(folder: Path) -> Path:
 def findings(seen: "Survey") -> list[str]:
     """What was found, in aligned lines."""
     from augury.images.depth import describe
-    from augury.images.names import doubtful_names
+    from augury.images.names import counted, doubtful_names
 
     copies = seen.copies
     lines = {"layout": seen.layout.words}
+    lines["classes"] = counted(seen.class_names, seen.counts["train"])
     ready = " and ".join(split for split in seen.counts if split != "train")
     lines["splits"] = f"{ready} of its own" if ready else "none of its own: a test split will be carved out"
     for split, counts in seen.counts.items():
@@ -107,7 +113,9 @@ def findings(seen: "Survey") -> list[str]:
     lines["colour"] = stored
     if seen.depth:
         lines["depth"] = f"more than 8 bits, {describe(seen.depth)}"
-    lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)}" if seen.unreadable else "none"
+    lines["damaged"] = "none"
+    if seen.unreadable:
+        lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)} ({seen.first_reason})"
     lines["copies"] = f"{copies.exact} exact; {copies.near:,} images look like another one"
     if copies.examples:
         lines["copies"] += f", such as {' and '.join(copies.examples[0])}"

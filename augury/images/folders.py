@@ -1,5 +1,6 @@
 """What lies in a folder, without what other programs keep there: thumbnails, rubbish bins, hidden files."""
 
+import os
 from pathlib import Path
 
 # Folders and files of file servers, operating systems and archivers, in lower case. Those of Synology, QNAP and NetApp
@@ -20,7 +21,9 @@ def is_foreign(name: str) -> bool:
 
 def folders_in(folder: Path) -> list[Path]:
     """In order of name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_foreign(path.name))
+    with os.scandir(folder) as entries:  # they know which are files, without a look at each
+        paths = [folder / entry.name for entry in entries if not entry.is_file(follow_symlinks=False)]
+    return sorted(path for path in paths if path.is_dir() and not is_foreign(path.name))
 
 
 def files_in(folder: Path, suffix: str, *, below: bool = False) -> list[Path]:

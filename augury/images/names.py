@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from augury.pipeline.errors import UserError
 
@@ -31,6 +31,11 @@ def shortened(names: Sequence[str]) -> str:
     """Names in a message, the first LISTED_NAMES of them."""
     more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
     return ", ".join(map(printable, names[:LISTED_NAMES])) + more
+
+
+def counted(names: Sequence[str], counts: Iterable[int]) -> str:
+    """Class names with how many images each has: "cat 110, dog 1,016", as many of them as `shortened` shows."""
+    return shortened([f"{name} {count:,}" for name, count in zip(names, counts, strict=True)])
 
 
 def class_name(name: str, where: str) -> str:

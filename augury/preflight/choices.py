@@ -10,6 +10,7 @@ from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
+from augury.preflight.layouts import Layout
 from augury.preflight.survey import Survey
 
 SIZES = sorted(base * 2**level for base in (4, 5, 6, 7) for level in range(1, 5))  # 8 to 112, as params.yaml allows
@@ -45,7 +46,7 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     prepare = [
         Choice("source", layout.source, layout.words),
         Choice("folder", str(layout.folder), "where the images are; nothing there is changed"),
-        Choice("class_level", layout.class_level, "the folders of the classes are where they are looked for first"),
+        class_level(layout),
         Choice("label_column", layout.label_column, label_reason),
         image_size(survey, device),
         color(survey),
@@ -73,10 +74,21 @@ def check_counts(survey: Survey) -> None:
             name, count = min(small, key=lambda pair: pair[1])
             others = f" (and {len(small) - 1} other classes)" if len(small) > 1 else ""
             where = f" in {split}" if len(survey.counts) > 1 else ""
+            damaged = (
+                f"; {len(survey.unreadable)} are damaged, first {survey.first_reason}" if survey.unreadable else ""
+            )
             raise UserError(
                 f"--images: {survey.layout.folder}: class {name!r}{others} has {count} images{where}, at least "
-                f"{needed} of each are needed; add images, or take the class out"
+                f"{needed} of each are needed{damaged}; add images, or take the class out"
             )
+
+
+def class_level(layout: Layout) -> Choice:
+    if layout.source != "imagefolder":
+        return Choice("class_level", None, "not used by this source")
+    if layout.class_level is None:
+        return Choice("class_level", None, "no other folders look like classes")
+    return Choice("class_level", layout.class_level, "folders down to those of the classes, as asked for")
 
 
 def image_size(survey: Survey, device: str) -> Choice:

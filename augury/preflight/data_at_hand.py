@@ -10,6 +10,7 @@ import numpy as np
 
 from augury.evidence.results import Results, if_there
 from augury.images.image_set import ImageSet
+from augury.images.names import shortened
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
@@ -124,7 +125,8 @@ def described(held: DataAtHand) -> str:
         purpose = "to learn from" if name == "train" else f"for the {name}"
         span = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
         parts.append(f"{sum(counts):,} {purpose} ({span} a class)")
-    return f"{held.where}; {len(next(iter(held.counts.values())))} classes, {', '.join(parts)}"
+    classes = len(next(iter(held.counts.values())))
+    return f"{held.where}; {classes} classes ({shortened(held.class_names)}), {', '.join(parts)}"
 
 
 def last_workload() -> Workload | None:

@@ -1,26 +1,34 @@
 """How labelled images lie in a folder, and which source of params.yaml reads them."""
 
-import csv
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from augury.images.files import IMAGE_SUFFIXES
-from augury.images.folders import files_in, folders_in, is_foreign
-from augury.images.names import printable
+from augury.images.folders import files_in, folders_in
+from augury.images.names import printable, shortened
 from augury.images.shards import readable
 from augury.pipeline.errors import UserError
-from augury.sources.csv_images import PATH_COLUMNS, TABLE
+from augury.sources.csv_images import find_table
+from augury.sources.image_folder import holds_images, split_folders
+from augury.sources.split_names import split_called
+from augury.sources.tables import (
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    TABLE,
+    column,
+    glance,
+    leads_to_image,
+    names_images,
+    tables_in,
+)
 
-# Of a table that does not say so: the columns of labels and of groups, by the names that they often have.
-LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
 GROUP_COLUMNS = (
     "group", "group_id", "patient", "patient_id", "subject", "subject_id", "person", "person_id", "session_id",
     "lesion_id", "site_id",
 )  # fmt: skip
-GLANCED = 1_000  # files of a folder that are looked at to see whether it holds images
 
 
 @dataclass(frozen=True)
@@ -35,69 +43,93 @@ class Layout:
     class_level: int | None = None
 
 
-def find_layout(folder: Path, label_column: str | None = None) -> Layout:
+def find_layout(folder: Path, label_column: str | None = None, class_level: int | None = None) -> Layout:
     """What a folder holds: Parquet files, a table of paths and labels, or a folder per class.
 
-    label_column: of a table, where it is none of LABEL_COLUMNS. Raises UserError where it is none of these.
+    A single folder in it with nothing beside it is looked into. label_column: of a table, where it is none of
+    LABEL_COLUMNS. class_level: as prepare.class_level. Raises UserError where it is none of these.
     """
     if not folder.is_dir():
         raise UserError(f"--images: {printable(folder)}: {'not a folder' if folder.exists() else 'no such folder'}")
+    folder = _unpacked(folder)
     subfolders = folders_in(folder)
-    classes = [path for path in subfolders if _holds_images(path) or any(map(_holds_images, folders_in(path)))]
+    classes = [path for path in subfolders if _images_below(path)]
     shards = files_in(folder, ".parquet")
     if not shards and not classes:
         shards = [path for subfolder in subfolders for path in files_in(subfolder, ".parquet")]
-    tables = [path for path in files_in(folder, ".csv") if _names_images(path)]
     if shards:
         with readable(shards[0], "Parquet file"):
-            columns = pq.read_schema(shards[0]).names
-        label, group = _columns(columns, label_column, shards[0])
+            label, group = _columns(pq.read_schema(shards[0]).names, label_column, shards[0])
         words = f"{len(shards)} Parquet {'file' if len(shards) == 1 else 'files'}"
         return Layout(folder, "parquet", words, label, group)
-    # A table beside class folders, as kept for other programs, says nothing that the folders do not.
-    if tables and (len(classes) < 2 or _names_images(folder / TABLE)):
-        table = folder / TABLE if folder / TABLE in tables else tables[0]
-        label, group = _columns(_header(table), label_column, table)
-        return Layout(folder, "csv", f"paths and labels in {table.name}", label, group)
-    if len(subfolders) == 1 and not _holds_images(subfolders[0]) and len(folders_in(subfolders[0])) > 1:
-        raise UserError(f"--images: {printable(folder)}: one folder in it; did you mean {printable(subfolders[0])}?")
+    tables = tables_in(folder)
+    if tables and class_level is None and not _has_splits(folder):
+        # A table that names images says what they are, whatever folders they lie in; another one is asked only where
+        # folders say nothing.
+        if any(names_images(table, label_column) for table in tables) or len(classes) < 2:
+            return _of_table(find_table(folder, label_column), label_column, len(classes))
+        _check_numbered(tables, classes, label_column)
     if classes:
-        return Layout(folder, "imagefolder", "a folder per class")
-    if _holds_images(folder):
+        unused = f"; not used: {shortened([table.name for table in tables])}" if tables else ""
+        return Layout(folder, "imagefolder", f"a folder per class{unused}", class_level=class_level)
+    ways = f"{TABLE} with the columns {PATH_COLUMNS[0]} and label"
+    if holds_images(folder):
         raise UserError(
             f"--images: {printable(folder)}: images of unknown classes; put them into a folder per class, or name them "
-            f"in {TABLE} with the columns {PATH_COLUMNS[0]} and label"
+            f"in {ways}"
         )
     raise UserError(
-        f"--images: {printable(folder)}: no labelled images; expected <class>/<image>, *.parquet, or {TABLE} with the "
-        f"columns {PATH_COLUMNS[0]} and label"
+        f"--images: {printable(folder)}: no labelled images; expected <class>/<image>, *.parquet, or {ways}"
     )
 
 
-def _holds_images(folder: Path) -> bool:
-    glanced = islice(folder.iterdir(), GLANCED)
-    return any(path.suffix.lower() in IMAGE_SUFFIXES and not is_foreign(path.name) for path in glanced)
+def _unpacked(folder: Path) -> Path:
+    """The folder in which there is more than one folder alone, which archives leave around what they hold."""
+    while len(below := folders_in(folder)) == 1 and not holds_images(folder) and not tables_in(folder):
+        only = below[0]
+        if split_called(only.name) is not None or holds_images(only) or not folders_in(only):
+            break
+        folder = only
+    return folder
 
 
-def _header(table: Path) -> list[str]:
-    """The names of a table's columns; none where it is no table."""
+def _images_below(folder: Path) -> bool:
+    return holds_images(folder) or any(map(_images_below, folders_in(folder)))
+
+
+def _has_splits(folder: Path) -> bool:
+    """Whether there are folders of splits with those of classes in them."""
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
+        return split_folders(folder)["train"] != folder
+    except UserError:  # of splits without classes, which a table may tell
+        return False
 
 
-def _names_images(table: Path) -> bool:
-    return any(name in _header(table) for name in PATH_COLUMNS)
+def _of_table(table: Path, label_column: str | None, classes: int) -> Layout:
+    header, _ = glance(table)
+    if column(header, PATH_COLUMNS) is None:
+        found = shortened(header) or "none"
+        raise UserError(f"{printable(table)}:1: no column {' or '.join(PATH_COLUMNS[:2])}; found {found}")
+    label, group = _columns(header, label_column, table)
+    beside = f", whatever the {classes} folders beside it are called" if classes > 1 else ""
+    return Layout(table.parent, "csv", f"paths and labels in {table.name}{beside}", label, group)
 
 
-def _columns(names: list[str], label_column: str | None, where: Path) -> tuple[str, str | None]:
+def _check_numbered(tables: Sequence[Path], classes: Sequence[Path], label_column: str | None) -> None:
+    """Raise UserError where folders differ in numbers alone, as parts do, and a table names their images."""
+    if len({re.sub(r"\d+", "", path.name) for path in classes}) > 1 or label_column is not None:
+        return
+    for table in tables:
+        header, row = glance(table)
+        if leads_to_image(table, header, row):
+            _columns(header, None, table)
+
+
+def _columns(names: Sequence[str], label_column: str | None, where: Path) -> tuple[str, str | None]:
     """The columns of labels and of groups."""
-    likely = [name for name in LABEL_COLUMNS if name in names]
-    label = label_column or (likely[0] if likely else None)
-    if label not in names:
-        asked = "no column of labels" if label is None else f"no column {label}"
+    label = column(names, LABEL_COLUMNS if label_column is None else [label_column])
+    if label is None:
+        asked = "no column of labels" if label_column is None else f"no column {label_column}"
         found = ", ".join(map(printable, names)) or "none"
         raise UserError(f"{printable(where)}: {asked}; found {found}; choose one by --label-column")
-    return str(label), next((name for name in GROUP_COLUMNS if name in names), None)
+    return label, column(names, GROUP_COLUMNS)

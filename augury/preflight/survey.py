@@ -67,8 +67,9 @@ class Survey:
 
     counts: split -> images of each class; readable ones, where all were looked at. looked_at: images that were read.
     sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
-    colourless: whether none has any. unreadable: names of those that cannot be read. contradictory: copies with
-    another label. depth: `augury.images.depth.Depth.summary`, of images with more than eight bits.
+    colourless: whether none has any. unreadable: names of those that cannot be read. first_reason: why the first of
+    them cannot. contradictory: copies with another label. depth: what images of more than eight bits hold, as
+    `augury.images.depth.Depth.summary` has it.
     """
 
     layout: Layout
@@ -79,6 +80,7 @@ class Survey:
     channels: int
     colourless: bool
     unreadable: tuple[str, ...]
+    first_reason: str
     contradictory: int
     copies: Copies
     stems: Stems
@@ -106,7 +108,8 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
     """
     prepare = template.model_copy(
         update={
-            "source": layout.source, "folder": str(layout.folder), "label_column": layout.label_column,
+            "source": layout.source, "folder": str(layout.folder), "class_level": layout.class_level,
+            "label_column": layout.label_column,
             "group_column": None, "group_pattern": None, "unreadable": "skip", "color": "auto", "intensity": None,
             "image_size": GLANCE,
         }
@@ -138,6 +141,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         channels=everything.channels,
         colourless=colourless(everything.pixels),
         unreadable=raw.unreadable,
+        first_reason=raw.first_reason,
         contradictory=raw.contradictory,
         copies=find_copies(everything, files),
         stems=read_stems(files, everything.labels),

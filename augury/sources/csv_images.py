@@ -1,29 +1,18 @@
 """The csv source: a table of paths and labels beside the images that it names."""
 
 import csv
-import io
+import dataclasses
 import os.path
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from augury.images.folders import files_in
 from augury.images.names import class_name, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import (
-    KNOWN_SPLIT_NAMES,
-    ListedImage,
-    Listing,
-    check_folder,
-    check_link,
-    group_in,
-    split_called,
-)
-
-TABLE = "labels.csv"  # read where a folder holds several tables
-PATH_COLUMNS = ("path", "file_name")  # the second as Hugging Face's metadata.csv has it
-SPLIT_COLUMN = "split"
+from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
+from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
+from augury.sources.tables import PATH_COLUMNS, SPLIT_COLUMNS, TABLE, column, lines, names_images, tables_in
 
 
 @dataclass(frozen=True)
@@ -38,13 +27,13 @@ class Row:
 
 
 def list_csv(prepare: Prepare) -> Listing:
-    """The images that `prepare.folder`/labels.csv, or the one *.csv there, names by paths relative to the folder.
+    """The images that a table in `prepare.folder` names by paths relative to the folder: labels.csv, or the only one.
 
-    Columns: path (or file_name), prepare.label_column, and optionally split and prepare.group_column. Labels are the
-    names of the classes. Raises UserError with file and line where a row cannot be used.
+    Columns: path (or another of PATH_COLUMNS), prepare.label_column, and optionally split and prepare.group_column.
+    Labels are the names of the classes. Raises UserError with file and line where a row cannot be used.
     """
     root = Path(prepare.folder)
-    table = _find_table(root)
+    table = find_table(root, prepare.label_column)
     rows = _read_rows(table, prepare)
     names = [class_name(row.label, f"{table}:{row.line}") if row.label else "" for row in rows]
     class_names = tuple(sorted(set(names) - {""}))
@@ -55,65 +44,69 @@ def list_csv(prepare: Prepare) -> Listing:
     return Listing(listed, class_names, root, len(listed))
 
 
-def _find_table(root: Path) -> Path:
+def find_table(root: Path, label_column: str | None) -> Path:
+    """labels.csv, or the only table that names images and labels, or the only one. Raises UserError where none is."""
     check_folder(root, f"{root}/{TABLE} and the images that it names")
-    tables = files_in(root, ".csv")
+    tables = tables_in(root)
     if (root / TABLE) in tables:
         return root / TABLE
     if not tables:
         raise UserError(f"{root}: no {TABLE} in it")
-    if len(tables) > 1:
-        names = shortened([table.name for table in tables])
+    likely = tables if len(tables) == 1 else [table for table in tables if names_images(table, label_column)]
+    if len(likely) != 1:
+        names = shortened([table.name for table in likely or tables])
         raise UserError(f"{root}: {names}: which one holds the labels? Call it {TABLE}")
-    return tables[0]
+    return likely[0]
 
 
 def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
-    lines = _lines(table)
+    check_link(table, table.parent)
     try:
-        header_line, header = next(lines, (0, []))
-        header = [name.strip() for name in header]
-        path_column = next((name for name in PATH_COLUMNS if name in header), PATH_COLUMNS[0])
-        wanted = {"prepare.label_column": prepare.label_column, "prepare.group_column": prepare.group_column}
-        for key, name in {"column of the image files": path_column, **wanted}.items():
-            if name is not None and header.count(name) != 1:
-                problem = "no" if name not in header else "more than one"
-                columns = shortened(header) if header else "none"
-                raise UserError(f"{table}:{header_line}: {problem} column {name} ({key}); found {columns}")
-        rows = []
-        for line, fields in lines:
-            if len(fields) != len(header):
-                counted = f"fields found: {len(fields)}, expected: {len(header)}"
-                raise UserError(f"{table}:{line}: {counted} ({shortened(header)})")
-            named = dict(zip(header, fields, strict=True))
-            group = None if prepare.group_column is None else named[prepare.group_column].strip() or None
-            label = named[prepare.label_column].strip()
-            rows.append(Row(line, named[path_column], label, named.get(SPLIT_COLUMN), group))
+        (header_line, header), *body = [*lines(table)] or [(0, [])]
     except csv.Error as error:
         raise UserError(f"{table}: not a table of comma-separated values ({error})") from error
+    header = [name.strip() for name in header]
+    path_column = _required(header, PATH_COLUMNS, "column of the image files", f"{table}:{header_line}")
+    label_column = _required(header, [prepare.label_column], "prepare.label_column", f"{table}:{header_line}")
+    group_column = None
+    if prepare.group_column is not None:
+        group_column = _required(header, [prepare.group_column], "prepare.group_column", f"{table}:{header_line}")
+    rows = []
+    for line, fields in body:
+        if len(fields) != len(header):
+            counted = f"fields found: {len(fields)}, expected: {len(header)}"
+            raise UserError(f"{table}:{line}: {counted} ({shortened(header)})")
+        named = dict(zip(header, fields, strict=True))
+        path = named[path_column]
+        if Path(path).is_absolute() and Path(path).is_relative_to(table.parent.absolute()):
+            path = Path(path).relative_to(table.parent.absolute()).as_posix()
+        group = None if group_column is None else named[group_column].strip() or None
+        rows.append(Row(line, path, named[label_column].strip(), None, group))
     if not rows:
         raise UserError(f"{table}: no row below its header")
     _check_distinct(rows, table)
+    return _with_splits(rows, header, [fields for _, fields in body])
+
+
+def _required(header: Sequence[str], names: Sequence[str], key: str, where: str) -> str:
+    """The first of the names that is a column, in any case. Raises UserError where none is, or it is there twice."""
+    found = column(header, names)
+    if found is None or header.count(found) != 1:
+        problem = "no" if found is None else "more than one"
+        columns = shortened(header) if header else "none"
+        raise UserError(f"{where}: {problem} column {found or names[0]} ({key}); found {columns}")
+    return found
+
+
+def _with_splits(rows: list[Row], header: Sequence[str], body: Sequence[Sequence[str]]) -> list[Row]:
+    """The rows with what the column split says, or another of SPLIT_COLUMNS that holds nothing but names of splits."""
+    for name in SPLIT_COLUMNS:
+        if (found := column(header, [name])) is None:
+            continue
+        values = [fields[header.index(found)].strip() for fields in body]
+        if name == SPLIT_COLUMNS[0] or all(map(split_called, values)):
+            return [dataclasses.replace(row, split=value) for row, value in zip(rows, values, strict=True)]
     return rows
-
-
-def _lines(table: Path) -> Iterator[tuple[int, Sequence[str]]]:
-    """The rows that are not empty, each with the number of the line in which it ends."""
-    check_link(table, table.parent)
-    try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{table}:{line}: not UTF-8 text (byte {error.object[error.start]:#04x})") from error
-    except OSError as error:
-        raise UserError(f"{table}: {error.strerror}") from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise UserError(f"{table}:{line}: holds a NUL character; is it a table?")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for fields in reader:
-        if any(value.strip() for value in fields):
-            yield reader.line_num, fields
 
 
 def _check_distinct(rows: Sequence[Row], table: Path) -> None:
@@ -126,7 +119,7 @@ def _check_distinct(rows: Sequence[Row], table: Path) -> None:
 
 
 def _listed(row: Row, label: int | None, table: Path, prepare: Prepare) -> ListedImage:
-    split = split_called(row.split.strip()) if row.split is not None else "train"
+    split = split_called(row.split) if row.split is not None else "train"
     if split is None:
         raise UserError(f"{table}:{row.line}: split {printable(row.split)!r}; choose from {KNOWN_SPLIT_NAMES}")
     path = PurePosixPath(row.path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,12 +20,9 @@ from augury.images.names import doubtful_names, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources.raw_images import RawImages, indexed_image_set
+from augury.sources.tables import hint
 
 log = logging.getLogger(__name__)
-
-# Split -> what folders, files and csv rows call it.
-SPLIT_NAMES = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
-KNOWN_SPLIT_NAMES = ", ".join(name for names in SPLIT_NAMES.values() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,15 @@ class Listing:
 
 @dataclass
 class _Split:
-    """What has been read of a split so far. images: without their contents. tried: label -> images listed."""
+    """What has been read of a split so far. images: without their contents. tried: label -> images listed.
+
+    reasons: label -> why the first of its images cannot be read that cannot.
+    """
 
     pixels: list[np.ndarray | DeepImage] = field(default_factory=list)
     images: list[ListedImage] = field(default_factory=list)
     tried: Counter[int] = field(default_factory=Counter)
+    reasons: dict[int | None, tuple[ListedImage, UnreadableError]] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[int]:
@@ -92,6 +94,7 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
     splits: dict[str, _Split] = defaultdict(_Split)
     depth = Depth(None if prepare.intensity is None else (prepare.intensity[0], prepare.intensity[1]))
     unreadable: list[str] = []
+    first = ""  # why the first of them is
     for image in tqdm(images, desc=f"reading {root}", total=listing.count, unit="image", disable=None):
         split = splits[image.split]
         if image.label is not None:
@@ -103,22 +106,36 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
             split.images.append(dataclasses.replace(image, content=None))
         except UnreadableError as reason:
             if prepare.unreadable == "stop":
-                advice = "replace or remove it, or set prepare.unreadable: skip"
-                raise UserError(f"{printable(image.place)}: unreadable ({printable(reason)}); {advice}") from reason
+                raise unreadable_error(image, reason, root) from reason
             unreadable.append(printable(image.file or image.place))
+            split.reasons.setdefault(image.label, (image, reason))
+            first = first or f"{printable(image.place)}: {_why(image, reason, root)}"
             log.warning("%s: skipped (%s)", printable(image.place), printable(reason))
     if unreadable:
         log.warning("%s: %d of %d images skipped as unreadable", root, len(unreadable), listing.count)
     for title in [title for title, split in splits.items() if not split.tried and title != "train"]:
         log.warning("%s: the %s split is left out, since none of its images has a label", root, title)
         del splits[title]
-    labels = _check_classes({title: split.tried for title, split in splits.items()}, class_names, root)
+    labels = _check_classes({title: split.tried for title, split in splits.items()}, class_names, root, first)
     for title, split in splits.items():
         for label in sorted(labels - set(split.labels)):
             lost = f"none of its {split.tried[label]} images is readable"
-            raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost}")
+            lost_first, its_reason = split.reasons[label]
+            why = f"{printable(lost_first.place)}: {_why(lost_first, its_reason, root)}"
+            raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost} ({why})")
     raw = _raw_images(splits, sorted(labels), class_names, depth, prepare, log)
-    return dataclasses.replace(raw, unreadable=tuple(unreadable))
+    return dataclasses.replace(raw, unreadable=tuple(unreadable), first_reason=first)
+
+
+def unreadable_error(image: ListedImage, reason: UnreadableError, root: Path) -> UserError:
+    advice = "replace or remove it, or set prepare.unreadable: skip"
+    return UserError(f"{printable(image.place)}: unreadable ({_why(image, reason, root)}); {advice}")
+
+
+def _why(image: ListedImage, reason: UnreadableError, root: Path) -> str:
+    """The reason, and what a path that leads nowhere may mean."""
+    missing = isinstance(image.content, Path) and not os.path.lexists(image.content)
+    return printable(reason) + (hint(str(image.file), root) if missing else "")
 
 
 def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray | DeepImage:
@@ -130,10 +147,12 @@ def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray | De
     return read_image(image.content, root, prepare.image_size, gray=prepare.color == "gray")
 
 
-def _check_classes(present: Mapping[str, Collection[int]], class_names: Sequence[str] | None, root: Path) -> set[int]:
+def _check_classes(
+    present: Mapping[str, Collection[int]], class_names: Sequence[str] | None, root: Path, reason: str = ""
+) -> set[int]:
     """The labels that images have. Raises UserError where they are not the same in all splits, or fewer than two.
 
-    present: split -> its labels.
+    present: split -> its labels. reason: why some could not be read, if any.
     """
     labels = {label for there in present.values() for label in there}
     for title, there in present.items():
@@ -143,7 +162,7 @@ def _check_classes(present: Mapping[str, Collection[int]], class_names: Sequence
                 f"{root}: no image of class {_name(label, class_names)!r} in the {title} split, but in {others}"
             )
     if not present.get("train"):
-        raise UserError(f"{root}: no labelled image to learn from")
+        raise UserError(f"{root}: no labelled image to learn from" + (f" ({reason})" if reason else ""))
     if len(labels) < 2:
         raise UserError(f"{root}: 1 class ({_name(min(labels), class_names)}), at least 2 are needed")
     return labels
@@ -197,7 +216,9 @@ def _raw_images(
         pixels = _stack(shades.pop(title), channels)
         sets[title] = indexed_image_set(pixels, labels, names, files or None, groups)
     contradictory = _count_contradictions(sets, splits, log)
-    return RawImages(sets["train"], sets.get("test"), sets.get("validation"), (), contradictory, depth.summary())
+    return RawImages(
+        sets["train"], sets.get("test"), sets.get("validation"), contradictory=contradictory, depth=depth.summary()
+    )
 
 
 def _check_groups(images: Sequence[ListedImage], prepare: Prepare) -> None:
@@ -257,8 +278,3 @@ def group_in(path: str, prepare: Prepare) -> str | None:
     if match is None:
         return None
     return printable(match[1 if match.re.groups else 0] or "") or None
-
-
-def split_called(name: str) -> str | None:
-    """The split that goes by a name, in any case: train, val, validation or test."""
-    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)

@@ -16,15 +16,8 @@ from augury.images.names import class_name, distinct_class_names, printable, sho
 from augury.images.shards import features, read_batches, readable
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import (
-    KNOWN_SPLIT_NAMES,
-    ListedImage,
-    Listing,
-    check_folder,
-    check_link,
-    group_in,
-    split_called,
-)
+from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
+from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 
 log = logging.getLogger(__name__)
 

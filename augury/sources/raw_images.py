@@ -20,7 +20,8 @@ class RawImages:
 
     pool: images to learn from, and to carve the missing splits out of.
     test, validation: the source's own splits, or None where it has none.
-    unreadable: images that were skipped, by the names that the `file` column would have.
+    unreadable: images that were skipped, by the names that the `file` column would have. first_reason: why the first
+    of them was, in a line; "" where there is none.
     depth: `augury.images.depth.Depth.summary`: how images of more than eight bits were scaled.
     contradictory: images with exactly the pixels of another one that has another label; they are kept. Counted where
     images are listed one by one: in folders, tables, Parquet files and sets of torchvision.
@@ -31,6 +32,7 @@ class RawImages:
     validation: ImageSet | None = None
     unreadable: tuple[str, ...] = ()
     contradictory: int = 0
+    first_reason: str = ""
     depth: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

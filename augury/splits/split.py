@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.images.image_set import ImageSet, places_of
-from augury.images.names import shortened
+from augury.images.names import counted
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.pipeline.seeding import derive_seed
@@ -231,7 +231,7 @@ def _require(
         asked = prepare.labels_per_class
         need = "all" if asked is None else f"{asked}"
         share = "" if count == asked else f", {count} needed"
-        listed = shortened([f"{other} {images}" for other, images in zip(class_names, available, strict=True)])
+        listed = counted(class_names, available)
         advice = "add images or remove the class" if asked is None else "lower it or set null"
         raise UserError(
             f"prepare.labels_per_class: {need} asked, but class {name!r} has {present} {where}{share} "

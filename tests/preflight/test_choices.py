@@ -31,6 +31,7 @@ def found(counts: list[int] | dict[str, list[int]], size: int = 100, **different
         channels=3,
         colourless=False,
         unreadable=(),
+        first_reason="",
         contradictory=0,
         copies=Copies(0, 0, 0, ()),
         stems=Stems(0, 0.0, ("a.png", "b.png")),

@@ -52,8 +52,8 @@ def test_fashion_mnist_is_where_its_four_files_are(tmp_path: Path, monkeypatch: 
         (tmp_path / "debian" / name).touch()
     found = look_for_data(prepare(folder="images"))
     assert described(found) == (
-        f"{tmp_path / 'debian'}, the four files; 10 classes, 60,000 to learn from (6,000 a class), "
-        "10,000 for the test (1,000 a class)"
+        f"{tmp_path / 'debian'}, the four files; 10 classes ({', '.join(fashion_mnist.CLASS_NAMES)}), "
+        "60,000 to learn from (6,000 a class), 10,000 for the test (1,000 a class)"
     )
 
 

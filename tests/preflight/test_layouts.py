@@ -65,7 +65,7 @@ def test_what_is_no_set_of_labelled_images_is_said_in_one_line(tmp_path: Path) -
         tmp_path / "none": "--images: .*none: no such folder",
         file: "not a folder",
         flat: "images of unknown classes; put them into a folder per class",
-        nested: "one folder in it; did you mean .*inner",
+        nested: "--images: .*inner: no labelled images; expected <class>/<image>",
         damaged: "a.parquet: not a readable Parquet file",
         touch(tmp_path / "texts", "a/1.txt"): "no labelled images; expected <class>/<image>",
     }.items():

@@ -12,7 +12,7 @@ from PIL import Image
 from augury.images.names import class_name, distinct_class_names
 from augury.pipeline.errors import UserError
 from augury.sources import listed_images
-from augury.sources.listed_images import ListedImage, Listing, group_in, read_listed, split_called
+from augury.sources.listed_images import ListedImage, Listing, group_in, read_listed
 from augury.sources.raw_images import RawImages
 from tests.sources import prepare_section, read_folder
 
@@ -131,11 +131,6 @@ def test_images_in_no_group_are_groups_of_their_own(caplog: pytest.LogCaptureFix
     assert "prepare.group_pattern: 2 of 4 images are in no group; each is its own" in caplog.messages
     with pytest.raises(UserError, match=r"prepare.group_pattern: 'y' matches none of 2 paths, such as 0.png"):
         read(listed(0, 1), group_pattern="y")
-
-
-def test_splits_have_names() -> None:
-    names = {name: split_called(name) for name in ("train", "Val", "VALIDATION", "test", "testing", "")}
-    assert [*names.values()] == ["train", "validation", "validation", "test", None, None]
 
 
 def test_class_names_are_composed_text() -> None:

@@ -77,9 +77,7 @@ def test_splits_by_folder_or_name(tmp_path: Path, layout: str, caplog: pytest.Lo
     assert raw.validation is not None
     assert raw.test is not None
     assert [shades(images) for images in (raw.pool, raw.validation, raw.test)] == [[0, 1], [10, 11], [20, 21]]
-    assert (
-        f"ignored {layout.format('held_back')}, beside train only train, val, validation, test are read" in caplog.text
-    )
+    assert f"ignored {layout.format('held_back')}, beside train only train, val, test are read" in caplog.text
 
 
 def test_files_of_no_split_are_all_learned_from(tmp_path: Path) -> None:
