@@ -17,6 +17,7 @@ SIZES = sorted(base * 2**level for base in (4, 5, 6, 7) for level in range(1, 5)
 LARGEST = {"cpu": 32, "cuda": 64}  # pixels a side: twice as large costs a training four times as much
 BUDGET = {"cpu": 100, "cuda": 500}  # labels per class: copies, features and samples grow with them
 FEWEST = 10  # images of a class, below which its splits would be of one image or two
+SIDES = 3  # train, validation and test, of which no two may show the same image
 FEW = 30  # images of a class, below which larger shares are held out
 LEAST_BUDGET = 40  # labels of the smallest class: rather all of them than fewer
 UNEQUAL = 2.0  # largest over smallest class
@@ -80,6 +81,13 @@ def check_counts(survey: Survey) -> None:
             raise UserError(
                 f"--images: {survey.layout.folder}: class {name!r}{others} has {count} images{where}, at least "
                 f"{needed} of each are needed{damaged}; add images, or take the class out"
+            )
+
+    for name, distinct, count in zip(survey.class_names, survey.copies.distinct, survey.counts["train"], strict=True):
+        if survey.whole and distinct < SIDES:
+            raise UserError(
+                f"--images: {survey.layout.folder}: class {name!r}: {count} images, but only {distinct} different one"
+                f"{'s' if distinct > 1 else ''}, of which the others are exact copies; at least {SIDES} are needed"
             )
 
 

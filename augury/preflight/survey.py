@@ -39,13 +39,15 @@ class Copies:
     """Images that show the same picture as another one.
 
     exact: images with exactly the pixels of an earlier one. near: images that have a near-duplicate, or an exact one.
-    largest: how many hang together by near-duplicates, at most. examples: pairs of names.
+    largest: how many hang together by near-duplicates, at most. examples: pairs of names. distinct: (K,) images of each
+    class that are no exact copies of another one.
     """
 
     exact: int
     near: int
     largest: int
     examples: tuple[tuple[str, str], ...]
+    distinct: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,9 @@ def find_copies(images: ImageSet, files: Sequence[str]) -> Copies:
     near = np.union1d(pairs.first, pairs.second)
     largest = int(np.bincount(connected(pairs.first, pairs.second, len(images))).max()) if len(pairs) else 0
     examples = tuple((files[first], files[second]) for first, second, _, _ in itertools.islice(pairs, 2))
-    return Copies(len(images) - len(set(hashes)), len(near), largest, examples)
+    distinct = Counter(label for label, _ in {*zip(images.labels.tolist(), hashes, strict=True)})
+    counts = tuple(distinct[label] for label in range(len(images.class_names)))
+    return Copies(len(images) - len(set(hashes)), len(near), largest, examples, counts)
 
 
 def read_stems(files: Sequence[str], labels: np.ndarray) -> Stems:

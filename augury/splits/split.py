@@ -70,7 +70,7 @@ def split(
     if validation is not None:
         validation, removed = _without_copies(validation, test)
         validation, in_groups = without_groups_of(validation, test)
-        removed_for_test += removed
+        removed_for_test = removed_for_test + removed
         groups_for_test += in_groups
 
     own_validation = validation is not None
@@ -79,7 +79,7 @@ def split(
     budgeted = prepare.labels_per_class is not None
     budgets = label_budgets(prepare, np.array(pool.counts())) if budgeted else np.array(pool.counts())
     held = np.array([validation_count(budget, prepare.validation_fraction) for budget in budgets])
-    removed_for_validation = groups_for_validation = 0
+    removed_for_validation, groups_for_validation = np.zeros(len(budgets), np.int64), 0
     if validation is None and grouped:
         validation, pool = _cut(pool, _groups_for(pool, "validation", prepare.validation_fraction, prepare, seed))
         # Of the whole side, so that no image of train depends on the budget.
@@ -100,13 +100,14 @@ def split(
             validation = _front(_shuffle(validation, seed, VALIDATION), held)
 
     pool, removed = _without_copies(pool, validation)
-    removed_for_validation += removed
+    removed_for_validation = removed_for_validation + removed
+    copies = removed_for_test + removed_for_validation
     counts = budgets - held if budgeted else np.array(pool.counts())
     if own_validation or grouped or not budgeted:
-        _require(np.maximum(counts, 1), pool.counts(), pool.class_names, prepare, "left to train on")
+        _require(np.maximum(counts, 1), pool.counts(), pool.class_names, prepare, "left to train on", copies)
     else:
         available = np.add(pool.counts(), validation.counts())
-        _require(budgets, available, pool.class_names, prepare, "left after the test split")
+        _require(budgets, available, pool.class_names, prepare, "left after the test split", copies)
     train, rest = _cut(pool, places_of(pool.labels) < counts[pool.labels])
     of_both = np.array([train.counts(), validation.counts()])
     taken = of_both.ravel() if own_validation else of_both.sum(axis=0)
@@ -116,7 +117,7 @@ def split(
         _in_order(validation),
         _in_order(test),
         _in_order(held_back),
-        {"test": removed_for_test, "validation": removed_for_validation},
+        {"test": int(removed_for_test.sum()), "validation": int(removed_for_validation.sum())},
         {"test": groups_for_test, "validation": groups_for_validation},
         expected_overlap(taken, drawn_from) * (1 - 1 / (prepare.folds - 1) if prepare.redraw == "folds" else 1),
     )
@@ -214,26 +215,32 @@ def _front(images: ImageSet, counts: np.ndarray) -> ImageSet:
     return images.select(places_of(images.labels) < counts[images.labels])
 
 
-def _without_copies(images: ImageSet, held_out: ImageSet) -> tuple[ImageSet, int]:
-    """The images whose pixels `held_out` does not have, and how many were left out."""
+def _without_copies(images: ImageSet, held_out: ImageSet) -> tuple[ImageSet, np.ndarray]:
+    """The images whose pixels `held_out` does not have, and how many of each class were left out: (K,)."""
     hashes = set(held_out.content_hashes())
     copies = np.fromiter((value in hashes for value in images.content_hashes()), bool, len(images))
-    return images.select(~copies), int(copies.sum())
+    return images.select(~copies), np.array(images.select(copies).counts())
 
 
 def _require(
-    needed: np.ndarray, available: np.ndarray | list[int], class_names: tuple[str, ...], prepare: Prepare, where: str
-) -> None:
-    """Raise UserError where a class has fewer images than needed. needed, available: (K,)."""
-    for name, count, present in zip(class_names, needed, available, strict=True):
+    needed: np.ndarray, available: np.ndarray | list[int], class_names: tuple[str, ...], prepare: Prepare, where: str,
+    copies: np.ndarray | None = None,
+) -> None:  # fmt: skip
+    """Raise UserError where a class has fewer images than needed.
+
+    needed, available, copies: (K,); the latter are left out, as images of the test or validation split.
+    """
+    copies = np.zeros_like(needed) if copies is None else copies
+    for name, count, present, left_out in zip(class_names, needed, available, copies, strict=True):
         if present >= count:
             continue
         asked = prepare.labels_per_class
         need = "all" if asked is None else f"{asked}"
         share = "" if count == asked else f", {count} needed"
+        because = f", as {left_out} of its images are exact copies of test or validation images" if left_out else ""
         listed = counted(class_names, available)
         advice = "add images or remove the class" if asked is None else "lower it or set null"
         raise UserError(
-            f"prepare.labels_per_class: {need} asked, but class {name!r} has {present} {where}{share} "
+            f"prepare.labels_per_class: {need} asked, but class {name!r} has {present} {where}{share}{because} "
             f"(classes: {listed}); {advice}"
         )

@@ -33,7 +33,7 @@ def found(counts: list[int] | dict[str, list[int]], size: int = 100, **different
         unreadable=(),
         first_reason="",
         contradictory=0,
-        copies=Copies(0, 0, 0, ()),
+        copies=Copies(0, 0, 0, (), tuple(of_splits["train"])),
         stems=Stems(0, 0.0, ("a.png", "b.png")),
         depth={},
     )
@@ -151,8 +151,8 @@ def test_generators_draw_what_the_arms_take() -> None:
 def test_copies_are_kept_together_but_not_where_all_images_look_alike() -> None:
     survey = found([100, 100])
     assert chosen(survey)["near_duplicates"] == "keep_together"
-    assert chosen(replace(survey, copies=Copies(2, 20, 3, ())))["near_duplicates"] == "keep_together"
-    assert chosen(replace(survey, copies=Copies(2, 190, 150, ())))["near_duplicates"] == "report"
+    assert chosen(replace(survey, copies=Copies(2, 20, 3, (), (98, 100))))["near_duplicates"] == "keep_together"
+    assert chosen(replace(survey, copies=Copies(2, 190, 150, (), (98, 100))))["near_duplicates"] == "report"
 
 
 def test_groups_are_asked_for_only_where_names_tell_them_surely() -> None:
@@ -193,3 +193,20 @@ def test_images_of_more_than_eight_bits_are_scaled_by_what_all_of_them_hold() ->
     reasons = {choice.key: choice.reason for choice in choose(found([50, 50], depth=depth), PARAMS, "cpu")}
     assert reasons["prepare.intensity"] == "24 of integers from 0 to 4012: 0 becomes black and 4095 white"
     assert chosen(found([50, 50], depth=depth))["intensity"] is None
+
+
+def test_a_class_of_copies_of_one_image_cannot_be_split() -> None:
+    survey = found([12, 12], copies=Copies(22, 24, 12, (), (1, 12)))
+    with pytest.raises(
+        UserError, match=r"class 'class 0': 12 images, but only 1 different one, .* at least 3 are needed"
+    ):
+        choose(survey, PARAMS, "cpu")
+    assert choose(replace(survey, copies=Copies(9, 24, 12, (), (3, 12))), PARAMS, "cpu")
+
+
+def test_damage_is_why_there_are_too_few_images() -> None:
+    survey = found([12, 4], unreadable=("a.png",), first_reason="photos/a.png: 0 bytes")
+    with pytest.raises(
+        UserError, match=r"'class 1' has 4 images, .* needed; 1 are damaged, first photos/a.png: 0 bytes;"
+    ):
+        choose(survey, PARAMS, "cpu")

@@ -1,5 +1,6 @@
 """Who gets which image: budgets, shares, duplicates, and that nothing is on two sides."""
 
+import dataclasses
 from itertools import pairwise
 from typing import Any
 
@@ -199,6 +200,15 @@ def test_a_class_of_the_tail_states_its_own_need() -> None:
 def test_too_few_images_without_a_budget() -> None:
     with pytest.raises(UserError, match=r"all asked, but class 'dog' has 0 left to train on, .*cat 6, dog 0"):
         draw(image_set([10, 2]), labels_per_class=None)
+
+
+def test_copies_that_leave_too_few_images_are_named() -> None:
+    pool = image_set([10, 12])
+    same = np.where(pool.labels[:, None, None, None] == 1, 200, pool.pixels).astype(np.uint8)
+    with pytest.raises(
+        UserError, match=r"'dog' has 0 left to train on, 1 needed, as 10 of its images are exact copies "
+    ):
+        draw(dataclasses.replace(pool, pixels=same), labels_per_class=None)
 
 
 def test_too_few_images_in_the_official_splits() -> None:
