@@ -1,6 +1,7 @@
 """Where the images of params.yaml are, how many there are, and how many every split will have."""
 
 import dataclasses
+import os.path
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.evidence.results import Results, if_there
+from augury.images.files import UnreadableError
 from augury.images.image_set import ImageSet
 from augury.images.names import shortened
 from augury.pipeline.errors import UserError, unknown
@@ -16,6 +18,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import Prepare
 from augury.preflight.inventory import Finding
 from augury.sources import fashion_mnist
+from augury.sources.listed_images import ListedImage, lost_class_error, read_listed_image, unreadable_error
 from augury.sources.registry import LISTINGS
 from augury.sources.torchvision_images import CACHE as TORCHVISION_CACHE
 from augury.sources.torchvision_images import PUBLIC_SETS
@@ -94,18 +97,38 @@ def _torchvision(prepare: Prepare) -> DataAtHand:
 
 
 def _listed(prepare: Prepare) -> DataAtHand:
+    """All images are listed; one of each class is read, and those that `prepare` is sure to stop at."""
     listing = LISTINGS[prepare.source](prepare)
-    counts: Counter[tuple[str, int]] = Counter()
+    counts, tried = Counter[tuple[str, int]](), Counter[tuple[str, int | None]]()
+    reasons: dict[tuple[str, int | None], tuple[ListedImage, UnreadableError]] = {}
     for image in listing.images:
-        if image.label is not None and image.problem is None:
+        key = image.split, image.label
+        tried[key] += 1
+        missing = isinstance(image.content, Path) and not os.path.lexists(image.content)
+        try:
+            if image.label is None or image.problem is not None or missing or not counts[image.split, image.label]:
+                read_listed_image(image, listing.root, prepare)
+        except UnreadableError as reason:
+            if prepare.unreadable == "stop":
+                raise unreadable_error(image, reason, listing.root) from reason
+            reasons.setdefault(key, (image, reason))
+        else:
+            assert image.label is not None
             counts[image.split, image.label] += 1
+
+    def named(label: int) -> str:
+        return str(label) if listing.class_names is None else listing.class_names[label]
+
+    for split_name, label in tried:
+        if label is not None and not counts[split_name, label]:
+            first = reasons[split_name, label]
+            raise lost_class_error(named(label), split_name, tried[split_name, label], *first, listing.root)
     labels = sorted({label for _, label in counts})
     if len(labels) < 2:
         raise UserError(f"{listing.root}: images of {len(labels)} class, at least 2 are needed")
     splits = [split for split in ("train", "validation", "test") if any(split == listed for listed, _ in counts)]
     per_split = {split: [counts[split, label] for label in labels] for split in splits}
-    names = [str(label) if listing.class_names is None else listing.class_names[label] for label in labels]
-    return DataAtHand(str(listing.root), per_split, names)
+    return DataAtHand(str(listing.root), per_split, [named(label) for label in labels])
 
 
 _PLACES: dict[str, Callable[[Prepare], DataAtHand]] = {

@@ -100,7 +100,7 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
         if image.label is not None:
             split.tried[image.label] += 1
         try:
-            split.pixels.append(pixels := _pixels(image, root, prepare))
+            split.pixels.append(pixels := read_listed_image(image, root, prepare))
             if isinstance(pixels, DeepImage):
                 depth.note(pixels)
             split.images.append(dataclasses.replace(image, content=None))
@@ -119,10 +119,8 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
     labels = _check_classes({title: split.tried for title, split in splits.items()}, class_names, root, first)
     for title, split in splits.items():
         for label in sorted(labels - set(split.labels)):
-            lost = f"none of its {split.tried[label]} images is readable"
-            lost_first, its_reason = split.reasons[label]
-            why = f"{printable(lost_first.place)}: {_why(lost_first, its_reason, root)}"
-            raise UserError(f"{root}: class {_name(label, class_names)!r} of the {title} split: {lost} ({why})")
+            name = _name(label, class_names)
+            raise lost_class_error(name, title, split.tried[label], *split.reasons[label], root)
     raw = _raw_images(splits, sorted(labels), class_names, depth, prepare, log)
     return dataclasses.replace(raw, unreadable=tuple(unreadable), first_reason=first)
 
@@ -132,13 +130,22 @@ def unreadable_error(image: ListedImage, reason: UnreadableError, root: Path) ->
     return UserError(f"{printable(image.place)}: unreadable ({_why(image, reason, root)}); {advice}")
 
 
+def lost_class_error(
+    name: str, split: str, tried: int, image: ListedImage, reason: UnreadableError, root: Path
+) -> UserError:
+    """image, reason: of the first of as many as were tried."""
+    why = f"{printable(image.place)}: {_why(image, reason, root)}"
+    return UserError(f"{root}: class {name!r} of the {split} split: none of its {tried} images is readable ({why})")
+
+
 def _why(image: ListedImage, reason: UnreadableError, root: Path) -> str:
     """The reason, and what a path that leads nowhere may mean."""
     missing = isinstance(image.content, Path) and not os.path.lexists(image.content)
     return printable(reason) + (hint(str(image.file), root) if missing else "")
 
 
-def _pixels(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray | DeepImage:
+def read_listed_image(image: ListedImage, root: Path, prepare: Prepare) -> np.ndarray | DeepImage:
+    """Its centre square. Raises UnreadableError."""
     if image.problem is not None:
         raise UnreadableError(image.problem)
     if image.label is None:

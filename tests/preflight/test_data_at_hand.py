@@ -91,16 +91,37 @@ def test_labels_that_are_not_there_are_noticed_before_the_run() -> None:
     assert expected_workload(held, prepare(source="digits", labels_per_class=None)) is not None
 
 
-def test_images_in_folders_are_counted_without_being_read(tmp_path: Path) -> None:
+def test_images_in_folders_are_counted_and_the_first_of_a_class_read(tmp_path: Path) -> None:
     make_images(tmp_path / "photos/train", {"cat": 6, "dog": 9})
     make_images(tmp_path / "photos/test", {"cat": 2, "dog": 3})
-    (tmp_path / "photos/train/cat/0.png").write_bytes(b"damaged")
+    (tmp_path / "photos/train/cat/5.png").write_bytes(b"damaged")
     asked = prepare(source="imagefolder", folder=str(tmp_path / "photos"), labels_per_class=None)
     found = look_for_data(asked)
     assert found.counts == {"train": [6, 9], "test": [2, 3]}
     work = expected_workload(found, asked)
     assert work is not None
     assert (work.train, work.validation, work.test, work.held_back) == ([5, 7], [1, 2], [2, 3], [0, 0])
+
+
+def test_what_the_stage_would_stop_at_is_told_with_its_reason(tmp_path: Path) -> None:
+    make_images(tmp_path / "photos", {"cat": 3, "dog": 3})
+    asked = prepare(source="imagefolder", folder=str(tmp_path / "photos"))
+    skipping = asked.model_copy(update={"unreadable": "skip"})
+    (tmp_path / "photos/dog/0.png").write_bytes(b"damaged")
+    with pytest.raises(
+        UserError, match=r"dog/0.png: unreadable \(not an image in PNG, .*\); replace or remove it, or set"
+    ):
+        look_for_data(asked)
+    assert look_for_data(skipping).counts == {"train": [3, 2]}
+    for path in (tmp_path / "photos/dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"'dog' .*: none of its 3 images is readable \(.*dog/0.png: 0 bytes\)"):
+        look_for_data(skipping)
+    (tmp_path / "photos/labels.csv").write_text("path,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(4)))
+    with pytest.raises(
+        UserError, match=r"labels.csv:2: 0.png: unreadable \(no such file; cat/0.png and dog/0.png are there"
+    ):
+        look_for_data(asked.model_copy(update={"source": "csv"}))
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:

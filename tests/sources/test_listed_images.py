@@ -71,7 +71,7 @@ def test_what_cannot_be_learned_from(images: list[ListedImage], problem: str) ->
 
 
 def test_a_list_is_checked_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listed_images, "_pixels", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(listed_images, "read_listed_image", lambda *_: pytest.fail("read"))
     for images in ([*listed(0, 1), *listed(0, split="test")], listed(1, 1), listed(0, 1, split="test")):
         with pytest.raises(UserError, match=r"class|to learn from"):
             read(images)
