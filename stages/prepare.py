@@ -1,6 +1,6 @@
 """Read the labelled images, split them, look for near-duplicates between the splits, and write it all.
 
-Reads: the source that params.yaml names.
+Reads: the source that params.yaml names; data/manifest.json, which has to list its files as they are.
 Writes, of a replicate: data/splits/0/ (train, validation, test, held_back: Parquet; summary.json),
 data/previews/0/real.png, data/near_duplicates/0/ (pairs.json, and closest.png where there are any).
 """
@@ -17,6 +17,7 @@ from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.stage import run_entry
+from augury.sources.manifest import as_listed
 from augury.sources.registry import read_source
 from augury.splits.groups import group_count, keep_near_duplicates_together
 from augury.splits.split import split
@@ -26,7 +27,15 @@ log = logging.getLogger(__name__)
 
 
 def main(params: Params, replicate: Replicate = Replicate()) -> int:
-    """The number of images of the source. Raises UserError where the source cannot be had or has too few images."""
+    """The number of images of the source.
+
+    Raises UserError where the source cannot be had, has too few images, or changes meanwhile.
+    """
+    with as_listed(params.prepare):
+        return read_and_split(params, replicate)
+
+
+def read_and_split(params: Params, replicate: Replicate) -> int:
     prepare, folder = params.prepare, replicate.folder("splits")
     raw = read_source(prepare)
     names = raw.pool.class_names

@@ -49,7 +49,7 @@ def examine(*, with_cost: bool) -> list[str]:
     from augury.pipeline.params import PARAMS_FILE, load, read_yaml
     from augury.preflight.data_at_hand import bytes_of_a_run, find_data
     from augury.preflight.forecast import cost_lines, last_costs
-    from augury.preflight.machine import disk, machine
+    from augury.preflight.machine import disk, machine, temporary_files
 
     try:
         params = load()
@@ -63,7 +63,8 @@ def examine(*, with_cost: bool) -> list[str]:
     last = last_costs(read_yaml(PARAMS_FILE), read_yaml(LOCK), costs) if costs and LOCK.exists() else {}
     data, work = find_data(params.prepare, prepared="prepare@0" in last)
     problems += shown("Data", [data])
-    problems += shown("Disk", [disk(Path("data"), None if work is None else bytes_of_a_run(params, work))])
+    needed = None if work is None else bytes_of_a_run(params, work)
+    problems += shown("Disk", [disk(Path("data"), needed), temporary_files()])
     problems += shown("DVC", repository(Path()))
     if with_cost and not problems:
         print("\nCost of a run")

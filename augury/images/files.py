@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from augury.images.depth import DeepImage, from_bytes, from_values, is_deep, other_bytes
 from augury.images.folders import is_foreign
 from augury.images.names import printable
+from augury.images.stores import in_a_store
 from augury.pipeline.errors import UserError, one_line
 
 IMAGE_SUFFIXES = (
@@ -61,15 +62,17 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files)
 
 
-def read_image(content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool) -> np.ndarray | DeepImage:
+def read_image(
+    content: Path | bytes | Image.Image, root: Path, size: int, *, gray: bool, links_into: Path | None = None
+) -> np.ndarray | DeepImage:
     """The centre square of an image, upright -> (size, size) uint8 where gray, (size, size, 3) where not.
 
-    content: the path of a file, the bytes of one, or what Pillow has opened. root: folder that links may not leave.
+    content: the path of a file, the bytes of one, or what Pillow has opened. root, links_into: see `check_regular`.
     gray: turn colours into gray. Transparency is laid over white; of an animation the first frame counts. What has more
     than eight bits is a DeepImage, for its set to scale. Raises UnreadableError.
     """
     if isinstance(content, Path):
-        check_file(content, root)
+        check_file(content, root, links_into)
     image = _plain(content) if isinstance(content, Image.Image) else _decoded(content, size)
     if isinstance(image, DeepImage):
         return image.square(size, gray=gray)
@@ -86,8 +89,18 @@ def read_whole_image(path: Path, root: Path) -> np.ndarray | DeepImage:
     return image if isinstance(image, DeepImage) else np.asarray(image)
 
 
-def check_file(path: Path, root: Path) -> None:
-    """Raise UnreadableError unless `path` is a regular file of at least one byte, in `root` even by its links."""
+def check_file(path: Path, root: Path, links_into: Path | None = None) -> None:
+    """Raise UnreadableError unless a file can be opened safely, as `check_regular` has it, and is not empty."""
+    if check_regular(path, root, links_into).st_size == 0:
+        raise UnreadableError("0 bytes")
+
+
+def check_regular(path: Path, root: Path, links_into: Path | None = None) -> os.stat_result:
+    """What the system says of a regular file. Raises UnreadableError where it is none, or not of `root`.
+
+    It is where it lies in that folder and is not hidden there, or is a link there to such a file, to one in the folder
+    `links_into`, or to one in a store of files that are named by what they hold (augury/images/stores.py).
+    """
     linked = os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises OSError on names that are too long
     try:
         real = path.resolve(strict=True)
@@ -97,14 +110,30 @@ def check_file(path: Path, root: Path) -> None:
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError("a link that leads nowhere" if linked else reason) from error
-    if not real.is_relative_to(root.resolve()):
-        raise UnreadableError(f"a link that leaves {root}")
+    place_in(root, path)
+    folders = [root.resolve(), *([] if links_into is None else [links_into.resolve()])]
+    if not any(real.is_relative_to(folder) for folder in folders) and not in_a_store(path, real):
+        advice = "" if stat.S_ISDIR(state.st_mode) else "; prepare.links_into names where links may lead"
+        raise UnreadableError(f"a link that leaves {root}{advice}")
     if stat.S_ISDIR(state.st_mode):
         raise UnreadableError("a link to a folder, which is not followed" if linked else "a folder")
     if not stat.S_ISREG(state.st_mode):
         raise UnreadableError("not a regular file")
-    if state.st_size == 0:
-        raise UnreadableError("0 bytes")
+    return state
+
+
+def place_in(root: Path, path: Path) -> str:
+    """Where `path` lies below `root`, links of the folders above it followed but not its own: "cat/001.png".
+
+    Raises UnreadableError where that is outside of `root`, or hidden there: what a manifest leaves out is not read.
+    """
+    place = path.parent.resolve() / path.name
+    if not place.is_relative_to(root.resolve()):
+        raise UnreadableError(f"a link that leaves {root}")
+    parts = place.relative_to(root.resolve()).parts
+    if passed_over := [part for part in parts if is_foreign(part)]:
+        raise UnreadableError(f"{passed_over[0]} is passed over, as hidden or another program's")
+    return "/".join(parts)
 
 
 def _decoded(source: Path | bytes, size: int | None) -> Image.Image | DeepImage:

@@ -34,6 +34,8 @@ def shard_paths(directory: Path) -> list[Path]:
     paths = files_in(directory, ".parquet")
     if not paths:
         raise UserError(f"{directory}: no Parquet shard found; run `dvc repro` to make it")
+    if pipes := [path for path in paths if path.exists() and not path.is_file()]:
+        raise UserError(f"{printable(pipes[0])}: not a regular file")
     names = [match for path in paths if (match := SHARD_NAME.fullmatch(path.name))]
     if strangers := {path.name for path in paths} - {match.string for match in names}:
         raise UserError(f"{directory}: {min(strangers)} is not named as a shard: {shard_name(0, 1)} or train-... so")
@@ -55,7 +57,9 @@ def shard_paths(directory: Path) -> list[Path]:
 
 @contextmanager
 def readable(path: Path, kind: str = "image set") -> Iterator[None]:
-    """Turn what a damaged file makes the libraries raise into a UserError."""
+    """Turn what a damaged file makes the libraries raise into a UserError; so too a pipe, which they would wait for."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{printable(path)}: not a regular file")
     try:
         yield
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError, UndecodableError) as error:

@@ -27,12 +27,12 @@ class Prepare(Section):
     """Where the labelled images come from, and how they are split.
 
     source, folder: see `augury.sources`. class_level: how many folders down from there, or from a split's, those of the
-    classes are. label_column: of a csv or parquet source. intensity: the values that become black and white where
-    images have more than eight bits; None: by what all of them hold. group_column, group_pattern: images of one group
-    stay on one side of every split; the group is a column's value, or what a regular expression finds in the file's
-    path. near_duplicates: what is done about images of two splits that look the same. proportions: whether
-    labels_per_class is the budget of each class, or of the largest one of the source. imbalance_ratio: how many times
-    as many labels the first class has as the last.
+    classes are. links_into: another folder that links in it may lead into. label_column: of a csv or parquet source.
+    intensity: the values that become black and white where images have more than eight bits; None: by what all of them
+    hold. group_column, group_pattern: images of one group stay on one side of every split; the group is a column's
+    value, or what a regular expression finds in the file's path. near_duplicates: what is done about images of two
+    splits that look the same. proportions: whether labels_per_class is the budget of each class, or of the largest one
+    of the source. imbalance_ratio: how many times as many labels the first class has as the last.
     redraw: what replicates differ in, beside trainings: the labels drawn, with one test split for all, or the part of
     the images that is tested.
     """
@@ -40,6 +40,7 @@ class Prepare(Section):
     source: str
     folder: str
     class_level: PositiveInt | None
+    links_into: str | None
     label_column: str
     image_size: PositiveInt
     color: Literal["auto", "gray", "rgb"]

@@ -132,9 +132,10 @@ def _backbone_weights(name: str) -> Finding:
 
 
 def repository(root: Path) -> list[Finding]:
-    """Whether `root` is a DVC repository, and where `dvc push` would go."""
+    """Whether `root` is a DVC repository in a git one, and where `dvc push` would go."""
     from dvc.config import Config
     from dvc.exceptions import DvcException
+    from dvc.scm import SCM
 
     if not (root / ".dvc").is_dir():
         problem = f"no DVC repository in {root.resolve()}: run this in the checkout, or git init && dvc init there"
@@ -148,8 +149,12 @@ def repository(root: Path) -> list[Finding]:
         return [Finding("repository", "its settings cannot be read", f".dvc/config: {one_line(error)}")]
     remotes = {name: remote.get("url", "") for name, remote in config["remote"].items()}
     default = config["core"].get("remote")
-    git = "" if (root / ".git").exists() else ", without git: commits and experiments are not to be had"
-    there = [Finding("repository", f"{root.resolve()}{git}")]
+    there = [Finding("repository", str(root.resolve()))]
+    try:
+        SCM(str(root), no_scm=config["core"].get("no_scm", False)).close()
+    except DvcException:
+        problem = f"no git repository in {root.resolve()}, and DVC does nothing without: run git init there"
+        there = [Finding("repository", f"{root.resolve()}, without git", problem)]
     if default in remotes:
         return [*there, Finding("remote", f"{default}: {remotes[default]}")]
     if remotes:

@@ -10,6 +10,7 @@ from augury.pipeline.devices import busy_elsewhere, choose_device, native_bfloat
 from augury.preflight.inventory import Finding
 
 GIB = 2**30
+LEAST_TEMPORARY = 16 * 2**20  # bytes
 BUSY = 0.5  # cores, from which on others at work are worth a line
 # Where a container's limits stand, under control groups of version 2.
 CPU_LIMIT, MEMORY_LIMIT = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/memory.max")
@@ -43,6 +44,22 @@ def disk(folder: Path, needed: int | None) -> Finding:
     run = f"a run takes about {in_gib(needed)}"
     problem = f"disk: {in_gib(free)} free, {run}; make room" if free < needed else None
     return Finding("disk", f"{text}; {run}", problem)
+
+
+def temporary_files() -> Finding:
+    """Whether there is room where programs put their temporary files."""
+    folder = Path(os.environ.get("TMPDIR") or "/tmp")
+    advice = "set TMPDIR to a folder with room"
+    if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+        return Finding("TMPDIR", f"{folder}, which cannot be written to", f"TMPDIR: {folder}: no such place; {advice}")
+    free, files = shutil.disk_usage(folder).free, os.statvfs(folder)
+    text = f"{folder}, {in_gib(free)} free"
+    if files.f_files and not files.f_favail:
+        return Finding(
+            "TMPDIR", f"{text}, but for no further file", f"TMPDIR: {folder} takes no further file; {advice}"
+        )
+    full = f"TMPDIR: {folder} is full, {in_gib(free)} free; make room, or {advice}"
+    return Finding("TMPDIR", text, full if free < LEAST_TEMPORARY else None)
 
 
 def usable_cores(limit: Path) -> int:

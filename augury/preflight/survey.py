@@ -21,6 +21,7 @@ from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.sections import Prepare
 from augury.preflight.layouts import Layout
 from augury.sources.listed_images import ListedImage, read_listed
+from augury.sources.manifest import links_into
 from augury.sources.registry import LISTINGS
 from augury.splits.groups import connected
 from augury.splits.near_duplicates import find_near_duplicates
@@ -122,7 +123,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         rows = np.random.default_rng(seed).choice(count, SAMPLE, replace=False)
         images, count = _sampled(images, set(rows.tolist()), listed), SAMPLE
     sizes: list[tuple[int, int]] = []
-    noting = dataclasses.replace(listing, images=_noting_sizes(images, listing.root, sizes), count=count)
+    noting = dataclasses.replace(listing, images=_noting_sizes(images, listing.root, prepare, sizes), count=count)
     raw = read_listed(noting, prepare, QUIET)
 
     splits = {"train": raw.pool, "validation": raw.validation, "test": raw.test}
@@ -162,17 +163,19 @@ def _sampled(images: Iterable[ListedImage], rows: set[int], listed: Counter[tupl
             yield image
 
 
-def _noting_sizes(images: Iterable[ListedImage], root: Path, sizes: list[tuple[int, int]]) -> Iterator[ListedImage]:
+def _noting_sizes(
+    images: Iterable[ListedImage], root: Path, prepare: Prepare, sizes: list[tuple[int, int]]
+) -> Iterator[ListedImage]:
     """The same images; width and height of those whose header can be read go into `sizes`."""
     for image in images:
         with contextlib.suppress(Exception):  # `read_listed` finds out what is wrong with it
-            sizes.append(_header_size(image.content, root))
+            sizes.append(_header_size(image.content, root, links_into(prepare)))
         yield image
 
 
-def _header_size(content: Path | bytes | Image.Image | None, root: Path) -> tuple[int, int]:
+def _header_size(content: Path | bytes | Image.Image | None, root: Path, pool: Path | None) -> tuple[int, int]:
     if isinstance(content, Path):
-        check_file(content, root)
+        check_file(content, root, pool)
     source = io.BytesIO(content) if isinstance(content, bytes) else content
     assert isinstance(source, (Path, io.BytesIO))
     with warnings.catch_warnings():

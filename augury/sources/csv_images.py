@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from augury.images.names import class_name, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
+from augury.sources.listed_images import ListedImage, Listing, check_folder, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 from augury.sources.tables import PATH_COLUMNS, SPLIT_COLUMNS, TABLE, column, lines, names_images, tables_in
 
@@ -60,7 +60,7 @@ def find_table(root: Path, label_column: str | None) -> Path:
 
 
 def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
-    check_link(table, table.parent)
+    check_input(table, prepare)
     try:
         (header_line, header), *body = [*lines(table)] or [(0, [])]
     except csv.Error as error:

@@ -117,6 +117,8 @@ def read_official(folder: Path) -> dict[str, bytes]:
 
 def _read_official_file(path: Path) -> bytes:
     official = OFFICIAL_FILES[path.name]
+    if path.exists() and not path.is_file():
+        raise UnavailableError(f"{path}: not a regular file")  # a pipe would be waited for
     try:
         data = official_form(path.read_bytes(), path.name, official.modified)
     except FileNotFoundError:

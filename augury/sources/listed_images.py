@@ -14,11 +14,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from augury.images.depth import DeepImage, Depth, describe
-from augury.images.files import UnreadableError, read_image
+from augury.images.files import UnreadableError, check_regular, place_in, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
+from augury.sources.manifest import check_apart, links_into
 from augury.sources.raw_images import RawImages, indexed_image_set
 from augury.sources.tables import hint
 
@@ -151,7 +152,9 @@ def read_listed_image(image: ListedImage, root: Path, prepare: Prepare) -> np.nd
     if image.label is None:
         raise UnreadableError("no label")
     assert image.content is not None
-    return read_image(image.content, root, prepare.image_size, gray=prepare.color == "gray")
+    return read_image(
+        image.content, root, prepare.image_size, gray=prepare.color == "gray", links_into=links_into(prepare)
+    )
 
 
 def _check_classes(
@@ -268,15 +271,26 @@ def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
 
 def check_folder(root: Path, expected: str) -> None:
     """Raise UserError unless `root` is a folder, which is to hold what is expected."""
+    check_apart(root)
     if not root.is_dir():
         problem = "not a folder" if root.exists() else "no such folder"
         raise UserError(f"prepare.folder: {root}: {problem}; expected {expected}")
 
 
-def check_link(path: Path, root: Path) -> None:
-    """Raise UserError where `path` is not in `root`, by links of its own or of a folder above it."""
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{printable(path)}: a link that leaves {root}")
+def check_link(folder: Path, root: Path) -> None:
+    """Raise UserError where a folder is not in `root`, or hidden there, by links of its own or of one above it."""
+    try:
+        place_in(root, folder.resolve())
+    except UnreadableError as reason:
+        raise UserError(f"{printable(folder)}: {reason}") from reason
+
+
+def check_input(path: Path, prepare: Prepare) -> None:
+    """Raise UserError unless a table or a Parquet file can be opened, by the rules for image files."""
+    try:
+        check_regular(path, Path(prepare.folder), links_into(prepare))
+    except UnreadableError as reason:
+        raise UserError(f"{printable(path)}: {reason}") from reason
 
 
 def group_in(path: str, prepare: Prepare) -> str | None:

@@ -16,7 +16,7 @@ from augury.images.names import class_name, distinct_class_names, printable, sho
 from augury.images.shards import features, read_batches, readable
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
+from augury.sources.listed_images import ListedImage, Listing, check_folder, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 
 log = logging.getLogger(__name__)
@@ -83,11 +83,7 @@ def _split_of(path: Path) -> str | None:
 
 
 def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:
-    if not path.exists():
-        raise UserError(f"{printable(path)}: a link that leads nowhere")
-    check_link(path, root)
-    if not path.is_file():
-        raise UserError(f"{printable(path)}: not a file")
+    check_input(path, prepare)
     with readable(path, "Parquet file"), pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     if len(set(schema.names)) < len(schema.names):

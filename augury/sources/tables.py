@@ -38,6 +38,8 @@ def column(header: Sequence[str], names: Sequence[str]) -> str | None:
 
 def glance(table: Path) -> tuple[list[str], list[str]]:
     """The header of a table and the row below it; empty where it is none. Bytes that are no text do not matter yet."""
+    if not table.is_file():  # a pipe would be waited for
+        return [], []
     try:
         with table.open("rb") as file:
             text = _decoded(file.read(GLANCED), errors="replace")

@@ -95,6 +95,9 @@ def _look(name: str, place: Path) -> dict[str, Any]:
     creates = PUBLIC_SETS[name].creates
     if creates is not None and not (place / creates).is_dir():
         raise FileNotFoundError(f"no folder {creates}")
+    for path in place.rglob("*"):
+        if path.exists() and not path.is_file() and not path.is_dir():  # torchvision would wait for a pipe
+            raise OSError(f"{path.relative_to(place)}: not a regular file")
     return _opened(name, place, download=False)
 
 

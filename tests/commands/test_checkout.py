@@ -1,6 +1,7 @@
 """The commands from the root of a checkout, from a folder in it, and from outside: whose params.yaml, whose paths."""
 
 import argparse
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / STUDY).mkdir(parents=True)
     (root / ".dvc").mkdir()
     (root / ".dvc/config").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     for name in ("params.yaml", "dvc.yaml", "requirements.txt"):
         (root / name).write_bytes((CHECKOUT / name).read_bytes())
     for name in ("params.yaml", "dvc.yaml"):
@@ -61,7 +63,7 @@ def test_doctor_looks_at_the_checkout_from_a_study(
     monkeypatch.chdir(checkout / STUDY)
     main(["doctor", "--no-cost"])
     printed = capsys.readouterr().out
-    assert f"  repository  {checkout}, without git: commits and experiments are not to be had\n" in printed
+    assert f"  repository  {checkout}\n" in printed
     assert printed.endswith("Nothing essential is missing: `dvc repro` can run.\n")
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Path(name).write_bytes((CHECKOUT / name).read_bytes())
     Path(".dvc").mkdir()
     Path(".dvc/config").touch()
+    subprocess.run(["git", "init", "--quiet"], check=True)
     lay_over(Path("params.yaml"), {"prepare": {"source": "digits", "image_size": 8}, "device": "cpu"})
 
 
@@ -53,6 +56,14 @@ def test_what_is_missing_is_said_last_and_ends_with_status_1(capsys: pytest.Capt
     assert problems[0] == "  prepare.folder: photos: no such folder; expected photos/<class>/<image>"
     assert "no dvc.yaml, thus no pipeline" in problems[1]
     assert "Cost" not in printed
+
+
+def test_a_checkout_that_was_unpacked_without_git_cannot_run(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(".git")
+    status, printed = ended(capsys, "--no-cost")
+    assert status == 1
+    assert "1 problem, each of which stops a run:\n  no git repository in " in printed
+    assert "run git init there" in printed
 
 
 def test_labels_that_are_not_there_are_a_problem(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Image sets on disk and in networks."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,13 @@ def test_damaged_shards_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         damage(path)
     with pytest.raises(UserError, match="set: not a readable image set"):
         ImageSet.read(tmp_path / "set")
+
+
+def test_a_shard_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "00000-of-00001.parquet")
+    for read in (ImageSet.read, count_images, class_counts):
+        with pytest.raises(UserError, match=r"00000-of-00001.parquet: not a regular file"):
+            read(tmp_path)
 
 
 def test_a_write_that_fails_midway_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,8 +44,9 @@ def chosen(survey: Survey, device: str = "cpu") -> dict[str, Any]:
     """Key -> value; and that params.yaml would be valid with them."""
     values = {choice.key: choice.value for choice in choose(survey, PARAMS, device)}
     prepare = {key.removeprefix("prepare."): value for key, value in values.items() if key.startswith("prepare.")}
-    Prepare.model_validate(prepare)
-    assert list(prepare) == list(Prepare.model_fields)
+    left = {"links_into": None}  # where else links may lead is for the user alone to say
+    Prepare.model_validate(prepare | left)
+    assert list(prepare) == [key for key in Prepare.model_fields if key not in left]
     return prepare | {"per_class": values["sample.per_class"]}
 
 

@@ -1,6 +1,8 @@
 """Inventory: packages against their pins, weights where they are looked for, the DVC repository and its remotes."""
 
 import importlib.metadata
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,18 +96,32 @@ def make_repository(folder: Path, config: str = "") -> Path:
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_text(config)
     (folder / "dvc.yaml").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     return folder
 
 
 def test_a_repository_says_where_results_would_be_pushed(tmp_path: Path) -> None:
     own, remote = repository(make_repository(tmp_path / "alone"))
-    assert "without git" in own.text
+    assert own.text == str(tmp_path / "alone")
     assert remote.text.startswith("none, thus results stay here")
     storage = "['remote \"storage\"']\n    url = /mnt/storage\n"
     _, remote = repository(make_repository(tmp_path / "shared", f"[core]\n    remote = storage\n{storage}"))
     assert remote.text == "storage: /mnt/storage"
     _, remote = repository(make_repository(tmp_path / "undecided", storage))
     assert remote.text.startswith("storage, but no default")
+
+
+def test_without_git_dvc_does_nothing(tmp_path: Path) -> None:
+    """As in an archive of the checkout that was downloaded and unpacked; unless it is told to do without."""
+    folder = make_repository(tmp_path / "unpacked")
+    shutil.rmtree(folder / ".git")
+    finding = repository(folder)[0]
+    assert finding.problem == f"no git repository in {folder}, and DVC does nothing without: run git init there"
+    (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    assert repository(folder)[0].problem is None
+    (folder / ".dvc/config").write_text("")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)  # of a repository above it DVC is content
+    assert repository(folder)[0].problem is None
 
 
 def test_what_is_no_repository_is_a_problem(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Layouts: what a folder of labelled images is taken for, and what is said where it is none."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -72,3 +73,12 @@ def test_what_is_no_set_of_labelled_images_is_said_in_one_line(tmp_path: Path) -
         with pytest.raises(UserError, match=words) as caught:
             find_layout(folder)
         assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(UserError, match="no labelled images"):
+        find_layout(tmp_path)
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises(UserError, match=r"train.parquet: not a regular file"):
+        find_layout(tmp_path)

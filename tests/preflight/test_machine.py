@@ -1,6 +1,7 @@
 """Machine: what it can do, with a container's limits, and without knowing."""
 
 import os
+import shutil
 from collections import namedtuple
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from augury.pipeline.errors import UserError
 from augury.preflight import machine as rooms
-from augury.preflight.machine import disk, free_space, in_gib, machine, memory_sizes, usable_cores
+from augury.preflight.machine import disk, free_space, in_gib, machine, memory_sizes, temporary_files, usable_cores
 
 
 def write(path: Path, text: str) -> Path:
@@ -71,6 +72,21 @@ def test_a_disk_that_is_too_full_is_a_problem(tmp_path: Path) -> None:
     assert disk(tmp_path, 2**30).text.endswith("free where data/ and .cache are; a run takes about 1.0 GiB")
     assert disk(tmp_path, 2**30).problem is None
     assert str(disk(tmp_path, 2**60).problem).endswith("a run takes about 1,073,741,824.0 GiB; make room")
+
+
+def test_a_place_of_temporary_files_that_is_full_or_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert temporary_files().problem is None
+    assert temporary_files().text.startswith(f"{tmp_path}, ")
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    assert str(temporary_files().problem).startswith(f"TMPDIR: {tmp_path} is full, 0 MiB free; make room, or set ")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert str(temporary_files().problem).startswith(f"TMPDIR: {tmp_path / 'none'}: no such place")
+    monkeypatch.delenv("TMPDIR")
+    assert temporary_files().text.startswith("/tmp, ")
 
 
 def test_sizes_read_well() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from augury.images.streams import stream_of
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
+from augury.sources import fashion_mnist, listed_images, torchvision_images
 from stages import prepare
 from tests import CHECKOUT
 
@@ -167,6 +169,21 @@ def links_to(target: str) -> Make:
     return lambda path: path.symlink_to(target)
 
 
+def circle(path: Path) -> None:
+    path.with_name("other").symlink_to(path.name)
+    path.symlink_to("other")
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(os.path.relpath(path))
+
+
+def link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
 def holds(data: bytes) -> Make:
     return lambda path: path.write_bytes(data)
 
@@ -210,6 +227,11 @@ UNREADABLE: dict[str, tuple[Make, str]] = {
     "pipe.png": (lambda path: os.mkfifo(path), "not a regular file"),
     "dangling.png": (links_to("nowhere.png"), "a link that leads nowhere"),
     "loop.png": (links_to("loop.png"), "a link that leads nowhere"),
+    "circle.png": (circle, "a link that leads nowhere"),
+    "socket.png": (bind, "not a regular file"),
+    "to_pipe.png": (link_to_a_pipe, "not a regular file"),
+    "through_a_link.png": (links_to("../../private/letters/0.png"), "a link that leaves"),
+    "nothing.png": (links_to("/dev/null"), "a link that leaves"),
     "outside.png": (links_to("../../private/secret.png"), "a link that leaves"),
     "system.png": (links_to("/dev/zero"), "a link that leaves"),
     "outside_folder": (links_to("../../private/letters"), "a link that leaves"),
@@ -358,6 +380,12 @@ def one_image(root: Path) -> None:
     picture(50).save(root / "bird" / "x.png")
 
 
+def hidden_class(root: Path) -> None:
+    (root / ".birds").mkdir()
+    picture(50).save(root / ".birds" / "x.png")
+    (root / "bird").symlink_to(".birds")
+
+
 def class_of_text(root: Path) -> None:
     (root / "bird").mkdir()
     (root / "bird" / "notes.txt").write_text("a blackbird")
@@ -406,6 +434,7 @@ BAD_FOLDERS: dict[str, tuple[Make, str]] = {
     "class of text": (class_of_text, r"no .png, .* file in class folder bird"),
     "one image": (one_image, r"class 'bird' has 0 left .*add images or remove the class"),
     "linked class": (lambda root: (root / "bird").symlink_to("../private/letters"), r"bird: a link that leaves"),
+    "hidden class": (hidden_class, r"bird: \.birds is passed over, as hidden or another program's"),
     "line break": (with_class("a\nb"), r"class name 'a\\nb' holds line breaks, control characters or .*; rename it"),
     "escape": (with_class("\x1b[2Jx"), r"class name '\\x1b\[2Jx' holds line breaks"),
     "no text": (with_class(os.fsdecode(b"\xff")), r"class name '\\udcff' holds .* undecodable bytes"),
@@ -489,6 +518,18 @@ BAD_TABLES: dict[str, tuple[bytes | str, str, str | None]] = {
         f"{TABLE}:14: cat/../../private/secret.png: unreadable (a path that leaves",
         "cat/../../private/secret.png",
     ),
+    "hidden": (
+        f"{ROWS}cat/.old/0.png,cat\n",
+        f"{TABLE}:14: cat/.old/0.png: unreadable (.old is passed over, as hidden or another program's)",
+        "cat/.old/0.png",
+    ),
+    "pipe": (f"{ROWS}cat/pipe,cat\n", f"{TABLE}:14: cat/pipe: unreadable (not a regular file)", "cat/pipe"),
+    "link": (f"{ROWS}cat/link,cat\n", f"{TABLE}:14: cat/link: unreadable (a link that leaves", "cat/link"),
+    "by a linked folder": (
+        f"{ROWS}cat/to/0.png,cat\n",
+        f"{TABLE}:14: cat/to/0.png: unreadable (a link that leaves",
+        "cat/to/0.png",
+    ),
     "a folder": (f"{ROWS}cat,cat\n", f"{TABLE}:14: cat: unreadable (a folder)", "cat"),
     "the table": (f"{ROWS}labels.csv,cat\n", f"{TABLE}:14: labels.csv: unreadable (not an image", "labels.csv"),
     "long path": (f"{ROWS}{'x' * 300},cat\n", f"{TABLE}:14: {'x' * 300}: unreadable (File name too long)", "x" * 300),
@@ -518,6 +559,11 @@ BAD_TABLES: dict[str, tuple[bytes | str, str, str | None]] = {
 @pytest.mark.parametrize("name", BAD_TABLES)
 def test_a_table_that_is_wrong(root: Path, name: str) -> None:
     content, problem, skipped = BAD_TABLES[name]
+    (root / "cat/.old").mkdir()
+    picture(1).save(root / "cat/.old/0.png")
+    os.mkfifo(root / "cat/pipe")
+    (root / "cat/link").symlink_to("../../private/secret.png")
+    (root / "cat/to").symlink_to("../../private/letters")
     csv_of(content)(root)
     assert refusal(root, source="csv").startswith(problem)
     if skipped is None:
@@ -525,6 +571,52 @@ def test_a_table_that_is_wrong(root: Path, name: str) -> None:
     else:
         found = summary(root, source="csv", unreadable="skip")
         assert (found["unreadable_skipped"], images_of(found)) == ([skipped], 2 * PER_CLASS)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda table: os.mkfifo(table), "not a regular file"),
+        (bind, "not a regular file"),
+        (lambda table: table.mkdir(), "a folder"),
+        (lambda table: table.symlink_to("none.csv"), "a link that leads nowhere"),
+        (lambda table: table.symlink_to("../private/secret.png"), "a link that leaves ../photographs"),
+    ],
+)
+def test_a_table_that_is_no_file(root: Path, make: Make, problem: str) -> None:
+    make(root / "labels.csv")
+    assert refusal(root, source="csv").startswith(f"{TABLE}: {problem}")
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = listed_images.read_image
+
+    def cutting(content: Any, *arguments: Any, **options: Any) -> Any:
+        image = read(content, *arguments, **options)
+        if str(content).endswith("cat/3.png"):
+            os.truncate(content, 20)
+        return image
+
+    monkeypatch.setattr(listed_images, "read_image", cutting)
+    with pytest.raises(UserError) as raised:
+        prepare.main(settings())
+    problem = "../photographs is not what it was: cat/3.png changed while it was read; run `dvc repro` again"
+    assert str(raised.value) == problem
+
+
+@pytest.mark.parametrize("source", ["fashion_mnist", "torchvision:MNIST"])
+def test_public_sets_wait_for_no_pipe_either(root: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("train-images-idx3-ubyte.gz", "MNIST/raw/train-images-idx3-ubyte"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(root / name)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("nothing is fetched"))
+    folder = Path("../photographs")
+    if source == "fashion_mnist":
+        with pytest.raises(fashion_mnist.UnavailableError, match=r"train-images-idx3-ubyte.gz: not a regular file"):
+            fashion_mnist.read_official(folder)
+    else:
+        with pytest.raises(OSError, match="train-images-idx3-ubyte: not a regular file"):
+            torchvision_images._look("MNIST", folder / "MNIST")
 
 
 NAMES = ["a/b", "..", "../../etc", "v1.2", "😀", "/", "-rf", "C:\\x", "CON"]
@@ -596,7 +688,9 @@ BAD_PARQUET: dict[str, tuple[Make, str]] = {
     "truncated": (truncated_parquet, "all.parquet: not a readable Parquet file"),
     "zero bytes": (lambda root: (root / "all.parquet").touch(), "all.parquet: not a readable Parquet file"),
     "text": (lambda root: (root / "all.parquet").write_text("path,label"), "all.parquet: not a readable Parquet file"),
-    "a folder": (lambda root: (root / "all.parquet").mkdir(), "all.parquet: not a file"),
+    "a folder": (lambda root: (root / "all.parquet").mkdir(), "all.parquet: a folder"),
+    "pipe": (lambda root: os.mkfifo(root / "all.parquet"), "all.parquet: not a regular file"),
+    "broken link": (lambda root: (root / "all.parquet").symlink_to("none"), "parquet: a link that leads nowhere"),
     "link": (lambda root: (root / "all.parquet").symlink_to("../private/secret.png"), "parquet: a link that leaves"),
     "all null": (lambda root: parquet_of(root, [None] * 4, [0, 1, 0, 1], ["cat", "dog"]), "readable"),
     "class with a line break": (lambda root: parquet_of(root, GOOD, [0, 1] * 6, ["cat", "d\ng"]), "class name 'd\\ng'"),

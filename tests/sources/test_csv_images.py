@@ -169,7 +169,9 @@ def test_links_out_of_the_folder_are_not_followed(root: Path, tmp_path: Path) ->
     Image.new("L", (8, 8), 1).save(tmp_path / "outside.png")
     (root / "link.png").symlink_to("../outside.png")
     table(root, "path,label", "a.png,x", "link.png,y")
-    with pytest.raises(UserError, match=r"labels.csv:3: link.png: unreadable \(a link that leaves .*photos\)"):
+    with pytest.raises(
+        UserError, match=r"labels.csv:3: link.png: unreadable \(a link that leaves .*photos; prepare.links_into names"
+    ):
         read(root)
     (root / "labels.csv").rename(tmp_path / "elsewhere.csv")
     (root / "labels.csv").symlink_to("../elsewhere.csv")

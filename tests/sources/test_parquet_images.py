@@ -242,7 +242,7 @@ def no_text() -> pa.Array:
         (cut, r"x.parquet: not a readable Parquet file"),
         (damaged, r"x.parquet: not a readable Parquet file"),
         (lambda path: path.write_bytes(b""), r"x.parquet: not a readable Parquet file"),
-        (lambda path: path.mkdir(), r"x.parquet: not a file"),
+        (lambda path: path.mkdir(), r"x.parquet: a folder"),
         (lambda path: path.symlink_to("nowhere"), r"x.parquet: a link that leads nowhere"),
         (lambda path: save(path, pa.table({"label": [0, 1]})), r"one column of images, .*; found label \(int64\)"),
         (lambda path: save(path, pa.table({"a": [b"1"], "b": [b"2"], "label": [0]})), r"one column of images"),
