@@ -106,6 +106,8 @@ def _has_splits(folder: Path) -> bool:
 
 
 def _of_table(table: Path, label_column: str | None, classes: int) -> Layout:
+    if not table.is_file():
+        raise UserError(f"{printable(table)}: not a regular file")
     header, _ = glance(table)
     if column(header, PATH_COLUMNS) is None:
         found = shortened(header) or "none"

@@ -152,9 +152,8 @@ def read_listed_image(image: ListedImage, root: Path, prepare: Prepare) -> np.nd
     if image.label is None:
         raise UnreadableError("no label")
     assert image.content is not None
-    return read_image(
-        image.content, root, prepare.image_size, gray=prepare.color == "gray", links_into=links_into(prepare)
-    )
+    gray, pool = prepare.color == "gray", links_into(prepare)
+    return read_image(image.content, root, prepare.image_size, gray=gray, links_into=pool)
 
 
 def _check_classes(
