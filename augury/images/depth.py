@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow has it
+DARK = 8  # of so few shades in 255 as one in eight an image is nearly black
 OVERSHOOT = 0.05  # beyond 0 and 1, that resampling has left in floats
 # What Pillow decodes to the upper bytes alone -> how it decodes the lower ones; gray with alpha is taken byte by byte.
 OTHER_BYTES = {
@@ -26,6 +27,11 @@ class DeepImage:
     kind: str
     low: float
     high: float
+
+    @property
+    def usual(self) -> float:
+        """What 99 of 100 values do not exceed: without dead pixels and writing in the picture."""
+        return float(np.percentile(self.values, 99))
 
     def square(self, size: int, *, gray: bool) -> "DeepImage":
         """The centre square, resized with antialiasing."""
@@ -52,29 +58,40 @@ def _fitted(channel: np.ndarray, size: int) -> np.ndarray:
 class Depth:
     """What a set's deep images hold, and the range by which all of them are scaled.
 
-    fixed: the range that is asked for; None: it follows from the images. extents: kind -> images, least and largest
-    value so far.
+    fixed: the range that is asked for; None: it follows from the images. noted: kind -> least, largest and usual value
+    of each image so far.
     """
 
     fixed: Range | None = None
-    extents: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    noted: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
 
     def note(self, image: DeepImage) -> None:
-        count, low, high = self.extents.get(image.kind, (0, image.low, image.high))
-        self.extents[image.kind] = count + 1, min(low, image.low), max(high, image.high)
+        self.noted.setdefault(image.kind, []).append((image.low, image.high, image.usual))
+
+    def extent(self, kind: str) -> Range:
+        lows, highs, _ = zip(*self.noted[kind], strict=True)
+        return min(lows), max(highs)
 
     def range_of(self, kind: str) -> Range:
-        return self.fixed or likely_range(*self.extents[kind][1:], floats=kind == "floats")
+        return self.fixed or likely_range(*self.extent(kind), floats=kind == "floats")
 
     def scaled(self, image: np.ndarray | DeepImage) -> np.ndarray:
         """(H, W) or (H, W, 3) uint8, which eight bits are already."""
         return image.scaled(*self.range_of(image.kind)) if isinstance(image, DeepImage) else image
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """For each kind that there is: how many images, their extent, and the range that becomes 0 to 255."""
+        """For each kind that there is: how many images, their extent, and the range that becomes 0 to 255.
+
+        usual: what 99 of 100 values do not exceed in half of the images.
+        """
         return {
-            kind: {"images": count, "values": [low, high], "range": [*self.range_of(kind)]}
-            for kind, (count, low, high) in sorted(self.extents.items())
+            kind: {
+                "images": len(noted),
+                "values": [*self.extent(kind)],
+                "range": [*self.range_of(kind)],
+                "usual": float(np.median([usual for *_, usual in noted])),
+            }
+            for kind, noted in sorted(self.noted.items())
         }
 
 
@@ -98,6 +115,10 @@ def describe(depth: Mapping[str, Mapping[str, Any]]) -> str:
         (low, high), (black, white) = found["values"], found["range"]
         held = f"{found['images']:,} of {kind} from {low:g} to {high:g}"
         parts.append(f"{held}: {black:g} becomes black and {white:g} white")
+        narrower = likely_range(max(black, 0), found["usual"], floats=kind == "floats")[1]
+        if black == 0 and 0 < narrower <= white / DARK:
+            of_most = f"but 99 of 100 values of half the images do not exceed {found['usual']:g}"
+            parts.append(f"{of_most}; prepare.intensity: [0, {narrower:g}] makes those lighter")
     return "; ".join(parts)
 
 

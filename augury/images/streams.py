@@ -82,7 +82,7 @@ def _read_files(
     first = 0
     for row, path in enumerate(files):
         read = _read(path, folder)
-        if isinstance(read, DeepImage) and not depth.extents:
+        if isinstance(read, DeepImage) and not depth.noted:
             depth = _depth_of(files, folder)
         image = depth.scaled(read)
         image = image[..., None] if image.ndim == 2 else image

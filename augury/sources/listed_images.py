@@ -195,7 +195,7 @@ def _raw_images(
         log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
     for question in doubtful_names(names):
         log.warning("class names: %s", question)
-    if depth.extents:
+    if depth.noted:
         log.info("images of more than 8 bits, %s", describe(depth.summary()))
     shades: dict[str, list[np.ndarray]] = {}
     for title, split in splits.items():

@@ -80,6 +80,55 @@ def test_a_folder_per_class_is_described_and_written(tmp_path: Path, capsys: pyt
     assert "# labelled images per class to learn from" in Path("params.yaml").read_text()
 
 
+def test_the_classes_are_read_back_with_their_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, size in (("Training", 12), ("Testing", 3)):
+        make_folder(tmp_path / "photos" / name, {"glioma": size, "notumor": size})
+    printed = init(capsys, tmp_path / "photos")
+    assert "classes    glioma 12, notumor 12" in printed
+    assert "splits     test of its own" in printed
+    many = make_folder(tmp_path / "many", {f"c{number:02}": 10 for number in range(25)}, width=8, height=8)
+    assert "c19 10 and 5 more" in init(capsys, many)
+
+
+def test_which_folders_are_the_classes_is_asked_and_the_answer_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fold in range(3):
+        make_folder(tmp_path / f"photos/fold_{fold}", {"all": 5, "hem": 5})
+    with pytest.raises(SystemExit, match=r"^init: .*--class-level 2` \(the latter\) or 1"):
+        init(capsys, tmp_path / "photos")
+    assert "classes    all 15, hem 15" in init(capsys, tmp_path / "photos", "--class-level", "2")
+    assert params.load().prepare.class_level == 2
+    assert read_source(params.load().prepare).pool.class_names == ("all", "hem")
+    assert "classes    all 15, hem 15" in init(capsys, tmp_path / "photos")  # the same again
+
+
+def test_the_folder_in_an_archive_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path / "photos/archive", {"cat": 12, "dog": 12})
+    init(capsys, tmp_path / "photos")
+    assert params.load().prepare.folder == str(tmp_path / "photos/archive")
+
+
+def test_the_range_of_deep_images_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12}, mode="L")
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as image:
+            values = np.asarray(image).astype(np.uint16) * np.uint16(16)
+        Image.fromarray(values).save(path)
+    printed = init(capsys, folder)
+    assert "depth      more than 8 bits, 24 of integers from " in printed
+    assert ": 0 becomes black and 4095 white" in printed
+    assert params.load().prepare.intensity is None
+
+
+def test_copies_of_one_image_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    for path in (folder / "cat").iterdir():
+        picture(1).save(path)
+    with pytest.raises(SystemExit, match="class 'cat': 12 images, but only 1 different one"):
+        init(capsys, folder)
+
+
 def test_a_folder_in_the_checkout_is_named_from_there(capsys: pytest.CaptureFixture[str]) -> None:
     make_folder(Path("images"), {"cat": 12, "dog": 12})
     init(capsys, Path("images").absolute())
@@ -113,7 +162,7 @@ def test_damaged_files_are_named_once_and_skipped(
     (folder / "cat/broken.png").write_bytes(b"no image")
     (folder / "dog/empty.jpg").touch()
     printed = init(capsys, folder)
-    assert "damaged    2: cat/broken.png, dog/empty.jpg" in printed
+    assert f"damaged    2: cat/broken.png, dog/empty.jpg ({folder}/cat/broken.png: not an image in PNG, " in printed
     assert not caplog.records
     assert "unreadable: skip" in printed
     assert sum(map(sum, prepared().values())) == 24

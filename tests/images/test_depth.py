@@ -161,3 +161,19 @@ def test_a_folder_that_is_scored_is_scaled_as_a_whole(tmp_path: Path) -> None:
     pixels = np.concatenate([batch.pixels for batch in stream_of(tmp_path).batches()])
     assert pixels[:, 0, 0, 0].tolist() == [0, 12, 249, 77]
     assert isinstance(read_whole_image(tmp_path / "9.png", tmp_path), np.ndarray)
+
+
+def test_what_a_dead_pixel_does_to_the_range_is_told() -> None:
+    depth = Depth()
+    for number in range(3):
+        values = np.full((40, 40), 1000 + number, np.uint16)
+        values[0, 0] = 65535 if number == 0 else 0
+        image = read_image(tiff(values), Path(), 40, gray=False)
+        assert isinstance(image, DeepImage)
+        depth.note(image)
+    (found,) = depth.summary().values()
+    assert (found["range"], found["usual"]) == ([0, 65535], 1001)
+    words = "99 of 100 values of half the images do not exceed 1001; prepare.intensity: [0, 1023] makes those lighter"
+    assert words in describe(depth.summary())
+    asked = Depth((0.0, 1023.0), depth.noted)
+    assert "prepare.intensity" not in describe(asked.summary())

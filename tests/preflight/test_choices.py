@@ -190,7 +190,7 @@ def test_too_few_images_are_an_error_that_says_how_many_it_takes() -> None:
 
 
 def test_images_of_more_than_eight_bits_are_scaled_by_what_all_of_them_hold() -> None:
-    depth = {"integers": {"images": 24, "values": [0, 4012], "range": [0, 4095]}}
+    depth = {"integers": {"images": 24, "values": [0, 4012], "range": [0, 4095], "usual": 3900}}
     reasons = {choice.key: choice.reason for choice in choose(found([50, 50], depth=depth), PARAMS, "cpu")}
     assert reasons["prepare.intensity"] == "24 of integers from 0 to 4012: 0 becomes black and 4095 white"
     assert chosen(found([50, 50], depth=depth))["intensity"] is None

@@ -205,6 +205,7 @@ def build_data(
             "unreadable_skipped": ["broken & <torn>.png"], "contradictory_labels": 6,
             "proportions": "equal", "groups": groups, "groups_removed": {"test": 17, "validation": 13},
             "near_duplicates": straddling,
+            "depth": {"integers": {"images": 1234, "values": [3.0, 4012.0], "range": [0.0, 4095.0], "usual": 3900.0}},
         },
     )  # fmt: skip
     for arm, accuracy in arms.items():
@@ -557,6 +558,11 @@ def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:
     assert figures_of(html, "Images in the training set")[-1] == [
         "classic+ more_ real", "400", "350", "0", "0", "0", "0", "1,000", "—", "0.01",
     ]  # fmt: skip
+
+
+def test_the_range_of_deep_images_is_told() -> None:
+    words = "1,234 images hold integers of more than 8 bits, from 3 to 4012: 0 became black and 4095 white"
+    assert words in section(page(), "protocol")
 
 
 def test_fine_tuning_names_weight_decays_and_has_no_folds() -> None:

@@ -80,6 +80,15 @@ def test_splits_by_folder_or_name(tmp_path: Path, layout: str, caplog: pytest.Lo
     assert f"ignored {layout.format('held_back')}, beside train only train, val, test are read" in caplog.text
 
 
+def test_splits_by_any_spelling(tmp_path: Path) -> None:
+    for start, name in enumerate(("Training_set-0", "Valid-0", "holdout")):
+        save(tmp_path / f"{name}.parquet", table([0, 1], ["a", "b"], start=10 * start))
+    raw = read(tmp_path)
+    assert raw.validation is not None
+    assert raw.test is not None
+    assert [shades(images) for images in (raw.pool, raw.validation, raw.test)] == [[0, 1], [10, 11], [20, 21]]
+
+
 def test_files_of_no_split_are_all_learned_from(tmp_path: Path) -> None:
     save(tmp_path / "0000.parquet", table([0, 1], ["a", "b"]))
     save(tmp_path / "9more" / "0001.parquet", table([1, 0], ["a", "b"], start=9))
