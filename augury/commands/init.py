@@ -100,6 +100,8 @@ def findings(seen: "Survey") -> list[str]:
 
     copies = seen.copies
     lines = {"layout": seen.layout.words}
+    if seen.unlisted:
+        lines["layout"] += f"; {seen.unlisted:,} images in the folder are in no row of it"
     lines["classes"] = counted(seen.class_names, seen.counts["train"])
     ready = " and ".join(split for split in seen.counts if split != "train")
     lines["splits"] = f"{ready} of its own" if ready else "none of its own: a test split will be carved out"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augury.images.files import IMAGE_FORMATS, check_file
+from augury.images.files import IMAGE_FORMATS, check_file, walk_images
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.sections import Prepare
 from augury.preflight.layouts import Layout
@@ -72,7 +72,7 @@ class Survey:
     sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
     colourless: whether none has any. unreadable: names of those that cannot be read. first_reason: why the first of
     them cannot. contradictory: copies with another label. depth: what images of more than eight bits hold, as
-    `augury.images.depth.Depth.summary` has it.
+    `augury.images.depth.Depth.summary` has it. unlisted: images in the folder that its table does not name.
     """
 
     layout: Layout
@@ -88,6 +88,7 @@ class Survey:
     copies: Copies
     stems: Stems
     depth: Mapping[str, Mapping[str, Any]]
+    unlisted: int = 0
 
     @property
     def total(self) -> int:
@@ -126,6 +127,8 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
     noting = dataclasses.replace(listing, images=_noting_sizes(images, listing.root, prepare, sizes), count=count)
     raw = read_listed(noting, prepare, QUIET)
 
+    there = len(walk_images(layout.folder)[0]) if layout.source == "csv" else 0
+
     splits = {"train": raw.pool, "validation": raw.validation, "test": raw.test}
     sets = {split: part for split, part in splits.items() if part is not None}
     names = raw.pool.class_names
@@ -149,6 +152,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         copies=find_copies(everything, files),
         stems=read_stems(files, everything.labels),
         depth=raw.depth,
+        unlisted=max(0, there - listing.count),
     )
 
 

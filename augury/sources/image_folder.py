@@ -138,12 +138,13 @@ def _list_classes(folder: Path, root: Path, class_level: int | None) -> dict[str
         images, others = walk_images(path)
         classes[name] += images
         passed_over += others
+    tables = {path.name for path in tables_in(folder)}
+    kinds = Counter(printable(path.name if path.name in tables else kind(path)) for path in passed_over)
+    counted = shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
     if empty := [name for name, paths in classes.items() if not paths]:
-        raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in class folder {shortened(empty)}")
+        found = f"; passed over {counted}" if passed_over else ""
+        raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in class folder {shortened(empty)}{found}")
     if passed_over:
-        tables = {path.name for path in tables_in(folder)}
-        kinds = Counter(printable(path.name if path.name in tables else kind(path)) for path in passed_over)
-        counted = shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
         log.warning("%s: passed over %d files that are not images of a class: %s", folder, len(passed_over), counted)
     return dict(classes)
 

@@ -196,6 +196,22 @@ def test_an_image_that_is_unreadable_says_why(tmp_path: Path, name: str) -> None
         assert len(str(raised.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS: `git lfs pull` gets the image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, .* convert it to JPEG"),
+        (b"\0" * 128 + b"DICM", "DICOM: export it as PNG or TIFF"),
+        (b"II*\0" + bytes(40), "another kind of TIFF"),
+    ],
+)
+def test_what_is_often_taken_for_an_image_is_called_by_its_name(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    for source in (tmp_path / "x.png", content):
+        with pytest.raises(UnreadableError, match=f"not an image in PNG, .*{words}"):
+            image_files.read_image(source, tmp_path, 8, gray=False)
+
+
 def test_damaged_exif_leaves_the_picture(tmp_path: Path) -> None:
     for exif in (
         b"Exif\x00\x00garbage",

@@ -45,7 +45,9 @@ def tree(*folders: str, **files: str | bytes) -> Make:
 
 def write(root: Path, **files: str | bytes) -> None:
     for name, content in files.items():
-        path = root / name.replace("__", "/").replace("_csv", ".csv").replace("_tsv", ".tsv").replace("_txt", ".txt")
+        path = root / name.replace("__", "/").replace("_csv", ".csv").replace("_tsv", ".tsv").replace(
+            "_txt", ".txt"
+        ).replace("_heic", ".heic")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -232,7 +234,10 @@ ASKED: dict[str, tuple[Make, str]] = {
     "another folder": (tabled(table(form="photos/images/{file},{label}")), THERE),
     "quoted for the web": (tabled(table(form="images%2F{file},{label}")), THERE),
     "an absolute path elsewhere": (absolute_elsewhere, r"labels.csv:2: .*a path that leaves .*; images/cat00.png is"),
-    "Git LFS": (pointers, r"none of its 3 images is readable \(.*cat/0.jpg: not an image in PNG, .* format\)"),
+    "Git LFS": (pointers, r"none of its 3 images is readable \(.*0.jpg: not an image in PNG, .*: `git lfs pull`"),
+    "a telephone's HEIC": (
+        tree("cat", dog__01_heic="x", dog__02_heic="x"), "no .png, .* file in class folder dog; passed over 2 .heic"
+    ),
 }  # fmt: skip
 
 
@@ -278,6 +283,13 @@ def test_what_is_not_used_is_named(tmp_path: Path) -> None:
     write(tmp_path, metadata_csv="path,label\ncat/00.png,x\n")
     expected = "paths and labels in metadata.csv, whatever the 2 folders beside it are called"
     assert find_layout(tmp_path).words == expected
+
+
+def test_images_that_a_table_does_not_name_are_counted(tmp_path: Path) -> None:
+    tabled(table())(tmp_path)
+    assert looked_at(tmp_path).unlisted == 0
+    fill(tmp_path / "images", "more{:02}.png")
+    assert looked_at(tmp_path).unlisted == IMAGES
 
 
 def test_links_that_lead_nowhere_say_so(tmp_path: Path) -> None:
