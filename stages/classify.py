@@ -6,20 +6,19 @@ All arms take the same optimiser steps at the same batch size. A seed gives each
 and has copies, synthetic images and mixtures of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from augury.arms.choice import Choice
 from augury.arms.finetuning import Tuning, fine_tune, predict
 from augury.arms.metrics import classification_metrics
-from augury.arms.probing import fit_probe
-from augury.arms.training_set import Kind, Labelled, training_set
+from augury.arms.probing import Lesson, features_of, fit_probes
+from augury.arms.training_set import Kind, Labelled, seed_of, training_set
 from augury.features.backbones import check_resolution, load_backbone
 from augury.features.extractor import classifier_levels
 from augury.features.heads import Standardiser
@@ -30,9 +29,8 @@ from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
-from augury.pipeline.threads import in_processes, in_threads
+from augury.pipeline.threads import in_groups, in_processes
 
 
 @dataclass(frozen=True)
@@ -99,20 +97,23 @@ def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, te
     standardise = Standardiser(features, device)
     real, unseen = standardise(features), standardise(extractor(test, device))
 
-    def one_seed(position: int) -> Trial:
-        seed = seed_of(params, arm, replicate, position)
-        folded = labelled.in_folds(classify.folds, derive_seed(seed, "folds"))
-        train = training_set(params, arm, folded, position, replicate)
-        parts = [real if kind == "real" else standardise(extractor(images, device)) for kind, images in train.parts]
-        weights, biases, choice = fit_probe(
-            train, torch.cat(parts), folded, real, classify.head, classify.synthetic_weight, seed,
+    def trials(positions: Sequence[int]) -> list[Trial]:
+        lessons = [Lesson.of(params, arm, labelled, position, replicate) for position in positions]
+        probes = fit_probes(
+            lessons, features_of(lessons, extractor, standardise, real), real, classify.head, classify.synthetic_weight,
             balanced=params.compare.measure != "accuracy",
             # A threshold is read off heads that are as sure of themselves as the one that it is for.
             all_steps=not isinstance(params.compare.measure, str),
         )  # fmt: skip
-        return Trial((unseen @ weights + biases).softmax(dim=1).cpu().numpy(), choice, train.counts)
+        return [
+            Trial(probe.probabilities(unseen), probe.choice, lesson.train.counts)
+            for probe, lesson in zip(probes, lessons, strict=True)
+        ]
 
-    return in_threads(one_seed, range(len(classify.seeds_of(replicate.number))), device)
+    def size() -> int:
+        return len(training_set(params, arm, labelled, 0, replicate)) * real[0].nbytes
+
+    return in_groups(trials, range(len(classify.seeds_of(replicate.number))), device, size)
 
 
 def fine_tuned(params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet) -> Iterator[Trial]:
@@ -131,19 +132,13 @@ def fine_tune_one(
 ) -> Trial:
     """Its choices are made by the validation split alone: to train once per fold would take too long."""
     classify, device = params.classify, choose_device(params.device)
-    seed = seed_of(params, arm, replicate, position)
+    seed = seed_of(params, arm, position, replicate)
     train = training_set(params, arm, labelled, position, replicate)
     tuning = Tuning(classify.mode, classify.finetune, classify.resolution, seed, device)
     backbone = load_backbone(classify.backbone, classify.starts_pretrained, seed)
     balanced = params.compare.measure != "accuracy"
     network, choice = fine_tune(backbone, train, labelled, classify.synthetic_weight, tuning, balanced=balanced)
     return Trial(predict(network, test, classify.resolution, device), choice, train.counts)
-
-
-def seed_of(params: Params, arm: str, replicate: Replicate, position: int) -> int:
-    """What starts, batches and folds are drawn by: the same for all arms of one draw."""
-    seed = params.classify.seeds_of(replicate.number)[position]
-    return derive_seed(params.seed, "classify", seed, params.classify.draw_of(arm, position, replicate.number))
 
 
 if __name__ == "__main__":

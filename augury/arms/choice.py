@@ -1,9 +1,9 @@
 """What an arm chooses by held-out labels: how strongly it is regularised, and what a synthetic image weighs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ Budget = TypeVar("Budget", Head, FineTune)
 
 # (weight of synthetic images, strengths of regularisation) -> what networks make of the labelled images that they did
 # not learn from: log probabilities (P, R, K) float64, for P strengths; of images in no fold, anything.
+Question = tuple[float, Sequence[float]]
 Trial = Callable[[float, Sequence[float]], np.ndarray]
 
 
@@ -50,6 +51,9 @@ class Choice:
         return probabilities[:, label] >= threshold_at(scores, positive, measure.precision)
 
 
+Choosing = Generator[Question, np.ndarray, Choice]  # asks for trials, and chooses by the answers
+
+
 def shorter(budget: Budget) -> Budget:
     """The settings of a trial."""
     return budget.model_copy(update={"steps": ceil(budget.steps / TRIAL_SHARE)})
@@ -64,6 +68,37 @@ def choose(
     *,
     balanced: bool,
 ) -> Choice:
+    """What `choosing` chooses, by trials that are made one after the other."""
+    [choice] = choose_together(
+        [choosing(train, labelled, strengths, synthetic_weights, balanced=balanced)],
+        lambda questions: [trial(*question) for question in questions.values()],
+    )
+    return choice
+
+
+def choose_together(
+    choosers: Sequence[Choosing], trials: Callable[[Mapping[int, Question]], Sequence[np.ndarray]]
+) -> list[Choice]:
+    """What several choose, whose trials are made together.
+
+    trials: takes the questions of those that have not chosen yet, by their number, and returns the answers.
+    """
+    choices: list[Any] = [None] * len(choosers)
+    questions = {number: next(chooser) for number, chooser in enumerate(choosers)}
+    while questions:
+        for number, answer in zip([*questions], trials(questions), strict=True):
+            try:
+                questions[number] = choosers[number].send(answer)
+            except StopIteration as end:
+                choices[number] = end.value
+                del questions[number]
+    return choices
+
+
+def choosing(
+    train: TrainingSet, labelled: Labelled, strengths: Sequence[float], synthetic_weights: Sequence[float], *,
+    balanced: bool,
+) -> Choosing:  # fmt: skip
     """The strength with the best likelihood without synthetic images, and at that, the weight of them with the best.
 
     balanced: whether every class counts the same, however many images it has.
@@ -83,14 +118,14 @@ def choose(
     synthetic, others = (train.synthetic > 0).any(), (train.synthetic == 0).any()
     weighed, first = synthetic and others, 0.0 if others else 1.0
     asked = all_held_out if others else unseen
-    by_strength = trial(first, strengths)
+    by_strength = yield first, strengths
     best = int(losses(by_strength, asked).argmin())
     if not weighed:
         return Choice(strengths[best], None, by_strength[best], unseen)
     weights = sorted(synthetic_weights)
-    by_weight = np.stack(
-        [by_strength[best] if weight == first else trial(weight, [strengths[best]])[0] for weight in weights]
-    )
+    by_weight = []
+    for weight in weights:
+        by_weight.append(by_strength[best] if weight == first else (yield weight, [strengths[best]])[0])
     # Of equal ones the smallest: what makes no difference is left out.
-    chosen = int(losses(by_weight, unseen).argmin())
+    chosen = int(losses(np.stack(by_weight), unseen).argmin())
     return Choice(strengths[best], weights[chosen], by_weight[chosen], unseen)

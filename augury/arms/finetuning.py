@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from augury.arms.choice import Choice, choose, shorter
 from augury.arms.training_set import Labelled, TrainingSet
-from augury.features.heads import draw_rows
+from augury.features.heads import draw_batches
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
@@ -105,7 +105,8 @@ def train_network(
         weights, sampling = train.weights(synthetic_weight), train.sampling(synthetic_weight, left_out)
         per_image = None if weights is None else torch.from_numpy(weights).to(device)
         frequency = None if sampling is None else torch.from_numpy(sampling)
-        batches = seeded(seed, "batches")
+        batches = draw_batches(len(pixels), settings.steps, settings.batch_size, seeded(seed, "batches"), frequency)
+        rows_of_steps = batches.to(device)
         network.eval().requires_grad_(False)
         for step in range(settings.steps):
             # Let those stages learn whose turn it is, at their rates.
@@ -116,9 +117,7 @@ def train_network(
                 parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
 
             # Descend on a batch.
-            rows = draw_rows(len(pixels), settings.batch_size, batches, frequency)
-            images = to_backbone(pixels[rows.numpy()], tuning.resolution, device)
-            rows = rows.to(device)
+            images, rows = to_backbone(pixels[batches[step].numpy()], tuning.resolution, device), rows_of_steps[step]
             with autocast(device):
                 logits = network(images)
             losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")

@@ -125,6 +125,12 @@ class TrainingSet:
         return {kind: sum(len(images) for part, images in self.parts if part == kind) for kind in get_args(Kind)}
 
 
+def seed_of(params: Params, arm: str, position: int, replicate: Replicate = Replicate()) -> int:
+    """What starts, batches and folds are drawn by: the same for all arms of one draw."""
+    seed = params.classify.seeds_of(replicate.number)[position]
+    return derive_seed(params.seed, "classify", seed, params.classify.draw_of(arm, position, replicate.number))
+
+
 def training_set(
     params: Params, arm: str, labelled: Labelled, position: int, replicate: Replicate = Replicate()
 ) -> TrainingSet:

@@ -7,7 +7,7 @@ every time under one version of torch, whose name stands for them.
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from augury.features.backbones import check_resolution, read_backbone, weights_file
-from augury.images.image_set import ImageSet
+from augury.images.image_set import ImageSet, concatenate
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
@@ -53,20 +53,20 @@ class Extractor:
 
         Images are resized bilinearly with antialiasing; gray ones are repeated over three channels.
         """
+        return self.of_each([images], device, store)[0]
+
+    def of_each(self, sets: Sequence[ImageSet], device: torch.device, store: Path | None = None) -> list[np.ndarray]:
+        """As a call for each of them; on a GPU, those that are not in the store are computed in one pass."""
         store = store or STORE
-        key = hashlib.blake2b(images.pixels.tobytes(), digest_size=16)
-        key.update(f"{images.pixels.shape}/{device.type}".encode())
-        key.update(self._weights_digest)
-        stored = store / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
-        if stored.exists():
-            return np.load(stored)
-        features = self.compute(images, device)
-        store.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own, as other processes may be storing the same features.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=store) as folder:
-            np.save(partial := Path(folder) / stored.name, features)
-            partial.replace(stored)
-        return features
+        paths = [self._path(images, device, store) for images in sets]
+        missing = [number for number, path in enumerate(paths) if not path.exists()]
+        passes = [[number] for number in missing] if device.type == "cpu" else [missing] if missing else []
+        for numbers in passes:
+            features = self.compute(concatenate([sets[number] for number in numbers]), device)
+            stops = np.cumsum([len(sets[number]) for number in numbers])
+            for number, part in zip(numbers, np.split(features, stops[:-1]), strict=True):
+                _keep(part, paths[number])
+        return [np.load(path) for path in paths]
 
     @torch.inference_mode()
     def compute(self, images: ImageSet, device: torch.device, progress: bool = True) -> np.ndarray:
@@ -77,9 +77,20 @@ class Extractor:
         with autocast(device, enabled=self.mixed_precision):
             starts, bar = range(0, len(images), size), None if progress else True
             for start in tqdm(starts, desc=f"{self.name} features", unit="batch", disable=bar):
-                batch = to_backbone(images.pixels[start : start + size], self.resolution, device)
-                batches.append(forward(batch).float().cpu().numpy())
+                pixels = images.pixels[start : start + size]
+                count = len(pixels)
+                if device.type != "cpu":  # full batches, as a GPU rounds by how many images are in one
+                    pixels = np.resize(pixels, (size, *pixels.shape[1:]))
+                batch = forward(to_backbone(pixels, self.resolution, device))
+                batches.append(batch[:count].float().cpu().numpy())
         return np.concatenate(batches)
+
+    def _path(self, images: ImageSet, device: torch.device, store: Path) -> Path:
+        """Of their features."""
+        key = hashlib.blake2b(images.pixels.tobytes(), digest_size=16)
+        key.update(f"{images.pixels.shape}/{device.type}".encode())
+        key.update(self._weights_digest)
+        return store / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
 
     @cached_property
     def _weights_digest(self) -> bytes:
@@ -87,6 +98,14 @@ class Extractor:
             return f"random/{torch.__version__}".encode()
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
+
+
+def _keep(features: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own, as other processes may be storing the same features.
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        np.save(partial := Path(folder) / path.name, features)
+        partial.replace(path)
 
 
 @lru_cache(maxsize=8)

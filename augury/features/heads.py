@@ -1,4 +1,4 @@
-"""Linear heads on frozen features, trained side by side: one per penalty, or one per penalty and fold."""
+"""Linear heads on frozen features, trained side by side: one per penalty, or per penalty and fold, of several fits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,11 +52,31 @@ class LinearHead:
         return features @ self.weights + self.biases
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A head per L2 penalty, all on the same batches of `train`, which a CPU generator draws.
+
+    Initialisation and batches depend on the generator, N and `sampling` alone.
+    """
+
+    train: Examples
+    generator: torch.Generator
+    penalties: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """left_out: (N, F) bool, the folds whose heads do not learn from each image. fold: (R,), see `held_out_logits`."""
+
+    left_out: torch.Tensor
+    fold: torch.Tensor
+
+
 def fit_head(
     train: Examples, validation: Examples, classes: int, settings: Head, generator: torch.Generator
 ) -> LinearHead:
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
-    weights, biases = fit_linear_heads(train, classes, settings, generator, settings.l2_penalties)
+    [weights], [biases] = fit_linear_heads([Fit(train, generator, settings.l2_penalties)], classes, settings)
     logits = validation.features @ weights + biases[:, None]  # (P, N, K)
     losses = torch.stack([F.cross_entropy(of_head, validation.targets) for of_head in logits])
     best = int(losses.argmin())
@@ -65,74 +85,98 @@ def fit_head(
 
 
 def held_out_logits(
-    train: Examples,
-    left_out: torch.Tensor,
-    features: torch.Tensor,
-    fold: torch.Tensor,
-    classes: int,
-    settings: Head,
-    generator: torch.Generator,
-    penalties: Sequence[float],
-) -> torch.Tensor:
-    """What heads that did not learn from them make of images: logits (P, R, K) for P penalties.
+    fits: Sequence[Fit], folds: Sequence[Folds], features: torch.Tensor, classes: int, settings: Head
+) -> list[torch.Tensor]:
+    """What heads that did not learn from them make of images: of each fit, logits (P, R, K) for its P penalties.
 
-    left_out: (N, F) bool, the folds whose heads do not learn from each image of `train`. features (R, D), fold (R,):
-    the images that are asked about, and the fold whose heads are. All P * F heads are trained at once: in those of a
-    fold, the images that it leaves out weigh nothing.
+    features (R, D): of the images that are asked about, each by the heads of its `fold`. All P * F heads of all fits
+    are trained at once: in those of a fold, the images that it leaves out weigh nothing.
     """
-    kept = ~left_out
+    per_fold = [_per_fold(fit, of_fit.left_out) for fit, of_fit in zip(fits, folds, strict=True)]
+    answers = []
+    for fit, of_fit, matrices, biases in zip(fits, folds, *fit_linear_heads(per_fold, classes, settings), strict=True):
+        shape = len(fit.penalties), -1  # (P, F)
+        matrices, biases = matrices.unflatten(0, shape), biases.unflatten(0, shape)
+        logits = features.new_empty(len(fit.penalties), len(features), classes)
+        for number in range(matrices.shape[1]):
+            asked = of_fit.fold == number
+            logits[:, asked] = features[asked] @ matrices[:, number] + biases[:, number, None]
+        answers.append(logits)
+    return answers
+
+
+def _per_fold(fit: Fit, left_out: torch.Tensor) -> Fit:
+    """Heads for each penalty and fold, the folds of one penalty side by side."""
+    train, kept = fit.train, ~left_out
     # So that a head's losses are on average what they would be of the images that it keeps.
     amounts = torch.ones(len(kept)) if train.sampling is None else train.sampling
     shares = (amounts @ kept.to(amounts)) / amounts.sum()
     weights = kept.to(train.features) / shares.to(train.features)
     if train.weights is not None:
         weights = weights * train.weights[:, None]
-    heads = weights.repeat(1, len(penalties))  # (N, P * F), the folds of one penalty side by side
-    of_heads = [penalty for penalty in penalties for _ in range(kept.shape[1])]
-    matrices, biases = fit_linear_heads(replace(train, weights=heads), classes, settings, generator, of_heads)
-    matrices, biases = (values.unflatten(0, (len(penalties), -1)) for values in (matrices, biases))  # (P, F, ...)
-    logits = features.new_empty(len(penalties), len(features), classes)
-    for number in range(kept.shape[1]):
-        logits[:, fold == number] = features[fold == number] @ matrices[:, number] + biases[:, number, None]
-    return logits
+    of_heads = replace(train, weights=weights.repeat(1, len(fit.penalties)))
+    return Fit(of_heads, fit.generator, [penalty for penalty in fit.penalties for _ in range(kept.shape[1])])
 
 
-def fit_linear_heads(
-    train: Examples, classes: int, settings: Head, generator: torch.Generator, penalties: Sequence[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Multinomial logistic regression, one head per L2 penalty, all trained at once on the same batches.
+def fit_linear_heads(fits: Sequence[Fit], classes: int, settings: Head) -> tuple[torch.Tensor, torch.Tensor]:
+    """Multinomial logistic regression: the heads of S fits, H of each, all trained at once.
 
-    Adam with a cosine learning rate on batches drawn with replacement; a penalty p adds p/2 |W|^2 to the loss.
-    Returns weights (H, D, K) and biases (H, K) for H penalties, K classes.
-    Initialisation and batches depend on `generator`, N and `sampling` alone.
+    Adam with a cosine learning rate on batches drawn with replacement; a penalty p adds p/2 |W|^2 to the loss. A fit
+    does not depend on those beside it, but for rounding. No step waits for the host, which draws for all of them first.
+    Returns weights (S, H, D, K) and biases (S, H, K) for K classes.
     """
-    device, (count, dimensions), heads = train.features.device, train.features.shape, len(penalties)
-    targets = train.targets if train.targets.ndim == 2 else F.one_hot(train.targets, classes).to(train.features)
-    weights = train.weights if train.weights is None or train.weights.ndim == 2 else train.weights[:, None]
-    initial = 0.01 * torch.randn(classes, dimensions, generator=generator)
-    matrix = initial.repeat(heads, 1).to(device)  # (H * K, D): one product for all heads
-    biases = torch.zeros(heads * classes, device=device)
-    decays = torch.tensor(penalties, device=device).repeat_interleave(classes)[:, None]
+    trains, heads = [fit.train for fit in fits], len(fits[0].penalties)
+    device, dimensions, size = trains[0].features.device, trains[0].features.shape[1], settings.batch_size
+    # The images of all fits, one fit after the other.
+    features = _joined([train.features for train in trains])  # (N, D)
+    targets = _joined([_probabilities(train, classes) for train in trains])  # (N, K)
+    weighed = [train.weights.view(len(train.features), -1) for train in trains if train.weights is not None]
+    weights = _joined(weighed) if weighed else None  # (N, H), or (N, 1)
+    initial = [0.01 * torch.randn(classes, dimensions, generator=fit.generator) for fit in fits]
+    first, draws = 0, list[torch.Tensor]()
+    for fit, train in zip(fits, trains, strict=True):
+        draws.append(first + draw_batches(len(train.features), settings.steps, size, fit.generator, train.sampling))
+        first += len(train.features)
+    # Of one fit alone, tensors have no axis S: products of matrices are faster than those of stacks of one.
+    batches = _side_by_side(draws, dim=1).to(device)  # (steps, S, B)
+    matrix = _side_by_side([each.repeat(heads, 1) for each in initial]).to(device)  # (S, H * K, D): a product for all H
+    decays = _side_by_side([torch.tensor(fit.penalties).repeat_interleave(classes)[:, None] for fit in fits]).to(device)
+    biases = torch.zeros(matrix.shape[:-1], device=device)
     optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
-    for _ in range(settings.steps):
-        rows = draw_rows(count, settings.batch_size, generator, train.sampling).to(device)
-        values = train.features.index_select(0, rows)
-        logits = (values @ matrix.T + biases).view(-1, heads, classes)
+    for rows in batches:
+        values = features.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # (S, B, D)
+        logits = (values @ matrix.mT + biases[..., None, :]).unflatten(-1, (heads, classes))
         # The gradient of the mean cross entropy by the logits: in closed form, as autograd takes half as long again.
-        errors = (logits.softmax(dim=2) - targets[rows, None]) / settings.batch_size  # (B, H, K)
+        errors = (logits.softmax(dim=-1) - targets[rows, None]) / size  # (S, B, H, K)
         if weights is not None:
             errors *= weights[rows, :, None]
-        errors = errors.flatten(1)
-        matrix.grad = (errors.T @ values).addcmul_(matrix, decays)
-        biases.grad = errors.sum(dim=0)
+        errors = errors.flatten(-2)
+        matrix.grad = (errors.mT @ values).addcmul_(matrix, decays)
+        biases.grad = errors.sum(dim=-2)
         optimiser.step()
         schedule.step()
-    return matrix.view(heads, classes, dimensions).mT, biases.view(heads, classes)
+    shape = len(fits), heads, classes
+    return matrix.view(*shape, dimensions).mT, biases.view(shape)
 
 
-def draw_rows(count: int, batch_size: int, generator: torch.Generator, sampling: torch.Tensor | None) -> torch.Tensor:
-    """(B,) rows of a batch out of `count`, with replacement; `sampling` as of `Examples`."""
+def _probabilities(train: Examples, classes: int) -> torch.Tensor:
+    """The targets, (N, K)."""
+    return train.targets if train.targets.ndim == 2 else F.one_hot(train.targets, classes).to(train.features)
+
+
+def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat([*tensors])
+
+
+def _side_by_side(tensors: Sequence[torch.Tensor], dim: int = 0) -> torch.Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack([*tensors], dim)
+
+
+def draw_batches(
+    count: int, steps: int, batch_size: int, generator: torch.Generator, sampling: torch.Tensor | None
+) -> torch.Tensor:
+    """(steps, B) rows of batches out of `count`, with replacement, on the CPU; `sampling` as of `Examples`."""
     if sampling is None:
-        return torch.randint(count, (batch_size,), generator=generator)
-    return torch.multinomial(sampling, batch_size, replacement=True, generator=generator)
+        return torch.randint(count, (steps, batch_size), generator=generator)
+    return torch.multinomial(sampling, steps * batch_size, replacement=True, generator=generator).view(steps, -1)

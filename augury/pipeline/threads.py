@@ -1,8 +1,10 @@
 """The same work for several seeds at once, one thread each: the number of cores changes the time, not the bytes.
 
-Sums of floats depend on how they are split over threads. With one thread for each piece of work they do not.
+Sums of floats depend on how they are split over threads. With one thread for each piece of work they do not. A GPU is
+filled by work that takes several seeds together, where there is such.
 """
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -11,12 +13,31 @@ from typing import TypeVar
 
 import torch
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+LARGEST_SHARE = 0.25  # of a GPU's free memory that what several seeds learn from may take
+
+
+def in_groups(
+    work: Callable[[Sequence[int]], Sequence[Result]],
+    seeds: Sequence[int],
+    device: torch.device,
+    size: Callable[[], int],
+) -> Iterator[Result]:
+    """`work(group)` for groups of seeds: each alone in `in_threads`, on a GPU as many at once as its memory holds.
+
+    size: bytes on the GPU of what one of them learns from.
+    """
+    together = 1
+    if device.type != "cpu":
+        together = max(1, int(LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]) // max(1, size()))
+    groups = [seeds[start : start + together] for start in range(0, len(seeds), together)]
+    return itertools.chain.from_iterable(in_threads(work, groups, device))
 
 
 def in_threads(
-    work: Callable[[int], Result],
-    seeds: Sequence[int],
+    work: Callable[[Item], Result],
+    seeds: Sequence[Item],
     device: torch.device,
     *,
     at_once: int | None = None,

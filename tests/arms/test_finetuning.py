@@ -277,12 +277,12 @@ def test_arms_of_one_size_see_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> 
     drawn: list[list[int]] = []
 
     def noted(*arguments: Any) -> torch.Tensor:
-        rows = draw_rows(*arguments)
-        drawn[-1] += rows.tolist()
+        rows = draw_batches(*arguments)
+        drawn[-1] += rows.flatten().tolist()
         return rows
 
-    draw_rows = finetuning.draw_rows
-    monkeypatch.setattr(finetuning, "draw_rows", noted)
+    draw_batches = finetuning.draw_batches
+    monkeypatch.setattr(finetuning, "draw_batches", noted)
     for mode, train in (("full", TRAIN), ("scratch", training(stripes(32, seed=9), "class_weights"))):
         drawn.append([])
         tune(mode, train=train, steps=5)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from augury.arms.choice import Choice, choose
-from augury.arms.probing import fit_probe
+from augury.arms.choice import Choice, choose, choose_together
+from augury.arms.probing import Lesson, Probe, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet, one_hot
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import Head
@@ -34,14 +34,15 @@ def garbage(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return random.normal(size=(count, DIMENSIONS)), random.integers(0, CLASSES, count)
 
 
-def probe(
+def lesson(
     synthetic: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
     per_class: int = 12,
     labels: np.ndarray | None = None,
-    **options: Any,
-) -> tuple[torch.Tensor, torch.Tensor, Choice]:
-    """A third of the real images are validation's. labels: in place of the blobs' own."""
+    balance: str | None = None,
+) -> tuple[Lesson, torch.Tensor, torch.Tensor]:
+    """With the features of its images and of the real ones, a third of which are validation's. labels: in place of the
+    blobs' own."""
     features, true = blobs(per_class, seed=1)
     real = images(true if labels is None else labels)
     validation = np.arange(len(true)) >= 2 * len(true) // 3
@@ -53,18 +54,22 @@ def probe(
         left_out.append(np.zeros((len(synthetic[1]), FOLDS), bool))
         counted.append(np.ones(len(synthetic[1]), np.int64))
         values.append(synthetic[0])
-    train = TrainingSet(
-        parts, np.concatenate([one_hot(part) for _, part in parts]), np.concatenate(left_out), np.concatenate(counted)
-    )
+    targets = np.concatenate([one_hot(part) for _, part in parts])
+    train = TrainingSet(parts, targets, np.concatenate(left_out), np.concatenate(counted), balance)
     of_all, of_real = (torch.tensor(each, dtype=torch.float32) for each in (np.concatenate(values), features))
-    options = {"balanced": False, **options}
-    return fit_probe(train, of_all, labelled, of_real, SETTINGS, WEIGHTS, seed, **options)
+    return Lesson(train, labelled, seed), of_all, of_real
+
+
+def probe(*of_lesson: Any, all_steps: bool = False, **more: Any) -> Probe:
+    taught, features, of_real = lesson(*of_lesson, **more)
+    [taken] = fit_probes([taught], [features], of_real, SETTINGS, WEIGHTS, balanced=False, all_steps=all_steps)
+    return taken
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do(seed: int) -> None:
-    assert probe(garbage(400, seed=seed + 10), seed, per_class=80)[2].synthetic_weight == 0
-    chosen = probe(blobs(60, seed=seed + 10), seed)[2].synthetic_weight
+    assert probe(garbage(400, seed=seed + 10), seed, per_class=80).choice.synthetic_weight == 0
+    chosen = probe(blobs(60, seed=seed + 10), seed).choice.synthetic_weight
     assert chosen is not None
     assert chosen > 0
 
@@ -72,27 +77,43 @@ def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do(seed: int) -> 
 def test_at_weight_0_the_head_is_one_of_the_arm_without_synthetic_images() -> None:
     """Other batches are drawn, since there are other rows to draw from: the same head but for that."""
     without, with_garbage = probe(per_class=80), probe(garbage(400, seed=10), per_class=80)
-    assert with_garbage[2].synthetic_weight == 0
-    assert without[2].synthetic_weight is None
-    assert without[2].regularisation == with_garbage[2].regularisation
+    assert with_garbage.choice.synthetic_weight == 0
+    assert without.choice.synthetic_weight is None
+    assert without.choice.regularisation == with_garbage.choice.regularisation
     features = torch.tensor(blobs(50, seed=7)[0], dtype=torch.float32)
-    one, other = ((features @ weights + biases).softmax(dim=1) for weights, biases, _ in (without, with_garbage))
-    assert (one - other).abs().max() < 0.1
+    one, other = (each.probabilities(features) for each in (without, with_garbage))
+    assert np.abs(one - other).max() < 0.1
 
 
 def test_a_seed_makes_one_head_and_another_seed_another() -> None:
     first, same, other = (probe(blobs(20, seed=3), seed) for seed in (0, 0, 1))
-    assert torch.equal(first[0], same[0])
-    assert np.array_equal(first[2].held_out, same[2].held_out)
-    assert not torch.equal(first[0], other[0])
+    assert torch.equal(first.weights, same.weights)
+    assert np.array_equal(first.choice.held_out, same.choice.held_out)
+    assert not torch.equal(first.weights, other.weights)
+
+
+@pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
+def test_seeds_taught_together_choose_and_learn_what_they_would_alone(balance: str | None) -> None:
+    """One that has to tell good images, and one that has to tell bad ones."""
+    taught = [lesson(blobs(15, seed=3), 0, 40, balance=balance), lesson(garbage(90, seed=4), 1, 40, balance=balance)]
+    lessons, features, [of_real, *_] = zip(*taught, strict=True)
+    together = fit_probes(lessons, features, of_real, SETTINGS, WEIGHTS, balanced=False)
+    assert together[0].choice.synthetic_weight != together[1].choice.synthetic_weight
+    for each, of_each, of_one in zip(lessons, features, together, strict=True):
+        [alone] = fit_probes([each], [of_each], of_real, SETTINGS, WEIGHTS, balanced=False)
+        assert alone.choice.regularisation == of_one.choice.regularisation
+        assert alone.choice.synthetic_weight == of_one.choice.synthetic_weight
+        np.testing.assert_allclose(alone.choice.held_out, of_one.choice.held_out, atol=1e-4)
+        torch.testing.assert_close(alone.weights, of_one.weights, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(alone.biases, of_one.biases, atol=1e-4, rtol=1e-3)
 
 
 def test_images_are_told_by_heads_that_did_not_learn_from_them() -> None:
     """Of random labels a head that had seen them would know more than chance."""
     random = np.random.default_rng(2).integers(0, CLASSES, 12 * CLASSES)
-    weights, biases, choice = probe(labels=random)
-    features = torch.tensor(blobs(12, seed=1)[0], dtype=torch.float32)
-    learned = (features @ weights + biases).argmax(dim=1).numpy()
+    taken = probe(labels=random)
+    choice, features = taken.choice, torch.tensor(blobs(12, seed=1)[0], dtype=torch.float32)
+    learned = taken.probabilities(features).argmax(axis=1)
     assert (learned == random).mean() > 0.5
     assert (choice.held_out.argmax(axis=1) == random).mean() < 0.5
     assert choice.held_out.shape == (12 * CLASSES, CLASSES)
@@ -100,7 +121,7 @@ def test_images_are_told_by_heads_that_did_not_learn_from_them() -> None:
 
 
 def test_trials_take_a_quarter_of_the_steps_unless_asked() -> None:
-    short, long = probe()[2], probe(all_steps=True)[2]
+    short, long = probe().choice, probe(all_steps=True).choice
     assert short.regularisation == long.regularisation
     assert not np.allclose(short.held_out, long.held_out, atol=1e-4)
 
@@ -130,6 +151,24 @@ def made_up(
         return log_probabilities
 
     return choose(trial, train, labelled, [0.1, 1.0], [0.3, 0.0, 1.0], balanced=balanced), asked
+
+
+def test_some_have_chosen_before_others() -> None:
+    def chooser(questions: int) -> Any:
+        answers = []
+        for number in range(questions):
+            answers.append((yield float(number), [0.1]))
+        return answers
+
+    def trials(questions: Any) -> list[Any]:
+        asked.append([*questions])
+        return [(number, weight) for number, (weight, _) in questions.items()]
+
+    asked: list[list[int]] = []
+    assert choose_together([chooser(1), chooser(3), chooser(2)], trials) == [
+        [(0, 0.0)], [(1, 0.0), (1, 1.0), (1, 2.0)], [(2, 0.0), (2, 1.0)],
+    ]  # fmt: skip
+    assert asked == [[0, 1, 2], [1, 2], [1]]
 
 
 def test_first_the_strength_without_synthetic_images_then_their_weight_at_that() -> None:

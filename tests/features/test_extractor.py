@@ -12,6 +12,7 @@ from augury.features import extractor as features
 from augury.features.backbones import load_backbone
 from augury.features.extractor import Extractor, LoadBackbone, backbone_levels, efficientnet_lite0
 from augury.images.image_set import ImageSet
+from augury.images.pixels import to_backbone
 from augury.pipeline.errors import UserError
 
 CPU = torch.device("cpu")
@@ -131,6 +132,41 @@ def test_features_are_computed_once_per_content(monkeypatch: pytest.MonkeyPatch)
     extractor(noise_images(4, seed=1), CPU)  # other pixels
     extractor(images.select(np.arange(3)), CPU)  # fewer images
     assert computed == [4, 4, 3]
+
+
+@pytest.mark.parametrize(("device", "passes"), [("cpu", [3, 5]), ("cuda", [8])])
+def test_features_of_several_sets_are_those_of_each_and_take_a_gpu_one_pass(
+    device: str, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no GPU here, and its part is played by the CPU."""
+    computed, batches, original = [], [], Extractor.compute
+
+    def counted(self: Extractor, images: ImageSet, device: torch.device) -> np.ndarray:
+        computed.append(len(images))
+        return original(self, images, device)
+
+    def on_the_cpu(pixels: np.ndarray, resolution: int | None, device: torch.device) -> torch.Tensor:
+        batches.append(len(pixels))
+        return to_backbone(pixels, resolution, CPU)
+
+    monkeypatch.setattr(features, "to_backbone", on_the_cpu)
+    monkeypatch.setattr(features, "GPU_BATCH_SIZE", 6)
+    monkeypatch.setattr(Extractor, "compute", counted)
+    extractor = Extractor("mean", None, None, lambda weights, device: lambda batch: batch.mean(dim=(2, 3)), False)
+    sets = [noise_images(count, seed=count) for count in (3, 4, 5)]
+    where = torch.device(device)
+    before = extractor(sets[1], where)
+    computed.clear()
+    batches.clear()
+    together = extractor.of_each(sets, where)
+    assert computed == passes
+    assert batches == ([3, 5] if device == "cpu" else [6, 6])  # on a GPU full ones, as it rounds by how full they are
+    assert np.array_equal(together[1], before)
+    for images, of_images in zip(sets, together, strict=True):
+        np.testing.assert_allclose(of_images[:, 0], images.pixels.mean((1, 2, 3)) / 127.5 - 1, atol=1e-5)
+        assert np.array_equal(extractor(images, where), of_images)
+    assert computed == passes  # and all are in the store
+    assert extractor.of_each([], where) == []
 
 
 def test_features_computed_past_the_store_are_the_same_and_leave_nothing_in_it() -> None:

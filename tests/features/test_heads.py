@@ -7,9 +7,19 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from augury.features.heads import Examples, LinearHead, draw_rows, fit_head, fit_linear_heads, held_out_logits
+from augury.features.heads import (
+    Examples,
+    Fit,
+    Folds,
+    LinearHead,
+    draw_batches,
+    fit_head,
+    fit_linear_heads,
+    held_out_logits,
+)
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
+from tests.waits import Waits
 
 PENALTIES = [0.01, 0.1, 1.0]
 Blobs = tuple[torch.Tensor, torch.Tensor]
@@ -28,7 +38,8 @@ def fit(
     penalties: list[float], seed: int = 0, steps: int = 400, train: Blobs | None = None, **more: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
     examples = Examples(*(train or blobs(100, seed=1)), **more)
-    return fit_linear_heads(examples, 3, settings(penalties, steps), seeded(seed), penalties)
+    [weights], [biases] = fit_linear_heads([Fit(examples, seeded(seed), penalties)], 3, settings(penalties, steps))
+    return weights, biases
 
 
 def settings(penalties: list[float], steps: int = 400) -> Head:
@@ -112,11 +123,18 @@ def test_where_features_say_nothing_the_shares_are_learned(more: dict[str, list[
 
 def test_sampling_decides_how_often_an_image_is_drawn() -> None:
     sampling = torch.tensor([3.0, 0.0, 1.0, 4.0])
-    rows = draw_rows(4, 8000, seeded(0), sampling)
-    shares = torch.bincount(rows, minlength=4) / 8000
+    rows = draw_batches(4, 20, 400, seeded(0), sampling)
+    shares = torch.bincount(rows.flatten(), minlength=4) / 8000
     assert shares.tolist() == pytest.approx([3 / 8, 0, 1 / 8, 1 / 2], abs=0.02)
-    assert torch.equal(rows, draw_rows(4, 8000, seeded(0), 10 * sampling))  # in any unit
-    assert torch.equal(draw_rows(9, 5, seeded(1), None), torch.randint(9, (5,), generator=seeded(1)))
+    assert torch.equal(rows, draw_batches(4, 20, 400, seeded(0), 10 * sampling))  # in any unit
+
+
+def test_batches_drawn_at_once_are_those_drawn_one_after_the_other() -> None:
+    sampling, one_by_one = torch.rand(90, generator=seeded(2)), seeded(1)
+    for amounts in (None, sampling):
+        at_once = draw_batches(90, 7, 5, seeded(1), amounts)
+        one_by_one = seeded(1)
+        assert torch.equal(at_once, torch.cat([draw_batches(90, 1, 5, one_by_one, amounts) for _ in range(7)]))
 
 
 def chosen(penalties: list[float], validation: Blobs) -> LinearHead:
@@ -141,10 +159,15 @@ def test_the_penalty_is_that_of_the_best_validation_likelihood(misleading: bool)
 # Folds.
 
 
+def held_out(train: Examples, folds: Folds, penalties: list[float], steps: int = 200, seed: int = 3) -> torch.Tensor:
+    """Of the images of `train` themselves."""
+    fits = [Fit(train, seeded(seed), penalties)]
+    return held_out_logits(fits, [folds], train.features, 3, settings(penalties, steps))[0]
+
+
 def logits(fold: torch.Tensor, left_out: torch.Tensor, penalties: list[float], **more: Any) -> torch.Tensor:
     values, labels = blobs(40, seed=1)
-    examples = Examples(values, one_hot(labels), **more)
-    return held_out_logits(examples, left_out, values, fold, 3, settings(penalties, 200), seeded(3), penalties)
+    return held_out(Examples(values, one_hot(labels), **more), Folds(left_out, fold), penalties)
 
 
 def test_a_fold_is_told_by_heads_that_never_saw_it() -> None:
@@ -154,10 +177,7 @@ def test_a_fold_is_told_by_heads_that_never_saw_it() -> None:
     first, second = labels, torch.tensor([1, 0, 2])[labels]
     targets = one_hot(torch.where(fold == 0, first, second))
     left_out = fold[:, None] == torch.arange(2)
-    held_out = held_out_logits(
-        Examples(values, targets), left_out, values, fold, 3, settings([0.1]), seeded(0), [0.1]
-    )  # fmt: skip
-    told = held_out[0].argmax(dim=1)
+    told = held_out(Examples(values, targets), Folds(left_out, fold), [0.1], steps=400, seed=0)[0].argmax(dim=1)
     assert (told[fold == 1] == first[fold == 1]).float().mean() > 0.7
     assert (told[fold == 0] == second[fold == 0]).float().mean() > 0.7
 
@@ -168,15 +188,11 @@ def test_heads_of_folds_and_penalties_are_those_trained_alone_on_what_each_fold_
     fold = torch.arange(len(labels)) % 4
     left_out = fold[:, None] == torch.arange(4)
     penalties = [0.1, 1.0]
-    together = held_out_logits(
-        Examples(values, one_hot(labels)), left_out, values, fold, 3, settings(penalties, 3000), seeded(0), penalties
-    )
+    together = held_out(Examples(values, one_hot(labels)), Folds(left_out, fold), penalties, steps=3000, seed=0)
     assert together.shape == (2, 120, 3)
     for number, penalty in enumerate(penalties):
         kept = fold != 2
-        weights, biases = fit_linear_heads(
-            Examples(values[kept], labels[kept]), 3, settings([1.0], 3000), seeded(1), [penalty]
-        )
+        weights, biases = fit([penalty], seed=1, steps=3000, train=(values[kept], labels[kept]))
         alone = values[fold == 2] @ weights[0] + biases[0]
         assert (alone - together[number, fold == 2]).abs().max() < 0.25
 
@@ -187,9 +203,7 @@ def test_what_a_head_does_not_keep_changes_nothing_in_it_to_the_bit() -> None:
     plain = logits(fold, left_out, PENALTIES)
     values, labels = blobs(40, seed=1)
     spoilt = torch.where(fold == 1, labels.roll(1), labels)
-    other = held_out_logits(
-        Examples(values, one_hot(spoilt)), left_out, values, fold, 3, settings(PENALTIES, 200), seeded(3), PENALTIES
-    )
+    other = held_out(Examples(values, one_hot(spoilt)), Folds(left_out, fold), PENALTIES)
     assert torch.equal(plain[:, fold == 1], other[:, fold == 1])
     assert not torch.equal(plain[:, fold == 0], other[:, fold == 0])
 
@@ -203,10 +217,55 @@ def test_an_image_of_no_fold_is_learned_from_in_all() -> None:
     left_out[60:] = True
     weights = torch.ones(120)
     plain = logits(fold, left_out, [0.1], weights=weights)
-    spoilt = held_out_logits(
-        Examples(values, one_hot(torch.cat([labels[:60], labels[60:].roll(1)])), weights=weights), left_out, values,
-        fold, 3, settings([0.1], 200), seeded(3), [0.1],
-    )  # fmt: skip
+    targets = one_hot(torch.cat([labels[:60], labels[60:].roll(1)]))
+    spoilt = held_out(Examples(values, targets, weights=weights), Folds(left_out, fold), [0.1])
     assert torch.equal(plain[:, :60], spoilt[:, :60])
     left_out[60:] = False
     assert not torch.equal(plain[:, :60], logits(fold, left_out, [0.1], weights=weights)[:, :60])
+
+
+# Several fits at once.
+
+
+def of_seed(seed: int, count: int = 40, **more: Any) -> Fit:
+    values, labels = blobs(count, seed)
+    per_image: dict[str, Any] = {name: torch.rand(len(labels), generator=seeded(9)) for name in more}
+    return Fit(Examples(values, one_hot(labels), **per_image), seeded(seed), [0.03 * (seed + 1), 0.3])
+
+
+@pytest.mark.parametrize("more", [{}, {"weights": True}, {"sampling": True}])
+def test_fits_made_together_are_those_made_alone(more: dict[str, Any]) -> None:
+    """Of other images, and not as many."""
+    together = fit_linear_heads([of_seed(seed, 30 + 10 * seed, **more) for seed in range(3)], 3, settings(PENALTIES))
+    assert [tuple(values.shape) for values in together] == [(3, 2, 5, 3), (3, 2, 3)]
+    for seed in range(3):
+        alone = fit_linear_heads([of_seed(seed, 30 + 10 * seed, **more)], 3, settings(PENALTIES))
+        for of_one, of_all in zip(alone, together, strict=True):
+            torch.testing.assert_close(of_one[0], of_all[seed], atol=1e-4, rtol=1e-3)
+
+
+def test_folds_of_fits_made_together_are_those_of_fits_made_alone() -> None:
+    values, _ = blobs(25, seed=7)
+    folds = []
+    for seed in range(2):
+        of_images, of_asked = (torch.arange(length).roll(seed) % 3 for length in (120, 75))
+        folds.append(Folds(of_images[:, None] == torch.arange(3), of_asked))
+    together = held_out_logits([of_seed(0), of_seed(1)], folds, values, 3, settings(PENALTIES))
+    for seed in range(2):
+        [alone] = held_out_logits([of_seed(seed)], [folds[seed]], values, 3, settings(PENALTIES))
+        assert alone.shape == (2, 75, 3)
+        torch.testing.assert_close(alone, together[seed], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_step_waits_for_the_device(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # fused, it needs a device
+
+    def waits(steps: int) -> int:
+        examples = Examples(torch.zeros(9, 5, device="meta"), torch.zeros(9, 3, device="meta"))
+        fits = [Fit(examples, seeded(seed), PENALTIES) for seed in range(count)]
+        with Waits() as counted:
+            fit_linear_heads(fits, 3, settings(PENALTIES, steps))
+        return sum(counted.found.values())
+
+    assert waits(20) == waits(10) > 0  # of all that is moved before the first step

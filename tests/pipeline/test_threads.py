@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from augury.pipeline.errors import UserError
-from augury.pipeline.threads import in_processes, in_threads
+from augury.pipeline.threads import in_groups, in_processes, in_threads
 
 CPU = torch.device("cpu")
 SideBySide = Callable[[Callable[[int], object], Sequence[int], torch.device], Iterator[object]]
@@ -155,3 +155,26 @@ def test_on_a_gpu_one_is_done_after_the_other_when_it_is_asked_for(side_by_side:
     list(results)
     assert done == [4, 2, 3]
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "expected"),
+    [
+        ("cpu", 1, [[0], [1], [2], [3], [4]]),
+        ("cuda", 1000, [[0, 1], [2, 3], [4]]),
+        ("cuda", 1, [[0, 1, 2, 3, 4]]),
+        ("cuda", 9999, [[0], [1], [2], [3], [4]]),
+    ],
+)
+def test_a_cpu_takes_seeds_one_by_one_and_a_gpu_as_many_together_as_its_memory_holds(
+    device: str, size: int, expected: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[list[int]] = []
+
+    def squares(seeds: Sequence[int]) -> list[int]:
+        groups.append([*seeds])
+        return [seed**2 for seed in seeds]
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8400, 9999))
+    assert [*in_groups(squares, range(5), torch.device(device), lambda: size)] == [0, 1, 4, 9, 16]
+    assert sorted(groups) == expected

@@ -223,6 +223,21 @@ def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("copies")
+def test_seeds_taken_together_as_on_a_gpu_are_those_taken_alone(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = results_of("an_arm", EVERYTHING, checkout)
+    table = pq.read_table("data/results/0/an_arm/predictions.parquet").to_pandas()
+    monkeypatch.setattr(classify, "in_groups", lambda work, seeds, device, size: iter(work(seeds)))
+    together = results_of("an_arm", EVERYTHING, checkout)
+    for key in ("accuracy", "regularisation", "synthetic_weight", "n_synthetic"):
+        assert together[key] == alone[key]
+    again = pq.read_table("data/results/0/an_arm/predictions.parquet").to_pandas()
+    for seed in (0, 1):
+        np.testing.assert_allclose(again[f"truth_{seed}"], table[f"truth_{seed}"], atol=1e-3)
+
+
+@pytest.mark.usefixtures("copies")
 def test_an_arm_without_real_images_is_trained_on_the_others_alone(checkout: Path) -> None:
     """Its synthetic images carry each other's labels, which a single real image would have told."""
     swapped = ImageSet.read(Path("data/synthetic/0/vae"))

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
@@ -29,6 +28,7 @@ from models import GENERATORS
 from models.vae import VAE
 from stages import train_diffusion, train_gan, train_vae
 from tests import CHECKOUT
+from tests.waits import Waits
 
 NAMES = ("cat", "dog", "owl")
 SMALL = {"batch_size": 8, "total_kimg": 0.32, "snapshot_every_kimg": 0.32}  # 40 steps
@@ -92,33 +92,6 @@ def train(name: str, accelerator: Any) -> TrainingRun:
 
 
 # Nothing waits.
-
-
-class Waits(TorchDispatchMode):
-    """Counts what would make the host wait for the device: copies between them, and values read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: Counter[str] = Counter()
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, arguments: Any = (), options: Mapping[str, Any] | None = None
-    ) -> Any:
-        name = function._schema.name.partition("::")[2]
-        self.found.update([name] if name == "_local_scalar_dense" else [])  # which raises here
-        result = function(*arguments, **(options or {}))
-        devices = {tensor.device.type for tensor in _tensors((arguments, result)) if tensor.ndim or "copy" in name}
-        if len(devices) > 1 and ("copy" in name or name.startswith("index")):
-            self.found[name] += 1
-        return result
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
 
 
 class AnywhereGenerator(torch.Generator):
