@@ -119,6 +119,8 @@ def test_a_stage_depends_on_its_own_section_and_on_the_seed_device_and_threads_i
     keys = PIPELINE[name]["params"]
     source = (CHECKOUT / "stages" / f"{name}.py").read_text(encoding="utf-8")
     assert any(key == name or key.startswith(f"{name}.") for key in keys)
+    if name == "classify":  # which takes what is drawn from there
+        source += (CHECKOUT / "augury/arms/training_set.py").read_text(encoding="utf-8")
     assert ("seed" in keys) == ("params.seed" in source) or name in ("cards", "report")  # which print it
     assert ("device" in keys) == ("params.device" in source) or name == "report"
     assert ("threads" in keys) == ("device" in keys)  # where torch computes (see `stage.run`)
