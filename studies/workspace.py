@@ -81,8 +81,11 @@ def make_workspace(
         yaml.dump(content, file)
     lay_over(params_file, overrides)
     (root / ".cache").mkdir(exist_ok=True)
-    images = params.load(params_file).prepare.folder  # an absolute path needs no link
-    for name in [".cache", *links, *([] if Path(images).is_absolute() or not (root / images).exists() else [images])]:
+    # The images, and the list that `prepare` holds them against; an absolute path needs no link.
+    prepare = params.load(params_file).prepare
+    images = [name for name in ("data/manifest.json", prepare.folder, prepare.links_into) if name is not None]
+    images = [name for name in images if not Path(name).is_absolute() and (root / name).exists()]
+    for name in [".cache", *links, *images]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(root / name)
 

@@ -173,7 +173,7 @@ def test_dvc_understands_the_study_and_begins_with_what_it_needs(tmp_path: Path)
     folder = tmp_path / "studies/architectures"
     changed(folder, "transfer: [efficientnet_lite0]", "transfer: []")
     done = dvc(folder, "repro", "--dry", "train@lenet5-seconds", check=False)
-    assert "Running stage '../../dvc.yaml:prepare@0'" in done.stdout
+    assert "Running stage '../../dvc.yaml:manifest'" in done.stdout
     stages = dvc(folder, "stage", "list", "--name-only").stdout.split()
     trained = [f"train@{name}-{budget}" for name in settings(Architectures, folder).networks for budget in BUDGETS]
     assert sorted(stages) == sorted([*trained, "table", "report"])

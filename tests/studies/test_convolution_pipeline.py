@@ -32,7 +32,7 @@ def test_each_step_runs_its_module_and_ablate_alone_opens_the_test_split() -> No
 def test_dvc_understands_the_study_and_begins_with_the_splits(tmp_path: Path) -> None:
     copy_checkout(tmp_path, {"prepare": {"source": "digits"}})
     done = dvc(tmp_path / "studies/convolution", "repro", "--dry", check=False)
-    assert "Running stage '../../dvc.yaml:prepare@0'" in done.stdout
+    assert "Running stage '../../dvc.yaml:manifest'" in done.stdout
     assert "train_gan" not in done.stdout
     names = dvc(tmp_path / "studies/convolution", "stage", "list", "--name-only").stdout.split()
     classifiers = settings(Convolution, HERE).classifiers

@@ -557,7 +557,7 @@ def test_the_test_split_is_opened_for_the_arms_alone() -> None:
 def test_dvc_understands_the_study_and_begins_with_what_it_needs(tmp_path: Path) -> None:
     copy_checkout(tmp_path, {"prepare": {"source": "digits", "image_size": 8, "labels_per_class": 20}})
     done = dvc(tmp_path / "studies/latent", "repro", "--dry", "walks@stylegan", check=False)
-    assert "Running stage '../../dvc.yaml:prepare@0'" in done.stdout
+    assert "Running stage '../../dvc.yaml:manifest'" in done.stdout
     ignored = subprocess.run(
         ["git", "check-ignore", "studies/latent/latent.json", "studies/latent/truncation.csv", "studies/latent/page/x"],
         cwd=tmp_path, capture_output=True, text=True,

@@ -53,5 +53,5 @@ def test_every_way_is_scaled_and_opens_the_test_split() -> None:
 def test_dvc_understands_the_study_and_begins_with_the_splits(tmp_path: Path) -> None:
     copy_checkout(tmp_path, {"prepare": {"source": "digits"}})
     done = dvc(tmp_path / "studies/scaling", "repro", "--dry", check=False)
-    assert "Running stage '../../dvc.yaml:prepare@0'" in done.stdout
+    assert "Running stage '../../dvc.yaml:manifest'" in done.stdout
     assert "train_gan" not in done.stdout
