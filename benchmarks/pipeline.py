@@ -37,7 +37,7 @@ def main() -> None:
             print(f"  {cost['stage']:24} {cost['seconds']:7.1f} s {cost['peak_memory_mib']:6} MiB")
 
         again = [timed(checkout, "repro") for _ in range(5)]
-        idle = all("Running stage" not in output for _, output in again)
+        idle = all(output.count("Running stage") == 1 for _, output in again)  # `manifest` always runs
         times = sorted(seconds for seconds, _ in again)
         print(f"dvc repro, nothing changed: {'no stage ran' if idle else 'STAGES RAN'}, median {times[2]:.1f} s of 5")
 

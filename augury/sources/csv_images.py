@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os.path
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -132,4 +133,12 @@ def _listed(row: Row, label: int | None, table: Path, prepare: Prepare) -> Liste
         problem = f"no {prepare.label_column}"
     file = path.as_posix()
     group = row.group if prepare.group_column is not None else group_in(file, prepare)
-    return ListedImage(split, label, f"{table}:{row.line}: {row.path}", table.parent / path, file, group, problem)
+    content = _spelled(table.parent, path)
+    return ListedImage(split, label, f"{table}:{row.line}: {row.path}", content, file, group, problem)
+
+
+def _spelled(folder: Path, path: PurePosixPath) -> Path:
+    """A path as it is there: archives of macOS hold names with accents in Unicode's decomposed form, tables do not."""
+    forms = [str(path), *(unicodedata.normalize(form, str(path)) for form in ("NFC", "NFD") if not str(path).isascii())]
+    there = (folder / form for form in forms if os.path.lexists(folder / form))  # which never raises
+    return folder / path if len(forms) == 1 else next(there, folder / path)

@@ -604,6 +604,14 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_noticed(root: Path, monkey
     assert str(raised.value) == problem
 
 
+@pytest.mark.parametrize(("there", "written"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_name_is_found_in_either_of_unicodes_forms(root: Path, there: str, written: str) -> None:
+    csv_of(f"{ROWS}cat/{written}.png,cat\n")(root)
+    assert f"cat/{written}.png: unreadable (no such file" in refusal(root, source="csv")
+    picture(50).save(root / "cat" / f"{there}.png")
+    assert images_of(summary(root, source="csv")) == 2 * PER_CLASS + 1
+
+
 @pytest.mark.parametrize("source", ["fashion_mnist", "torchvision:MNIST"])
 def test_public_sets_wait_for_no_pipe_either(root: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("train-images-idx3-ubyte.gz", "MNIST/raw/train-images-idx3-ubyte"):
