@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from augury.images.depth import DeepImage, from_bytes, from_values, is_deep, other_bytes
 from augury.images.folders import is_foreign
 from augury.images.names import printable
+from augury.images.other_formats import HEAD, head_of, instead
 from augury.images.stores import in_a_store
 from augury.pipeline.errors import UserError, one_line
 
@@ -23,15 +24,6 @@ IMAGE_SUFFIXES = (
 # By content, whatever the suffix says. Pillow knows more, such as EPS, for which it would start another program.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 GRAY_MODES = ("1", "L", "LA", "La")
-# What the first bytes of other files hold -> what is said of them.
-INSTEAD = {
-    b"git-lfs.github.com": ", but a pointer of Git LFS: `git lfs pull` gets the image",
-    b"ftypheic": ", but HEIC, as telephones write it: convert it to JPEG",
-    b"ftypavif": ", but AVIF: convert it to PNG",
-    b"II*\0": " that Pillow knows, but another kind of TIFF: save it with 1 or 3 channels of 8 or 16 bits",
-    b"MM\0*": " that Pillow knows, but another kind of TIFF: save it with 1 or 3 channels of 8 or 16 bits",
-    b"DICM": ", but DICOM: export it as PNG or TIFF",
-}
 # A few hundred bytes may claim to be any number of pixels. Telephones take photographs of 108 million.
 MOST_PIXELS = 120_000_000
 
@@ -175,20 +167,11 @@ def _decoded(source: Path | bytes, size: int | None) -> Image.Image | DeepImage:
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"more than {MOST_PIXELS // 10**6} million pixels") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableError(f"not an image in {', '.join(IMAGE_FORMATS)} format{_known(source)}") from error
+        start = source[:HEAD] if isinstance(source, bytes) else head_of(source)
+        raise UnreadableError(f"not an image in {', '.join(IMAGE_FORMATS)} format{instead(start)}") from error
     # A damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         raise UnreadableError(printable(one_line(error))) from error
-
-
-def _known(source: Path | bytes) -> str:
-    """What a file that is none of these often is instead, and what helps; "" where it is something else."""
-    if isinstance(source, bytes):
-        start = source[:160]
-    else:
-        with source.open("rb") as file:
-            start = file.read(160)  # DICOM begins at 128
-    return next((words for sign, words in INSTEAD.items() if sign in start), "")
 
 
 def _plain(image: Image.Image) -> Image.Image | DeepImage:

@@ -39,10 +39,3 @@ def files_in(folder: Path, suffix: str, *, below: bool = False) -> list[Path]:
         for path in paths
         if path.suffix.lower() == suffix and not any(map(is_foreign, path.relative_to(folder).parts))
     )
-
-
-def kind(path: Path) -> str:
-    """What a file that is no image is counted as: "hidden", the name of another program's, or its suffix."""
-    if is_foreign(path.name):
-        return "hidden" if path.name.startswith(".") else path.name
-    return path.suffix.lower() or "no suffix"

@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from augury.images.files import IMAGE_SUFFIXES, walk_images
-from augury.images.folders import folders_in, is_foreign, kind
+from augury.images.folders import folders_in, is_foreign
 from augury.images.names import distinct_class_names, printable, shortened
+from augury.images.other_formats import counted
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
@@ -138,14 +139,12 @@ def _list_classes(folder: Path, root: Path, class_level: int | None) -> dict[str
         images, others = walk_images(path)
         classes[name] += images
         passed_over += others
-    tables = {path.name for path in tables_in(folder)}
-    kinds = Counter(printable(path.name if path.name in tables else kind(path)) for path in passed_over)
-    counted = shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
+    kinds = counted(passed_over, by_name={path.name for path in tables_in(folder)})
     if empty := [name for name, paths in classes.items() if not paths]:
-        found = f"; passed over {counted}" if passed_over else ""
+        found = f"; passed over {kinds}" if passed_over else ""
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in class folder {shortened(empty)}{found}")
     if passed_over:
-        log.warning("%s: passed over %d files that are not images of a class: %s", folder, len(passed_over), counted)
+        log.warning("%s: passed over %d files that are not images of a class: %s", folder, len(passed_over), kinds)
     return dict(classes)
 
 

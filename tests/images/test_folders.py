@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from augury.images.folders import FOREIGN_NAMES, files_in, folders_in, is_foreign, kind
+from augury.images.folders import FOREIGN_NAMES, files_in, folders_in, is_foreign
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -41,8 +41,3 @@ def test_files_and_folders_are_listed_without_it_in_order_of_name(tmp_path: Path
     assert [path.name for path in files_in(tmp_path, ".csv", below=True)] == ["A.CSV", "b.csv", "e.csv", "link.csv"]
     assert [path.name for path in folders_in(tmp_path)] == ["cat", "dog"]
     assert files_in(tmp_path / "none", ".csv") == files_in(tmp_path / "c.txt", ".csv") == []
-
-
-def test_what_a_file_is_counted_as() -> None:
-    names = {".DS_Store": "hidden", "Thumbs.db": "Thumbs.db", "x.HEIC": ".heic", "IM00001": "no suffix"}
-    assert {name: kind(Path(name)) for name in names} == names
