@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augury.pipeline.errors import UserError
+from augury.pipeline.process import check_numbers
 
 ARM = "classify@"  # how DVC calls the entries of the matrix of replicates and arms: classify@0-none, ...
 LOGS = Path(".cache/arms")  # what an arm that failed had to say
@@ -47,8 +48,7 @@ def main(asked: argparse.Namespace) -> None:
 
     Raises UserError where there is no pipeline, a stage fails, or asked.jobs is below 1.
     """
-    if asked.jobs is not None and asked.jobs < 1:
-        raise UserError(f"--jobs: {asked.jobs} is not possible; choose 1 or more")
+    check_numbers(asked, jobs=1)
     shutil.rmtree(LOGS, ignore_errors=True)
     with terminated_as_interrupted():
         stages = dvc_says("stage", "list", "--name-only").splitlines()

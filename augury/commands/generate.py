@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.process import check_numbers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> None:
     """Raises UserError on a generator that is unknown or not trained, numbers out of range, and a folder in use."""
-    for key, least in {"per_class": 1, "images_per_shard": 1, "seed": 0}.items():
-        if (value := getattr(asked, key)) is not None and not least <= value < 2**63:
-            raise UserError(f"--{key.replace('_', '-')}: {value} is not possible; choose {least} or more")
+    check_numbers(asked, per_class=1, images_per_shard=1, seed=0)
     from augury.export.generation import generate
     from augury.pipeline import params
     from augury.pipeline.cores import use_threads

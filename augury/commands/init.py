@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> None:
     from augury.pipeline import edits, params
+    from augury.pipeline.destinations import check_source
     from augury.pipeline.devices import choose_device
     from augury.pipeline.profiles import lay_over
     from augury.preflight.choices import choose
@@ -41,8 +42,9 @@ def main(asked: argparse.Namespace) -> None:
 
     before, current = params.load(), edits.current_values()
     folder = seen_from_here(asked.images)
+    check_source(folder, "--images")
     label_column, class_level = asked.label_column, asked.class_level
-    if str(folder) == before.prepare.folder:
+    if Path(before.prepare.folder).is_relative_to(folder):  # once more; an archive may have left a folder around it
         class_level = class_level or before.prepare.class_level
         if label_column is None and before.prepare.source in ("csv", "parquet"):
             label_column = before.prepare.label_column

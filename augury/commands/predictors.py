@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(asked: argparse.Namespace) -> None:
+    if not 0 < asked.confidence < 1:
+        raise UserError(f"--confidence: {asked.confidence:g} is not possible; choose a number between 0 and 1")
     trials = distinct_trials(comparisons())
     if not trials:
         raise UserError(f"no run with {COMPARISON} found; run `dvc repro` or `dvc exp run` first")

@@ -14,6 +14,7 @@ from augury.pipeline.destinations import check_json_file
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
+from augury.pipeline.process import check_numbers
 from augury.pipeline.sections import FeatureExtractor, distance_title
 from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(asked: argparse.Namespace) -> None:
+    check_numbers(asked, halvings=1, resamples=20, neighbours=1, most_images=4, seed=0)
     if asked.json:
         check_json_file(Path(asked.json), "--json")
     streams = [stream_of(Path(asked.real)), stream_of(Path(asked.generated))]

@@ -1,4 +1,4 @@
-"""Where a command may write what a user asks for: the one rule of all of them."""
+"""Where a command may write what a user asks for, and read images from: the one rule of all of them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -31,6 +31,18 @@ def check_destination(out: Path, option: str, sources: Mapping[Path, str] | None
         raise UserError(f"{option}: {target}: {existing} is a file; choose another place")
     if not os.access(existing, os.W_OK):
         raise UserError(f"{option}: {target}: {existing} cannot be written to; choose another place")
+
+
+def check_source(folder: Path, option: str) -> None:
+    """Raise UserError where images are to be read from what the stages write, or from around the checkout itself."""
+    if not PARAMS_FILE.is_file():
+        return
+    source, checkout = folder.resolve(), Path.cwd()
+    if checkout.is_relative_to(source):
+        raise UserError(f"{option}: {folder} holds this checkout; choose a folder of images alone")
+    for name, use in KEPT.items():
+        if source.is_relative_to(checkout / name):
+            raise UserError(f"{option}: {folder} lies in {name}, {use}; choose a folder outside of it")
 
 
 def check_new_folder(out: Path, option: str, sources: Mapping[Path, str] | None = None) -> None:

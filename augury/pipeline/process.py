@@ -1,5 +1,6 @@
 """What every process has in common that a user starts: a foreseen error ends it with one line, and no traceback."""
 
+import argparse
 import inspect
 import logging
 import os
@@ -31,6 +32,13 @@ def one_line_errors(name: str, interrupted: str = "interrupted") -> Iterator[Non
     except KeyboardInterrupt:
         logging.error("%s: %s", name, interrupted)
         sys.exit(130)
+
+
+def check_numbers(asked: argparse.Namespace, **least: int) -> None:
+    """Raise UserError where an option that was given is below its least value, or too large for 64 bits."""
+    for key, lowest in least.items():
+        if (value := getattr(asked, key)) is not None and not lowest <= value < 2**63:
+            raise UserError(f"--{key.replace('_', '-')}: {value} is not possible; choose {lowest} or more")
 
 
 def arguments_of(main: Callable[..., object], given: Sequence[str]) -> list[Any]:

@@ -17,6 +17,7 @@ from augury.images.depth import DeepImage, Depth, describe
 from augury.images.files import UnreadableError, check_regular, place_in, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
+from augury.pipeline.destinations import check_source
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.sources.manifest import check_apart, links_into
@@ -274,6 +275,7 @@ def check_folder(root: Path, expected: str) -> None:
     if not root.is_dir():
         problem = "not a folder" if root.exists() else "no such folder"
         raise UserError(f"prepare.folder: {root}: {problem}; expected {expected}")
+    check_source(root, "prepare.folder")
 
 
 def check_link(folder: Path, root: Path) -> None:

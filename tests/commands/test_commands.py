@@ -93,6 +93,11 @@ def test_classes_that_both_sides_have_are_scored_one_by_one(tmp_path: Path) -> N
         (["{tmp}/absent", "{tmp}/one"], "score: {tmp}/absent: no such folder"),
         (["{tmp}/one", "{tmp}/one"], "score: found 1 real and 1 generated images, expected at least 2 of each"),
         (["{tmp}/two", "{tmp}/two"], "score: found 2 generated and 2 real images, which leave 1 a side"),
+        (["{tmp}/two", "{tmp}/two", "--halvings", "0"], "score: --halvings: 0 is not possible; choose 1 or more"),
+        (["{tmp}/two", "{tmp}/two", "--resamples", "0"], "score: --resamples: 0 is not possible; choose 20 or more"),
+        (["{tmp}/two", "{tmp}/two", "--neighbours", "0"], "score: --neighbours: 0 is not possible; choose 1 or more"),
+        (["{tmp}/two", "{tmp}/two", "--most-images", "0"], "score: --most-images: 0 is not possible; choose 4 or more"),
+        (["{tmp}/two", "{tmp}/two", "--seed", "-1"], "score: --seed: -1 is not possible; choose 0 or more"),
         (["{tmp}/two", "{tmp}/two", "--extractor", "vgg"], "score: --extractor: unknown 'vgg'; choose from"),
         (
             ["{tmp}/two", "{tmp}/two", "--extractor", "inception={tmp}/none.pth"],
@@ -216,3 +221,14 @@ def test_what_git_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("dvc.api.exp_show", refuse)
     with pytest.raises(SystemExit, match=r"^predictors: the repository path '/x' is not owned by current user$"):
         main(["predictors"])
+
+
+@pytest.mark.parametrize("confidence", ["0", "1", "-0.5", "95", "nan"])
+def test_a_confidence_that_is_none_is_one_line(
+    confidence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        SystemExit, match=rf"^predictors: --confidence: {confidence} is not possible; choose a number b"
+    ):
+        main(["predictors", f"--confidence={confidence}"])

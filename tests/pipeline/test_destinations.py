@@ -1,13 +1,14 @@
 """Destinations: where no command may write, whatever it writes, and what is said instead."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from augury.__main__ import main
-from augury.pipeline.destinations import check_destination, check_json_file, check_new_folder
+from augury.pipeline.destinations import check_destination, check_json_file, check_new_folder, check_source
 from augury.pipeline.errors import UserError
 from tests import CHECKOUT
 
@@ -104,3 +105,23 @@ def test_damaged_params_are_said_first(checkout: Path) -> None:
         check_new_folder(Path("mine"), "--out")
     Path("params.yaml").write_text("prepare: 3\n")
     check_new_folder(Path("mine"), "--out")
+
+
+def test_images_are_not_read_from_what_the_stages_write(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "around").symlink_to(".")
+    for folder, line in {
+        "data": "data lies in data, which holds what the stages make; choose a folder outside of it",
+        "data/splits/0/train": "data/splits/0/train lies in data, which holds what the stages make; choose a folder",
+        "link/synthetic": "link/synthetic lies in data, which holds",
+        ".cache/x": ".cache/x lies in .cache, which Augury keeps for itself",
+        ".": ". holds this checkout; choose a folder of images alone",
+        "..": ".. holds this checkout",
+        "../around": "../around holds this checkout",
+    }.items():
+        with pytest.raises(UserError, match=f"^--images: {re.escape(line)}"):
+            check_source(Path(folder), "--images")
+        if Path(folder).is_dir():
+            with pytest.raises(SystemExit, match=f"^init: --images: .*{re.escape(line.partition(' ')[2])}"):
+                main(["init", "--images", folder])
+    for folder in ("images", "../elsewhere", "database", "studies"):
+        check_source(Path(folder), "--images")
