@@ -34,15 +34,22 @@ def check_destination(out: Path, option: str, sources: Mapping[Path, str] | None
 
 
 def check_source(folder: Path, option: str) -> None:
-    """Raise UserError where images are to be read from what the stages write, or from around the checkout itself."""
-    if not PARAMS_FILE.is_file():
-        return
-    source, checkout = folder.resolve(), Path.cwd()
-    if checkout.is_relative_to(source):
-        raise UserError(f"{option}: {folder} holds this checkout; choose a folder of images alone")
+    """Raise UserError where images are to be read from what the stages write, or from around it: it would change."""
+    source = folder.resolve()
     for name, use in KEPT.items():
-        if source.is_relative_to(checkout / name):
+        kept = Path(name).resolve()
+        if source.is_relative_to(kept):
             raise UserError(f"{option}: {folder} lies in {name}, {use}; choose a folder outside of it")
+        if kept.is_relative_to(source):
+            raise UserError(f"{option}: {folder} holds {name}, {use}; choose a folder of images alone")
+
+
+def check_source_folder(folder: Path, option: str, expected: str) -> None:
+    """The same, and unless it is a folder. expected: what it is to hold, for the message."""
+    check_source(folder, option)
+    if not folder.is_dir():
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{option}: {folder}: {problem}; expected {expected}")
 
 
 def check_new_folder(out: Path, option: str, sources: Mapping[Path, str] | None = None) -> None:

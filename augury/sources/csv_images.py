@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from augury.images.names import class_name, printable, shortened
+from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, Listing, check_folder, check_input, group_in
+from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 from augury.sources.tables import PATH_COLUMNS, SPLIT_COLUMNS, TABLE, column, lines, names_images, tables_in
 
@@ -47,7 +48,7 @@ def list_csv(prepare: Prepare) -> Listing:
 
 def find_table(root: Path, label_column: str | None) -> Path:
     """labels.csv, or the only table that names images and labels, or the only one. Raises UserError where none is."""
-    check_folder(root, f"{root}/{TABLE} and the images that it names")
+    check_source_folder(root, "prepare.folder", f"{root}/{TABLE} and the images that it names")
     tables = tables_in(root)
     if (root / TABLE) in tables:
         return root / TABLE

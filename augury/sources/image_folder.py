@@ -10,9 +10,10 @@ from augury.images.files import IMAGE_SUFFIXES, walk_images
 from augury.images.folders import folders_in, is_foreign
 from augury.images.names import distinct_class_names, printable, shortened
 from augury.images.other_formats import counted
+from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, Listing, check_folder, check_link, group_in
+from augury.sources.listed_images import ListedImage, Listing, check_link, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, SPLIT_WORDS, split_and_rest, split_called
 from augury.sources.tables import TABLE, tables_in
 
@@ -63,7 +64,7 @@ def split_folders(root: Path) -> dict[str, Path]:
 
     Raises UserError where splits hold images and no class folders, a split is there twice, or none is to learn from.
     """
-    check_folder(root, f"{root}/<class>/<image>")
+    check_source_folder(root, "prepare.folder", f"{root}/<class>/<image>")
     folders = folders_in(root)
     found: dict[tuple[str, ...], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for folder in folders:

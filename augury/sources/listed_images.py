@@ -17,10 +17,9 @@ from augury.images.depth import DeepImage, Depth, describe
 from augury.images.files import UnreadableError, check_regular, place_in, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
-from augury.pipeline.destinations import check_source
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.manifest import check_apart, links_into
+from augury.sources.manifest import links_into
 from augury.sources.raw_images import RawImages, indexed_image_set
 from augury.sources.tables import hint
 
@@ -267,15 +266,6 @@ def _stack(images: list[np.ndarray], channels: int) -> np.ndarray:
     for row, image in enumerate(images):
         pixels[row] = image[..., None] if image.ndim == 2 else image
     return pixels
-
-
-def check_folder(root: Path, expected: str) -> None:
-    """Raise UserError unless `root` is a folder, which is to hold what is expected."""
-    check_apart(root)
-    if not root.is_dir():
-        problem = "not a folder" if root.exists() else "no such folder"
-        raise UserError(f"prepare.folder: {root}: {problem}; expected {expected}")
-    check_source(root, "prepare.folder")
 
 
 def check_link(folder: Path, root: Path) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from augury.images.files import UnreadableError, check_regular
 from augury.images.folders import is_foreign
 from augury.images.names import printable
+from augury.pipeline.destinations import check_source
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.sections import Prepare
@@ -52,7 +53,7 @@ def list_files(prepare: Prepare) -> Files:
     folder holds what the stages write.
     """
     root = Path(prepare.folder)
-    check_apart(root)
+    check_source(root, "prepare.folder")
     known_file = HASHES / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
     known = _read_json(known_file)
     files, hashes, changed = Files(), dict[str, tuple[list[int], str]](), list[_Stamp]()
@@ -74,12 +75,6 @@ def list_files(prepare: Prepare) -> Files:
         with suppress(OSError), whole_file(known_file) as partial:  # without it, all is read the next time
             partial.write_text(json.dumps(hashes), encoding="ascii")
     return dict(sorted(files.items()))
-
-
-def check_apart(root: Path) -> None:
-    """Raise UserError where a folder of images holds what the stages write: it would change while it is read."""
-    if Path("data").resolve().is_relative_to(root.resolve()):
-        raise UserError(f"prepare.folder: {root} holds data/, which the stages write; choose a folder of images alone")
 
 
 def links_into(prepare: Prepare) -> Path | None:

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from augury.images.folders import files_in
 from augury.images.names import class_name, distinct_class_names, printable, shortened
 from augury.images.shards import features, read_batches, readable
+from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
-from augury.sources.listed_images import ListedImage, Listing, check_folder, check_input, group_in
+from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def list_parquet(prepare: Prepare) -> Listing:
 
 def _find_files(root: Path) -> dict[Path, str]:
     """Parquet file -> its split, in order of name."""
-    check_folder(root, "*.parquet in it or below it")
+    check_source_folder(root, "prepare.folder", "*.parquet in it or below it")
     paths = files_in(root, ".parquet", below=True)
     if not paths:
         raise UserError(f"{root}: no *.parquet in it or below it")

@@ -135,7 +135,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"<html>404</html>")
     stream = stream_of(tmp_path)
-    with pytest.raises(UserError, match=r"b.png: unreadable \(not an image in PNG, .* format\)$"):
+    with pytest.raises(UserError, match=r"b.png: unreadable \(not an image in PNG, .* format, but a web page\)$"):
         list(stream.batches())
     (tmp_path / "b.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"b.png: unreadable \(0 bytes\)$"):

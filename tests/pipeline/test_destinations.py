@@ -114,9 +114,9 @@ def test_images_are_not_read_from_what_the_stages_write(checkout: Path, tmp_path
         "data/splits/0/train": "data/splits/0/train lies in data, which holds what the stages make; choose a folder",
         "link/synthetic": "link/synthetic lies in data, which holds",
         ".cache/x": ".cache/x lies in .cache, which Augury keeps for itself",
-        ".": ". holds this checkout; choose a folder of images alone",
-        "..": ".. holds this checkout",
-        "../around": "../around holds this checkout",
+        ".": ". holds data, which holds what the stages make; choose a folder of images alone",
+        "..": ".. holds data, which",
+        "../around": "../around holds data, which",
     }.items():
         with pytest.raises(UserError, match=f"^--images: {re.escape(line)}"):
             check_source(Path(folder), "--images")

@@ -208,7 +208,7 @@ def test_the_manifest_is_the_same_wherever_the_files_came_from(root: Path, tmp_p
 
 
 def test_a_folder_that_holds_data_is_refused(root: Path) -> None:
-    with pytest.raises(UserError, match=r"prepare.folder: \. holds data/, which the stages write; choose"):
+    with pytest.raises(UserError, match=r"prepare.folder: \. holds data, which holds what the stages make; choose"):
         listed(folder=".")
     assert not HASHES.exists()
 

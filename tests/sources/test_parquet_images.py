@@ -196,7 +196,7 @@ def test_rows_without_label_or_image_stop_or_are_skipped(tmp_path: Path) -> None
     for row, reason in {
         2: "only the path c.png, not the image itself",
         3: "no image",
-        4: "not an image in PNG, .* format",
+        4: "not an image in PNG, .* format, but a web page",
         5: "0 bytes",
         6: "no label",
         7: "no label",
