@@ -65,9 +65,7 @@ def test_what_is_not_known_is_not_guessed(head: bytes) -> None:
 def test_the_reason_says_what_it_is_instead(tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     (tmp_path / "x.jpg").write_bytes(pointer)
-    with pytest.raises(
-        UnreadableError, match=r"^not an image in PNG, .* format, but a pointer of Git LFS: `git lfs p"
-    ):
+    with pytest.raises(UnreadableError, match=r"^not an image in PNG, .* format, but a pointer of Git LFS: `git lfs p"):
         read_image(tmp_path / "x.jpg", tmp_path, 8, gray=False)
     with pytest.raises(UnreadableError, match=r" format, but HEIC: convert to PNG or JPEG$"):
         read_image(HEADS["HEIC"], tmp_path, 8, gray=False)
