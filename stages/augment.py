@@ -1,18 +1,24 @@
 """Augmented copies of the labelled images by one policy: `python -m stages.augment 0 classic`.
 
 As many draws of them as the seeds of the arms take, a shard each. Where an arm learns from images held back as well,
-their copies follow those of train and validation.
+their copies follow those of train and validation. Of a policy that swaps backgrounds, masks.json beside the shards
+counts the usable masks, and masks.png shows some.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from augury.arms.background_swap import BackgroundSwap, contact_sheet, grounds_of, usable_by_class
+from augury.arms.masks import masks_of, method_called
 from augury.arms.policies import augment, compose
 from augury.arms.training_set import Labelled
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.shards import shard_name
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.outputs import whole_directory
+from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.stage import run_entry
@@ -24,14 +30,21 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
     if policy not in policies:
         raise UserError(unknown("augment.policies", policy, policies))
     transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
-    pipeline = compose(transforms, f"augment.policies.{policy}")
-    labelled, held_back = Labelled.read(replicate).images, ImageSet.read(replicate.folder("splits") / "held_back")
+    composed = compose(transforms, f"augment.policies.{policy}")
+    labelled, held_back = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "held_back")
     draws, of_held_back = (params.classify.draws(replicate.number, policy, more_real=more) for more in (False, True))
+    sources = [labelled.images, held_back] if of_held_back else [labelled.images]
     made = 0
     with whole_directory(replicate.folder("augmented") / policy) as folder:
+        masks: Sequence[np.ndarray | None] = [None] * len(sources)
+        grounds = None
+        if composed.swap is not None:
+            masks, grounds = cut_out(composed.swap, labelled, sources, folder)
         for draw in range(draws):
-            sources = [labelled, held_back] if draw < of_held_back else [labelled]
-            sets = [augment(images, pipeline, copies, params.seed, policy, draw * copies) for images in sources]
+            sets = [
+                augment(images, composed, copies, params.seed, policy, draw * copies, masks=mask, grounds=grounds)
+                for images, mask in list(zip(sources, masks, strict=True))[: 2 if draw < of_held_back else 1]
+            ]
             images = concatenate(sets)
             images.write_shard(folder / shard_name(draw, draws), {})
             made += len(images)
@@ -41,6 +54,24 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
     neighbours = np.lexsort((first.provenance["copy"], first.provenance["index"]))
     write_png(replicate.folder("previews") / f"{policy}.png", class_grid(first.select(neighbours)))
     return made
+
+
+def cut_out(
+    swap: BackgroundSwap, labelled: Labelled, sources: Sequence[ImageSet], folder: Path
+) -> tuple[list[np.ndarray], ImageSet]:
+    """The masks of each set of sources, and the grounds that copies are set on; `folder` gets what they look like.
+
+    Grounds are those of the training split alone: validation images are held out to choose by, and images held back
+    are not known to the arms without them, which share these copies.
+    """
+    method = method_called(swap.masks)
+    masks = [masks_of(images, method) for images in sources]
+    train = ~labelled.validation
+    grounds = grounds_of(labelled.images.select(train), masks[0][train])
+    usable = usable_by_class(labelled.images, masks[0], f"augment.policies.{folder.name.removeprefix('.partial-')}")
+    write_json(folder / "masks.json", {"masks": swap.masks, "grounds": len(grounds), "classes": usable})
+    write_png(folder / "masks.png", contact_sheet(labelled.images, masks[0], grounds))
+    return masks, grounds
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
+from augury.arms.background_swap import BackgroundSwap, paste
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.seeding import derive_seed
@@ -26,10 +28,19 @@ AUTOMATIC = {
     "AugMix": "aug_mix",
     "AutoAugment": "auto_augment",
 }
+SWAP = BackgroundSwap.__name__
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What `compose` makes of an entry of params.yaml. swap: its first step, where that is BackgroundSwap."""
+
+    swap: BackgroundSwap | None
+    pipeline: "albumentations.Compose"
 
 
 def available() -> set[str]:
-    """The names of every image transform that albumentations has, and of torchvision's automatic policies."""
+    """The names of every image transform that albumentations has, of torchvision's automatic policies, and our own."""
     library = _import_albumentations()
     named = {name: getattr(library, name) for name in dir(library)}
     return {
@@ -40,7 +51,7 @@ def available() -> set[str]:
         and "image" in getattr(value, "_available_keys", {"image"})
         and not inspect.isabstract(value)
         and value.__module__ != "albumentations.core.transforms_interface"
-    } | AUTOMATIC.keys()
+    } | {*AUTOMATIC, SWAP}
 
 
 def _import_albumentations() -> ModuleType:
@@ -58,6 +69,8 @@ def _import_albumentations() -> ModuleType:
 
 def _transform_called(name: str) -> Callable[..., Any]:
     """One of the `available` transforms."""
+    if name == SWAP:
+        return BackgroundSwap
     if name not in AUTOMATIC:
         return getattr(_import_albumentations(), name)
     from augury.arms import automatic_policies  # torchvision takes seconds to import
@@ -65,11 +78,11 @@ def _transform_called(name: str) -> Callable[..., Any]:
     return getattr(automatic_policies, AUTOMATIC[name])
 
 
-def compose(transforms: Sequence[Transform], key: str) -> "albumentations.Compose":
-    """Build the pipeline of `(name, kwargs)` entries; `key` is where they stand in params.yaml.
+def compose(transforms: Sequence[Transform], key: str) -> Policy:
+    """Build the policy of `(name, kwargs)` entries; `key` is where they stand in params.yaml.
 
     Raises UserError on a name or argument that is not known (which albumentations by itself only warns of), with those
-    that are allowed, and on a value that is refused.
+    that are allowed, on a value that is refused, and on a BackgroundSwap that is not the first step.
     """
     known = available()
     steps = []
@@ -77,6 +90,8 @@ def compose(transforms: Sequence[Transform], key: str) -> "albumentations.Compos
         step = f"{key}.{position}"
         if name not in known:
             raise UserError(unknown(f"{step}.name", name, sorted(known)))
+        if name == SWAP and position:
+            raise UserError(f"{step}: {SWAP} has to come first, as masks are made of the images as they are")
         transform = _transform_called(name)
         allowed = list(inspect.signature(transform).parameters)
         for argument in kwargs:
@@ -89,7 +104,8 @@ def compose(transforms: Sequence[Transform], key: str) -> "albumentations.Compos
             steps.append(transform(**arguments))
         except (ValueError, TypeError) as error:
             raise UserError(f"{step}.kwargs: {name} refuses them: {_problem(error)}") from error
-    return _import_albumentations().Compose(steps)
+    swap = steps.pop(0) if steps and isinstance(steps[0], BackgroundSwap) else None
+    return Policy(swap, _import_albumentations().Compose(steps))
 
 
 def _problem(error: Exception) -> str:
@@ -104,13 +120,24 @@ def _problem(error: Exception) -> str:
 
 
 def augment(
-    images: ImageSet, pipeline: "albumentations.Compose", copies: int, seed: int, policy: str, first: int = 0
+    images: ImageSet,
+    composed: Policy,
+    copies: int,
+    seed: int,
+    policy: str,
+    first: int = 0,
+    *,
+    masks: np.ndarray | None = None,
+    grounds: ImageSet | None = None,
 ) -> ImageSet:
     """`copies` augmented copies of every image by the policy of that name, copy by copy, numbered from `first` on.
 
     Copy c of the image with index i depends on (seed, policy, c, i) alone, so that the result does not depend on the
-    order of the images, on which others are there, or on how the work is spread. Raises UserError where a transform
-    changes an image's size or depth.
+    order of the images, on which others are there, or on how the work is spread. Where the policy swaps backgrounds, it
+    depends on `grounds` too, and so on the training set: with one image more or less, any copy may be another.
+    masks: (N, H, W) bool, empty where not usable; needed for such a policy alone, as grounds are. The column `ground`
+    then has the index of the image whose ground it is, -1 where a copy has its own.
+    Raises UserError where a transform changes an image's size or depth.
     """
     key = f"augment.policies.{policy}"
     # The name tells policies apart; the classic one had none when it was the only one, and keeps its copies.
@@ -118,12 +145,20 @@ def augment(
     count = len(images)
     pixels = np.empty((copies * count, *images.pixels.shape[1:]), np.uint8)
     seeds = np.empty(copies * count, np.int64)
+    ground = np.full(copies * count, -1)
     for row in range(copies * count):
         copy, source = divmod(row, count)
-        seeds[row] = derive_seed(seed, *parts, first + copy, int(images.provenance["index"][source]))
-        pipeline.set_random_seed(int(seeds[row] % 2**32))
+        index = int(images.provenance["index"][source])
+        seeds[row] = derive_seed(seed, *parts, first + copy, index)
+        image = images.pixels[source]
+        if composed.swap is not None and masks is not None and grounds is not None:
+            chosen = composed.swap.choose(masks[source], index, grounds, int(seeds[row]))
+            if chosen is not None:
+                image = paste(image, masks[source], grounds.pixels[chosen])
+                ground[row] = grounds.provenance["index"][chosen]
+        composed.pipeline.set_random_seed(int(seeds[row] % 2**32))
         try:
-            augmented = pipeline(image=images.pixels[source])["image"]
+            augmented = composed.pipeline(image=image)["image"]
         except Exception as error:  # albumentations raises bare exceptions where an image does not suit
             raise UserError(f"{key}: {_problem(error)}") from error
         if augmented.shape != pixels.shape[1:] or augmented.dtype != np.uint8:
@@ -141,5 +176,6 @@ def augment(
             "seed": seeds,
             "index": np.tile(images.provenance["index"], copies),
             "copy": np.repeat(np.arange(first, first + copies), count),
+            **({} if composed.swap is None else {"ground": ground}),
         },
     )

@@ -47,6 +47,20 @@ class Labelled:
         """(n,) folds, -1 for none -> (n, F) bool: of which folds' fits that leaves an image out."""
         return fold[:, None] == np.arange(self.fold.max() + 1)
 
+    def copies(self, images: ImageSet, of_sources: np.ndarray) -> tuple["Kind", ImageSet, np.ndarray]:
+        """The part of a training set that augmented copies are, copy by copy: left out where their sources are.
+
+        of_sources: (n, F) bool, for each source. A copy on the ground of another image is left out where that is, too.
+        """
+        left_out = np.tile(of_sources, (len(images) // len(of_sources), 1))
+        if "ground" in images.provenance:
+            train = np.flatnonzero(~self.validation)  # grounds are those of this split
+            row_of = dict(zip(self.images.provenance["index"][train].tolist(), train.tolist(), strict=True))
+            swapped = np.flatnonzero(images.provenance["ground"] >= 0)
+            rows = [row_of[index] for index in images.provenance["ground"][swapped].tolist()]
+            left_out[swapped] |= self.left_out(self.fold)[rows]
+        return "copies", images, left_out
+
     def fold_of_groups(self, images: ImageSet) -> np.ndarray:
         """(n,) int64: the folds of other images. One of a group that is here goes with it, the others are in none."""
         if "group" not in images.provenance or "group" not in self.images.provenance:
@@ -167,10 +181,10 @@ def training_set(
             raise UserError(f"{folder}: {len(shards)} draws of copies, {draw + 1} needed; run `dvc repro` to make them")
         start = count_rows(shards[:draw])
         rows = start + np.arange(copies * len(real))
-        parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_real, (copies, 1))))
+        parts.append(labelled.copies(ImageSet.read_rows(folder, rows), of_real))
         if held_back is not None and len(front):
             rows = start + len(rows) + np.add.outer(np.arange(copies) * len(held_back), front).ravel()
-            parts.append(("copies", ImageSet.read_rows(folder, rows), np.tile(of_more, (copies, 1))))
+            parts.append(labelled.copies(ImageSet.read_rows(folder, rows), of_more))
     for generator, ratio in recipe.synthetic.items():
         folder, asked = replicate.folder("synthetic") / generator, round(ratio * len(real))
         labels, wanted = labels_of(folder), balanced(asked, classes)

@@ -1,6 +1,7 @@
 """Augmentation policies: what is refused, and that a copy depends on its seed, policy and image alone."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,14 +14,17 @@ import torch
 from PIL import Image
 from torchvision.transforms import autoaugment
 
+from augury.arms.background_swap import grounds_of
 from augury.arms.policies import AUTOMATIC, Transform, augment, available, compose
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from stages import augment as stage
 from tests import CHECKOUT
+from tests.arms.photographs import disc, photographs
 
 PARAMS = params.load(CHECKOUT / "params.yaml")
 SHIPPED: dict[str, list[Transform]] = {
@@ -331,6 +335,56 @@ def test_automatic_policies_are_steps_as_others_are() -> None:
     np.testing.assert_array_equal(both.pixels, alone.pixels)
 
 
+# Backgrounds.
+
+SWAP: Transform = ("BackgroundSwap", {"p": 0.7})
+
+
+def swapped(images: ImageSet, transforms: Sequence[Transform] = (SWAP, *RESTLESS), copies: int = 3) -> ImageSet:
+    """Copies of images of photographs.py on each other's grounds."""
+    masks = np.array([disc(images.size)[1]] * 8)
+    composed, grounds = compose(transforms, KEY), grounds_of(photographs(8), masks)
+    return augment(images, composed, copies, 0, "demo", masks=masks[: len(images)], grounds=grounds)
+
+
+def test_copies_on_another_ground_say_whose_it_is() -> None:
+    images = photographs(8)
+    made = swapped(images, [SWAP])
+    alone = ~swapped(images, [("BackgroundSwap", {"p": 0.0})]).provenance["ground"].astype(bool)
+    assert not alone.any()
+    ground, index = made.provenance["ground"], made.provenance["index"]
+    assert not (ground == index).any()
+    assert 0.5 < (ground >= 0).mean() < 0.9
+    walls = dict(zip(images.provenance["index"].tolist(), images.pixels[:, 0, 0].astype(int), strict=True))
+    for row in range(len(made)):
+        whose = ground[row] if ground[row] >= 0 else index[row]
+        np.testing.assert_array_equal(made.pixels[row, 0, 0], walls[whose])
+        np.testing.assert_array_equal(made.pixels[row, 16, 16], images.pixels[row % 8, 16, 16])
+    np.testing.assert_array_equal(made.pixels[ground < 0], images.pixels[np.flatnonzero(ground < 0) % 8])
+
+
+def test_a_swapped_copy_depends_on_its_seed_and_on_the_grounds_and_not_on_the_images_beside_it() -> None:
+    whole, some = swapped(photographs(8)), swapped(photographs(8).select(np.array([5, 2])))
+    for row, (copy, index) in enumerate(zip(some.provenance["copy"], some.provenance["index"], strict=True)):
+        [same] = np.flatnonzero((whole.provenance["copy"] == copy) & (whole.provenance["index"] == index))
+        np.testing.assert_array_equal(some.pixels[row], whole.pixels[same])
+
+
+def test_other_steps_draw_what_they_would_without_swaps() -> None:
+    images = photographs(8)
+    without = augment(images, compose(RESTLESS, KEY), 3, 0, "demo")
+    np.testing.assert_array_equal(swapped(images, [("BackgroundSwap", {"p": 0.0}), *RESTLESS]).pixels, without.pixels)
+    assert "ground" not in without.provenance
+
+
+def test_a_swap_has_to_come_first_and_its_arguments_are_checked() -> None:
+    assert refusal(("HorizontalFlip", {}), SWAP).startswith(f"{KEY}.1: BackgroundSwap has to come first")
+    unknown = refusal(("BackgroundSwap", {"mask": "grabcut"}))
+    assert unknown == f"{KEY}.0.kwargs.mask: unknown argument of BackgroundSwap; choose from masks, p"
+    assert refusal(("BackgroundSwap", {"masks": "watershed"})).startswith(f"{KEY}.0.kwargs: BackgroundSwap refuses")
+    assert "p 1.5" in refusal(("BackgroundSwap", {"p": 1.5}))
+
+
 NO_NETWORK = """
 import sys
 attempts = []
@@ -403,6 +457,48 @@ def test_the_stage_leaves_nothing_behind_where_a_transform_is_refused(
     with pytest.raises(UserError, match=r"^augment\.policies\.smaller: "):
         stage.main(smaller, "smaller")
     assert {path.parts[1] for path in Path("data").rglob("*") if path.is_file()} == {"splits"}
+
+
+def test_the_stage_swaps_backgrounds_with_training_images_alone_and_shows_the_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = photographs(9, without_object=1)
+    write_splits(images)  # the last two are for validation: one without an object
+    top = settings(policies=policies(swap=[{"name": "BackgroundSwap", "kwargs": {"p": 1.0}}]), copies=3)
+    written = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert stage.main(top, "swap") == 2 * 27
+        written.append({path.name: path.read_bytes() for path in Path("data/augmented/0/swap").iterdir()})
+        shutil.rmtree(".cache/masks")
+    assert written[0] == written[1]
+    assert {*written[0]} == {"00000-of-00002.parquet", "00001-of-00002.parquet", "masks.json", "masks.png"}
+    made = ImageSet.read(Path("data/augmented/0/swap"))
+    ground, index = made.provenance["ground"], made.provenance["index"]
+    train, validation = images.provenance["index"][:7], images.provenance["index"][7:]
+    assert {*ground[index != validation[1]].tolist()} == {*train.tolist()}
+    assert {*ground[index == validation[1]].tolist()} == {-1}
+    assert read_json(Path("data/augmented/0/swap/masks.json")) == {
+        "masks": "grabcut",
+        "grounds": 7,
+        "classes": {"cat": {"images": 5, "usable": 4}, "dog": {"images": 4, "usable": 4}},
+    }
+    assert not caplog.records
+
+
+def test_the_stage_warns_of_images_that_backgrounds_are_not_to_be_swapped_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Noise has no object: its copies are the images themselves."""
+    monkeypatch.chdir(tmp_path)
+    images = image_set()
+    write_splits(images)
+    stage.main(settings(policies=policies(swap=[{"name": "BackgroundSwap", "kwargs": {"p": 1.0}}]), copies=1), "swap")
+    assert caplog.messages[0].startswith("augment.policies.swap: 0 of 6 images have a usable mask")
+    made = ImageSet.read(Path("data/augmented/0/swap"))
+    np.testing.assert_array_equal(made.pixels, np.concatenate([images.pixels] * 2))
+    assert {*made.provenance["ground"].tolist()} == {-1}
 
 
 def test_the_stage_says_so_where_there_are_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,6 +249,28 @@ def test_an_image_its_copies_its_repetitions_and_what_is_mixed_of_it_are_left_ou
         assert np.flatnonzero(left_out).tolist() == ([fold_of[original]] if original in fold_of else [])
 
 
+def test_a_copy_on_the_ground_of_another_image_is_left_out_with_that_too() -> None:
+    """Of the labelled images and of those held back."""
+    folds = labelled()
+    held_back = image_set(turns([12, 6, 3]), HELD_BACK)
+    folder = Replicate().folder("augmented") / "classic"
+    sources = [index for images in (folds.images, held_back) for index in [*images.provenance["index"]] * COPIES]
+    ground = np.arange(len(sources)) % 15 - 1  # -1: a copy on its own ground; 0 to 13: of the training images
+    copies = image_set(np.zeros(len(sources), np.int64), COPY_OF["classic"], ground=ground)
+    for draw in range(4):
+        copies.write_shard(folder / shard_name(draw, 4), {})
+    train = put_together({"augment": ["classic"], "more_real": 1.0})
+    fold_of = dict(zip(folds.images.provenance["index"].tolist(), folds.fold.tolist(), strict=True))
+    left_out = dict(zip(numbers(train.images), train.left_out, strict=True))
+    used = 0
+    for row, source in enumerate(sources):
+        if COPY_OF["classic"] + row in left_out:
+            expected = {fold_of[each] for each in (source, ground[row]) if each in fold_of}
+            assert {*np.flatnonzero(left_out[COPY_OF["classic"] + row]).tolist()} == expected
+            used += len(expected) == 2
+    assert used > 10
+
+
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_a_mixed_image_is_left_out_with_either_of_its_parents(kind: Any) -> None:
     """Parents are told by their pixels: bits of their own each, and half of each is in the mixture."""

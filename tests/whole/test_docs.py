@@ -287,6 +287,15 @@ def test_what_an_experiment_sets_is_allowed(tmp_path: Path) -> None:
             assert params.load(file) != params.load(CHECKOUT / "params.yaml")
 
 
+def merge(settings: dict[str, Any], content: dict[str, Any]) -> None:
+    """Put settings into params.yaml as one does with an editor: what is not named stays."""
+    for key, value in settings.items():
+        if isinstance(value, dict) and key in content:
+            merge(value, content[key])
+        else:
+            content[key] = value
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_of_settings_are_allowed(page: str, tmp_path: Path) -> None:
     """A block is arms, or keys of params.yaml."""
@@ -294,7 +303,7 @@ def test_blocks_of_settings_are_allowed(page: str, tmp_path: Path) -> None:
     for block in blocks(page, "yaml"):
         content: dict[str, Any] = yaml.load(read("params.yaml"))
         settings = yaml.load(block)
-        (content if set(settings) <= set(content) else content["classify"]["arms"]).update(settings)
+        merge(settings, content if set(settings) <= set(content) else content["classify"]["arms"])
         yaml.dump(content, tmp_path / "params.yaml")
         params.load(tmp_path / "params.yaml")
 

@@ -1,0 +1,117 @@
+"""Masks of whole image sets, each made twice and used only where both agree; made once and kept.
+
+The store is a memory of pure functions, as that of features is: a file in `.cache/masks` is named by a hash of the
+image's pixels, the method and its code, so it never goes stale, and deleting it only costs time.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from augury.arms import grabcut
+from augury.images.codec import decode_image, encode_png
+from augury.images.image_set import ImageSet
+from augury.pipeline.cores import cores
+
+STORE = Path(".cache/masks")
+AREA = (0.05, 0.90)  # share of the image that an object takes; what is smaller or larger has mostly gone wrong
+AGREEMENT = 0.85  # intersection over union of the two masks
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way from an image to a mask.
+
+    segment: (H, W, 3) uint8 -> (H, W) bool. check: the same from another beginning, with which `segment` must agree.
+    digest: of all that its masks depend on beside the image.
+    """
+
+    name: str
+    segment: Callable[[np.ndarray], np.ndarray]
+    check: Callable[[np.ndarray], np.ndarray]
+    digest: bytes
+
+
+def method_called(name: str) -> Method:
+    """One of METHODS."""
+    return METHODS[name]()
+
+
+def _grabcut() -> Method:
+    return Method(
+        "grabcut",
+        partial(grabcut.grabcut, margin=0.02, differs=2.0),
+        partial(grabcut.grabcut, margin=0.06, differs=0.0),
+        _digest(cv2.__version__.encode(), Path(grabcut.__file__).read_bytes(), Path(__file__).read_bytes()),
+    )
+
+
+METHODS: dict[str, Callable[[], Method]] = {"grabcut": _grabcut}
+
+
+def usable_mask(image: np.ndarray, method: Method) -> np.ndarray:
+    """(H, W, 1 or 3) uint8 -> (H, W) bool, all False where the mask is not to be trusted.
+
+    It is not where the object is tiny or nearly all of the image, or another one from another beginning.
+    """
+    colours = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    mask = method.segment(colours)
+    if AREA[0] <= mask.mean() <= AREA[1]:
+        other = method.check(colours)
+        if (mask & other).sum() >= AGREEMENT * (mask | other).sum():
+            return mask
+    return np.zeros_like(mask)
+
+
+def masks_of(images: ImageSet, method: Method) -> np.ndarray:
+    """(N, H, W) bool: the mask of every image, all False where it is not usable; from the store, or made and stored.
+
+    Each depends on its image alone, however many threads there are.
+    """
+    masks = list(tqdm(each_mask(images.pixels, method), "masks", len(images), unit="image", disable=None))
+    return np.array(masks, bool).reshape(len(images), *images.pixels.shape[1:3])
+
+
+def each_mask(images: Iterable[np.ndarray], method: Method) -> Iterator[np.ndarray]:
+    """As `masks_of`, of images (H, W, 1 or 3) of any sizes, one by one."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the images are shared out to threads already
+    try:
+        with ThreadPoolExecutor(cores()) as pool:
+            yield from pool.map(partial(_stored_mask, method=method), images)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _stored_mask(image: np.ndarray, method: Method) -> np.ndarray:
+    name = _digest(f"{image.shape}".encode(), image.tobytes(), method.digest).hex()
+    path = STORE / name[:2] / f"{name}.png"
+    if path.exists():
+        return decode_image(path.read_bytes())[..., 0] > 0
+    mask = usable_mask(image, method)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own, as others may be storing the same mask.
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
+        (partial_file := Path(folder) / path.name).write_bytes(encode_png(as_image(mask)))
+        partial_file.replace(path)
+    return mask
+
+
+def as_image(mask: np.ndarray) -> np.ndarray:
+    """(..., H, W) bool -> (..., H, W, 1) uint8, the object white."""
+    return mask[..., None].astype(np.uint8) * 255
+
+
+def _digest(*parts: bytes) -> bytes:
+    whole = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.digest()
