@@ -86,7 +86,12 @@ def split_folders(root: Path) -> dict[str, Path]:
             raise UserError(_flat(root, [*chosen.values()]))
         return {"train": root}  # the class of trains
     _warn_of_others(root, chosen, [path for path in folders if path not in chosen.values()])
-    return {split: _unpacked(folder) for split, folder in chosen.items()}
+    unpacked = {split: _unpacked(folder) for split, folder in chosen.items()}
+    for split, folder in chosen.items():
+        if holds_images(folder) and not folders_in(folder):  # as for a competition
+            log.warning("%s: the %s split is left out, since none of its images has a label", root, split)
+            del unpacked[split]
+    return unpacked
 
 
 def _flat(root: Path, splits: list[Path]) -> str:

@@ -96,6 +96,7 @@ UNDERSTOOD: dict[str, tuple[Make, tuple[str, ...], tuple[str, ...]]] = {
     "trainset": (tree(*splits("trainset", "valset", "testset")), LABELS, THREE),
     "with years": (tree(*splits("train2017", "val2017")), LABELS, ("train", "validation")),
     "train images": (tree(*splits("Train Images", "Test Images")), LABELS, TWO),
+    "a test split without labels": (tree(*splits("train"), "test"), LABELS, ("train",)),
     "train alone": (tree(*splits("Training")), LABELS, ("train",)),
     "with a prefix": (tree(*splits("seg_train", "seg_test"), "seg_pred"), LABELS, TWO),
     "unpacked into their own names": (

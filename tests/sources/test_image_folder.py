@@ -76,6 +76,13 @@ def test_levels_above_the_classes(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         read(tmp_path)
 
 
+def test_a_split_without_labels_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train/a", "train/b", "Test"):
+        save(tmp_path / name / "x.png", plain(7))
+    assert read(tmp_path).test is None
+    assert f"{tmp_path}: the test split is left out, since none of its images has a label" in caplog.messages
+
+
 def test_train_may_be_a_class(tmp_path: Path) -> None:
     for name in ("train", "plane"):
         save(tmp_path / name / "x.png", plain(7))
