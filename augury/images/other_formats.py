@@ -84,7 +84,7 @@ def instead(head: bytes) -> str:
     name = format_of(head)
     if name == "TIFF":
         return " that Pillow knows, but another kind of TIFF: save it with 1 or 3 channels of 8 or 16 bits"
-    if name is None or name in READ:
+    if name is None or name in (*READ, "Parquet"):
         return ""
     return f", but {name}" + (f": {ADVICE[name]}" if name in ADVICE else "")
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from augury.images.codec import UndecodableError
 from augury.images.folders import files_in
 from augury.images.names import printable
+from augury.images.other_formats import head_of, instead
 from augury.pipeline.errors import UserError, one_line
 
 ROWS_PER_SHARD = 10_000
@@ -63,7 +64,8 @@ def readable(path: Path, kind: str = "image set") -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError, UndecodableError) as error:
-        raise UserError(f"{printable(path)}: not a readable {kind} ({printable(one_line(error))})") from error
+        reason = printable(one_line(error)) + (instead(head_of(path)) if path.is_file() else "")
+        raise UserError(f"{printable(path)}: not a readable {kind} ({reason})") from error
 
 
 def read_batches(path: Path, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

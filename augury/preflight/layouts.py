@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from augury.images.files import walk_images
 from augury.images.folders import files_in, folders_in
 from augury.images.names import printable, shortened
+from augury.images.other_formats import counted
 from augury.images.shards import readable
 from augury.pipeline.errors import UserError
 from augury.sources.csv_images import find_table
@@ -69,6 +71,9 @@ def find_layout(folder: Path, label_column: str | None = None, class_level: int 
         if any(names_images(table, label_column) for table in tables) or len(classes) < 2:
             return _of_table(find_table(folder, label_column), label_column, len(classes))
         _check_numbered(tables, classes, label_column)
+    if len(classes) == 1 and len(folders_in(classes[0])) < 2 and class_level is None and not _has_splits(folder):
+        only = f"1 class ({printable(classes[0].name)}), at least 2 are needed"
+        raise UserError(f"--images: {printable(folder)}: {only}{_beside(folder)}")
     if classes:
         unused = f"; not used: {shortened([table.name for table in tables])}" if tables else ""
         return Layout(folder, "imagefolder", f"a folder per class{unused}", class_level=class_level)
@@ -76,11 +81,18 @@ def find_layout(folder: Path, label_column: str | None = None, class_level: int 
     if holds_images(folder):
         raise UserError(
             f"--images: {printable(folder)}: images of unknown classes; put them into a folder per class, or name them "
-            f"in {ways}"
+            f"in {ways}{_beside(folder)}"
         )
     raise UserError(
         f"--images: {printable(folder)}: no labelled images; expected <class>/<image>, *.parquet, or {ways}"
+        f"{_beside(folder)}"
     )
+
+
+def _beside(folder: Path) -> str:
+    """The files that are no images, which may tell what the folder is."""
+    _, others = walk_images(folder)
+    return f"; found {counted(others)}" if others else ""
 
 
 def _unpacked(folder: Path) -> Path:

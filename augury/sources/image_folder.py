@@ -24,6 +24,7 @@ GLANCED = 1_000  # files of a folder that are looked at to see whether it holds 
 NO_CLASSES = frozenset(
     ("images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "labels", "annotations", "masks", "mask")
 )
+DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
 PARTS = frozenset(("fold", "part", "parts", "batch", "chunk", "split", "shard", "subset"))
 
 
@@ -175,10 +176,12 @@ def _level_of_classes(folder: Path) -> int:
             f"`python -m augury init --images {printable(folder)} --class-level {level}` (the latter) or 1, or by "
             "prepare.class_level in params.yaml"
         )
-    if len(places) > 1 and words and words <= NO_CLASSES | PARTS:
+    dated = all(DATE.fullmatch(path.name) for path in places)
+    if len(places) > 1 and (dated or (words and words <= NO_CLASSES | PARTS)):
         raise UserError(
-            f"{folder}: {names}: called like parts of a set, not like classes; expected <class>/<image>, or {TABLE} "
-            "with the columns path and label; if they are the classes, prepare.class_level: 1 (init: --class-level 1)"
+            f"{folder}: {names}: called like parts of a set, or dates, not like classes; expected <class>/<image>, or "
+            f"{TABLE} with the columns path and label; if they are the classes, prepare.class_level: 1 "
+            "(init: --class-level 1)"
         )
     return 1
 

@@ -21,7 +21,7 @@ PATH_COLUMNS = (
     "path", "file_name", "filename", "file", "filepath", "file_path", "filepaths", "image_path", "img_path", "image",
     "image_name", "img", "image_id", "id",
 )  # fmt: skip
-LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target")
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target", "choice")
 SPLIT_COLUMNS = ("split", "subset", "set", "data set", "dataset", "partition", "usage")
 GLANCED = 2**16  # bytes of a table that are looked at for its header
 

@@ -237,7 +237,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "an absolute path elsewhere": (absolute_elsewhere, r"labels.csv:2: .*a path that leaves .*; images/cat00.png is"),
     "Git LFS": (pointers, r"none of its 3 images is readable \(.*0.jpg: not an image in PNG, .*: `git lfs pull`"),
     "a telephone's HEIC": (
-        tree("cat", dog__01_heic="x", dog__02_heic="x"), "no .png, .* file in class folder dog; passed over 2 .heic"
+        tree("cat", dog__01_heic="x", dog__02_heic="x"), r"1 class \(cat\), .*; found 2 .heic; .heic: convert"
     ),
 }  # fmt: skip
 
