@@ -39,6 +39,7 @@ def main(asked: argparse.Namespace) -> None:
     from augury.preflight.edited_choices import note, with_edits
     from augury.preflight.layouts import find_layout
     from augury.preflight.survey import survey
+    from augury.sources.manifest import MANIFEST
 
     before, current = params.load(), edits.current_values()
     folder = seen_from_here(asked.images)
@@ -60,6 +61,7 @@ def main(asked: argparse.Namespace) -> None:
         return
     lay_over(params.PARAMS_FILE, edits.nested({choice.key: choice.value for choice in edited.choices}))
     note(choices)
+    MANIFEST.unlink(missing_ok=True)  # of the images as they were before; `dvc repro` lists them anew
     print(
         f"\nWritten to {params.PARAMS_FILE}, as `git diff` shows. `python -m augury doctor` says what a run will cost "
         "here, `dvc repro` runs it."

@@ -17,7 +17,9 @@ from PIL import Image
 
 from augury.__main__ import main
 from augury.pipeline import params
+from augury.pipeline.errors import UserError
 from augury.preflight import survey
+from augury.sources.manifest import as_listed, write_manifest
 from augury.sources.registry import read_source
 from augury.splits.split import split
 from tests import CHECKOUT
@@ -140,6 +142,19 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "source: imagefolder" in printed
     assert "params.yaml is as it was" in printed
     assert Path("params.yaml").read_bytes() == (CHECKOUT / "params.yaml").read_bytes()
+
+
+def test_what_was_listed_before_is_listed_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that `prepare`, run on its own, does not take the folder for one that has changed under its hands."""
+    folder = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    init(capsys, folder)
+    write_manifest(params.load().prepare)
+    picture(99).save(folder / "cat/late.png")
+    with pytest.raises(UserError, match=r"cat/late.png came since"), as_listed(params.load().prepare):
+        pass
+    init(capsys, folder)
+    with as_listed(params.load().prepare):
+        pass
 
 
 def test_splits_of_its_own_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,7 +158,7 @@ def test_what_may_not_be_read_is_skipped_or_named(checkout: Path) -> None:
     assert run("augury", "init", "--images", "../photos").stdout.splitlines()[-1].endswith("secrets: Permission denied")
     text = (checkout / "params.yaml").read_text()
     (checkout / "params.yaml").write_text(text.replace("folder: photos ", "folder: ../photos "))
-    done = run("dvc", "repro", "prepare")
+    done = run("stages.prepare", "0")
     assert "prepare@0: ../photos/cat/secrets: Permission denied" in done.stdout
     assert "Traceback" not in done.stdout
 
