@@ -15,13 +15,13 @@ from augury.pipeline.process import one_line_errors
 COMMANDS = {
     "doctor": "what this machine has and lacks, and what the pipeline will cost here",
     "init": "look at a folder of images and write the params for it",
-    "arms": "`dvc repro` with the arms side by side, on the cores or GPUs that there are",
+    "repro": "`dvc repro` with the stages side by side, on the cores or GPUs that there are",
     "generate": "a labelled synthetic set of any size, out of a trained generator",
     "export": "write a split or a synthetic set as image files, WebDataset, Parquet or CSV",
     "score": "score any two sets of images: FID, KID, precision and recall, each beside what real images get",
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
-NEED_PARAMS = {"doctor", "init", "arms", "generate", "export"}
+NEED_PARAMS = {"doctor", "init", "repro", "generate", "export"}
 
 
 def main(arguments: list[str]) -> None:

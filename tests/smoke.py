@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline.profiles import lay_over
+from augury.running.warm import warm_environment, warm_python
 from tests import CHECKOUT
-from tests.warm import warm_environment, warm_python
 
 # scikit-learn's digits need no network. Everything is there, only smaller.
 TRAINING = {"total_kimg": 4.0, "snapshot_every_kimg": 1.0, "ema_halflife_kimg": 0.1}

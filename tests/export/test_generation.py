@@ -33,11 +33,11 @@ from augury.images.shards import class_counts
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Filter
+from augury.running.warm import warm_python
 from models.dcgan import DCGAN, DCGANConfig
 from stages import sample
 from tests import CHECKOUT
 from tests.smoke import change_params, cpu_environment
-from tests.warm import warm_python
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "eel")

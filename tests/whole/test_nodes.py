@@ -17,10 +17,10 @@ from augury.__main__ import main
 from augury.features import extractor as features
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
+from augury.running.warm import warm_python
 from stages import prepare
 from tests import CHECKOUT
 from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, cpu_environment
-from tests.warm import warm_python
 
 PATIENCE = 240  # seconds
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from augury.images.image_set import ImageSet
+from augury.running.warm import warm_environment, warm_python
 from models import GENERATORS
 from tests.smoke import SMOKE_PARAMS, cold_environment, dvc
 from tests.tiny_pipeline import commit, git
-from tests.warm import warm_environment, warm_python
 from tests.whole.test_architecture import DEPENDENT, PARAMS, PIPELINE, read_yaml, trained
 
 

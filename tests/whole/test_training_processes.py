@@ -16,9 +16,9 @@ from typing import IO, Any
 
 import pytest
 
+from augury.running.warm import warm_python
 from models import GENERATORS
 from tests.smoke import SMOKE_PARAMS, TRAINING, change_params, copy_checkout, cpu_environment
-from tests.warm import warm_python
 
 # Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
 # the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.

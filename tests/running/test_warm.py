@@ -1,6 +1,7 @@
 """The warm Python behaves like this interpreter, or what other tests find out with it means nothing."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from augury.running.warm import warm_environment, warm_python
 from tests import CHECKOUT
-from tests.warm import warm_environment, warm_python
 
 SAYS = """
 import atexit, os, sys, threading, time
@@ -57,7 +58,7 @@ def test_a_module_sees_the_same_process_around_it(tmp_path: Path, monkeypatch: p
 def test_it_ends_as_the_module_does(end: str, tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text(ENDS[end])
     warm, cold = (run(python, tmp_path, "-m", "ends") for python in (warm_python(), sys.executable))
-    assert warm.returncode == (137 if end == "killed" else cold.returncode)  # as a shell has it
+    assert warm.returncode == cold.returncode
     assert warm.stdout == cold.stdout
     assert warm.stderr.splitlines()[-1:] == cold.stderr.splitlines()[-1:]
 
@@ -83,8 +84,68 @@ def test_its_python_is_the_first_on_the_path(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+# Says when it is at work, starts another Python, and tells when it is interrupted.
+WORKS = """
+import os, subprocess, sys, time
+from pathlib import Path
+
+depth = int(sys.argv[1])
+Path(f"{depth}.pid").write_text(str(os.getpid()))
+try:
+    if depth:
+        subprocess.run(["python", "-m", "works", str(depth - 1)])
+    time.sleep(300)
+except KeyboardInterrupt:
+    Path(f"{depth}.interrupted").touch()
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signals_reach_it_and_what_it_has_started(blow: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "works.py").write_text(WORKS)
+    process = subprocess.Popen([warm_python(), "-m", "works", "1"], cwd=tmp_path, env=warm_environment())
+    deadline, last = time.monotonic() + 60, tmp_path / "0.pid"
+    while not (last.exists() and last.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = [int((tmp_path / f"{depth}.pid").read_text()) for depth in (1, 0)]
+    process.send_signal(blow)
+    assert process.wait(30) == (130 if blow == signal.SIGINT else -blow)
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_alive, workers))
+    assert len(list(tmp_path.glob("*.interrupted"))) == (2 if blow == signal.SIGINT else 0)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_has_looked_at_no_gpu(tmp_path: Path) -> None:
+    """A fork of a process that has cannot use one."""
+    (tmp_path / "looks.py").write_text(
+        "import sys, torch; print(torch.cuda.is_initialized(), torch.cuda._is_in_bad_fork(), 'timm' in sys.modules)"
+    )
+    assert run(warm_python(), tmp_path, "-m", "looks").stdout == "False False True\n"
+
+
+def test_what_the_stages_do_not_import_of_albumentations_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "names.py").write_text(
+        "from augury.arms.policies import available; "
+        "print(*[name in available() for name in ('ToTensorV2', 'HorizontalFlip')])"
+    )
+    assert run(warm_python(), tmp_path, "-m", "names", PYTHONPATH=str(CHECKOUT)).stdout == "False True\n"
+
+
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
-    code = "import os; from tests.warm import warm_python; print(warm_python(), flush=True); os.kill(os.getpid(), 9)"
+    code = (
+        "import os; from augury.running.warm import warm_python; print(warm_python(), flush=True); "
+        "os.kill(os.getpid(), 9)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
     folder, deadline = Path(done.stdout.strip()).parent, time.monotonic() + 30
     while folder.exists() and time.monotonic() < deadline:

@@ -1,0 +1,70 @@
+"""DVC's view of the pipeline, by its public commands alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import whole_file
+
+LOCK = Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do.
+
+    needs: every stage, in the order of dvc.yaml -> the stages that have to be up to date before it.
+    """
+
+    needs: Mapping[str, frozenset[str]]
+    up_to_date: frozenset[str]
+
+
+def plan() -> Plan:
+    """What `dvc repro` would look at here. Raises UserError where DVC finds no pipeline, or a fault in it."""
+    graph = says("dag", "--dot", "dvc.yaml")
+    arrows = re.findall(r'^"(.+)" -> "(.+)";', graph, re.MULTILINE)
+    stages = re.findall(r'^"([^"]+)";', graph, re.MULTILINE)
+    needs = {stage: frozenset(first for first, then in arrows if then == stage) for stage in stages}
+    tracked = [stage for stage in stages if stage.endswith(".dvc")]  # images that `dvc add` has put under DVC
+    stale = set(json.loads(says("status", "--json", "dvc.yaml", *tracked)))
+    while following := {stage for stage in stages if stage not in stale and needs[stage] & stale}:
+        stale |= following
+    return Plan(needs, frozenset(stages) - stale)
+
+
+def says(*arguments: str) -> str:
+    """What a DVC command that changes nothing prints. Raises UserError with its one line where it fails."""
+    python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # to get one warm takes longer than two questions
+    done = subprocess.run([python, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        raise UserError(errors[0].removeprefix("ERROR: ") if errors else f"dvc {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def locked() -> dict[str, str]:
+    """Stage -> its entry in dvc.lock, as text; what stands before the first one is called ""."""
+    text = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
+    entries = re.split(r"^(?=  \S.*:$)", text, flags=re.MULTILINE)
+    return {
+        entry.partition(":\n")[0].strip(" '\"") if position else "": entry for position, entry in enumerate(entries)
+    }
+
+
+def order_lock(before: Sequence[str], order: Sequence[str]) -> None:
+    """Put what is new in dvc.lock in one order, whatever the order in which stages ended (DVC has none of its own).
+
+    before: the entries that were there, which stay where they are. order: all stages.
+    """
+    entries = locked()
+    text = "".join(entries[name] for name in dict.fromkeys([*before, *order, *entries]) if name in entries)
+    if text != "".join(entries.values()):
+        with whole_file(LOCK) as partial:
+            partial.write_text(text, encoding="utf-8")

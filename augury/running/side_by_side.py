@@ -1,0 +1,99 @@
+"""Stages that do not need each other's outputs side by side; DVC runs each, and records it."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from augury.running.dvc import Plan
+from augury.running.machine import SHARING, Machine, Place, kind_of
+from augury.running.warm import warm_environment, warm_python
+
+LOGS = Path(".cache/repro")  # what the stages at work, and those that failed, had to say
+PATIENCE = 10.0  # seconds that an interrupted stage gets to end by itself
+
+
+@dataclass
+class Running:
+    """A stage at work: where, since when, its process and the file of its output."""
+
+    place: Place
+    started: float
+    process: subprocess.Popen[bytes]
+    output: Path
+
+
+def run_side_by_side(plan: Plan, machine: Machine) -> set[str]:
+    """Run the stages that are not up to date, each once those that it needs are; the stages that were not made.
+
+    Where one fails, the others go on, but for those that need it.
+    """
+    done = set(plan.up_to_date)
+    waiting = [stage for stage in plan.needs if stage not in done]
+    sharing, count = sum(kind_of(stage) in SHARING for stage in waiting), len(waiting)
+    running = list[Running]()
+    try:
+        while True:
+            for stage in [each for each in waiting if plan.needs[each] <= done]:
+                if place := machine.place(stage, [each.place for each in running], sharing):
+                    waiting.remove(stage)
+                    running.append(start(place))
+                    logging.info("%s: started (%d of %d)", stage, count - len(waiting), count)
+            if not running:
+                return plan.needs.keys() - done
+            time.sleep(0.05)
+            for each in [each for each in running if each.process.poll() is not None]:
+                running.remove(each)
+                if ended_well(each):
+                    done.add(each.place.stage)
+    finally:
+        stop(each.process for each in running)
+
+
+def start(place: Place) -> Running:
+    """Have DVC run a stage; its output goes to a file, as the lines of several stages would be hard to tell apart."""
+    output = LOGS / f"{place.stage}.log"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [warm_python(), "-m", "dvc", "--wait-for-lock", "repro", "--single-item", place.stage],
+            env=warm_environment() | place.environment, stdin=subprocess.DEVNULL, stdout=file,
+            # A group of its own: DVC ignores Ctrl-C while a stage runs, so that the stage has to be told too.
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    return Running(place, time.perf_counter(), process, output)
+
+
+def ended_well(running: Running) -> bool:
+    """Tell the log how a stage ended."""
+    stage, seconds = running.place.stage, time.perf_counter() - running.started
+    text = running.output.read_text(encoding="utf-8", errors="replace")
+    if running.process.returncode == 0:
+        running.output.unlink()
+        if f"Running stage '{stage}'" in text:
+            logging.info("%s: done in %.1f s", stage, seconds)
+        else:
+            logging.info("%s: %s", stage, "taken from DVC's cache" if "is cached" in text else "had not changed")
+        return True
+    lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+    reasons = [line.removeprefix(f"{stage}: ") for line in lines if line.startswith(f"{stage}: ")]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    reason = (reasons or errors or [f"ended with status {running.process.returncode} and no word why"])[-1]
+    logging.error("%s: failed after %.1f s: %s (all it said: %s)", stage, seconds, reason, running.output)
+    return False
+
+
+def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End processes and what they started: by Ctrl-C, and by force if that takes too long."""
+    processes = list(processes)
+    for blow in (signal.SIGINT, signal.SIGKILL):
+        alive = [process for process in processes if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, blow)
+        deadline = time.monotonic() + PATIENCE
+        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
+            time.sleep(0.05)
