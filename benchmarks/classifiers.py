@@ -122,7 +122,7 @@ def arms() -> None:
         found = {}
         for name, command in {
             "dvc repro classify": ["dvc", "repro", "classify"],
-            "augury arms --jobs 2": ["augury", "arms", "--jobs", "2"],
+            "augury repro --jobs 2": ["augury", "repro", "--jobs", "2"],
         }.items():
             shutil.rmtree(checkout / ".cache/features", ignore_errors=True)
             shutil.rmtree(checkout / "data/results/0", ignore_errors=True)

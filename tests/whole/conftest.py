@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.sharing import made_once
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, side_by_side
 
 
 def run_pipeline(checkout: Path) -> None:
     copy_checkout(checkout, SMOKE_PARAMS)
-    dvc(checkout, "repro", warm=False)  # once as users run it, each stage a new process
+    side_by_side(checkout)  # that `dvc repro` comes to the same, in new processes too, is tested in test_pipeline.py
 
 
 @pytest.fixture(scope="session")

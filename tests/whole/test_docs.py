@@ -55,7 +55,7 @@ WHO_RUNS: dict[str, str] = {
         "test_commands::test_two_folders_get_every_score_with_its_floor_and_its_n",
     r"python -m augury score \S+ \S+ --whole": "test_commands::test_the_whole_sets_distance_alone_takes_no_halves",
     r"python -m augury predictors": "test_commands::test_experiments_are_pooled",
-    r"python -m augury arms( --jobs 4)?": "test_arms::test_arms_run_side_by_side_and_leave_what_repro_leaves",
+    r"python -m augury repro( --jobs 4)?": "test_repro::test_stages_run_side_by_side_and_leave_what_repro_leaves",
     r"torchrun --nnodes 2 .+": "test_nodes::test_two_machines_train_what_two_processes_of_one_do",
     r"PET_NODE_RANK=0 .+ dvc repro train_gan@0-dcgan":
         "not run: needs two machines; test_nodes starts the first of two with the same launch and environment",

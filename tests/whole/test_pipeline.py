@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from augury.images.image_set import ImageSet
-from augury.running.warm import warm_environment, warm_python
 from models import GENERATORS
 from tests.smoke import SMOKE_PARAMS, cold_environment, dvc
 from tests.tiny_pipeline import commit, git
@@ -187,42 +185,18 @@ def test_what_depends_on_a_section_runs_and_nothing_else(
         assert "Running stage 'classify@0-none'" not in output
 
 
-def test_a_forced_rerun_gives_the_same_bytes(own_smoke: Path) -> None:
-    """Of all but the arms, each of which runs again in the next test."""
+def test_dvc_repro_gives_the_same_bytes_as_stages_side_by_side(own_smoke: Path) -> None:
+    """Forced, so that every entry runs again; one of each stage as users start it, in a new process."""
     before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_bytes()
     entries = dvc(own_smoke, "stage", "list", "dvc.yaml", "--name-only").stdout.split()
-    others = [entry for entry in entries if not entry.startswith("classify@")]
-    output = dvc(own_smoke, "repro", "--force", "--single-item", *others).stdout
-    assert entries_of(output) | {"manifest"} == set(others)
-    assert {entry.partition("@")[0] for entry in others} | {"classify"} == set(PIPELINE)
+    first = {entry.partition("@")[0]: entry for entry in reversed(entries)}
+    assert first.keys() == PIPELINE.keys()
+    for warm in (True, False):
+        some = [entry for entry in entries if warm != (entry in first.values())]
+        output = dvc(own_smoke, "repro", "--force", "--single-item", *some, warm=warm).stdout
+        assert entries_of(output) | {"manifest"} == {*some, "manifest"}
     assert digests(own_smoke / "data") == before
     assert (own_smoke / "dvc.lock").read_bytes() == lock
-
-
-def split_lock(text: str) -> list[str]:
-    """dvc.lock as its head and an entry for every stage."""
-    return re.split(r"^(?=  \S.*:$)", text, flags=re.MULTILINE)
-
-
-def test_arms_side_by_side_give_the_same_bytes(own_smoke: Path) -> None:
-    """Without their entries in dvc.lock and DVC's cache of runs, every arm has to run again."""
-    before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_text()
-    head, *entries = split_lock(lock)
-    arms = [f"classify@0-{arm}" for arm in PARAMS["classify"]["arms"]]
-    upstream = [entry for entry in entries if entry.partition(":")[0].strip() not in [*arms, "compare", "report"]]
-    assert len(upstream) == len(entries) - len(arms) - 2
-    (own_smoke / "dvc.lock").write_text(head + "".join(upstream))
-    shutil.rmtree(own_smoke / ".dvc/cache/runs")
-    done = subprocess.run(
-        [warm_python(), "-m", "augury", "arms", "--jobs", "2"],
-        cwd=own_smoke, env=warm_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert f"{len(arms)} of {len(arms)} arms are out of date" in done.stdout
-    assert entries_of(done.stdout) == {"compare", "report"}  # and what the arms said is not shown
-    assert digests(own_smoke / "data") == before
-    # New entries come after those that are there, whatever the order in which all of them were made.
-    assert sorted(split_lock((own_smoke / "dvc.lock").read_text())) == sorted([head, *entries])
 
 
 def stages_of(checkout: Path) -> Iterator[int]:
