@@ -7,6 +7,9 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+
+from ruamel.yaml import YAML
 
 from augury.pipeline.cores import cores
 from augury.pipeline.errors import UserError
@@ -40,7 +43,9 @@ def main(asked: argparse.Namespace) -> None:
             return
         before = list(dvc.locked())
         try:
-            machine = Machine(visible_gpus(), len(os.sched_getaffinity(0)), cores(), asked.jobs)
+            threads = YAML(typ="safe").load(Path("params.yaml")).get("threads")
+            count = len(os.sched_getaffinity(0))
+            machine = Machine(visible_gpus(), count, threads or cores(), fixed=bool(threads), jobs=asked.jobs)
             missing = run_side_by_side(plan, machine)
         finally:
             dvc.order_lock(before, list(plan.needs))

@@ -27,25 +27,34 @@ class Plan:
 
 
 def plan() -> Plan:
-    """What `dvc repro` would look at here. Raises UserError where DVC finds no pipeline, or a fault in it."""
+    """What `dvc repro` would look at here, once the stages that run every time have run.
+
+    Raises UserError where DVC finds no pipeline, or a fault in it, or such a stage fails.
+    """
     graph = says("dag", "--dot", "dvc.yaml")
     arrows = re.findall(r'^"(.+)" -> "(.+)";', graph, re.MULTILINE)
     stages = re.findall(r'^"([^"]+)";', graph, re.MULTILINE)
     needs = {stage: frozenset(first for first, then in arrows if then == stage) for stage in stages}
     tracked = [stage for stage in stages if stage.endswith(".dvc")]  # images that `dvc add` has put under DVC
-    stale = set(json.loads(says("status", "--json", "dvc.yaml", *tracked)))
+    status = json.loads(says("status", "--json", "dvc.yaml", *tracked))
+    if always := [stage for stage, changes in status.items() if "always changed" in changes]:
+        says("repro", "--single-item", *always)  # else all that follows them would have to be looked at
+        status = json.loads(says("status", "--json", "dvc.yaml", *tracked))
+    stale = status.keys() - always
     while following := {stage for stage in stages if stage not in stale and needs[stage] & stale}:
         stale |= following
     return Plan(needs, frozenset(stages) - stale)
 
 
 def says(*arguments: str) -> str:
-    """What a DVC command that changes nothing prints. Raises UserError with its one line where it fails."""
+    """What a DVC command prints. Raises UserError where it fails: its one line, or that of a stage which it ran."""
     python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # to get one warm takes longer than two questions
     done = subprocess.run([python, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        raise UserError(errors[0].removeprefix("ERROR: ") if errors else f"dvc {arguments[0]}: {done.stderr.strip()}")
+        lines = done.stderr.splitlines()
+        of_stages = [line for line in lines if line.startswith(tuple(f"{argument}: " for argument in arguments))]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        raise UserError([*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0])
     return done.stdout
 
 

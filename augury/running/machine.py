@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 WITHOUT_GPU = ("prepare", "augment", "compare", "cards", "report")
 # Their bytes are the same for any number of threads. The others get those that `dvc repro` would give them, which are
-# all of the cores unless OMP_NUM_THREADS says otherwise.
+# all of the cores unless `threads` in params.yaml or OMP_NUM_THREADS says otherwise.
 SHARING = ("augment", "classify", "cards", "report")
 
 
@@ -25,12 +25,14 @@ class Place:
 class Machine:
     """GPUs as CUDA_VISIBLE_DEVICES names them, cores, and how they are shared out.
 
-    threads: what `dvc repro` would give a stage. jobs: stages at a time; None for one per GPU, or core without any.
+    threads: what `dvc repro` would give a stage. fixed: params.yaml says so, and every stage gets them.
+    jobs: stages at a time; None for one per GPU, or per core where there is none.
     """
 
     gpus: list[str]
     cores: int
     threads: int
+    fixed: bool
     jobs: int | None
 
     def place(self, stage: str, taken: Collection[Place], sharing: int) -> Place | None:
@@ -43,12 +45,13 @@ class Machine:
         kind, settings = kind_of(stage), dict[str, str]()
         at_once = self.jobs or len(self.gpus) or self.cores
         share = self.cores / max(1, min(at_once, sharing))
-        if kind in SHARING:
+        shares = kind in SHARING and not self.fixed
+        if shares:
             settings["OMP_NUM_THREADS"] = str(max(1, int(share)))
         if self.gpus and kind not in WITHOUT_GPU:
             gpu = self._free_gpu(kind, taken, -(-at_once // len(self.gpus)))
             return Place(stage, gpu, 0, settings | {"CUDA_VISIBLE_DEVICES": gpu}) if gpu is not None else None
-        wanted = share if kind in SHARING else min(self.threads, self.cores)
+        wanted = share if shares else min(self.threads, self.cores)
         free = self.cores - sum(place.cores for place in taken)
         return Place(stage, None, wanted, settings) if wanted <= free + 1e-9 else None
 

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from augury.images.image_set import ImageSet
+from augury.running.warm import warm_environment, warm_python
 from tests.sharing import made_once
 from tests.smoke import cold_environment, copy_checkout, dvc
 from tests.tiny_pipeline import commit, git
-from tests.warm import warm_environment, warm_python
 
 PER_CLASS = 12
 # Root may read everything, unless it gives that up.
