@@ -37,7 +37,10 @@ def main(asked: argparse.Namespace) -> None:
     check_numbers(asked, jobs=1)
     shutil.rmtree(LOGS, ignore_errors=True)
     with terminated_as_interrupted():
-        plan = dvc.plan()
+        try:
+            plan = dvc.plan()
+        except dvc.DvcError as error:
+            raise UserError(str(error)) from error
         logging.info("%d of %d stages are up to date", len(plan.up_to_date), len(plan.needs))
         if len(plan.up_to_date) == len(plan.needs):
             return

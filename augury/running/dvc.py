@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import whole_file
-
 LOCK = Path("dvc.lock")
+
+
+class DvcError(Exception):
+    """What DVC, or a stage that it ran, says is wrong, in one line."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Plan:
 def plan() -> Plan:
     """What `dvc repro` would look at here, once the stages that run every time have run.
 
-    Raises UserError where DVC finds no pipeline, or a fault in it, or such a stage fails.
+    Raises DvcError where DVC finds no pipeline, or a fault in it, or such a stage fails.
     """
     graph = says("dag", "--dot", "dvc.yaml")
     arrows = re.findall(r'^"(.+)" -> "(.+)";', graph, re.MULTILINE)
@@ -47,14 +48,14 @@ def plan() -> Plan:
 
 
 def says(*arguments: str) -> str:
-    """What a DVC command prints. Raises UserError where it fails: its one line, or that of a stage which it ran."""
+    """What a DVC command prints. Raises DvcError where it fails: its one line, or that of a stage which it ran."""
     python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # to get one warm takes longer than two questions
     done = subprocess.run([python, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.splitlines()
         of_stages = [line for line in lines if line.startswith(tuple(f"{argument}: " for argument in arguments))]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        raise UserError([*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0])
+        raise DvcError([*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0])
     return done.stdout
 
 
@@ -75,5 +76,6 @@ def order_lock(before: Sequence[str], order: Sequence[str]) -> None:
     entries = locked()
     text = "".join(entries[name] for name in dict.fromkeys([*before, *order, *entries]) if name in entries)
     if text != "".join(entries.values()):
-        with whole_file(LOCK) as partial:
-            partial.write_text(text, encoding="utf-8")
+        partial = LOCK.with_name(".partial-dvc.lock")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(LOCK)
