@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": "what this machine has and lacks, and what the pipeline will cost here",
     "init": "look at a folder of images and write the params for it",
     "repro": "`dvc repro` with the stages side by side, on the cores or GPUs that there are",
+    "masks": "cut out what the images of a folder show, and see whether that can be relied on",
     "generate": "a labelled synthetic set of any size, out of a trained generator",
     "export": "write a split or a synthetic set as image files, WebDataset, Parquet or CSV",
     "score": "score any two sets of images: FID, KID, precision and recall, each beside what real images get",

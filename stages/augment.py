@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.arms.background_swap import BackgroundSwap, contact_sheet, grounds_of, usable_by_class
-from augury.arms.masks import masks_of, method_called
+from augury.arms.masks import masks_of, method_called, usable
 from augury.arms.policies import augment, compose
 from augury.arms.training_set import Labelled
 from augury.images.grids import class_grid, write_png
@@ -30,7 +30,7 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
     if policy not in policies:
         raise UserError(unknown("augment.policies", policy, policies))
     transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
-    composed = compose(transforms, f"augment.policies.{policy}")
+    composed = compose(transforms, key := f"augment.policies.{policy}")
     labelled, held_back = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "held_back")
     draws, of_held_back = (params.classify.draws(replicate.number, policy, more_real=more) for more in (False, True))
     sources = [labelled.images, held_back] if of_held_back else [labelled.images]
@@ -39,7 +39,7 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
         masks: Sequence[np.ndarray | None] = [None] * len(sources)
         grounds = None
         if composed.swap is not None:
-            masks, grounds = cut_out(composed.swap, labelled, sources, folder)
+            masks, grounds = cut_out(composed.swap, labelled, sources, folder, key)
         for draw in range(draws):
             sets = [
                 augment(images, composed, copies, params.seed, policy, draw * copies, masks=mask, grounds=grounds)
@@ -57,7 +57,7 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
 
 
 def cut_out(
-    swap: BackgroundSwap, labelled: Labelled, sources: Sequence[ImageSet], folder: Path
+    swap: BackgroundSwap, labelled: Labelled, sources: Sequence[ImageSet], folder: Path, key: str
 ) -> tuple[list[np.ndarray], ImageSet]:
     """The masks of each set of sources, and the grounds that copies are set on; `folder` gets what they look like.
 
@@ -68,8 +68,8 @@ def cut_out(
     masks = [masks_of(images, method) for images in sources]
     train = ~labelled.validation
     grounds = grounds_of(labelled.images.select(train), masks[0][train])
-    usable = usable_by_class(labelled.images, masks[0], f"augment.policies.{folder.name.removeprefix('.partial-')}")
-    write_json(folder / "masks.json", {"masks": swap.masks, "grounds": len(grounds), "classes": usable})
+    classes = usable_by_class(labelled.images.labels, usable(masks[0]), labelled.images.class_names, key)
+    write_json(folder / "masks.json", {"masks": swap.masks, "grounds": len(grounds), "classes": classes})
     write_png(folder / "masks.png", contact_sheet(labelled.images, masks[0], grounds))
     return masks, grounds
 

@@ -4,13 +4,15 @@ Grounds of any class: what is behind an object then tells nothing about it (Mixe
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from augury.arms.masks import as_image
+from augury.arms.masks import as_image, usable
 from augury.images.grids import class_grid
 from augury.images.image_set import ImageSet, places_of
 from augury.images.names import shortened
@@ -61,25 +63,26 @@ def grounds_of(images: ImageSet, masks: np.ndarray) -> ImageSet:
 
     masks: (N, H, W) bool, empty where not usable.
     """
-    usable = np.flatnonzero(masks.any(axis=(1, 2)))
-    pixels = [ground_of(images.pixels[row], masks[row]) for row in usable]
-    behind = np.array(pixels, np.uint8).reshape(len(usable), *images.pixels.shape[1:])
-    provenance = {name: column[usable] for name, column in images.provenance.items()}
-    return ImageSet(behind, images.labels[usable], images.class_names, provenance)
+    found = images.select(usable(masks))
+    behind = [ground_of(image, mask) for image, mask in zip(found.pixels, masks[usable(masks)], strict=True)]
+    return replace(found, pixels=np.array(behind, np.uint8).reshape(found.pixels.shape))
 
 
-def usable_by_class(images: ImageSet, masks: np.ndarray, where: str) -> dict[str, dict[str, int]]:
-    """Class -> how many images it has, and how many of them have a usable mask; warns where those are few."""
-    usable = masks.any(axis=(1, 2))
-    counted = np.bincount(images.labels[usable], minlength=len(images.class_names)).tolist()
+def usable_by_class(
+    labels: np.ndarray, with_mask: np.ndarray, class_names: Sequence[str], where: str
+) -> dict[str, dict[str, int]]:
+    """Class -> how many images it has, and how many of them have a usable mask; warns where those are few.
+
+    labels: (N,) int64. with_mask: (N,) bool.
+    """
+    there, found = (np.bincount(each, minlength=len(class_names)).tolist() for each in (labels, labels[with_mask]))
     table = {
-        name: {"images": total, "usable": count}
-        for name, total, count in zip(images.class_names, images.counts(), counted, strict=True)
+        name: {"images": total, "usable": count} for name, total, count in zip(class_names, there, found, strict=True)
     }
-    if usable.mean() < FEW:
+    if with_mask.mean() < FEW:
         log.warning(
             "%s: %d of %d images have a usable mask, so that swapping backgrounds is not for them: the others stay as "
-            "they are", where, usable.sum(), len(images),
+            "they are", where, with_mask.sum(), len(labels),
         )  # fmt: skip
     elif few := [name for name, row in table.items() if row["usable"] < FEW * row["images"]]:
         log.warning("%s: fewer than half of the masks are usable in class %s", where, shortened(few))

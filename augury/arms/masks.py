@@ -6,11 +6,12 @@ image's pixels, the method and its code, so it never goes stale, and deleting it
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from augury.arms import grabcut
 from augury.images.codec import decode_image, encode_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 STORE = Path(".cache/masks")
 AREA = (0.05, 0.90)  # share of the image that an object takes; what is smaller or larger has mostly gone wrong
@@ -76,17 +80,17 @@ def masks_of(images: ImageSet, method: Method) -> np.ndarray:
 
     Each depends on its image alone, however many threads there are.
     """
-    masks = list(tqdm(each_mask(images.pixels, method), "masks", len(images), unit="image", disable=None))
+    masks = list(in_threads(partial(_stored_mask, method=method), [*images.pixels], "masks"))
     return np.array(masks, bool).reshape(len(images), *images.pixels.shape[1:3])
 
 
-def each_mask(images: Iterable[np.ndarray], method: Method) -> Iterator[np.ndarray]:
-    """As `masks_of`, of images (H, W, 1 or 3) of any sizes, one by one."""
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str) -> Iterator[Result]:
+    """`work` on each of the items, as many at once as there are cores, in their order; with a progress bar."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the images are shared out to threads already
     try:
         with ThreadPoolExecutor(cores()) as pool:
-            yield from pool.map(partial(_stored_mask, method=method), images)
+            yield from tqdm(pool.map(work, items), title, len(items), unit="image", disable=None)
     finally:
         cv2.setNumThreads(threads)
 
@@ -103,6 +107,11 @@ def _stored_mask(image: np.ndarray, method: Method) -> np.ndarray:
         (partial_file := Path(folder) / path.name).write_bytes(encode_png(as_image(mask)))
         partial_file.replace(path)
     return mask
+
+
+def usable(masks: np.ndarray) -> np.ndarray:
+    """(N, H, W) bool -> (N,) bool: which of them are not empty."""
+    return np.asarray(masks.any(axis=(1, 2)))
 
 
 def as_image(mask: np.ndarray) -> np.ndarray:

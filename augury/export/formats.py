@@ -26,7 +26,7 @@ from augury.export.generation_plan import PLAN
 from augury.images.folders import files_in
 from augury.images.names import safe_names
 from augury.images.shards import shard_name
-from augury.pipeline.destinations import check_new_folder
+from augury.pipeline.destinations import check_empty_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.params import Params
@@ -71,9 +71,7 @@ def export(folder: Path, layout: str, out: Path, params: Params) -> EncodedImage
     Raises UserError where `out` is anything but new or empty, or may not be written to, or the set is damaged.
     """
     out = out.resolve()
-    check_new_folder(out, "--out", {folder: "the images to export"})
-    if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"--out: {out} is not empty; choose a new folder, or remove it first")
+    check_empty_folder(out, "--out", {folder: "the images to export"})
     generation = how_generated(folder)
     images = open_encoded(folder)
     known = [*SPLITS, *params.augment.policies, *params.sample.generators]

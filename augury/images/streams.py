@@ -37,8 +37,8 @@ class ImageStream:
 def stream_of(*paths: Path) -> ImageStream:
     """The images of all `paths`, each a folder of Parquet shards (as `ImageSet.write` leaves) or of image files.
 
-    Image files are found in subfolders too. If all of them lie in subfolders, the first level names their classes;
-    otherwise they are one class. Raises UserError where there is no image or the classes of several paths differ.
+    Image files are found by `files_by_class`. Raises UserError where there is no image or the classes of several paths
+    differ.
     """
     streams = [_parquet(path) if files_in(path, ".parquet") else _files(path) for path in paths]
     if len({stream.class_names for stream in streams}) != 1:
@@ -59,6 +59,16 @@ def _parquet(path: Path) -> ImageStream:
 
 
 def _files(folder: Path) -> ImageStream:
+    files, labels, class_names = files_by_class(folder)
+    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
+
+
+def files_by_class(folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+    """The image files in a folder and below it, and of each its label (N,) int64 among the names of the classes.
+
+    If all of them lie in subfolders, the first level names their classes; otherwise they are one class, "all". Raises
+    UserError where there is no image.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     files, _ = walk_images(folder)
@@ -70,7 +80,7 @@ def _files(folder: Path) -> ImageStream:
     names = dict(zip(subfolders, distinct_class_names(subfolders, str(folder)), strict=True))
     class_names = tuple(sorted(names.values()))
     labels = np.array([class_names.index(names[subfolder]) for subfolder in folders])
-    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
+    return files, labels, class_names
 
 
 def _read_files(

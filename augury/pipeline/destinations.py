@@ -59,6 +59,13 @@ def check_new_folder(out: Path, option: str, sources: Mapping[Path, str] | None 
         raise UserError(f"{option}: {out} is a file; choose a folder")
 
 
+def check_empty_folder(out: Path, option: str, sources: Mapping[Path, str] | None = None) -> None:
+    """The same for a folder that is new or empty."""
+    check_new_folder(out, option, sources)
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{option}: {out.resolve()} is not empty; choose a new folder, or remove it first")
+
+
 def check_json_file(out: Path, option: str) -> None:
     """The same for a file, where a folder or a file of another kind is in its place too."""
     check_destination(out, option)

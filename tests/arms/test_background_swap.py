@@ -14,6 +14,7 @@ from augury.arms.background_swap import (
     paste,
     usable_by_class,
 )
+from augury.arms.masks import usable
 from augury.images.image_set import ImageSet
 from tests.arms.photographs import WALLS, disc, photographs
 
@@ -68,18 +69,22 @@ def test_it_keeps_its_own_where_it_has_no_mask_or_there_is_no_other() -> None:
     assert swap.choose(MASKS[1], 8, grounds.select(np.arange(0)), 0) is None
 
 
+def counted(masks: np.ndarray) -> dict[str, dict[str, int]]:
+    return usable_by_class(IMAGES.labels, usable(masks), IMAGES.class_names, "here")
+
+
 def test_usable_masks_are_counted_by_class_and_a_warning_says_where_they_are_few(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    table = usable_by_class(IMAGES, MASKS, "here")
+    table = counted(MASKS)
     assert table == {"cat": {"images": 3, "usable": 3}, "dog": {"images": 3, "usable": 2}}
     assert not caplog.records
     few = MASKS * (np.arange(6) < 2)[:, None, None]
-    usable_by_class(IMAGES, few, "here")
+    counted(few)
     [record] = caplog.records
     assert record.getMessage().startswith("here: 2 of 6 images have a usable mask, so that swapping backgrounds is not")
     caplog.clear()
-    usable_by_class(IMAGES, MASKS * (IMAGES.labels == 0)[:, None, None], "here")
+    counted(MASKS * (IMAGES.labels == 0)[:, None, None])
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "here: fewer than half of the masks are usable in class dog")
     ]

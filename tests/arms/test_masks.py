@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augury.arms import masks
-from augury.arms.masks import Method, as_image, each_mask, masks_of, method_called, usable_mask
+from augury.arms.masks import Method, as_image, masks_of, method_called, usable_mask
 from augury.images.image_set import ImageSet
 from tests.arms.photographs import disc, photographs
 
@@ -84,11 +84,6 @@ def test_a_mask_is_made_once_for_each_image_and_method(store: Path) -> None:
     assert len(made) == 12
     assert len([*store.rglob("*.png")]) == 6
     assert {path.suffix for path in store.rglob("*") if path.is_file()} == {".png"}
-
-
-def test_images_of_any_sizes_are_taken_one_by_one() -> None:
-    shapes = [mask.shape for mask in each_mask([disc(32)[0], disc(48)[0][:40]], GRABCUT)]
-    assert shapes == [(32, 32), (40, 48)]
 
 
 def test_as_an_image_the_object_is_white() -> None:

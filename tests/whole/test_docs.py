@@ -54,6 +54,7 @@ WHO_RUNS: dict[str, str] = {
     r"python -m augury score \S+ \S+( --extractor \w+ --json \S+)?":
         "test_commands::test_two_folders_get_every_score_with_its_floor_and_its_n",
     r"python -m augury score \S+ \S+ --whole": "test_commands::test_the_whole_sets_distance_alone_takes_no_halves",
+    r"python -m augury masks \S+ --to \S+": "test_cut_outs::test_a_folder_gets_masks_a_table_and_a_sheet",
     r"python -m augury predictors": "test_commands::test_experiments_are_pooled",
     r"python -m augury repro( --jobs 4)?": "test_repro::test_stages_run_side_by_side_and_leave_what_repro_leaves",
     r"torchrun --nnodes 2 .+": "test_nodes::test_two_machines_train_what_two_processes_of_one_do",
