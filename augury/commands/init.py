@@ -34,12 +34,10 @@ def main(asked: argparse.Namespace) -> None:
     from augury.pipeline import edits, params
     from augury.pipeline.destinations import check_source
     from augury.pipeline.devices import choose_device
-    from augury.pipeline.profiles import lay_over
     from augury.preflight.choices import choose
-    from augury.preflight.edited_choices import note, with_edits
+    from augury.preflight.edited_choices import with_edits, write
     from augury.preflight.layouts import find_layout
     from augury.preflight.survey import survey
-    from augury.sources.manifest import MANIFEST
 
     before, current = params.load(), edits.current_values()
     folder = seen_from_here(asked.images)
@@ -59,9 +57,7 @@ def main(asked: argparse.Namespace) -> None:
     if asked.dry_run:
         print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
         return
-    lay_over(params.PARAMS_FILE, edits.nested({choice.key: choice.value for choice in edited.choices}))
-    note(choices)
-    MANIFEST.unlink(missing_ok=True)  # of the images as they were before; `dvc repro` lists them anew
+    write(edited, choices)
     print(
         f"\nWritten to {params.PARAMS_FILE}, as `git diff` shows. `python -m augury doctor` says what a run will cost "
         "here, `dvc repro` runs it."

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from augury.pipeline import edits
+from augury.pipeline.params import PARAMS_FILE
+from augury.pipeline.profiles import lay_over
 from augury.preflight.choices import Choice
+from augury.sources.manifest import MANIFEST
 
 COMMAND = "init"
 FOLDER = "prepare.folder"
@@ -38,9 +41,11 @@ def with_edits(choices: Sequence[Choice], current: Mapping[str, Any]) -> EditedC
     return EditedChoices([_edited(choice, kept) for choice in choices], kept, lost)
 
 
-def note(choices: Sequence[Choice]) -> None:
-    """Remember what was chosen, edits apart, for the next time."""
+def write(edited: EditedChoices, choices: Sequence[Choice]) -> None:
+    """Into params.yaml. Remembers what was chosen, edits apart, for the next time."""
+    lay_over(PARAMS_FILE, edits.nested({choice.key: choice.value for choice in edited.choices}))
     edits.note_written(COMMAND, {choice.key: choice.value for choice in choices})
+    MANIFEST.unlink(missing_ok=True)  # of the images as they were before; `dvc repro` lists them anew
 
 
 def _earlier() -> tuple[dict[str, Any], dict[str, Any]]:
