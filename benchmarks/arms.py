@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from augury.pipeline.process import one_line_errors
 from tests.smoke import CHECKOUT, change_params, copy_checkout, dvc
 
 GENERATORS = ("dcgan", "stylegan", "vae", "diffusion")
@@ -70,6 +71,7 @@ def main(scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in [[name] for name in SCENARIOS]:
-        sys.exit(f"usage: python -m benchmarks.arms SCENARIO; choose from {', '.join(SCENARIOS)}")
-    main(sys.argv[1])
+    with one_line_errors("arms"):
+        if sys.argv[1:] not in [[name] for name in SCENARIOS]:
+            sys.exit(f"usage: python -m benchmarks.arms SCENARIO; choose from {', '.join(SCENARIOS)}")
+        main(sys.argv[1])

@@ -29,7 +29,9 @@ from augury.arms.training_set import Labelled, TrainingSet, training_set
 from augury.features.backbones import load_backbone
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.replicates import Replicate
+from augury.pipeline.sections import FineTune
 from benchmarks.arms import linked_checkout
 from benchmarks.training import forever, write_files
 from tests.smoke import CHECKOUT, change_params, dvc
@@ -73,7 +75,7 @@ def reference_recipe(folder: Path, classes: int, workers: int) -> float:
     return STEPS * BATCH_SIZE / (time.perf_counter() - started)
 
 
-def pipeline(train: TrainingSet, settings: params.FineTune) -> float:
+def pipeline(train: TrainingSet, settings: FineTune) -> float:
     """Images per second of the pipeline's own full fine-tuning, all stages learning from the first step."""
     seconds = []
     for steps in (WARMUP, WARMUP + STEPS):
@@ -156,7 +158,8 @@ def baseline() -> None:
 
 
 if __name__ == "__main__":
-    SCENARIOS = {"recipe": recipe, "arms": arms, "baseline": baseline}
-    if sys.argv[1:] not in [[name] for name in SCENARIOS]:
-        sys.exit(f"usage: python -m benchmarks.classifiers SCENARIO; choose from {', '.join(SCENARIOS)}")
-    SCENARIOS[sys.argv[1]]()
+    with one_line_errors("classifiers"):
+        SCENARIOS = {"recipe": recipe, "arms": arms, "baseline": baseline}
+        if sys.argv[1:] not in [[name] for name in SCENARIOS]:
+            sys.exit(f"usage: python -m benchmarks.classifiers SCENARIO; choose from {', '.join(SCENARIOS)}")
+        SCENARIOS[sys.argv[1]]()

@@ -15,6 +15,7 @@ import numpy as np
 from augury.evidence.comparison import Comparison, Judgement
 from augury.evidence.verdicts import BUDGET, SET
 from augury.pipeline.conclusions import Compare
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import Components, draw_runs, true_gain
 
@@ -96,9 +97,10 @@ def gains() -> None:
 PARTS = {"false": false, "gains": gains}
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or list(PARTS)
-    if any(name not in PARTS for name in asked):
-        sys.exit(f"usage: python -m benchmarks.evidence [PART]; choose from {', '.join(PARTS)}")
-    for name in asked:
-        print(PARTS[name].__doc__)
-        PARTS[name]()
+    with one_line_errors("evidence"):
+        asked = sys.argv[1:] or list(PARTS)
+        if any(name not in PARTS for name in asked):
+            sys.exit(f"usage: python -m benchmarks.evidence [PART]; choose from {', '.join(PARTS)}")
+        for name in asked:
+            print(PARTS[name].__doc__)
+            PARTS[name]()

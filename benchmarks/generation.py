@@ -29,6 +29,7 @@ from augury.generators.weights import load_generator, save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import whole_directory
+from augury.pipeline.process import one_line_errors
 from models.dcgan import DCGAN
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -203,9 +204,10 @@ def workspace() -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or list(PARTS)
-    if any(name not in PARTS for name in asked):
-        sys.exit(f"usage: python -m benchmarks.generation [PART]; choose from {', '.join(PARTS)}")
-    for name in asked:
-        with workspace() as folder:
-            PARTS[name](folder)
+    with one_line_errors("generation"):
+        asked = sys.argv[1:] or list(PARTS)
+        if any(name not in PARTS for name in asked):
+            sys.exit(f"usage: python -m benchmarks.generation [PART]; choose from {', '.join(PARTS)}")
+        for name in asked:
+            with workspace() as folder:
+                PARTS[name](folder)

@@ -17,6 +17,7 @@ from augury.features.heads import Examples, LinearHead, Standardiser, fit_head
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
 from augury.sources.registry import SOURCES
@@ -87,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("generators"):
+        main()

@@ -26,6 +26,7 @@ from torch import nn
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.profiles import lay_over
 from augury.training import checkpoints, training_run
 from augury.training.processes import start_processes
@@ -294,4 +295,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("gpu"):
+        main()

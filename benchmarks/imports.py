@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from augury.pipeline.process import one_line_errors
+
 REPETITIONS = 5
 BARS = dict.fromkeys(("prepare", "augment", "compare", "cards", "report"), 0.5)
 BAR = 1.5  # of the other stages
@@ -40,4 +42,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("imports"):
+        main()

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from augury.pipeline import params
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.profiles import lay_over
 from augury.preflight.trial import lay_out
 from augury.training import training_run
@@ -136,4 +137,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("layouts"):
+        main()

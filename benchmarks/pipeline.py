@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from augury.pipeline.process import one_line_errors
 from tests.smoke import CHECKOUT, copy_checkout, dvc
 
 
@@ -52,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("pipeline"):
+        main()

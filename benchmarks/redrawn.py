@@ -19,8 +19,10 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.results import Results
 from augury.evidence.verdicts import verdict
 from augury.pipeline import params
+from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.params import Params
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Arm
 from augury.pipeline.seeding import derive_seed
@@ -182,6 +184,8 @@ def judge_sets(pool: Pool, random: np.random.Generator) -> None:
 
 def judge(name: str) -> None:
     files = sorted((POOLS / name).glob("*.npz"), key=lambda path: int(path.stem))
+    if not files:
+        raise UserError(f"{POOLS / name}: no draws; make them with `python -m benchmarks.redrawn {name} DRAWS`")
     draws = [dict(np.load(path)) for path in files]
     pool = {arm: np.stack([draw[arm] for draw in draws]).astype(np.float32) for arm in draws[0]}
     count, seeds, images = pool["classic"].shape
@@ -190,11 +194,12 @@ def judge(name: str) -> None:
 
 
 if __name__ == "__main__":
-    asked = [word for word in sys.argv[1:] if word != "sets"]
-    if asked[:1] == ["judge"] and len(asked) > 1:
-        for name in asked[1:]:
-            judge(name)
-    elif len(asked) in (2, 3):
-        main(asked[0], int(asked[1]), *asked[2:], sets="sets" in sys.argv)
-    else:
-        sys.exit("usage: python -m benchmarks.redrawn NAME [sets] DRAWS [SOURCE=FOLDER] | judge NAME ...")
+    with one_line_errors("redrawn"):
+        asked = [word for word in sys.argv[1:] if word != "sets"]
+        if asked[:1] == ["judge"] and len(asked) > 1:
+            for name in asked[1:]:
+                judge(name)
+        elif len(asked) in (2, 3) and asked[1].isdecimal():
+            main(asked[0], int(asked[1]), *asked[2:], sets="sets" in sys.argv)
+        else:
+            sys.exit("usage: python -m benchmarks.redrawn NAME [sets] DRAWS [SOURCE=FOLDER] | judge NAME ...")

@@ -30,6 +30,7 @@ from augury.features.extractor import Extractor, efficientnet_lite0
 from augury.features.frechet import frechet_distance
 from augury.images.image_set import ImageSet
 from augury.images.streams import stream_of
+from augury.pipeline.process import one_line_errors
 from augury.pipeline.sections import FeatureExtractor
 from augury.scores.extractors import build_extractor
 from augury.scores.gathering import gather
@@ -257,8 +258,9 @@ def stream() -> None:
 PARTS = {"matrix": matrix, "manifold": manifold, "again": again, "stream": stream, "fid": fid}
 
 if __name__ == "__main__":
-    asked = sys.argv[1:] or list(PARTS)
-    if any(name not in PARTS for name in asked):
-        sys.exit(f"usage: python -m benchmarks.scores [PART]; choose from {', '.join(PARTS)}")
-    for name in asked:
-        PARTS[name]()
+    with one_line_errors("scores"):
+        asked = sys.argv[1:] or list(PARTS)
+        if any(name not in PARTS for name in asked):
+            sys.exit(f"usage: python -m benchmarks.scores [PART]; choose from {', '.join(PARTS)}")
+        for name in asked:
+            PARTS[name]()

@@ -20,6 +20,7 @@ from torchvision.datasets import ImageFolder
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params, sections
+from augury.pipeline.process import one_line_errors
 from augury.training.processes import start_processes
 from augury.training.training_run import TrainingRun
 from models.dcgan import DCGAN
@@ -114,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("training"):
+        main()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.crossed import Crossed
+from augury.pipeline.process import arguments_of, one_line_errors
 from studies.exchange_rate.learning_curve import (
     LearningCurve,
     fit_curve,
@@ -21,6 +22,7 @@ from studies.exchange_rate.learning_curve import (
     worth,
 )
 
+TRIALS = 300
 LABELS = np.array([20, 50, 100, 200, 500], float)
 BUDGET, PLACE = 100.0, 2  # labels per class; twice as many are at the place after it
 TEST_IMAGES = 10_000
@@ -94,10 +96,11 @@ def coverage(world: World, trials: int, resamples: int = 100, seed: int = 0) -> 
     return float(np.mean([holds(world, random, resamples) for _ in range(trials)]))
 
 
-def main(trials: int = 300) -> None:
+def main(trials: int) -> None:
     for name, world in WORLDS.items():
         print(f"{name}: {coverage(world, trials):.1%} of {trials} intervals hold the true number")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    with one_line_errors("worth"):
+        main(*arguments_of(main, sys.argv[1:] or [str(TRIALS)]))

@@ -9,7 +9,10 @@ from augury.pipeline.checkout import CHECKOUT
 
 def read_pins(requirements: Path) -> dict[str, str]:
     """Package -> version, of the lines name==version or name[extra]==version."""
-    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    lines = (
+        line.partition("#")[0].strip()
+        for line in requirements.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     pins = (line.split("==", 1) for line in lines if "==" in line)
     return {name.partition("[")[0].strip(): version.strip() for name, version in pins}
 

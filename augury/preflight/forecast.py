@@ -35,7 +35,9 @@ def last_costs(params_text: Mapping[str, Any], lock: Mapping[str, Any], costs: M
 
     params_text: the content of params.yaml; lock: of dvc.lock; costs: stage -> that of its file in data/costs.
     """
-    stages = lock.get("stages", {})
+    stages = lock.get("stages") if isinstance(lock, Mapping) else None
+    if not isinstance(stages, Mapping):  # a file that was put together by hand
+        return {}
     maker = {output["path"]: stage for stage, entry in stages.items() for output in entry.get("outs", [])}
 
     @cache
