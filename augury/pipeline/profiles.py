@@ -20,6 +20,7 @@ def lay_over(path: Path, overrides: dict[str, Any]) -> None:
     """Set the nested `overrides` in the YAML file at `path`, if what comes of it is valid; else raise UserError."""
     yaml = YAML()
     yaml.width = 120
+    yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     content = yaml.load(path.read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ def _merge(target: Any, overrides: dict[str, Any]) -> None:
     for key, value in overrides.items():
         if isinstance(value, dict) and isinstance(target.get(key), dict):
             _merge(target[key], value)
-        else:
+        elif key not in target or target[key] != value:  # else it stays as it is written
             target[key] = value
 
 

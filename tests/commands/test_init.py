@@ -286,6 +286,7 @@ def test_the_same_folder_again_takes_no_edit_back(tmp_path: Path, capsys: pytest
         assert "Kept as you had changed it: prepare.labels_per_class: 6, prepare.group_pattern: (00.)\n" in printed
         assert re.search(r"group_pattern: '\(00.\)' +# yours; without it group_pattern: null, ", printed)
         assert "Do several images show one person" not in printed
+        assert "  group_pattern: '(00.)' " in Path("params.yaml").read_text()  # as it was written
         assert (params.load().prepare.group_pattern, params.load().prepare.labels_per_class) == ("(00.)", 6)
     # What the user did not change follows the folder.
     (folder / "cat/broken.png").touch()
