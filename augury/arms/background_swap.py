@@ -49,7 +49,10 @@ def ground_of(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 1 or 3) uint8, (H, W) bool -> the image without its object, filled in from around (Telea 2004)."""
     diameter = 2 * max(1, round(RIM * min(mask.shape))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-    return cv2.inpaint(image, cv2.dilate(mask.astype(np.uint8), disc), 3, cv2.INPAINT_TELEA).reshape(image.shape)
+    hole = cv2.dilate(mask.astype(np.uint8), disc)
+    if hole.all():  # nothing is left to fill it from, and OpenCV would give the object back
+        return np.full_like(image, 128)
+    return cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA).reshape(image.shape)
 
 
 def paste(image: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> np.ndarray:

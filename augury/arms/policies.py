@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from augury.arms.background_swap import BackgroundSwap, paste
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.sections import BACKGROUND_SWAP
 from augury.pipeline.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ AUTOMATIC = {
     "AugMix": "aug_mix",
     "AutoAugment": "auto_augment",
 }
-SWAP = BackgroundSwap.__name__
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def available() -> set[str]:
         and "image" in getattr(value, "_available_keys", {"image"})
         and not inspect.isabstract(value)
         and value.__module__ != "albumentations.core.transforms_interface"
-    } | {*AUTOMATIC, SWAP}
+    } | {*AUTOMATIC, BACKGROUND_SWAP}
 
 
 def _import_albumentations() -> ModuleType:
@@ -69,7 +69,7 @@ def _import_albumentations() -> ModuleType:
 
 def _transform_called(name: str) -> Callable[..., Any]:
     """One of the `available` transforms."""
-    if name == SWAP:
+    if name == BACKGROUND_SWAP:
         return BackgroundSwap
     if name not in AUTOMATIC:
         return getattr(_import_albumentations(), name)
@@ -90,8 +90,8 @@ def compose(transforms: Sequence[Transform], key: str) -> Policy:
         step = f"{key}.{position}"
         if name not in known:
             raise UserError(unknown(f"{step}.name", name, sorted(known)))
-        if name == SWAP and position:
-            raise UserError(f"{step}: {SWAP} has to come first, as masks are made of the images as they are")
+        if name == BACKGROUND_SWAP and position:
+            raise UserError(f"{step}: {BACKGROUND_SWAP} has to come first, as masks are made of the images as they are")
         transform = _transform_called(name)
         allowed = list(inspect.signature(transform).parameters)
         for argument in kwargs:

@@ -114,9 +114,17 @@ class Transform(Section):
     kwargs: dict[str, Any] = {}
 
 
+BACKGROUND_SWAP = "BackgroundSwap"  # a first step of a policy; see augury/arms/background_swap.py
+
+
 class Augment(Section):
     copies: PositiveInt
     policies: Annotated[dict[Name, Annotated[list[Transform], Field(min_length=1)]], Field(min_length=1)]
+
+    @property
+    def swapping(self) -> list[str]:
+        """The policies that set objects on other grounds."""
+        return [name for name, steps in self.policies.items() if steps[0].name == BACKGROUND_SWAP]
 
 
 class Training(Section):

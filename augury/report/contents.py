@@ -30,6 +30,7 @@ class Contents:
 
     runs: arm -> content of its result on every seed. pictures: preview -> picture. scores, selections, trainings,
     curves, progress: by generator; progress: (training images seen, picture). closest: of near-duplicates, if any.
+    masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`.
     """
 
     params: Params
@@ -42,6 +43,7 @@ class Contents:
     trainings: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, str]
     closest: str | None
+    masks: Mapping[str, Mapping[str, Any]]
     curves: Mapping[str, Markup]
     progress: Mapping[str, Sequence[tuple[int, str]]]
 
@@ -49,6 +51,7 @@ class Contents:
     def read(cls, params: Params, results: Results) -> "Contents":
         """Raises UserError where a stage has not written what belongs here."""
         comparison, generators, closest = results.comparison(), list(params.sample.generators), results.closest()
+        swapping = params.augment.swapping
         return cls(
             params=params,
             comparison=comparison,
@@ -58,7 +61,11 @@ class Contents:
             scores=[results.scores(generator) for generator in generators],
             selections=[results.selection(generator) for generator in generators],
             trainings={generator: results.training(generator) for generator in generators},
-            pictures={name: data_uri(results.preview(name), WIDEST_GRID) for name in _previews(params)},
+            pictures={
+                **{name: data_uri(results.preview(name), WIDEST_GRID) for name in _previews(params)},
+                **{f"{name}_masks": data_uri(results.masks_sheet(name), WIDEST_GRID) for name in swapping},
+            },
+            masks={name: results.masks(name) for name in swapping},
             closest=None if closest is None else data_uri(closest, WIDEST_GRID),
             curves={name: Markup(loss_curves(results.curves(name), f"curve-{name}")) for name in generators},
             progress={name: _spaced(results.progress(name), params.report.progress_grids) for name in generators},

@@ -31,6 +31,11 @@ def test_behind_an_object_is_what_surrounds_it() -> None:
     assert ground_of(image[..., :1], truth).shape == (64, 64, 1)
 
 
+def test_where_the_object_is_all_there_is_nothing_of_it_is_left() -> None:
+    image, _ = disc()
+    assert (ground_of(image, np.ones((64, 64), bool)) == 128).all()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_object_is_kept_and_its_ground_is_the_others(channels: int) -> None:
     image, truth = disc()

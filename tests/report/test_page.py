@@ -258,10 +258,21 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-def page(**kwargs: Any) -> str:
-    """Build the data, run the stage -> the page's text."""
+def page(swaps: Mapping[str, tuple[int, int]] | None = None, **kwargs: Any) -> str:
+    """Build the data, run the stage -> the page's text.
+
+    swaps: with a policy `swap` that sets objects on other grounds, images and usable masks of each class.
+    """
     build_data(**kwargs)
-    main(params_for(kwargs.get("generators", ("vae",)), kwargs.get("arms", ARMS)))
+    params = params_for(kwargs.get("generators", ("vae",)), kwargs.get("arms", ARMS))
+    if swaps is not None:
+        policies = {**params.augment.policies, "swap": [sections.Transform(name="BackgroundSwap")]}
+        params = params.model_copy(update={"augment": params.augment.model_copy(update={"policies": policies})})
+        classes = {name: {"images": images, "usable": usable} for name, (images, usable) in swaps.items()}
+        write_json(Path("data/augmented/0/swap/masks.json"), {"masks": "grabcut", "grounds": 33, "classes": classes})
+        for picture in ("augmented/0/swap/masks.png", "previews/0/swap.png"):
+            write_png(Path("data") / picture, np.zeros((116, 232, 3), np.uint8))
+    main(params)
     return Path("data/report/index.html").read_text(encoding="utf-8")
 
 
@@ -546,6 +557,18 @@ def test_the_nearest_real_images_are_folded_below_the_synthetic_ones() -> None:
     for policy in PARAMS.augment.policies:
         assert f"Augmented copies: {policy}" in html
     assert "transformed by HorizontalFlip, Affine, RandomBrightnessContrast." in html
+
+
+def test_objects_on_other_grounds_are_shown_with_the_share_of_usable_masks() -> None:
+    html = page({"shirt & <top>": (100, 93), "bag": (100, 80)})
+    [section] = re.findall(r"<summary>Objects on other grounds: .*?</details>", html, re.DOTALL)
+    assert "swap, 173 of 200 labelled images have a usable mask" in section
+    assert "not for these images" not in section
+    assert section.count("<img ") == 1
+    rows = re.findall(r'<th scope="row" class="first"><bdi>(.*?)</bdi></th><td>(\d+)</td><td>(\d+)</td>', section)
+    assert rows == [("shirt &amp; &lt;top&gt;", "100", "93"), ("bag", "100", "80")]
+    assert "Fewer than half are usable: this policy is not for these images." in page({"shirt": (9, 3), "bag": (9, 5)})
+    assert "Objects on other grounds" not in page()
 
 
 def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:
