@@ -1,5 +1,6 @@
 """Where a network computes: the device, its precision, what others leave of it, and the same result every time."""
 
+import ctypes
 import os
 import time
 from contextlib import AbstractContextManager
@@ -9,6 +10,8 @@ import torch
 
 from augury.pipeline.errors import UserError
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, see malloc.h
+MAPPED = (2**30, 2**25)  # bytes; the C library of some systems takes no more than the second
 STAT = Path("/proc/stat")  # what the cores of a Linux machine have done since it was started
 
 
@@ -25,6 +28,7 @@ def choose_device(name: str) -> torch.device:
             f"--nproc-per-node: {processes} processes need a GPU each, this machine has {gpus}; choose at most {gpus}, "
             "or CUDA_VISIBLE_DEVICES= before torchrun for the CPU"
         )
+    keep_memory()
     device = torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(True)
@@ -32,6 +36,17 @@ def choose_device(name: str) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return device
+
+
+def keep_memory() -> None:
+    """Keep the memory of tensors for the next ones, rather than have it mapped and zeroed anew each time.
+
+    Does nothing where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, MAPPED[0])
+        any(mallopt(M_MMAP_THRESHOLD, size) for size in MAPPED)
 
 
 def autocast(device: torch.device, enabled: bool = True) -> AbstractContextManager[None]:

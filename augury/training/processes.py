@@ -1,6 +1,5 @@
 """Several processes that train one network: torchrun's, each with its share of every batch."""
 
-import ctypes
 import importlib.util
 from collections.abc import Iterable
 from typing import Any
@@ -13,9 +12,6 @@ from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.training.tracking import LOGS
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, see malloc.h
-MAPPED = (2**30, 2**25)  # bytes; the C library of some systems takes no more than the second
-
 
 def start_processes(device: str, batch_size: int, key: str, log: str = "none") -> Accelerator:
     """Join the processes that torchrun started, or be the only one; `accelerator.device` is this process's own.
@@ -27,7 +23,6 @@ def start_processes(device: str, batch_size: int, key: str, log: str = "none") -
         raise UserError(
             "log: tensorboard asked for, but the package tensorboard is not installed; pip install tensorboard"
         )
-    keep_memory()
     accelerator = Accelerator(
         cpu=choose_device(device).type == "cpu", log_with=None if log == "none" else log, project_dir=LOGS
     )
@@ -42,17 +37,6 @@ def start_processes(device: str, batch_size: int, key: str, log: str = "none") -
 def recordable(accelerator: Accelerator) -> bool:
     """Whether steps can be recorded as CUDA graphs: one process on a GPU, which exchanges nothing in a step."""
     return accelerator.device.type == "cuda" and accelerator.num_processes == 1
-
-
-def keep_memory() -> None:
-    """Keep the memory of a step's tensors for the next one, rather than have it mapped and zeroed anew each time.
-
-    Does nothing where the C library is not glibc.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, MAPPED[0])
-        any(mallopt(M_MMAP_THRESHOLD, size) for size in MAPPED)
 
 
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:

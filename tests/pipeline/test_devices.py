@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import platform
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,3 +133,16 @@ def test_a_process_that_computes_keeps_a_core_busy() -> None:
     finally:
         neighbour.kill()
         neighbour.join()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no mallopt")
+def test_memory_is_kept_from_one_tensor_to_the_next() -> None:
+    def page_faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    choose_device("cpu")
+    page_faults()  # the first ones map what all the others use
+    assert page_faults() < 4 * 2**24 / resource.getpagesize()  # the pages of one tensor of ten

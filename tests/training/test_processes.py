@@ -1,7 +1,5 @@
 """The processes of a training, and the mean of their gradients."""
 
-import platform
-import resource
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -94,16 +92,3 @@ def test_gradients_become_their_mean_over_the_processes() -> None:
     assert [parameter.grad is None for parameter in convolution.parameters()] == [False, True]
     assert same(linear.weight.grad, torch.tensor([[2.0, -4.0]]))
     assert same(linear.bias.grad, torch.tensor([10.0]))
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is no mallopt")
-def test_memory_is_kept_from_one_step_to_the_next() -> None:
-    def page_faults() -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(10):
-            torch.ones(2**24)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    start_processes("cpu", 8, "train_vae")
-    page_faults()  # the first steps map what all the others use
-    assert page_faults() < 4 * 2**24 / resource.getpagesize()  # the pages of one tensor of ten
