@@ -22,7 +22,7 @@ help: ## Show this list
 repro: .venv/installed ## Run the pipeline to the report (IMAGES=FOLDER: on your own images; PROFILE=gpu: on a large GPU)
 	$(if $(PROFILE),python -m augury.pipeline.profiles "params.$$PROFILE.yaml")
 	$(if $(IMAGES),python -m augury init --images="$$IMAGES")
-	python -m augury repro
+	dvc repro
 	@echo "The report: $$PWD/data/report/index.html"
 
 report: .venv/installed ## Bring the report up to date and show the metrics

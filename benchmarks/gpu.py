@@ -53,11 +53,14 @@ class EnoughError(Exception):
     """A measurement has what it wanted of a run."""
 
 
-def budget_of(settings: params.Params, name: str, steps: int, **changes: Any) -> Any:
-    section, own = (TRAININGS | MORE)[name]
-    stage, _, architecture = section.partition(".")
+def whole_budget(settings: params.Params, name: str) -> Any:
+    stage, _, architecture = (TRAININGS | MORE)[name][0].partition(".")
     budget = getattr(settings, stage)
-    budget = budget[architecture] if architecture else budget
+    return budget[architecture] if architecture else budget
+
+
+def budget_of(settings: params.Params, name: str, steps: int, **changes: Any) -> Any:
+    budget, own = whole_budget(settings, name), (TRAININGS | MORE)[name][1]
     batch_size = changes.get("batch_size", budget.batch_size)
     length = {"total_kimg": steps * batch_size / 1000, "snapshot_every_kimg": steps * batch_size / 1000}
     return type(budget).model_validate(budget.model_dump() | length | own | changes)
@@ -258,10 +261,8 @@ def measure_snapshots(settings: params.Params, device: str, kimg: float = 300) -
         take_snapshot(self, images_per_second)
         taken.append(time.perf_counter() - started)
 
-    for name, (section, _) in TRAININGS.items():
-        stage, _, architecture = section.partition(".")
-        budget = getattr(settings, stage)
-        budget = budget[architecture] if architecture else budget
+    for name in TRAININGS:
+        budget = whole_budget(settings, name)
         short = type(budget).model_validate(budget.model_dump() | {"total_kimg": min(kimg, budget.total_kimg)})
         taken.clear()
         with patched(TrainingRun, "_take_snapshot", timed):
@@ -279,6 +280,7 @@ def measure_snapshots(settings: params.Params, device: str, kimg: float = 300) -
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    checkpoints.STORE = Path(".cache/benchmarks/checkpoints")  # apart from those of trainings that were killed
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
         shutil.copyfile(params.PARAMS_FILE, path)

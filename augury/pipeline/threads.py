@@ -15,7 +15,7 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LARGEST_SHARE = 0.25  # of a GPU's free memory that what several seeds learn from may take
+LARGEST_SHARE = 0.1  # of a GPU's memory that what several seeds learn from may take; not of what others leave free
 
 
 def in_groups(
@@ -30,7 +30,7 @@ def in_groups(
     """
     together = 1
     if device.type != "cpu":
-        together = max(1, int(LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]) // max(1, size()))
+        together = max(1, int(LARGEST_SHARE * torch.cuda.get_device_properties(device).total_memory) // max(1, size()))
     groups = [seeds[start : start + together] for start in range(0, len(seeds), together)]
     return itertools.chain.from_iterable(in_threads(work, groups, device))
 

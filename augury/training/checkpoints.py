@@ -36,7 +36,7 @@ class Stateful(Protocol):
 class Checkpoint:
     """The state of a run's parts, which the first process reads and writes for all.
 
-    name: section of params.yaml. folder: the run's own, for what else belongs to its state.
+    name: section of params.yaml and seed. folder: the run's own, for what else belongs to its state.
     """
 
     def __init__(self, name: str, digest: str, parts: Mapping[str, Stateful], accelerator: Accelerator) -> None:
@@ -67,7 +67,7 @@ class Checkpoint:
         return saved is not None
 
     def delete(self) -> None:
-        """Delete the state of this run, and of unfinished ones with other params before it."""
+        """Delete the state of this run, and of unfinished ones of the same name before it."""
         for folder in STORE.glob(f"{self.name}-*"):
             (folder / "state.pt").unlink(missing_ok=True)  # first: a state without its progress grids is of no use
             shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ LOGS = Path(".cache/tensorboard")  # untracked: one folder of events per generat
 class Tracking:
     """Rows of the history and sample grids, logged by the number of images seen.
 
-    origin: name of the generator, and of its folder of events. folder: where the grids are (`progress_file`). Does
+    origin: name of the generator and seed, of the folder of events. folder: where the grids are (`progress_file`). Does
     nothing in other processes than the first, and where the accelerator has no tracker (`start_processes`).
     """
 

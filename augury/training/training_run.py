@@ -92,8 +92,11 @@ class TrainingRun:
         self.best: dict[str, torch.Tensor] | None = None
         self.stopped: str | None = None
         digest = digest_of(name, budget, (images, validation), seed, snapshot, accelerator, pretrained)
-        self.checkpoint = Checkpoint(name, digest, {**state, "history": self.history, "run": self}, accelerator)
-        self.tracking = Tracking(accelerator, origin, self.checkpoint.folder)
+        # By the seed, as replicates may be trained at the same time.
+        self.checkpoint = Checkpoint(
+            f"{name}-{seed}", digest, {**state, "history": self.history, "run": self}, accelerator
+        )
+        self.tracking = Tracking(accelerator, f"{origin}-{seed}", self.checkpoint.folder)
 
     def steps(self) -> Iterator[int]:
         """The steps that are left to do. Ends early where training has diverged or collapsed."""
@@ -194,7 +197,7 @@ class TrainingRun:
     def publish(self, generator: Path, curve: Path) -> None:
         """Write the kept snapshot, its progress grids and training.json into a folder, and the history as CSV.
 
-        Then the state of this run, and of unfinished ones with other params before it, is deleted.
+        Then the state of this run, and of unfinished ones of its seed with other params before it, is deleted.
         """
         if self.accelerator.is_main_process:
             with whole_directory(generator) as folder:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -175,6 +176,6 @@ def test_a_cpu_takes_seeds_one_by_one_and_a_gpu_as_many_together_as_its_memory_h
         groups.append([*seeds])
         return [seed**2 for seed in seeds]
 
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8400, 9999))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=21_000))
     assert [*in_groups(squares, range(5), torch.device(device), lambda: size)] == [0, 1, 4, 9, 16]
     assert sorted(groups) == expected

@@ -594,7 +594,7 @@ def logging_accelerator() -> Accelerator:
     return Accelerator(cpu=True, log_with="tensorboard", project_dir=LOGS)
 
 
-def logged(origin: str = "demo") -> tuple[dict[str, list[tuple[int, float]]], list[tuple[int, bytes]]]:
+def logged(origin: str = "demo-0") -> tuple[dict[str, list[tuple[int, float]]], list[tuple[int, bytes]]]:
     """Scalars by name and images, each with the number of images seen."""
     events = EventAccumulator(str(LOGS / origin), size_guidance={"images": 0, "scalars": 0}).Reload()
     tags = events.Tags()
@@ -675,26 +675,28 @@ def test_a_new_run_takes_the_place_of_the_one_before_in_the_log(start: Callable[
     assert logged()[0]["distance"] == [(20, 8.0), (40, 1.0)]
     finish(start({2: (7.0, 1.0)}))  # logged to nothing, and nothing to what is there
     assert logged()[0]["distance"] == [(20, 8.0), (40, 1.0)]
-    assert {path.name for path in LOGS.iterdir()} == {"demo", "other"}
+    assert {path.name for path in LOGS.iterdir()} == {"demo-0", "other"}
 
 
 def test_only_the_main_process_logs(start: Callable[..., TrainingRun], monkeypatch: pytest.MonkeyPatch) -> None:
-    LOGS.joinpath("demo").mkdir(parents=True)
+    LOGS.joinpath("demo-0").mkdir(parents=True)
     monkeypatch.setattr(PartialState, "is_main_process", property(lambda self: False))
     follow(start(accelerator=logging_accelerator()))
-    assert list(LOGS.rglob("*")) == [LOGS / "demo"]
+    assert list(LOGS.rglob("*")) == [LOGS / "demo-0"]
 
 
 # Whose checkpoint is picked up.
 
 
-def test_publishing_deletes_the_checkpoints_of_this_section_alone(start: Callable[..., TrainingRun]) -> None:
+def test_publishing_deletes_the_checkpoints_of_this_section_and_seed_alone(start: Callable[..., TrainingRun]) -> None:
     follow(start(learning_rate=0.2), stop_in=5)  # of other params, never finished
     follow(start(name="train_gan.demo2"), stop_in=5)
     follow(start(name="train_vae"), stop_in=5)
-    assert len(list(STORE.iterdir())) == 3
+    follow(start(seed=10), stop_in=5)  # of a replicate that is trained at the same time
+    assert len(list(STORE.iterdir())) == 4
     finish(start())
-    assert sorted(path.name.rpartition("-")[0] for path in STORE.iterdir()) == ["train_gan.demo2", "train_vae"]
+    left = ["train_gan.demo-10", "train_gan.demo2-0", "train_vae-0"]
+    assert sorted(path.name.rpartition("-")[0] for path in STORE.iterdir()) == left
 
 
 def test_a_checkpoint_is_kept_where_no_snapshot_was_fit_for_use(start: Callable[..., TrainingRun]) -> None:
