@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from augury.arms.choice import Choice
 from augury.arms.finetuning import Tuning, fine_tune, predict
+from augury.arms.grounds_alone import accuracy_of_grounds
 from augury.arms.metrics import classification_metrics
 from augury.arms.probing import Lesson, features_of, fit_probes
 from augury.arms.training_set import Kind, Labelled, seed_of, training_set
@@ -83,6 +84,8 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
                 "n_test": len(test),
             }
             write_json(folder / f"{seed}.json", result)
+        if (of_grounds := accuracy_of_grounds(params, arm, labelled)) is not None:
+            write_json(folder / "grounds.json", of_grounds)
         pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
         note_opening(test.digest(), (folder / "predictions.parquet").read_bytes())
     return sum(trial.counts.values()) + len(test)

@@ -65,6 +65,11 @@ class Results:
     def paths_of_arm(self, arm: str, seeds: Sequence[int]) -> list[Path]:
         return [self.folder("results") / arm / f"{seed}.json" for seed in seeds]
 
+    def grounds(self, arm: str) -> dict[str, Any] | None:
+        """How well grounds alone tell the class; only of an arm that sets objects on other grounds."""
+        path = self.folder("results") / arm / "grounds.json"
+        return read_json(path) if path.exists() else None
+
     def predictions_path(self, arm: str) -> Path:
         return self.folder("results") / arm / "predictions.parquet"
 
