@@ -258,16 +258,21 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-def page(swaps: Mapping[str, tuple[int, int]] | None = None, **kwargs: Any) -> str:
+def page(swaps: Mapping[str, tuple[int, int]] | None = None, swap_arm: str | None = None, **kwargs: Any) -> str:
     """Build the data, run the stage -> the page's text.
 
-    swaps: with a policy `swap` that sets objects on other grounds, images and usable masks of each class.
+    swaps: with a policy `swap` that sets objects on other grounds, images and usable masks of each class;
+    swap_arm: an arm that has its copies.
     """
     build_data(**kwargs)
     params = params_for(kwargs.get("generators", ("vae",)), kwargs.get("arms", ARMS))
     if swaps is not None:
         policies = {**params.augment.policies, "swap": [sections.Transform(name="BackgroundSwap")]}
         params = params.model_copy(update={"augment": params.augment.model_copy(update={"policies": policies})})
+        if swap_arm is not None:
+            arms = params.classify.arms
+            arms = {**arms, swap_arm: arms[swap_arm].model_copy(update={"augment": ["swap"]})}
+            params = params.model_copy(update={"classify": params.classify.model_copy(update={"arms": arms})})
         classes = {name: {"images": images, "usable": usable} for name, (images, usable) in swaps.items()}
         write_json(Path("data/augmented/0/swap/masks.json"), {"masks": "grabcut", "grounds": 33, "classes": classes})
         for picture in ("augmented/0/swap/masks.png", "previews/0/swap.png"):
@@ -569,6 +574,19 @@ def test_objects_on_other_grounds_are_shown_with_the_share_of_usable_masks() -> 
     assert rows == [("shirt &amp; &lt;top&gt;", "100", "93"), ("bag", "100", "80")]
     assert "Fewer than half are usable: this policy is not for these images." in page({"shirt": (9, 3), "bag": (9, 5)})
     assert "Objects on other grounds" not in page()
+
+
+@pytest.mark.parametrize(
+    ("telling", "words"), [(True, "where the ground belongs to the class"), (False, "no more than chance may do")]
+)
+def test_what_the_ground_alone_tells_is_said(telling: bool, words: str) -> None:
+    figure = {"accuracy": 0.3126, "chance": 0.1, "images": 1173, "telling": telling}
+    write_json(Path("data/results/0/none/grounds.json"), figure)
+    html = page({"bag": (9, 9)}, swap_arm="none")
+    assert "The ground alone tells the class in 31% of cases, chance 10%" in html
+    assert "the grounds of 1,173 images" in html
+    assert words in html
+    assert "The ground alone" not in page({"bag": (9, 9)})
 
 
 def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:

@@ -124,6 +124,16 @@ def test_every_seed_is_a_file_and_columns_of_predictions(checkout: Path, mode: s
         assert result["validation_nll"] < np.log(2) + 0.1
 
 
+@pytest.mark.parametrize("figure", [None, {"accuracy": 0.31, "chance": 0.1, "images": 950, "telling": True}])
+def test_what_grounds_alone_tell_is_written_of_arms_that_swap_them(
+    figure: dict[str, Any] | None, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classify, "accuracy_of_grounds", lambda params, arm, labelled: figure)
+    results_of("none", {}, checkout)
+    path = Path("data/results/0/none/grounds.json")
+    assert (json.loads(path.read_text()) if path.exists() else None) == figure
+
+
 def test_where_nothing_is_weighed_no_weight_is_written(checkout: Path) -> None:
     assert results_of("plain", {}, checkout)["synthetic_weight"] is None
     assert results_of("alone", {"real": False, "synthetic": {"vae": 1.0}}, checkout)["synthetic_weight"] is None
