@@ -166,7 +166,7 @@ def aligned(lines: dict[str, str]) -> list[str]:
 
 def explained(choices: "list[Choice]") -> list[str]:
     """The choices as they will stand in params.yaml, section by section, each with its reason."""
-    shown = [(*choice.key.split("."), _yaml(choice.value), choice.reason) for choice in choices]
+    shown = [(*choice.key.split(".", 1), _yaml(choice.value), choice.reason) for choice in choices]
     width = min(WIDEST, max(len(f"{key}: {value}") for _, key, value, _ in shown)) + 2
     lines: list[str] = []
     for section, key, value, reason in shown:
@@ -177,4 +177,6 @@ def explained(choices: "list[Choice]") -> list[str]:
 
 
 def _yaml(value: object) -> str:
+    if isinstance(value, list):  # steps of a policy by their names
+        return f"[{', '.join(step['name'] if isinstance(step, dict) else str(step) for step in value)}]"
     return "null" if value is None else f"'{value}'" if isinstance(value, str) and "(" in value else str(value)

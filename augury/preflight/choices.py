@@ -9,7 +9,7 @@ import numpy as np
 from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Prepare
+from augury.pipeline.sections import BACKGROUND_SWAP, Prepare
 from augury.preflight.layouts import Layout
 from augury.preflight.survey import Survey
 
@@ -24,6 +24,8 @@ UNEQUAL = 2.0  # largest over smallest class
 CHAINED = 0.05  # of the images hang together by near-duplicates: then they are of one kind rather than one picture
 GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on file names surely tell groups
 GROUP_PATTERN = r"([^/]+)[_-]\d+\.\w+$"
+CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
+VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
 DRAWN = 5_000  # images of a generator, about
 
 
@@ -63,7 +65,22 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     chosen = {choice.key: choice.value for choice in prepare}
     prepare.sort(key=lambda choice: list(Prepare.model_fields).index(choice.key))
     nested = [Choice(f"prepare.{choice.key}", choice.value, choice.reason) for choice in prepare]
-    return [*nested, drawn(label_counts(left, chosen), params), measure(survey)]
+    return [*nested, drawn(label_counts(left, chosen), params), measure(survey), *backgrounds(survey, params)]
+
+
+def backgrounds(survey: Survey, params: Params) -> list[Choice]:
+    """A policy that sets objects on other grounds and an arm with its copies, where objects can be cut out."""
+    behind = survey.behind
+    if behind is None or behind.usable < CUT_OUT * behind.looked_at or behind.variety < VARIETY:
+        return []
+    swap = {"name": BACKGROUND_SWAP, "kwargs": {"masks": "grabcut", "p": 0.8}}
+    classic = [step.model_dump() for step in params.augment.policies.get("classic", [])]
+    found = f"of {behind.looked_at} objects {behind.usable} can be cut out"
+    caution = "not where the ground belongs to the class, as in satellite images, tissue or habitats"
+    return [
+        Choice("augment.policies.background", [swap, *classic], f"{found}: they are set on each other's grounds"),
+        Choice("classify.arms.classic+background.augment", ["background"], f"an arm to compare; {caution}"),
+    ]
 
 
 def check_counts(survey: Survey) -> None:

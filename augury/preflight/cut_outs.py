@@ -14,7 +14,7 @@ from augury.arms.masks import Method, as_image, in_threads, method_called, usabl
 from augury.images.depth import DeepImage, Depth
 from augury.images.files import UnreadableError, read_whole_image
 from augury.images.grids import write_png
-from augury.images.image_set import ImageSet, places_of
+from augury.images.image_set import ImageSet, in_turn, places_of
 from augury.images.names import printable
 from augury.images.streams import files_by_class
 from augury.pipeline.destinations import check_empty_folder
@@ -22,9 +22,35 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_directory, write_csv
 
 TILE = 96  # pixels of an image on the contact sheet
+LOOKED_AT = 60  # images of a set whose objects `init` cuts out: some seconds
 MOST_ROWS = 40  # of the contact sheet, one a class
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What is behind the objects of some images. usable: how many of those looked at have a usable mask.
+
+    variety: by how much the mean colours of the grounds differ from their median one, in the median, of 255 levels.
+    """
+
+    looked_at: int
+    usable: int
+    variety: float
+
+
+def look_behind(images: ImageSet) -> Behind:
+    """Of images in colour, LOOKED_AT of them, all classes alike."""
+    few = images.select(in_turn(images.labels)[:LOOKED_AT])
+    method = method_called("grabcut")
+    masks = np.array(list(in_threads(lambda image: usable_mask(image, method), [*few.pixels], "masks")))
+    grounds = grounds_of(few, masks)
+    if not len(grounds):
+        return Behind(len(few), 0, 0.0)
+    colours = grounds.pixels.mean(axis=(1, 2))
+    differences = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
+    return Behind(len(few), len(grounds), float(np.median(differences)))
 
 
 @dataclass(frozen=True)

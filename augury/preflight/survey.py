@@ -19,6 +19,7 @@ from PIL import Image
 from augury.images.files import IMAGE_FORMATS, check_file, walk_images
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.sections import Prepare
+from augury.preflight.cut_outs import Behind, look_behind
 from augury.preflight.layouts import Layout
 from augury.sources.listed_images import ListedImage, read_listed
 from augury.sources.manifest import links_into
@@ -72,7 +73,8 @@ class Survey:
     sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
     colourless: whether none has any. unreadable: names of those that cannot be read. first_reason: why the first of
     them cannot. contradictory: copies with another label. depth: what images of more than eight bits hold, as
-    `augury.images.depth.Depth.summary` has it. unlisted: images in the folder that its table does not name.
+    `augury.images.depth.Depth.summary` has it. unlisted: images in the folder that its table does not name. behind: of
+    images in colour, what is behind their objects.
     """
 
     layout: Layout
@@ -89,6 +91,7 @@ class Survey:
     stems: Stems
     depth: Mapping[str, Mapping[str, Any]]
     unlisted: int = 0
+    behind: Behind | None = None
 
     @property
     def total(self) -> int:
@@ -138,6 +141,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         counts = {split: [listed[split, label] for label in labels] for split in sets}
     everything = concatenate([ImageSet(part.pixels, part.labels, names) for part in sets.values()])
     files = [str(name) for part in sets.values() for name in part.provenance["file"]]
+    in_colour = not colourless(everything.pixels)
     return Survey(
         layout=layout,
         class_names=names,
@@ -145,7 +149,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         looked_at=len(everything),
         sizes=np.array(sizes, np.int64),
         channels=everything.channels,
-        colourless=colourless(everything.pixels),
+        colourless=not in_colour,
         unreadable=raw.unreadable,
         first_reason=raw.first_reason,
         contradictory=raw.contradictory,
@@ -153,6 +157,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         stems=read_stems(files, everything.labels),
         depth=raw.depth,
         unlisted=max(0, there - listing.count),
+        behind=look_behind(everything) if in_colour else None,
     )
 
 

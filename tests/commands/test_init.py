@@ -23,6 +23,7 @@ from augury.sources.manifest import as_listed, write_manifest
 from augury.sources.registry import read_source
 from augury.splits.split import split
 from tests import CHECKOUT
+from tests.arms.photographs import photographs
 
 
 @pytest.fixture(autouse=True)
@@ -332,6 +333,23 @@ def test_edits_before_the_first_time_are_kept(tmp_path: Path, capsys: pytest.Cap
 def test_a_dry_run_leaves_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     init(capsys, make_folder(tmp_path / "photos", {"cat": 12, "dog": 12}), "--dry-run")
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
+
+
+def test_photographs_whose_objects_can_be_cut_out_get_an_arm_on_other_grounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = photographs(24, 40)
+    for name in images.class_names:
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+    for row, pixels in enumerate(images.pixels):
+        Image.fromarray(pixels).save(tmp_path / "photographs" / images.class_names[row % 2] / f"{row}.png")
+    for _ in range(2):  # the second time finds what the first one wrote
+        shown = init(capsys, tmp_path / "photographs")
+        assert "policies.background: [BackgroundSwap, HorizontalFlip, Affine, RandomBrightnessContrast]" in shown
+        assert "arms.classic+background.augment: [background]" in shown
+        top = params.load()
+        assert top.augment.swapping == ["background"]
+        assert top.classify.arms["classic+background"].augment == ["background"]
 
 
 def test_a_label_column_asked_for_once_is_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Prepare
 from augury.preflight.choices import SIZES, choose, label_counts, left_to_learn
+from augury.preflight.cut_outs import Behind
 from augury.preflight.layouts import Layout
 from augury.preflight.survey import Copies, Stems, Survey
 from tests import CHECKOUT
@@ -194,6 +195,31 @@ def test_images_of_more_than_eight_bits_are_scaled_by_what_all_of_them_hold() ->
     reasons = {choice.key: choice.reason for choice in choose(found([50, 50], depth=depth), PARAMS, "cpu")}
     assert reasons["prepare.intensity"] == "24 of integers from 0 to 4012: 0 becomes black and 4095 white"
     assert chosen(found([50, 50], depth=depth))["intensity"] is None
+
+
+@pytest.mark.parametrize(
+    ("behind", "chosen"),
+    [
+        (Behind(60, 50, 8.0), True),
+        (Behind(60, 35, 8.0), False),  # too few objects can be cut out
+        (Behind(60, 60, 1.0), False),  # all of them on white paper
+        (None, False),  # gray
+    ],
+)
+def test_objects_are_set_on_other_grounds_where_they_can_be_cut_out(behind: Behind | None, chosen: bool) -> None:
+    choices = {choice.key: choice for choice in choose(found([100, 100], behind=behind), PARAMS, "cpu")}
+    policy, arm = "augment.policies.background", "classify.arms.classic+background.augment"
+    assert ({policy, arm} <= {*choices}) == chosen
+    assert ({policy, arm} & {*choices} != set()) == chosen
+    if chosen:
+        settings = PARAMS.model_dump()
+        settings["augment"]["policies"]["background"] = choices[policy].value
+        settings["classify"]["arms"]["classic+background"] = {"augment": choices[arm].value}
+        top = params.Params.model_validate(settings)
+        assert top.augment.swapping == ["background"]
+        assert top.augment.policies["background"][1:] == PARAMS.augment.policies["classic"]
+        assert "of 60 objects 50 can be cut out" in choices[policy].reason
+        assert "not where the ground belongs to the class" in choices[arm].reason
 
 
 def test_a_class_of_copies_of_one_image_cannot_be_split() -> None:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from augury.__main__ import main
-from tests.arms.photographs import WALLS, disc
+from augury.images.image_set import ImageSet
+from augury.preflight.cut_outs import Behind, look_behind
+from tests.arms.photographs import WALLS, disc, photographs
 
 
 @pytest.fixture
@@ -95,3 +97,16 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(folder: Path, argume
         main(["masks", *arguments])
     assert len(str(caught.value).splitlines()) == 1
     assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_what_is_behind_objects_is_looked_at() -> None:
+    images = photographs(8, without_object=2)
+    behind = look_behind(images)
+    assert (behind.looked_at, behind.usable) == (8, 6)
+    assert behind.variety > 20  # walls of four colours
+    alike = ImageSet(np.array([disc(32, seed=row)[0] for row in range(4)]), np.arange(4) % 2, ("cat", "dog"))
+    assert look_behind(alike).variety < 3
+    nothing = ImageSet(np.zeros((2, 32, 32, 3), np.uint8), np.arange(2), ("cat", "dog"))
+    assert look_behind(nothing) == Behind(2, 0, 0.0)
+    many = ImageSet(np.zeros((90, 8, 8, 3), np.uint8), np.arange(90) % 2, ("cat", "dog"))
+    assert look_behind(many).looked_at == 60
