@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--to", required=True, choices=LAYOUTS, metavar="LAYOUT", help=", ".join(LAYOUTS))
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder, not in data/")
+    parser.add_argument(
+        "--masks", action="store_true",
+        help="the object of each image too, cut out with nobody to draw it: column `mask` has COCO's run lengths, csv "
+        "and webdataset a PNG as well",
+    )  # fmt: skip
 
 
 def folder_or_name(what: str) -> Path | str:
@@ -54,9 +59,10 @@ def main(asked: argparse.Namespace) -> None:
     """Raises UserError where there is no such set, or something in the way of the new one."""
     from augury.export.formats import class_folders, export, find_set
     from augury.pipeline import params
+    from augury.preflight.cut_outs import object_masks
 
     folder = find_set(str(asked.what))
-    images = export(folder, asked.to, asked.out, params.load())
+    images = export(folder, asked.to, asked.out, params.load(), object_masks() if asked.masks else None)
     classes = sum(count > 0 for count in images.counts)
     log.info("%s: %d images of %d classes, from %s", asked.out, len(images), classes, folder)
     if asked.to == "imagefolder":

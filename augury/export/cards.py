@@ -76,13 +76,15 @@ def dataset_card(
     layout: str,
     data_files: str | None,
     generation: Mapping[str, Any] | None = None,
+    masks: bool = False,
     results: Results,
 ) -> str:
     """The card of a data set on disk, as text.
 
     origin: name of a split, of an augmentation policy or of a generator. class_names (K,), counts (K,): its images.
     layout: parquet, imagefolder, webdataset or csv. data_files: what the Hub's loader is to read, as a glob.
-    generation: how `python -m augury generate` made it; None for what the pipeline itself left.
+    generation: how `python -m augury generate` made it; None for what the pipeline itself left. masks: whether it has
+    those of its objects.
     """
     synthetic = origin in params.sample.generators
     source = _source(params)
@@ -113,6 +115,7 @@ def dataset_card(
         layout=layout,
         reading=READING[layout],
         generation=generation,
+        masks=masks,
         **(_about_generator(params, origin, results) if synthetic else {}),
     )  # fmt: skip
     return str(DatasetCard(_spaced(text)))

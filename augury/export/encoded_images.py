@@ -1,8 +1,10 @@
 """Image sets on disk as PNG bytes, a few at a time: what is copied from one layout to another is not decoded."""
 
+import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from augury.export.run_lengths import encoded
 from augury.images.codec import PNG_SIGNATURE, decode_image, encode_png
 from augury.images.shards import class_names, count_images, read_batches, readable, shard_paths
+from augury.pipeline.cores import cores
 from augury.pipeline.errors import UserError
 
 MOST_ROWS, MOST_BYTES = 1_000, 2**25  # at a time: whichever is less
 HEADER = slice(16, 26)  # of a PNG: width, height, bit depth, colour type
 END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 EIGHT_BIT_CHANNELS = {b"\x08\x00": 1, b"\x08\x02": 3}  # gray, RGB
+MASK = "mask"
+MaskOf = Callable[[np.ndarray], np.ndarray]
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -38,6 +44,7 @@ class EncodedImages:
 
     origin: the split, policy or generator that all are of. counts: images per class. header: what each PNG says of its
     width, height and colours. bytes_per_image: on average. schema: of `tables`, with Hugging Face's metadata.
+    mask_of: (H, W, 1 or 3) uint8 -> (H, W) bool, empty where there is none; with it, there is a column MASK.
     """
 
     folder: Path
@@ -47,6 +54,7 @@ class EncodedImages:
     header: bytes
     bytes_per_image: int
     schema: pa.Schema
+    mask_of: MaskOf | None = None
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -60,21 +68,40 @@ class EncodedImages:
     def channels(self) -> int:
         return EIGHT_BIT_CHANNELS[self.header[8:]]
 
+    def with_masks(self, mask_of: MaskOf) -> "EncodedImages":
+        """The same set, with the masks as COCO's run lengths. Raises UserError where a column is called so already."""
+        if MASK in self.schema.names:
+            raise UserError(f"{self.folder}: has a column {MASK} already; rename it, or leave out --masks")
+        metadata = json.loads(self.schema.metadata[b"huggingface"])
+        metadata["info"]["features"][MASK] = {"dtype": "string", "_type": "Value"}
+        schema = self.schema.append(pa.field(MASK, pa.string()))
+        return replace(self, schema=schema.with_metadata({"huggingface": json.dumps(metadata)}), mask_of=mask_of)
+
     def rows_within(self, most_rows: int, most_bytes: int) -> int:
         """How many images are at most so many, and about so many bytes."""
         return max(1, min(most_rows, most_bytes // self.bytes_per_image))
 
     def tables(self) -> Iterator[pa.Table]:
         """The set a few rows at a time: image (PNG), label, and provenance. Raises UserError where it is damaged."""
+        names = [name for name in self.schema.names if self.mask_of is None or name != MASK]
         for path in shard_paths(self.folder):
             with readable(path):
-                for batch in read_batches(path, self.rows_within(MOST_ROWS, MOST_BYTES), self.schema.names):
+                for batch in read_batches(path, self.rows_within(MOST_ROWS, MOST_BYTES), names):
                     pngs = _pngs(path, batch)
                     if any(png[HEADER] != self.header for png in pngs):
                         raise UserError(f"{path}: images of different sizes or colours")
                     images = pa.array([{"bytes": png, "path": None} for png in pngs], IMAGE)
-                    columns = [images if name == "image" else batch[name] for name in self.schema.names]
-                    yield pa.table(columns, schema=self.schema)
+                    columns = {name: images if name == "image" else batch[name] for name in names}
+                    if self.mask_of is not None:
+                        columns[MASK] = pa.array(self._masks(pngs), pa.string())
+                    yield pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def _masks(self, pngs: Sequence[bytes]) -> list[str | None]:
+        """In a thread per core."""
+        assert self.mask_of is not None
+        mask_of = self.mask_of
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(lambda png: encoded(mask_of(decode_image(png))), pngs))
 
     def __iter__(self) -> Iterator[EncodedImage]:
         row = 0

@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from augury.evidence.results import Results
 from augury.export.cards import SPLITS, dataset_card
-from augury.export.encoded_images import EncodedImage, EncodedImages, open_encoded
+from augury.export.encoded_images import MASK, EncodedImage, EncodedImages, MaskOf, open_encoded
 from augury.export.generation_plan import PLAN
+from augury.export.run_lengths import decoded
+from augury.images.codec import encode_png
 from augury.images.folders import files_in
 from augury.images.names import safe_names
 from augury.images.shards import shard_name
@@ -65,9 +68,10 @@ def find_set(name: str) -> Path:
     raise UserError(f"unknown {name!r}; choose from {listed}, or a folder of Parquet shards")
 
 
-def export(folder: Path, layout: str, out: Path, params: Params) -> EncodedImages:
+def export(folder: Path, layout: str, out: Path, params: Params, mask_of: MaskOf | None = None) -> EncodedImages:
     """Write the images in `folder` to `out` in one of LAYOUTS, with a card; `out` appears as a whole at the end.
 
+    mask_of: with it, the mask of each image is among its columns, and beside it as PNG where loaders allow.
     Raises UserError where `out` is anything but new or empty, or may not be written to, or the set is damaged.
     """
     out = out.resolve()
@@ -83,10 +87,13 @@ def export(folder: Path, layout: str, out: Path, params: Params) -> EncodedImage
     for name in images.schema.names:
         if name == "path" or name.endswith(("file_name", "file_names")):  # as Hugging Face's loader reads them
             raise UserError(f"{folder}: column {name} would be taken for that of the exported files; rename it")
+    if mask_of is not None:
+        images = images.with_masks(mask_of)
     write, data_files = LAYOUTS[layout]
     card = dataset_card(
         params, origin=images.origin, class_names=images.class_names, counts=images.counts, image_size=images.size,
-        channels=images.channels, layout=layout, data_files=data_files, generation=generation, results=Results(DATA),
+        channels=images.channels, layout=layout, data_files=data_files, generation=generation,
+        masks=mask_of is not None, results=Results(DATA),
     )  # fmt: skip
     with whole_directory(out, replace=False) as partial:
         write(images, partial)
@@ -137,12 +144,15 @@ def class_folders(images: EncodedImages) -> dict[str, str]:
 
 
 def write_csv(images: EncodedImages, out: Path) -> None:
-    """images/`number`.png, with labels.csv: of each image its path, its label by name, and its provenance.
+    """images/`number`.png, with labels.csv: of each image its path, its label by name, and its provenance; masks/ has
+    their masks, where those are asked for.
 
     Text is written as it is, in quotes. Where a spreadsheet would take it for a formula, a warning says so: changed
     names would no longer be the names of the classes.
     """
     (out / "images").mkdir()
+    if images.mask_of is not None:
+        (out / "masks").mkdir()
     formulas = 0
     with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
@@ -150,6 +160,8 @@ def write_csv(images: EncodedImages, out: Path) -> None:
         for image in watched(images):
             path = f"images/{number(image)}.png"
             write_bytes(out, path, image.png)
+            if images.mask_of is not None:
+                write_bytes(out, f"masks/{number(image)}.png", mask_png(images, image))
             cells = [images.class_names[image.label], *image.provenance.values()]
             formulas += sum(isinstance(cell, str) and cell.startswith(FORMULA_STARTS) for cell in cells)
             table.writerow([path, *cells])
@@ -172,8 +184,9 @@ def write_parquet(images: EncodedImages, out: Path) -> None:
 
 
 def write_webdataset(images: EncodedImages, out: Path) -> None:
-    """`split`-000000.tar, ...: of each image `number`.png, .cls (index of its class) and .json (its label by name, and
-    its provenance). Line i of classnames.txt is the name of class i; _info.json is what timm reads.
+    """`split`-000000.tar, ...: of each image `number`.png, .cls (index of its class), .json (its label by name, and its
+    provenance), and .mask.png where masks are asked for. Line i of classnames.txt is the name of class i; _info.json is
+    what timm reads.
     """
     from webdataset import TarWriter
 
@@ -198,6 +211,7 @@ def write_webdataset(images: EncodedImages, out: Path) -> None:
                         "png": image.png,
                         "cls": str(image.label).encode(),
                         "json": json_line(described).encode(),
+                        **({} if images.mask_of is None else {"mask.png": mask_png(images, image)}),
                     }
                 )
     next(each, None)  # closes the bar
@@ -215,6 +229,13 @@ LAYOUTS: dict[str, tuple[Callable[[EncodedImages, Path], None], str]] = {
     "parquet": (write_parquet, "*.parquet"),
     "csv": (write_csv, "labels.csv"),
 }
+
+
+def mask_png(images: EncodedImages, image: EncodedImage) -> bytes:
+    """The object white; black all over where there is no usable mask, as loaders want a file for each image."""
+    text = image.provenance[MASK]
+    mask = np.zeros((images.size, images.size), bool) if text is None else decoded(text)
+    return encode_png(mask[..., None].astype(np.uint8) * 255)
 
 
 def split_of(images: EncodedImages) -> str:

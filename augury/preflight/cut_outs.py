@@ -2,8 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,11 @@ LOOKED_AT = 60  # images of a set whose objects `init` cuts out: some seconds
 MOST_ROWS = 40  # of the contact sheet, one a class
 
 log = logging.getLogger(__name__)
+
+
+def object_masks() -> Callable[[np.ndarray], np.ndarray]:
+    """(H, W, 1 or 3) uint8 -> (H, W) bool, the mask of its object, empty where it is not usable."""
+    return partial(usable_mask, method=method_called("grabcut"))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
 from augury.pipeline import params as params_module
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
+from augury.pipeline.sections import Transform
 from stages.cards import main
 from tests import CHECKOUT
 
@@ -63,6 +64,17 @@ def card(params: Params, data: Path, origin: str = "dcgan", **others: Any) -> st
         "data_files": "*.parquet",
     }  # fmt: skip
     return dataset_card(params, origin=origin, results=Results(data), **(contents | others))
+
+
+def test_copies_on_the_grounds_of_other_images_say_so_and_masks_what_they_are(params: Params, data: Path) -> None:
+    policies = {**params.augment.policies, "swap": [Transform(name="BackgroundSwap")]}
+    swapping = params.model_copy(update={"augment": params.augment.model_copy(update={"policies": policies})})
+    assert "set on the grounds of other training images" in card(swapping, data, "swap")
+    for other in ("classic", "train", "dcgan"):
+        assert "grounds of other" not in card(swapping, data, other)
+    assert "nobody has drawn or checked it" in card(params, data, "train", masks=True)
+    assert "as PNG it is then black" in card(params, data, "train", masks=True, layout="csv")
+    assert "Column `mask`" not in card(params, data, "train")
 
 
 def test_the_metadata_is_what_the_hub_reads(params: Params, data: Path) -> None:

@@ -26,6 +26,7 @@ from augury.__main__ import main
 from augury.commands.export import LAYOUTS
 from augury.export import formats as exporting
 from augury.export.formats import export, find_set
+from augury.export.run_lengths import decoded
 from augury.images.codec import decode_image
 from augury.images.image_set import ImageSet
 from augury.images.names import safe_names
@@ -34,6 +35,7 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.sources.registry import read_source
 from tests import CHECKOUT
+from tests.arms.photographs import disc, photographs
 
 # Every one of them is something that a folder, a line, a table or a loader could stumble over.
 NAMES = ("T-shirt/top", "cat", "Cat", "..", "café", "=1+1", "CON", 'a, "b"\n__c', "test", "empty", "日本", "README.md")
@@ -376,6 +378,66 @@ def replace_image(folder: Path, row: int, data: bytes | None) -> None:
     rows[row]["bytes"] = data
     field = table.schema.field("image")
     pq.write_table(table.set_column(0, field, pa.array(rows, field.type)), path)
+
+
+def masks_written(layout: str, out: Path) -> list[tuple[str | None, np.ndarray | None]]:
+    """Of each image in the order of the set: its run lengths, and the PNG of its mask, where the layout has one."""
+    if layout == "csv":
+        with (out / "labels.csv").open(encoding="utf-8", newline="") as file:
+            texts = [row["mask"] or None for row in csv.DictReader(file)]
+        pictures = [decode_image(path.read_bytes())[..., 0] for path in sorted((out / "masks").iterdir())]
+        return list(zip(texts, pictures, strict=True))
+    if layout == "webdataset":
+        members: dict[str, bytes] = {}
+        for path in sorted(out.glob("*.tar")):
+            with tarfile.open(path) as tar:
+                members |= {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        keys = sorted({name.partition(".")[0] for name in members})
+        return [
+            (json.loads(members[f"{key}.json"])["mask"], decode_image(members[f"{key}.mask.png"])[..., 0])
+            for key in keys
+        ]
+    if layout == "parquet":
+        assert json.loads(pq.read_schema(next(out.glob("*.parquet"))).metadata[b"huggingface"])["info"]["features"][
+            "mask"
+        ] == {"dtype": "string", "_type": "Value"}
+        return [
+            (text, None) for path in sorted(out.glob("*.parquet")) for text in pq.read_table(path)["mask"].to_pylist()
+        ]
+    lines = (out / "metadata.jsonl").read_text("utf-8").splitlines()
+    rows = sorted(map(json.loads, lines), key=lambda row: row["file_name"].rpartition("/")[2])
+    return [(row["mask"], None) for row in rows]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_masks_go_with_the_images_where_they_are_asked_for(workspace: Path, layout: str) -> None:
+    """Of 13 photographs, in shards of 10, one has no object."""
+    shutil.rmtree("data/splits/0/train")
+    photographs(13, without_object=1).write(Path("data/splits/0/train"))
+    main(["export", "train", "--to", layout, "--out", "out", "--masks"])
+    masks, truth = masks_written(layout, Path("out")), disc(32)[1]
+    assert [text is None for text, _ in masks] == [False] * 12 + [True]
+    for text, picture in masks:
+        mask = np.zeros((32, 32), bool) if text is None else decoded(text)
+        if text is not None:
+            assert (mask & truth).sum() > 0.85 * (mask | truth).sum()
+        if picture is not None:
+            np.testing.assert_array_equal(picture, mask * np.uint8(255))
+    assert "- Column `mask`: the object of each image" in Path("out/README.md").read_text("utf-8")
+    main(["export", "train", "--to", layout, "--out", "without"])
+    assert "Column `mask`" not in Path("without/README.md").read_text("utf-8")
+    assert "mask" not in {path.name.split(".")[0] for path in Path("without").rglob("*")}
+    assert (layout in ("csv", "webdataset")) == any(picture is not None for _, picture in masks)
+
+
+def test_a_column_of_that_name_is_no_mask_of_ours(workspace: Path) -> None:
+    images = image_set("train")
+    images.provenance["mask"] = np.arange(len(images))
+    shutil.rmtree("data/splits/0/train")
+    images.write(Path("data/splits/0/train"))
+    with pytest.raises(SystemExit, match=r"^export: data/splits/0/train: has a column mask already; rename it"):
+        main(["export", "train", "--to", "csv", "--out", "out", "--masks"])
+    assert not Path("out").exists()
 
 
 def encoded(format: str, mode: str = "RGB", size: tuple[int, int] = (6, 6)) -> bytes:
