@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augury.arms.choice import Choice
+from augury.arms.composites import composites, owed_to_ground
 from augury.arms.finetuning import Tuning, fine_tune, predict
-from augury.arms.grounds_alone import accuracy_of_grounds
 from augury.arms.metrics import classification_metrics
 from augury.arms.probing import Lesson, features_of, fit_probes
 from augury.arms.training_set import Kind, Labelled, seed_of, training_set
@@ -33,12 +33,14 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.stage import run_entry
 from augury.pipeline.threads import in_groups, in_processes
 
+Tried = Sequence[ImageSet]  # the test images, then what is put together of them
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One seed's classifier: probabilities (N, K) of the test images, what was chosen, images of each kind."""
+    """One seed's classifier: probabilities (N, K) of each set tried, what was chosen, images of each kind."""
 
-    probabilities: np.ndarray
+    probabilities: list[np.ndarray]
     choice: Choice
     counts: dict[Kind, int]
 
@@ -50,13 +52,14 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
         raise UserError(unknown("classify.arms", arm, classify.arms))
     labelled, test = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "test")
     train_and_test, budget = (heads, classify.head) if classify.mode == "head" else (fine_tuned, classify.finetune)
-    trials = train_and_test(params, arm, replicate, labelled, test)
+    composed = composites(params, labelled, test)  # none, unless a policy swaps backgrounds
+    trials = [*train_and_test(params, arm, replicate, labelled, [test, *composed])]
     columns = {"label": pa.array(test.labels.astype(np.int16))}
     if "group" in test.provenance:
         columns["group"] = pa.array(test.provenance["group"])
     with whole_directory(replicate.folder("results") / arm) as folder:
         for seed, trial in zip(classify.seeds_of(replicate.number), trials, strict=True):
-            probabilities, choice = trial.probabilities, trial.choice
+            probabilities, choice = trial.probabilities[0], trial.choice
             columns[f"seed_{seed}"] = pa.array(probabilities.argmax(axis=1).astype(np.int16))
             columns[f"truth_{seed}"] = pa.array(probabilities[np.arange(len(test)), test.labels])
             columns[f"confidence_{seed}"] = pa.array(probabilities.max(axis=1))
@@ -84,21 +87,22 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
                 "n_test": len(test),
             }
             write_json(folder / f"{seed}.json", result)
-        if (of_grounds := accuracy_of_grounds(params, arm, labelled)) is not None:
-            write_json(folder / "grounds.json", of_grounds)
+        if params.augment.swapping:
+            answers = [trial.probabilities[1:] for trial in trials]
+            write_json(folder / "grounds.json", owed_to_ground(params, arm, labelled, composed, answers))
         pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
         note_opening(test.digest(), (folder / "predictions.parquet").read_bytes())
     return sum(trial.counts.values()) + len(test)
 
 
-def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet) -> Iterator[Trial]:
+def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried) -> Iterator[Trial]:
     """Linear heads on frozen features of all levels; those that all seeds look at are computed once."""
     classify, device = params.classify, choose_device(params.device)
     extractor = classifier_levels(classify)
     # The head sees features standardised by the labelled images, the same scale for every arm.
     features = extractor(labelled.images, device)
     standardise = Standardiser(features, device)
-    real, unseen = standardise(features), standardise(extractor(test, device))
+    real, unseen = standardise(features), [standardise(extractor(images, device)) for images in tried]
 
     def trials(positions: Sequence[int]) -> list[Trial]:
         lessons = [Lesson.of(params, arm, labelled, position, replicate) for position in positions]
@@ -109,29 +113,27 @@ def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, te
             all_steps=not isinstance(params.compare.measure, str),
         )  # fmt: skip
         return [
-            Trial(probe.probabilities(unseen), probe.choice, lesson.train.counts)
+            Trial([*map(probe.probabilities, unseen)], probe.choice, lesson.train.counts)
             for probe, lesson in zip(probes, lessons, strict=True)
         ]
 
-    def size() -> int:
-        return len(training_set(params, arm, labelled, 0, replicate)) * real[0].nbytes
+    positions = range(len(classify.seeds_of(replicate.number)))
+    return in_groups(
+        trials, positions, device, lambda: len(training_set(params, arm, labelled, 0, replicate)) * real[0].nbytes
+    )
 
-    return in_groups(trials, range(len(classify.seeds_of(replicate.number))), device, size)
 
-
-def fine_tuned(params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet) -> Iterator[Trial]:
+def fine_tuned(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried) -> Iterator[Trial]:
     """Backbones trained themselves, a process per seed on a CPU with several cores."""
     classify = params.classify
     check_resolution(classify.backbone, classify.resolution)
-    load_backbone(
-        classify.backbone, classify.starts_pretrained
-    )  # a download, or a failure, comes once and before all else
-    work = partial(fine_tune_one, params, arm, replicate, labelled, test)
+    load_backbone(classify.backbone, classify.starts_pretrained)  # a download, or a failure, comes once and first
+    work = partial(fine_tune_one, params, arm, replicate, labelled, tried)
     return in_processes(work, range(len(classify.seeds_of(replicate.number))), choose_device(params.device))
 
 
 def fine_tune_one(
-    params: Params, arm: str, replicate: Replicate, labelled: Labelled, test: ImageSet, position: int
+    params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried, position: int
 ) -> Trial:
     """Its choices are made by the validation split alone: to train once per fold would take too long."""
     classify, device = params.classify, choose_device(params.device)
@@ -141,7 +143,7 @@ def fine_tune_one(
     backbone = load_backbone(classify.backbone, classify.starts_pretrained, seed)
     balanced = params.compare.measure != "accuracy"
     network, choice = fine_tune(backbone, train, labelled, classify.synthetic_weight, tuning, balanced=balanced)
-    return Trial(predict(network, test, classify.resolution, device), choice, train.counts)
+    return Trial([predict(network, images, classify.resolution, device) for images in tried], choice, train.counts)
 
 
 if __name__ == "__main__":

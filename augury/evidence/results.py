@@ -66,7 +66,11 @@ class Results:
         return [self.folder("results") / arm / f"{seed}.json" for seed in seeds]
 
     def grounds(self, arm: str) -> dict[str, Any] | None:
-        """How well grounds alone tell the class; only of an arm that sets objects on other grounds."""
+        """What an arm owes to the ground; only there where a policy sets objects on other grounds.
+
+        alone: how well grounds alone tell the class, of an arm with such copies. composites: accuracy on test images
+        put together anew on their own ground, and on another. Each may be None.
+        """
         path = self.folder("results") / arm / "grounds.json"
         return read_json(path) if path.exists() else None
 

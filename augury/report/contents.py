@@ -30,8 +30,8 @@ class Contents:
 
     runs: arm -> content of its result on every seed. pictures: preview -> picture. scores, selections, trainings,
     curves, progress: by generator; progress: (training images seen, picture). closest: of near-duplicates, if any.
-    masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`; grounds: policy -> how
-    well the ground alone tells the class, where an arm has tried.
+    masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`. grounds: arm -> what
+    it owes to the ground, where there is such a policy.
     """
 
     params: Params
@@ -68,12 +68,7 @@ class Contents:
                 **{f"{name}_masks": data_uri(results.masks_sheet(name), WIDEST_GRID) for name in swapping},
             },
             masks={name: results.masks(name) for name in swapping},
-            grounds={
-                name: figure
-                for arm, recipe in params.classify.arms.items()
-                for name in recipe.augment
-                if name in swapping and (figure := results.grounds(arm)) is not None
-            },
+            grounds={arm: of_arm for arm in comparison["arms"] if (of_arm := results.grounds(arm)) is not None},
             closest=None if closest is None else data_uri(closest, WIDEST_GRID),
             curves={name: Markup(loss_curves(results.curves(name), f"curve-{name}")) for name in generators},
             progress={name: _spaced(results.progress(name), params.report.progress_grids) for name in generators},

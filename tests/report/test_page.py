@@ -581,12 +581,20 @@ def test_objects_on_other_grounds_are_shown_with_the_share_of_usable_masks() -> 
 )
 def test_what_the_ground_alone_tells_is_said(telling: bool, words: str) -> None:
     figure = {"accuracy": 0.3126, "chance": 0.1, "images": 1173, "telling": telling}
-    write_json(Path("data/results/0/none/grounds.json"), figure)
+    by_ground = {"images": 397, "own_ground": 0.934, "other_ground": 0.812, "difference": 0.122, "standard_error": 0.01}
+    write_json(Path("data/results/0/none/grounds.json"), {"alone": figure, "composites": by_ground})
+    write_json(Path("data/results/0/classic/grounds.json"), {"alone": None, "composites": None})
     html = page({"bag": (9, 9)}, swap_arm="none")
     assert "The ground alone tells the class in 31% of cases, chance 10%" in html
     assert "the grounds of 1,173 images" in html
     assert words in html
-    assert "The ground alone" not in page({"bag": (9, 9)})
+    assert "The 397 test images with a usable mask" in html
+    [section] = re.findall(r"<summary>What each arm owes.*?</details>", html, re.DOTALL)
+    assert re.findall(r"<td>([^<]*)<span class=.under.>([^<]*)</span>", section) == [("+12.20", "+10.24 to +14.16")]
+    assert ("<td>93.4</td><td>81.2</td>" in section, section.count("<tr>")) == (True, 2)
+    Path("data/results/0/none/grounds.json").unlink()
+    for words in ("owes to the ground", "The ground alone"):
+        assert words not in page({"bag": (9, 9)})
 
 
 def test_the_protocol_names_classifier_splits_and_what_was_chosen() -> None:

@@ -18,6 +18,7 @@ from augury.pipeline.openings import openings
 from augury.pipeline.params import load
 from stages import augment, classify
 from tests import CHECKOUT
+from tests.arms.photographs import photographs
 from tests.smoke import SMOKE_PARAMS, change_params
 
 CLASSES = ("dark", "bright")
@@ -124,14 +125,25 @@ def test_every_seed_is_a_file_and_columns_of_predictions(checkout: Path, mode: s
         assert result["validation_nll"] < np.log(2) + 0.1
 
 
-@pytest.mark.parametrize("figure", [None, {"accuracy": 0.31, "chance": 0.1, "images": 950, "telling": True}])
-def test_what_grounds_alone_tell_is_written_of_arms_that_swap_them(
-    figure: dict[str, Any] | None, checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(classify, "accuracy_of_grounds", lambda params, arm, labelled: figure)
-    results_of("none", {}, checkout)
-    path = Path("data/results/0/none/grounds.json")
-    assert (json.loads(path.read_text()) if path.exists() else None) == figure
+@pytest.mark.parametrize("mode", ["head", "full"])
+def test_what_an_arm_owes_to_the_ground_is_written_where_a_policy_swaps_it(checkout: Path, mode: str) -> None:
+    """Photographs whose walls go with their class; their objects do not."""
+    for split, count in (("train", 16), ("validation", 8), ("test", 8), ("held_back", 8)):
+        images = photographs(count)
+        images.write(Path("data/splits/0") / split)
+    results_of("none", {}, checkout, mode=mode, **LENET)
+    assert not Path("data/results/0/none/grounds.json").exists()
+    before = Path("data/results/0/none/predictions.parquet").read_bytes()
+    change_params(checkout, {"augment": {"policies": {"swap": [{"name": "BackgroundSwap", "kwargs": {"p": 1.0}}]}}})
+    augment.main(load(), "swap")
+    for arm, recipe in (("none", {}), ("swapped", {"augment": ["swap"]})):
+        results_of(arm, recipe, checkout, mode=mode, **LENET)
+        owed = json.loads(Path(f"data/results/0/{arm}/grounds.json").read_text())
+        assert (owed["alone"] is None) == (arm == "none")
+        by_ground = owed["composites"]
+        assert by_ground["images"] == 8
+        assert by_ground["difference"] == pytest.approx(by_ground["own_ground"] - by_ground["other_ground"])
+    assert Path("data/results/0/none/predictions.parquet").read_bytes() == before
 
 
 def test_where_nothing_is_weighed_no_weight_is_written(checkout: Path) -> None:
