@@ -22,6 +22,7 @@ COMMANDS = {
     "score": "score any two sets of images: FID, KID, precision and recall, each beside what real images get",
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
+ANYWHERE = {"score", "masks"}  # of the folders that are named: nothing of a checkout is needed
 NEED_PARAMS = {"doctor", "init", "repro", "generate", "export"}
 
 
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> None:
     asked = parser.parse_args(arguments)
     assert command is not None, "without a command, the parser has ended the program"
     with one_line_errors(asked.command):
-        if asked.command != "score":
+        if asked.command not in ANYWHERE:
             go_to_checkout(asked)
         command.main(asked)
 

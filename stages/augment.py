@@ -1,8 +1,8 @@
 """Augmented copies of the labelled images by one policy: `python -m stages.augment 0 classic`.
 
 As many draws of them as the seeds of the arms take, a shard each. Where an arm learns from images held back as well,
-their copies follow those of train and validation. Of a policy that swaps backgrounds, masks.json beside the shards
-counts the usable masks, and masks.png shows some.
+their copies follow those of train and validation. Of a policy that swaps backgrounds, the folder .masks beside the
+shards counts the usable masks and shows some; what is hidden, loaders do not take for images of the set.
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,8 @@ def cut_out(
     train = ~labelled.validation
     grounds = grounds_of(labelled.images.select(train), masks[0][train])
     classes = usable_by_class(labelled.images.labels, usable(masks[0]), labelled.images.class_names, key)
-    write_json(folder / "masks.json", {"masks": swap.masks, "grounds": len(grounds), "classes": classes})
-    write_png(folder / "masks.png", contact_sheet(labelled.images, masks[0], grounds))
+    write_json(folder / ".masks/usable.json", {"masks": swap.masks, "grounds": len(grounds), "classes": classes})
+    write_png(folder / ".masks/sheet.png", contact_sheet(labelled.images, masks[0], grounds))
     return masks, grounds
 
 

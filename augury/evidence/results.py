@@ -86,11 +86,11 @@ class Results:
 
     def masks(self, policy: str) -> dict[str, Any]:
         """Of a policy that sets objects on other grounds: how many images of each class have a usable mask."""
-        return self._json("augmented", f"{policy}/masks")
+        return self._json("augmented", f"{policy}/.masks/usable")
 
     def masks_sheet(self, policy: str) -> Path:
         """Some of them: image, mask, ground, object on another ground."""
-        return _present(self.folder("augmented") / policy / "masks.png")
+        return _present(self.folder("augmented") / policy / ".masks/sheet.png")
 
     def closest(self) -> Path | None:
         """The picture of near duplicates, which is only there where there are any."""

@@ -470,16 +470,21 @@ def test_the_stage_swaps_backgrounds_with_training_images_alone_and_shows_the_ma
     for threads in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         assert stage.main(top, "swap") == 2 * 27
-        written.append({path.name: path.read_bytes() for path in Path("data/augmented/0/swap").iterdir()})
+        files = [path for path in Path("data/augmented/0/swap").rglob("*") if path.is_file()]
+        written.append({path.name: path.read_bytes() for path in files})
         shutil.rmtree(".cache/masks")
     assert written[0] == written[1]
-    assert {*written[0]} == {"00000-of-00002.parquet", "00001-of-00002.parquet", "masks.json", "masks.png"}
+    assert {*written[0]} == {"00000-of-00002.parquet", "00001-of-00002.parquet", "usable.json", "sheet.png"}
+    import datasets  # takes a second
+
+    loaded = datasets.load_dataset("parquet", data_dir="data/augmented/0/swap", cache_dir="cache", split="train")
+    assert len(loaded) == 2 * 27  # of what lies beside the shards, nothing
     made = ImageSet.read(Path("data/augmented/0/swap"))
     ground, index = made.provenance["ground"], made.provenance["index"]
     train, validation = images.provenance["index"][:7], images.provenance["index"][7:]
     assert {*ground[index != validation[1]].tolist()} == {*train.tolist()}
     assert {*ground[index == validation[1]].tolist()} == {-1}
-    assert read_json(Path("data/augmented/0/swap/masks.json")) == {
+    assert read_json(Path("data/augmented/0/swap/.masks/usable.json")) == {
         "masks": "grabcut",
         "grounds": 7,
         "classes": {"cat": {"images": 5, "usable": 4}, "dog": {"images": 4, "usable": 4}},
