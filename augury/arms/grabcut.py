@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 WORKING_SIZE = 128  # pixels of the shorter side: two mixtures of five Gaussians need that many to learn from
+LONGEST = 4 * WORKING_SIZE  # of the longer one, which is squeezed where it has more
 ITERATIONS = 5
 # Times the rim's usual distance from its own usual colour, plus two levels: a colour so far off is not the ground's.
 STANDS_OUT = 4.0
@@ -19,7 +20,7 @@ def grabcut(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
     """
     height, width = image.shape[:2]
     scale = WORKING_SIZE / min(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = (min(LONGEST, round(width * scale)), min(LONGEST, round(height * scale)))
     working = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
     marks = _first_guess(working, margin, differs)
     object_colours, ground_colours = np.zeros((1, 65)), np.zeros((1, 65))

@@ -27,6 +27,15 @@ def test_images_need_not_be_square() -> None:
     assert overlap(find(image[20:]), truth[20:]) > 0.9
 
 
+def test_a_strip_takes_no_longer_than_a_photograph() -> None:
+    image = np.full((2, 20_000, 3), 200, np.uint8)
+    image[:, 9_000:11_000] = OBJECT
+    mask = find(image)
+    assert mask.shape == (2, 20_000)
+    assert mask[:, 9_500:10_500].all()
+    assert not mask[:, :8_000].any()
+
+
 def test_an_object_may_reach_the_edge() -> None:
     image, truth = disc()
     image[40:, 24:40], truth[40:, 24:40] = OBJECT, True
