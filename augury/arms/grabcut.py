@@ -30,8 +30,8 @@ def grabcut(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
     except cv2.error:  # one colour all over, or nothing but ground
         return np.zeros((height, width), bool)
     piece = largest_piece((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.float32)
-    shape_back = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return cv2.resize(piece, (width, height), interpolation=shape_back) >= 0.5
+    interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return cv2.resize(piece, (width, height), interpolation=interpolation) >= 0.5
 
 
 def _first_guess(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
