@@ -274,7 +274,9 @@ def page(swaps: Mapping[str, tuple[int, int]] | None = None, swap_arm: str | Non
             arms = {**arms, swap_arm: arms[swap_arm].model_copy(update={"augment": ["swap"]})}
             params = params.model_copy(update={"classify": params.classify.model_copy(update={"arms": arms})})
         classes = {name: {"images": images, "usable": usable} for name, (images, usable) in swaps.items()}
-        write_json(Path("data/augmented/0/swap/.masks/usable.json"), {"masks": "grabcut", "grounds": 33, "classes": classes})
+        write_json(
+            Path("data/augmented/0/swap/.masks/usable.json"), {"masks": "grabcut", "grounds": 33, "classes": classes}
+        )
         for picture in ("augmented/0/swap/.masks/sheet.png", "previews/0/swap.png"):
             write_png(Path("data") / picture, np.zeros((116, 232, 3), np.uint8))
     main(params)
