@@ -39,6 +39,7 @@ elif stage == "classify":
     if "MEETING" in os.environ:
         meet(replicate, arm, settings.get("meets", []))
     time.sleep(settings.get("sleeps", 0))
+    sys.stderr.write(settings.get("says", ""))
     if settings.get("fails"):
         sys.exit(f"classify@{replicate}-{arm}: {settings['fails']}")
     images = json.loads((data / "splits" / f"{replicate}.json").read_text())["images"]

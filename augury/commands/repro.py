@@ -2,12 +2,14 @@
 
 import argparse
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -17,6 +19,8 @@ from augury.pipeline.process import check_numbers
 from augury.running import dvc
 from augury.running.machine import Machine, visible_gpus
 from augury.running.side_by_side import LOGS, run_side_by_side
+
+AT_WORK = Path(".cache/repro.lock")  # held by the one that is, until it ends in whatever way
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> None:
     """Bring everything up to date, asked.jobs stages at a time; what has ended is in dvc.lock, come what may.
 
-    Raises UserError where there is no pipeline, a stage fails, or asked.jobs is below 1.
+    Raises UserError where there is no pipeline, a stage fails, asked.jobs is below 1, or another one is at work here.
     """
     check_numbers(asked, jobs=1)
-    shutil.rmtree(LOGS, ignore_errors=True)
-    with terminated_as_interrupted():
+    with alone(), terminated_as_interrupted():
+        shutil.rmtree(LOGS, ignore_errors=True)
         try:
             plan = dvc.plan()
         except dvc.DvcError as error:
@@ -46,10 +50,7 @@ def main(asked: argparse.Namespace) -> None:
             return
         before = list(dvc.locked())
         try:
-            threads = YAML(typ="safe").load(Path("params.yaml")).get("threads")
-            count = len(os.sched_getaffinity(0))
-            machine = Machine(visible_gpus(), count, threads or cores(), fixed=bool(threads), jobs=asked.jobs)
-            missing = run_side_by_side(plan, machine)
+            missing = run_side_by_side(plan, machine_for(YAML(typ="safe").load(Path("params.yaml")), asked.jobs))
         finally:
             dvc.order_lock(before, list(plan.needs))
         if missing:
@@ -57,6 +58,25 @@ def main(asked: argparse.Namespace) -> None:
             waiting = [stage for stage in plan.needs if stage in missing and stage not in failed]
             wait = f"; {len(waiting)} that need them wait" if waiting else ""
             raise UserError(f"{len(failed)} of {len(plan.needs)} stages failed: {', '.join(failed)}{wait}")
+
+
+def machine_for(params: dict[str, Any], jobs: int | None) -> Machine:
+    """What this machine has for a run with the content of params.yaml."""
+    gpus = [] if params.get("device") == "cpu" else visible_gpus()
+    threads, launch = params.get("threads"), params.get("launch", "python")
+    return Machine(gpus, len(os.sched_getaffinity(0)), threads or cores(), bool(threads), jobs, launch)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Raises UserError where another one is at work in this checkout."""
+    AT_WORK.parent.mkdir(exist_ok=True)
+    with AT_WORK.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError("another `augury repro` is at work in this checkout; wait for it, or stop it") from error
+        yield
 
 
 @contextlib.contextmanager

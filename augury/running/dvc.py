@@ -1,6 +1,7 @@
 """DVC's view of the pipeline, by its public commands alone."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from augury.running.warm import path_for
 
 LOCK = Path("dvc.lock")
 
@@ -32,31 +35,45 @@ def plan() -> Plan:
 
     Raises DvcError where DVC finds no pipeline, or a fault in it, or such a stage fails.
     """
-    graph = says("dag", "--dot", "dvc.yaml")
+    graph = dvc("dag", "--dot", "dvc.yaml").stdout
     arrows = re.findall(r'^"(.+)" -> "(.+)";', graph, re.MULTILINE)
     stages = re.findall(r'^"([^"]+)";', graph, re.MULTILINE)
     needs = {stage: frozenset(first for first, then in arrows if then == stage) for stage in stages}
     tracked = [stage for stage in stages if stage.endswith(".dvc")]  # images that `dvc add` has put under DVC
-    status = json.loads(says("status", "--json", "dvc.yaml", *tracked))
+    status = json.loads(dvc("status", "--json", "dvc.yaml", *tracked).stdout)
     if always := [stage for stage, changes in status.items() if "always changed" in changes]:
-        says("repro", "--single-item", *always)  # else all that follows them would have to be looked at
-        status = json.loads(says("status", "--json", "dvc.yaml", *tracked))
+        # Else all that follows them would have to be looked at.
+        pass_on(dvc("repro", "--single-item", *always).stderr)
+        status = json.loads(dvc("status", "--json", "dvc.yaml", *tracked).stdout)
     stale = status.keys() - always
     while following := {stage for stage in stages if stage not in stale and needs[stage] & stale}:
         stale |= following
     return Plan(needs, frozenset(stages) - stale)
 
 
-def says(*arguments: str) -> str:
-    """What a DVC command prints. Raises DvcError where it fails: its one line, or that of a stage which it ran."""
+def dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a DVC command: what it prints is in stdout, what a stage which it ran has to say in stderr.
+
+    Raises DvcError where it fails: its one line, or that of the stage.
+    """
     python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # to get one warm takes longer than two questions
-    done = subprocess.run([python, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-m", "dvc", *arguments], env=os.environ | {"PATH": path_for(python)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode != 0:
         lines = done.stderr.splitlines()
         of_stages = [line for line in lines if line.startswith(tuple(f"{argument}: " for argument in arguments))]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
         raise DvcError([*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0])
-    return done.stdout
+    return done
+
+
+def pass_on(said: str) -> None:
+    """Log what a stage had to say (its standard error), but for progress bars."""
+    for line in said.splitlines():
+        if line.strip() and "%|" not in line:
+            logging.info("%s", line)
 
 
 def locked() -> dict[str, str]:

@@ -13,10 +13,10 @@ SHARING = ("augment", "classify", "cards", "report")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage runs: the GPU that it uses, the cores that it keeps busy, and the environment that says so."""
+    """Where a stage runs: the GPUs that it uses, the cores that it keeps busy, and the environment that says so."""
 
     stage: str
-    gpu: str | None
+    gpus: list[str]
     cores: float
     environment: dict[str, str]
 
@@ -27,6 +27,7 @@ class Machine:
 
     threads: what `dvc repro` would give a stage. fixed: params.yaml says so, and every stage gets them.
     jobs: stages at a time; None for one per GPU, or per core where there is none.
+    launch: how a training starts. Other than by `python`, it is several processes, which share all of the machine.
     """
 
     gpus: list[str]
@@ -34,6 +35,7 @@ class Machine:
     threads: int
     fixed: bool
     jobs: int | None
+    launch: str = "python"
 
     def place(self, stage: str, taken: Collection[Place], sharing: int) -> Place | None:
         """Where `stage` may start now beside those that run; None: it has to wait.
@@ -48,17 +50,20 @@ class Machine:
         shares = kind in SHARING and not self.fixed
         if shares:
             settings["OMP_NUM_THREADS"] = str(max(1, int(share)))
+        spread = trains(kind) and self.launch != "python"
+        if self.gpus and spread:
+            return None if any(place.gpus for place in taken) else Place(stage, self.gpus, 0, settings)
         if self.gpus and kind not in WITHOUT_GPU:
             gpu = self._free_gpu(kind, taken, -(-at_once // len(self.gpus)))
-            return Place(stage, gpu, 0, settings | {"CUDA_VISIBLE_DEVICES": gpu}) if gpu is not None else None
-        wanted = share if shares else min(self.threads, self.cores)
+            return Place(stage, [gpu], 0, settings | {"CUDA_VISIBLE_DEVICES": gpu}) if gpu is not None else None
+        wanted = share if shares else self.cores if spread else min(self.threads, self.cores)
         free = self.cores - sum(place.cores for place in taken)
-        return Place(stage, None, wanted, settings) if wanted <= free + 1e-9 else None
+        return Place(stage, [], wanted, settings) if wanted <= free + 1e-9 else None
 
     def _free_gpu(self, kind: str, taken: Collection[Place], at_once: int) -> str | None:
         """The GPU with the fewest stages; a training has one for itself, as processes on one GPU take turns on it."""
-        stages = Counter(place.gpu for place in taken)
-        training = {place.gpu for place in taken if trains(kind_of(place.stage))}
+        stages = Counter(gpu for place in taken for gpu in place.gpus)
+        training = {gpu for place in taken if trains(kind_of(place.stage)) for gpu in place.gpus}
         gpu = min((gpu for gpu in self.gpus if gpu not in training), key=lambda gpu: stages[gpu], default=None)
         return gpu if gpu is not None and stages[gpu] < (1 if trains(kind) else at_once) else None
 

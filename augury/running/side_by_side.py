@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from augury.running.dvc import Plan
+from augury.running.dvc import Plan, pass_on
 from augury.running.machine import SHARING, Machine, Place, kind_of
 from augury.running.warm import warm_environment, warm_python
 
@@ -19,7 +19,7 @@ PATIENCE = 10.0  # seconds that an interrupted stage gets to end by itself
 
 @dataclass
 class Running:
-    """A stage at work: where, since when, its process and the file of its output."""
+    """A stage at work: where, since when, its process and the file of what it says."""
 
     place: Place
     started: float
@@ -55,36 +55,47 @@ def run_side_by_side(plan: Plan, machine: Machine) -> set[str]:
 
 
 def start(place: Place) -> Running:
-    """Have DVC run a stage; its output goes to a file, as the lines of several stages would be hard to tell apart."""
+    """Have DVC run a stage; its output goes to files, as the lines of several stages would be hard to tell apart."""
     output = LOGS / f"{place.stage}.log"
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as file:
+    with output.open("wb") as said, words_of_dvc(output).open("wb") as words:
         process = subprocess.Popen(
             [warm_python(), "-m", "dvc", "--wait-for-lock", "repro", "--single-item", place.stage],
-            env=warm_environment() | place.environment, stdin=subprocess.DEVNULL, stdout=file,
+            env=warm_environment() | place.environment, stdin=subprocess.DEVNULL, stdout=words,
             # A group of its own: DVC ignores Ctrl-C while a stage runs, so that the stage has to be told too.
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=said, start_new_session=True,
         )  # fmt: skip
     return Running(place, time.perf_counter(), process, output)
 
 
+def words_of_dvc(output: Path) -> Path:
+    """The file of what DVC itself prints, beside that of what its stage says."""
+    return output.with_name(f"{output.name}.dvc")
+
+
 def ended_well(running: Running) -> bool:
-    """Tell the log how a stage ended."""
+    """Tell the log how a stage ended, and what it had to say."""
     stage, seconds = running.place.stage, time.perf_counter() - running.started
-    text = running.output.read_text(encoding="utf-8", errors="replace")
+    said, words = (text_of(file) for file in (running.output, words_of_dvc(running.output)))
     if running.process.returncode == 0:
-        running.output.unlink()
-        if f"Running stage '{stage}'" in text:
+        if f"Running stage '{stage}'" in words:
             logging.info("%s: done in %.1f s", stage, seconds)
         else:
-            logging.info("%s: %s", stage, "taken from DVC's cache" if "is cached" in text else "had not changed")
+            logging.info("%s: %s", stage, "taken from DVC's cache" if "is cached" in words else "had not changed")
+        pass_on(said)
+        for file in (running.output, words_of_dvc(running.output)):
+            file.unlink(missing_ok=True)
         return True
-    lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+    lines = said.splitlines()
     reasons = [line.removeprefix(f"{stage}: ") for line in lines if line.startswith(f"{stage}: ")]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     reason = (reasons or errors or [f"ended with status {running.process.returncode} and no word why"])[-1]
     logging.error("%s: failed after %.1f s: %s (all it said: %s)", stage, seconds, reason, running.output)
     return False
+
+
+def text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:

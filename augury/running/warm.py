@@ -12,6 +12,7 @@ import functools
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import select
@@ -74,11 +75,33 @@ os._exit(status)
 def warm_python() -> str:
     """The path of an executable called `python` that behaves like this interpreter, and is quick with `-m`.
 
-    In a process that has been started with `warm_environment`, that of the one which started it.
+    In a process that has been started with `warm_environment`, that of the one which started it. Where none can be
+    started, this interpreter itself, and a line in the log.
     """
     if inherited := os.environ.get("AUGURY_WARM_PYTHON"):
         return inherited
     folder = tempfile.mkdtemp(prefix="augury-warm-")
+    try:
+        path = start_server(folder)
+        # A shebang takes no space, and some folders let nothing in them run.
+        tried = subprocess.run([path, "-m", "__future__"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if tried.returncode == 0:
+            return path
+        reason = (tried.stderr.splitlines() or [f"status {tried.returncode}"])[-1]
+    except OSError as error:
+        reason = str(error)
+    if SERVERS:
+        SERVERS.pop().communicate()  # it ends, as its standard input does
+    shutil.rmtree(folder, ignore_errors=True)
+    logging.warning("each stage takes seconds longer to start, as no Python could be kept warm: %s", reason)
+    return sys.executable
+
+
+def start_server(folder: str) -> str:
+    """Start the process that is forked; the path of the executable which stands for its forks.
+
+    Raises OSError where it cannot be started.
+    """
     address = str(Path(folder) / "socket")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     server = subprocess.Popen(
@@ -90,7 +113,9 @@ def warm_python() -> str:
     )
     SERVERS.append(server)  # its standard input stays open until this process ends, in whatever way, and it ends too
     assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n"
+    answer = server.stdout.readline().decode().strip()
+    if answer != "ready":
+        raise OSError(answer or f"it ended with status {server.wait()}")
     path = Path(folder) / "python"
     path.write_text(EXECUTABLE.format(python=sys.executable, address=address))
     path.chmod(0o755)
@@ -99,22 +124,37 @@ def warm_python() -> str:
 
 def warm_environment() -> dict[str, str]:
     """That of a process whose own `python`, and torchrun's workers, are quick as well."""
-    folders = [str(Path(python).parent) for python in (warm_python(), sys.executable)]
-    path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
-    return os.environ | {"PATH": path, "PYTHON_EXEC": warm_python(), "AUGURY_WARM_PYTHON": warm_python()}
+    return os.environ | {
+        "PATH": path_for(warm_python()),
+        "PYTHON_EXEC": warm_python(),
+        "AUGURY_WARM_PYTHON": warm_python(),
+    }
+
+
+def path_for(python: str) -> str:
+    """PATH with the folder of `python` in front, and that of this interpreter behind it."""
+    folders = [str(Path(each).parent) for each in (python, sys.executable)]
+    return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
 
 
 def serve(address: str) -> None:
-    """Import the libraries, then fork on request, until standard input is closed."""
-    import_libraries()
+    """Import the libraries, then fork on request, until standard input is closed.
+
+    The first line of its output is "ready", or why it ends at once.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(address)
+        import_libraries()
+    except Exception as error:
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", flush=True)
+        return
     gc.freeze()  # a fork that collects garbage would else copy the memory of all that has been imported
     woken, alarm = socket.socketpair()
     for end in (woken, alarm):
         end.setblocking(False)
     signal.set_wakeup_fd(alarm.fileno())
     signal.signal(signal.SIGCHLD, lambda number, frame: None)  # there is something to read from `woken`
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
     listener.listen(64)
     forks: dict[int, socket.socket] = {}  # process -> the connection of whoever waits for it
     print("ready", flush=True)
@@ -194,6 +234,8 @@ def fork(request: bytes, streams: list[int], not_its_own: list[socket.socket]) -
         for each in not_its_own:
             each.close()
         status = become(request, streams)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
@@ -208,17 +250,18 @@ def become(request: bytes, streams: list[int]) -> int:
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    arguments, folder, environment = json.loads(request)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    arguments, folder, environment = json.loads(request)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = list(arguments)
-    if "OMP_NUM_THREADS" in environment:
-        sys.modules["torch"].set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    threads = environment.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(threads))  # else it computes with those that it has found by itself
     status = 0
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

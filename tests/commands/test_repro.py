@@ -21,7 +21,7 @@ from tests.smoke import dvc
 from tests.tiny_pipeline import change_params, make_repository
 
 ARMS: dict[str, Any] = {
-    "none": {"meets": ["classic"], "sleeps": 1.5},  # ends after the others
+    "none": {"meets": ["classic"], "sleeps": 1.5, "says": "50%|## |\ra warning\n"},  # ends after the others
     "classic": {"meets": ["none"]},
     "classic+dcgan": {},
 }
@@ -71,6 +71,8 @@ def test_stages_run_side_by_side_and_leave_what_repro_leaves(
     assert state(pipeline) == state(alone)
     arms = ["classify@0-none", "classify@0-classic", "classify@0-classic+dcgan"]
     assert started(caplog) == ["prepare@0", *arms, "compare", "report"]
+    end = next(number for number, line in enumerate(caplog.messages) if line.startswith("classify@0-none: done in "))
+    assert caplog.messages[end + 1] == "a warning"
     ended = ran(caplog)
     assert ended.index("classify@0-classic") < ended.index("classify@0-none")  # in dvc.lock it is the other way round
     assert [entry.partition(":")[0].strip() for entry in entries(pipeline)[1:]] == started(caplog)
@@ -118,7 +120,7 @@ def test_only_stages_that_are_out_of_date_run(pipeline: Path, caplog: pytest.Log
 
 LISTING = """
   listing:
-    cmd: cp listed data/listing
+    cmd: python listing.py
     always_changed: true
     outs: [data/listing]
   reader:
@@ -127,18 +129,27 @@ LISTING = """
     outs: [data/read]
 plots:
 """
+LISTS = """
+import shutil, sys
+import ruamel.yaml  # which this interpreter has, not any that is on the PATH
+
+shutil.copy("listed", "data/listing")
+print("images: 1 file", file=sys.stderr)
+"""
 
 
 def test_what_runs_every_time_has_others_run_only_where_it_changes(
-    pipeline: Path, caplog: pytest.LogCaptureFixture
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    (pipeline / "listing.py").write_text(LISTS)
     dvc_yaml = pipeline / "dvc.yaml"
     dvc_yaml.write_text(dvc_yaml.read_text().replace("\nplots:\n", LISTING))
     (pipeline / "data").mkdir()
     (pipeline / "listed").write_text("one")
     dvc(pipeline, "repro")
+    monkeypatch.setenv("PATH", os.pathsep.join(("/usr/bin", "/bin")))
     main(["repro"])
-    assert caplog.messages == ["8 of 8 stages are up to date"]
+    assert caplog.messages == ["images: 1 file", "8 of 8 stages are up to date"]
     (pipeline / "listed").write_text("two")
     main(["repro"])
     assert ran(caplog) == ["reader"]
@@ -182,7 +193,7 @@ def test_a_failing_stage_is_one_line_and_the_others_finish(pipeline: Path, caplo
     assert line.startswith("classify@0-classic: failed after ")
     assert line.endswith(": too few images: found 3 (all it said: .cache/repro/classify@0-classic.log)")
     log = (pipeline / ".cache/repro/classify@0-classic.log").read_text()
-    assert "\nclassify@0-classic: too few images: found 3\n" in log
+    assert "classify@0-classic: too few images: found 3" in log.splitlines()
     assert sorted(ran(caplog)) == ["classify@0-classic+dcgan", "classify@0-none", "prepare@0"]
     assert not (pipeline / "data/metrics.json").exists()
 
@@ -198,6 +209,24 @@ def test_what_all_others_need_stops_them(pipeline: Path, caplog: pytest.LogCaptu
     with pytest.raises(SystemExit, match=r"^repro: 1 of 6 stages failed: prepare@0; 5 that need them wait$"):
         main(["repro"])
     assert started(caplog) == ["prepare@0"]
+
+
+def test_a_second_one_touches_nothing(pipeline: Path) -> None:
+    log = pipeline / ".cache/repro/prepare@0.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    with repro.alone(), pytest.raises(SystemExit, match=r"^repro: another `augury repro` is at work in this [^\n]*$"):
+        main(["repro"])
+    assert log.exists()
+    assert not (pipeline / "dvc.lock").exists()
+
+
+def test_params_say_what_there_is_to_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repro, "visible_gpus", lambda: ["3", "5"])
+    assert repro.machine_for({"device": "cpu"}, None).gpus == []
+    machine = repro.machine_for({"device": "auto", "threads": 2, "launch": "torchrun --nproc-per-node 2"}, 4)
+    assert (machine.gpus, machine.threads, machine.fixed, machine.jobs) == (["3", "5"], 2, True, 4)
+    assert machine.launch == "torchrun --nproc-per-node 2"
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1"])

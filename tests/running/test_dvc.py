@@ -1,10 +1,10 @@
-"""dvc.lock in one order; what is to run is tried in tests/commands/test_repro.py."""
+"""dvc.lock in one order, and what stages say; what is to run is tried in tests/commands/test_repro.py."""
 
 from pathlib import Path
 
 import pytest
 
-from augury.running.dvc import locked, order_lock
+from augury.running.dvc import locked, order_lock, pass_on
 
 HEAD = "schema: '2.0'\nstages:\n"
 
@@ -31,3 +31,11 @@ def test_a_pipeline_that_never_ran_has_no_lock(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     order_lock(list(locked()), ["prepare@0"])
     assert not Path("dvc.lock").exists()
+
+
+def test_progress_bars_and_empty_lines_are_not_passed_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    pass_on(
+        "digits: 5 images of 2 classes: 0 (3), 1 (2)\n\n  0%|   | 0.00/9M\r100%|###| 9M/9M [00:01, 9MB/s]\n50% kept\n"
+    )
+    assert caplog.messages == ["digits: 5 images of 2 classes: 0 (3), 1 (2)", "50% kept"]

@@ -57,6 +57,21 @@ def test_a_training_has_a_gpu_for_itself() -> None:
     assert started(one, vae, "augment@0-classic") == {vae: on[0], "augment@0-classic": {"OMP_NUM_THREADS": "8"}}
 
 
+@pytest.mark.parametrize("jobs", [None, 8])
+def test_a_training_of_several_processes_has_all_gpus_for_itself(jobs: int | None) -> None:
+    machine = Machine(["7", "9"], 8, 8, False, jobs, "torchrun --standalone --nproc-per-node 2")
+    vae, dcgan, sample = "train_vae@0", "train_gan@0-dcgan", "sample@0-vae"
+    assert started(machine, vae, dcgan, sample, "classify@0-a") == {vae: {}}
+    assert started(machine, sample, vae) == {sample: {"CUDA_VISIBLE_DEVICES": "7"}}
+    assert {vae, "augment@0-classic"} == started(machine, vae, "augment@0-classic").keys()
+
+
+def test_a_training_of_several_processes_has_all_cores_for_itself() -> None:
+    machine = Machine([], 8, 2, True, None, "torchrun --standalone --nproc-per-node 4")
+    assert started(machine, "train_vae@0", "classify@0-a", "train_gan@0-dcgan") == {"train_vae@0": {}}
+    assert started(machine, "classify@0-a", "train_vae@0") == {"classify@0-a": {}}
+
+
 def test_jobs_are_spread_over_the_gpus() -> None:
     stages = [f"score@0-{number}" for number in range(6)]
     places = started(Machine(["0", "1"], 8, 8, False, 4), *stages)

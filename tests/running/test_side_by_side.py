@@ -20,14 +20,16 @@ from augury.running.side_by_side import Running, ended_well
             "failed to run: kill -9 $$, exited with -9",
         ),
         ("", "ended with status 3 and no word why"),
+        (None, "ended with status 3 and no word why"),  # somebody has cleaned up
     ],
 )
 def test_the_reason_is_the_last_line_of_the_stage_or_of_dvc_or_the_status(
-    said: str, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    said: str | None, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     output = tmp_path / "log"
-    output.write_text(said)
+    if said is not None:
+        output.write_text(said)
     process = subprocess.Popen(["sh", "-c", "exit 3"])
     process.wait()
-    assert not ended_well(Running(Place("classify@0-a", None, 1.0, {}), time.perf_counter(), process, output))
+    assert not ended_well(Running(Place("classify@0-a", [], 1.0, {}), time.perf_counter(), process, output))
     assert caplog.messages[-1].endswith(f" s: {words} (all it said: {output})")

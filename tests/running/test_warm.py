@@ -1,9 +1,12 @@
 """The warm Python behaves like this interpreter, or what other tests find out with it means nothing."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -52,6 +55,56 @@ def test_a_module_sees_the_same_process_around_it(tmp_path: Path, monkeypatch: p
     assert (warm.returncode, warm.stdout, warm.stderr) == (cold.returncode, cold.stdout, cold.stderr)
     assert "typed" in warm.stdout
     assert warm.stdout.endswith("a thread\nthe end\n")
+
+
+@pytest.mark.parametrize("threads", ["", "4,2", "two", "0"])
+def test_a_number_of_threads_that_is_none_does_no_harm(threads: str, tmp_path: Path) -> None:
+    (tmp_path / "works.py").write_text("print('done')")
+    assert run(warm_python(), tmp_path, "-m", "works", OMP_NUM_THREADS=threads).stdout == "done\n"
+
+
+def test_a_fault_before_the_module_begins_is_told(tmp_path: Path) -> None:
+    request, said = json.dumps([["works"], str(tmp_path / "gone"), {}]).encode(), tmp_path / "said"
+    with socket.socket(socket.AF_UNIX) as connection, said.open("wb") as file:
+        connection.connect(str(Path(warm_python()).with_name("socket")))
+        socket.send_fds(connection, [len(request).to_bytes(8, "big")], [file.fileno()] * 3)
+        connection.sendall(request)
+        assert connection.makefile().read().split()[1:] == ["1"]
+    assert said.read_text().splitlines()[-1].startswith("FileNotFoundError: ")
+
+
+SAYS_WHICH = """
+import logging; from augury.running.warm import warm_environment, warm_python
+logging.basicConfig(format="%(message)s")
+print(warm_python(), warm_environment()["AUGURY_WARM_PYTHON"], warm_environment()["PATH"].partition(":")[0], sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("long", "OSError: AF_UNIX path too long"), ("imports", "ZeroDivisionError: division by zero"), ("space", "")],
+)
+def test_where_it_cannot_be_had_this_interpreter_and_one_line(fault: str, reason: str, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="t" * (100 if fault == "long" else 1)) as temporary:
+        python, code = sys.executable, SAYS_WHICH
+        if fault == "space":  # which a shebang cannot have
+            (tmp_path / "a venv").symlink_to(Path(sys.executable).parent.parent)
+            python = str(tmp_path / "a venv/bin" / Path(sys.executable).name)
+        environment = {key: value for key, value in os.environ.items() if key != "AUGURY_WARM_PYTHON"}
+        environment |= {"TMPDIR": temporary, "PYTHONPATH": str(CHECKOUT)}
+        if fault == "imports":
+            (tmp_path / "warm.py").write_text(
+                (CHECKOUT / "augury/running/warm.py")
+                .read_text()
+                .replace("    for name in", "    1 / 0\n    for name in")
+            )
+            code = code.replace("from augury.running.warm", "from warm")
+        done = subprocess.run([python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.stdout.splitlines() == [python, python, str(Path(python).parent)]
+        [line] = done.stderr.splitlines()
+        assert line.startswith("each stage takes seconds longer to start, as no Python could be kept warm: ")
+        assert line.endswith(reason)
+        assert not list(Path(temporary).glob("augury-warm-*"))
 
 
 @pytest.mark.parametrize("end", ENDS)
