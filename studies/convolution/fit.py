@@ -68,7 +68,7 @@ def open_fitted(folder: Path, name: str, device: torch.device) -> tuple[Backbone
         config = read_json(folder / CONFIG)
         backbone = load_backbone(name, pretrained=False)
         backbone.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, UserError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder}: not a fitted classifier ({reason}); run `dvc repro` to make it") from error
     return backbone.to(device).eval().requires_grad_(False), config

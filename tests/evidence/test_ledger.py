@@ -100,7 +100,7 @@ def test_no_stage_of_the_pipeline_is_left_out() -> None:
     pipeline = YAML(typ="safe", pure=True).load((CHECKOUT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     stages = stages_of(PARAMS)
     assert list(dict.fromkeys(stage.partition("@")[0] for stage in stages)) == [
-        name for name in pipeline if name not in ("cards", "report")
+        name for name in pipeline if name not in ("manifest", "cards", "report")
     ]
     assert {stage.partition("@")[0] for stage in stages if "@" in stage} == {
         name for name, stage in pipeline.items() if "matrix" in stage

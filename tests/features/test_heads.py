@@ -19,7 +19,7 @@ from augury.features.heads import (
 )
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
-from tests.waits import Waits
+from tests.waits import Waits, stand_still
 
 PENALTIES = [0.01, 0.1, 1.0]
 Blobs = tuple[torch.Tensor, torch.Tensor]
@@ -259,7 +259,7 @@ def test_folds_of_fits_made_together_are_those_of_fits_made_alone() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_no_step_waits_for_the_device(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # fused, it needs a device
+    monkeypatch.setattr(torch.optim.Adam, "step", stand_still)
 
     def waits(steps: int) -> int:
         examples = Examples(torch.zeros(9, 5, device="meta"), torch.zeros(9, 3, device="meta"))

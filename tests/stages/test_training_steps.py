@@ -28,7 +28,7 @@ from models import GENERATORS
 from models.vae import VAE
 from stages import train_diffusion, train_gan, train_vae
 from tests import CHECKOUT
-from tests.waits import Waits
+from tests.waits import Waits, stand_still
 
 NAMES = ("cat", "dog", "owl")
 SMALL = {"batch_size": 8, "total_kimg": 0.32, "snapshot_every_kimg": 0.32}  # 40 steps
@@ -124,7 +124,8 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Counter[str]]:
     monkeypatch.setattr(TrainingRun, "steps", watched)
     monkeypatch.setattr(training_run, "digest_of", lambda *_: "digest")
     monkeypatch.setattr(torch, "Generator", AnywhereGenerator)
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # AdamW's, too; fused, it needs a device
+    for optimiser in (torch.optim.Adam, torch.optim.AdamW):
+        monkeypatch.setattr(optimiser, "step", stand_still)
     for stage in (train_gan, train_vae, train_diffusion):
         monkeypatch.setattr(stage, "autocast", lambda *_, **__: nullcontext())
     accelerator = SimpleNamespace(

@@ -28,7 +28,7 @@ import os, sys
 import torch
 
 from augury.pipeline.stage import run_entry
-from augury.training import checkpoints, snapshots
+from augury.training import checkpoints, snapshots, training_run
 from stages import prepare, train_diffusion, train_gan, train_vae
 
 STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": train_gan, "train_vae": train_vae}
@@ -39,6 +39,7 @@ for line in iter(sys.stdin.readline, ""):
         torch.set_num_threads(1)
         snapshots.DRAWN = 50
         checkpoints.SECONDS_BETWEEN_CHECKPOINTS = float(seconds)
+        training_run.STEPS_BETWEEN_LOOKS = 32 if float(seconds) else 1  # what was not looked at is not saved
         log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 2)
         main = STAGES[stage].main
