@@ -49,7 +49,7 @@ from tests.studies.test_studies import read_yaml
 CONFIG = StyleGANConfig(latent_size=6, style_size=5, width=4)
 CPU = torch.device("cpu")
 NAMES = ("boot", "bag", "coat")
-TINY = {"total_kimg": 0.4, "snapshot_every_kimg": 0.2, "ema_halflife_kimg": 0.05}
+TINY = {"total_kimg": 0.6, "snapshot_every_kimg": 0.3, "ema_halflife_kimg": 0.05}
 STUDY: dict[str, Any] = {
     "reference": "classic",
     "ratio": 1.0,
