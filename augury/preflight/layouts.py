@@ -106,7 +106,10 @@ def _unpacked(folder: Path) -> Path:
 
 
 def _images_below(folder: Path) -> bool:
-    return holds_images(folder) or any(map(_images_below, folders_in(folder)))
+    """Behind a link, only the folder that it leads to is looked into: it may hold the link."""
+    return holds_images(folder) or any(
+        holds_images(path) if path.is_symlink() else _images_below(path) for path in folders_in(folder)
+    )
 
 
 def _has_splits(folder: Path) -> bool:

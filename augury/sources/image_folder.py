@@ -169,7 +169,9 @@ def _level_of_classes(folder: Path) -> int:
         _check_level(place, folder)
     level, deeper = 1, places
     while below := _shared(deeper):
-        level, deeper, shared = level + 1, [path for place in deeper for path in folders_in(place)], below
+        inside = [path for place in deeper for path in folders_in(place)]
+        level, shared = level + 1, below
+        deeper = [path for path in inside if not path.is_symlink()]  # a link may lead to what it lies in
     if level > 1:
         raise UserError(
             f"{folder}: {names} have the same folders in them: {shortened(shared)}. Which are the classes? Say it by "

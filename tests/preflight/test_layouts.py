@@ -82,3 +82,22 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train.parquet")
     with pytest.raises(UserError, match=r"train.parquet: not a regular file"):
         find_layout(tmp_path)
+
+
+@pytest.mark.parametrize("links", [["up"], ["up", "again"]])
+def test_links_to_what_they_lie_in_are_not_gone_down(tmp_path: Path, links: list[str]) -> None:
+    """Each of them doubles the ways to every folder: without end for whoever tries them all."""
+    touch(tmp_path, "a/x.dcm", "b/x.dcm")
+    for folder in ("a", "b"):
+        for name in links:
+            (tmp_path / folder / name).symlink_to("..")
+    with pytest.raises(UserError, match=r"no labelled images; expected .*; found 2 \.dcm"):
+        find_layout(tmp_path)
+
+
+def test_class_folders_below_splits_may_be_links(tmp_path: Path) -> None:
+    touch(tmp_path, "train/cat/1.jpg", "pool/dog/1.jpg", "pool/cat/1.jpg", "pool/bird/1.jpg")
+    (tmp_path / "test").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "test" / name).symlink_to(f"../pool/{name}")
+    assert find_layout(tmp_path).source == "imagefolder"

@@ -177,6 +177,16 @@ def test_unreadable_files_stop_or_are_skipped(tmp_path: Path, caplog: pytest.Log
         read(root, unreadable="skip")
 
 
+def test_links_to_what_they_lie_in_are_not_gone_down(tmp_path: Path) -> None:
+    """Each of them doubles the ways to every folder."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("up", "again"):
+            (tmp_path / folder / name).symlink_to("..")
+    with pytest.raises(UserError, match=r"a, b have the same folders in them: again, up\. Which are the classes\?"):
+        read(tmp_path)
+
+
 def test_links_inside_the_folder_are_followed(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a" / "x.png", plain(RED))
     (tmp_path / "images" / "b").mkdir()
