@@ -35,7 +35,7 @@ def cached_download(url: str) -> Path:
     if cached.is_file():
         return cached
     try:
-        with socket_timeout(PATIENCE), whole_file(cached) as partial:
+        with socket_timeout(PATIENCE), whole_file(cached, shared=True) as partial:
             hub.download_url_to_file(url, str(partial), hash_prefix=cached.stem.rpartition("-")[2])
     except (OSError, RuntimeError, HTTPException) as error:
         reason = one_line(getattr(error, "reason", error))  # urllib wraps the cause

@@ -1,26 +1,36 @@
 """Files and folders that appear whole or not at all.
 
 Everything is written under a temporary name beside its destination and renamed at the end, so that a full disk,
-an exception or a kill never leaves something half-written under the name that the next stage reads.
+an exception or a kill never leaves something half-written under the name that the next stage reads. What a kill leaves
+under the temporary name is replaced by the next to write there; in caches (`shared`), where others may be writing the
+same, it goes after a day.
 """
 
 import csv
+import glob
 import json
+import os
+import platform
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from augury.pipeline.errors import UserError, one_line
 
+ABANDONED = 24 * 3600  # seconds after which nobody is writing any more
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` when the block ends without an exception."""
+def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` when the block ends without an exception.
+
+    shared: other processes may write the same at the same time, as in a cache; the last one stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: image and array writers choose the format by it.
-    partial = path.with_name(f".partial-{path.name}")
+    partial = _partial(path, shared=shared)
     try:
         yield partial
         partial.replace(path)
@@ -29,21 +39,40 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_directory(path: Path, *, replace: bool = True) -> Iterator[Path]:
+def whole_directory(path: Path, *, replace: bool = True, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an exception.
 
-    replace=False: raises OSError instead where `path` is by then anything but an empty folder.
+    replace=False: raises OSError instead where `path` is by then anything but an empty folder. shared: as for
+    `whole_file`, but the first one stays, as others may be reading it.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    partial, before = _partial(path, shared=shared), _inode(path)
     shutil.rmtree(partial, ignore_errors=True)  # left by a kill
     partial.mkdir(parents=True)
     try:
         yield partial
+        if shared and _inode(path) not in (None, before):
+            return
         if replace:
             shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(path: Path, *, shared: bool) -> Path:
+    """The suffix stays last: image and array writers choose the format by it."""
+    if not shared:
+        return path.with_name(f".partial-{path.name}")
+    for other in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        with suppress(OSError):  # it has just gone
+            if time.time() - other.stat().st_mtime > ABANDONED:
+                shutil.rmtree(other) if other.is_dir() else other.unlink()
+    # Processes of several machines may share a cache.
+    return path.with_name(f".partial-{platform.node()}-{os.getpid()}-{path.name}")
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def write_json(path: Path, content: Any) -> None:

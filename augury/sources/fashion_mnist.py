@@ -169,7 +169,7 @@ def _gzip_header_length(data: bytes) -> int:
 def _store(files: Mapping[str, bytes]) -> None:
     """Keep files in the cache, so that the next run needs no network."""
     for name, data in files.items():
-        with whole_file(CACHE / name) as partial:
+        with whole_file(CACHE / name, shared=True) as partial:
             partial.write_bytes(data)
 
 

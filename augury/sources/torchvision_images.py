@@ -106,7 +106,7 @@ def _download(name: str, place: Path) -> dict[str, Any]:
     if place.is_dir():
         with contextlib.suppress(Exception):  # whatever is amiss there, it is fetched anew
             return _look(name, place)
-    with whole_directory(place) as partial:
+    with whole_directory(place, shared=True) as partial:
         _opened(name, partial, download=True)
     return _look(name, place)
 

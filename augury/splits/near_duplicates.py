@@ -130,7 +130,7 @@ def remembered_near_duplicates(*pixels: np.ndarray) -> Pairs:
         with np.load(stored) as columns:
             return Pairs(**columns)
     pairs = find_near_duplicates(*pixels)
-    with whole_file(stored) as partial:
+    with whole_file(stored, shared=True) as partial:
         np.savez(partial, **vars(pairs))
     return pairs
 

@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -114,6 +115,76 @@ def test_what_a_kill_leaves_is_hidden_and_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["set", "table.csv"]
     assert names(tmp_path / "set") == ["whole"]
     assert (tmp_path / "table.csv").read_text() == "new"
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from augury.pipeline.outputs import whole_directory, whole_file
+with whole_directory(Path("set"), shared=True) as folder, whole_file(Path("table.csv"), shared=True) as file:
+    (folder / "image").write_text("another's")
+    file.write_text("another's")
+    if "kill" in sys.argv:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def another(folder: Path, *arguments: str) -> None:
+    """A second process that writes the same shared file and folder."""
+    subprocess.run([sys.executable, "-c", ANOTHER, *arguments], cwd=folder, env={"PYTHONPATH": str(CHECKOUT)})
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_two_may_write_what_they_share_at_once(tmp_path: Path, damaged: bool) -> None:
+    if damaged:
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set/half").touch()
+    with (
+        whole_directory(tmp_path / "set", shared=True) as folder,
+        whole_file(tmp_path / "table.csv", shared=True) as file,
+    ):
+        assert file.suffix == ".csv"
+        (folder / "image").write_text("own")
+        file.write_text("own")
+        another(tmp_path)
+        assert (tmp_path / "table.csv").read_text() == "another's"
+    assert (tmp_path / "set/image").read_text() == "another's"  # where somebody may be reading it by now
+    assert (tmp_path / "table.csv").read_text() == "own"
+    assert names(tmp_path) == ["set", "table.csv"]
+    assert names(tmp_path / "set") == ["image"]
+
+
+def test_a_damaged_shared_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/half").touch()
+    another(tmp_path)
+    assert names(tmp_path / "set") == ["image"]
+
+
+def test_after_an_exception_nothing_shared_is_left(tmp_path: Path) -> None:
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt),
+        whole_directory(tmp_path / "set", shared=True) as folder,
+        whole_file(tmp_path / "table.csv", shared=True) as file,
+    ):
+        (folder / "half").touch()
+        file.touch()
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_what_a_kill_leaves_of_what_is_shared_goes_after_a_day(tmp_path: Path) -> None:
+    another(tmp_path, "kill")
+    left = names(tmp_path)
+    assert len(left) == 2
+    assert all(name.startswith(".partial-") for name in left)
+    another(tmp_path)
+    assert names(tmp_path) == [*left, "set", "table.csv"]  # of whoever may still be at it
+    for name in left:
+        os.utime(tmp_path / name, (0, 0))
+    another(tmp_path)
+    assert names(tmp_path) == ["set", "table.csv"]
 
 
 def test_json_has_a_stable_layout(tmp_path: Path) -> None:

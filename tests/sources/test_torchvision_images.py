@@ -1,6 +1,7 @@
 """torchvision's image sets, from small files in the layout of the real ones; nothing is downloaded."""
 
 import inspect
+import os
 import pickle
 import struct
 import urllib.error
@@ -135,6 +136,25 @@ def test_a_download_is_whole_or_absent_and_made_once(
     (offline / "MNIST" / "MNIST" / "raw" / "train-labels-idx1-ubyte").unlink()
     assert len(read("MNIST", tmp_path / "images").pool) == 20
     assert len(downloads) == 3
+
+
+def test_two_may_download_a_set_at_once(tmp_path: Path, offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, downloads = torchvision_images._opened, []
+
+    def fetch(name: str, place: Path, *, download: bool) -> dict[str, Any]:
+        if download:
+            downloads.append(place)
+            mnist_files(place, np.arange(20) % 10, np.arange(10))
+            if len(downloads) == 1:
+                with monkeypatch.context() as another:
+                    another.setattr(os, "getpid", lambda: 0)
+                    assert len(read("MNIST", tmp_path / "images").pool) == 20
+        return opened(name, place, download=False)
+
+    monkeypatch.setattr(torchvision_images, "_opened", fetch)
+    assert len(read("MNIST", tmp_path / "images").pool) == 20
+    assert len({*downloads}) == 2
+    assert [path.name for path in offline.iterdir()] == ["MNIST"]
 
 
 def test_two_folders_are_looked_into_before_the_one_line_that_says_why(tmp_path: Path, offline: Path) -> None:

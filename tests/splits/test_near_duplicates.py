@@ -1,7 +1,9 @@
 """What counts as the same picture, and what only looks alike."""
 
 import io
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from augury.splits.near_duplicates import (
     CORRELATION,
     CORRELATION_SMALL_GRAY,
     HASH_DISTANCE,
+    Pairs,
     describe_rule,
     find_between,
     find_near_duplicates,
     fingerprints,
+    remembered_near_duplicates,
 )
 
 
@@ -135,6 +139,25 @@ def test_what_is_held_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     found = find_near_duplicates(pixels)
     assert [pair[:3] for pair in found] == [pair[:3] for pair in expected]
     np.testing.assert_allclose(found.correlation, [pair[3] for pair in expected], rtol=1e-6)
+
+
+def test_two_may_remember_the_same_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "STORE", tmp_path)
+    pixels, save, others = scenes(4), np.savez, list[Pairs]()
+
+    def saved_meanwhile(path: Path, **columns: np.ndarray) -> None:
+        save(path, **columns)
+        if not others:
+            with monkeypatch.context() as another:
+                another.setattr(os, "getpid", lambda: 0)
+                others.append(find_near_duplicates(pixels))
+                remembered_near_duplicates(pixels)
+
+    monkeypatch.setattr(np, "savez", saved_meanwhile)
+    pairs = remembered_near_duplicates(pixels)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+    np.testing.assert_equal(vars(pairs), vars(others[0]))
+    np.testing.assert_equal(vars(remembered_near_duplicates(pixels)), vars(pairs))
 
 
 def test_the_rule_in_words() -> None:
