@@ -6,6 +6,7 @@ Reads: the folder. Writes: data/manifest.json.
 import logging
 
 from augury.pipeline.params import Params
+from augury.pipeline.sections import FOLDER_SOURCES
 from augury.pipeline.stage import run
 from augury.sources.manifest import write_manifest
 
@@ -13,9 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def main(params: Params) -> int:
-    """The number of files. Raises UserError where the folder holds data/."""
+    """The number of files. Raises UserError where the folder is not there, is empty or holds data/."""
     files = write_manifest(params.prepare)
-    log.info("%s: %d files", params.prepare.folder, len(files))
+    where = params.prepare.folder if params.prepare.source in FOLDER_SOURCES else params.prepare.source
+    log.info("%s: %d files", where, len(files))
     return len(files)
 
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from augury.evidence.results import Results, if_there
 from augury.pipeline.params import Params
+from augury.pipeline.sections import FOLDER_SOURCES
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPLITS = ("train", "validation", "test", "held_back")
@@ -175,7 +176,7 @@ def weights_digest(folder: Path) -> str:
 def _source(params: Params) -> Source:
     """Title, licence and attribution of the real images: what params.yaml says, else what the source is known by."""
     name = params.prepare.source
-    fallback = Path(params.prepare.folder).resolve().name if name in ("imagefolder", "parquet", "csv") else name
+    fallback = Path(params.prepare.folder).resolve().name if name in FOLDER_SOURCES else name
     title, licence, attribution = KNOWN_SOURCES.get(name, (fallback.removeprefix("torchvision:"), None, None))
     asked = params.cards
     return Source(asked.title or title, asked.licence or licence, asked.attribution or attribution)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from augury.pipeline.errors import unknown
 
-SOURCE_NAMES = ("fashion_mnist", "digits", "imagefolder", "parquet", "csv", "torchvision:NAME")
+FOLDER_SOURCES = ("imagefolder", "parquet", "csv")  # whose images are whatever lies in prepare.folder
+SOURCE_NAMES = ("fashion_mnist", "digits", *FOLDER_SOURCES, "torchvision:NAME")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]

@@ -21,10 +21,10 @@ from tqdm import tqdm
 from augury.images.files import UnreadableError, check_regular
 from augury.images.folders import is_foreign
 from augury.images.names import printable
-from augury.pipeline.destinations import check_source
+from augury.pipeline.destinations import check_source, check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
-from augury.pipeline.sections import Prepare
+from augury.pipeline.sections import FOLDER_SOURCES, Prepare
 
 MANIFEST = Path("data/manifest.json")  # written by the stage `manifest`
 HASHES = Path(".cache/manifests")  # of files by their times, a file per folder; untracked
@@ -49,9 +49,11 @@ class _Stamp:
 def list_files(prepare: Prepare) -> Files:
     """All in prepare.folder and below it, in order of name, but what `is_foreign`; nothing where it is no folder.
 
-    Of the files, those are read whose size, times or inode are not those of the last time. Raises UserError where the
-    folder holds what the stages write.
+    Nothing either for a public set, which is the same whatever the folder holds. Of the files, those are read whose
+    size, times or inode are not those of the last time. Raises UserError where the folder holds what the stages write.
     """
+    if prepare.source not in FOLDER_SOURCES:
+        return {}
     root = Path(prepare.folder)
     check_source(root, "prepare.folder")
     known_file = HASHES / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
@@ -72,7 +74,7 @@ def list_files(prepare: Prepare) -> Files:
         if settled:
             hashes[stamp.name] = ([*stamp.times], content)
     if hashes.keys() != known.keys() or changed:
-        with suppress(OSError), whole_file(known_file) as partial:  # without it, all is read the next time
+        with suppress(OSError), whole_file(known_file, shared=True) as partial:  # without it, all is read the next time
             partial.write_text(json.dumps(hashes), encoding="ascii")
     return dict(sorted(files.items()))
 
@@ -82,8 +84,16 @@ def links_into(prepare: Prepare) -> Path | None:
 
 
 def write_manifest(prepare: Prepare) -> Files:
-    """List the files in data/manifest.json as well, a line each; names that are no text keep their bytes."""
+    """List the files in data/manifest.json as well, a line each; names that are no text keep their bytes.
+
+    Raises UserError where there is no folder or nothing in it, as where a drive is not mounted: what was made of the
+    images stays.
+    """
     files = list_files(prepare)
+    if prepare.source in FOLDER_SOURCES and not files:
+        expected = f"the images of prepare.source: {prepare.source}"
+        check_source_folder(Path(prepare.folder), "prepare.folder", expected)
+        raise UserError(f"prepare.folder: {prepare.folder}: an empty folder; expected {expected}")
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(content)}" for name, content in files.items())
     with whole_file(MANIFEST) as partial:
         partial.write_text(f'{{"of": {json.dumps(_of(prepare))}, "files": {{\n{lines}\n}}}}\n', encoding="ascii")
@@ -95,7 +105,11 @@ def as_listed(prepare: Prepare) -> Iterator[None]:
     """Around all that reads the images: Raises UserError where they are not what the manifest lists, before or after.
 
     Where there is no manifest of this folder, as when a study runs `prepare` on its own, they only must stay the same.
+    Of a public set, nothing is asked.
     """
+    if prepare.source not in FOLDER_SOURCES:
+        yield
+        return
     before, manifest = list_files(prepare), _read_json(MANIFEST)
     if manifest.get("of") == _of(prepare):
         _compare(prepare, manifest.get("files", {}), before, f"since {MANIFEST} was written")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.sections import FOLDER_SOURCES, Prepare
 from augury.sources import manifest
 from augury.sources.manifest import HASHES, MANIFEST, as_listed, list_files, write_manifest
 from tests import CHECKOUT
@@ -63,6 +64,32 @@ def test_every_file_is_listed_with_its_size_and_hash_but_what_is_hidden_or_forei
 def test_a_folder_that_is_not_there_has_no_files(root: Path) -> None:
     assert listed(folder="elsewhere") == {}
     assert listed(folder="photos/cat/0.png") == {}
+
+
+@pytest.mark.parametrize("source", FOLDER_SOURCES)
+@pytest.mark.parametrize(
+    ("left", "problem"), [("nothing", "no such folder"), ("a folder", "an empty folder"), ("a file", "not a folder")]
+)
+def test_without_the_folder_the_last_manifest_stays(root: Path, source: str, left: str, problem: str) -> None:
+    write_manifest(prepare())
+    before = MANIFEST.read_bytes()
+    shutil.rmtree(root)
+    if left != "nothing":
+        root.mkdir() if left == "a folder" else root.touch()
+    with pytest.raises(UserError) as raised:
+        write_manifest(prepare(source=source))
+    assert str(raised.value) == f"prepare.folder: photos: {problem}; expected the images of prepare.source: {source}"
+    assert MANIFEST.read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["fashion_mnist", "digits", "torchvision:MNIST"])
+def test_of_a_public_set_the_folder_does_not_matter(root: Path, source: str) -> None:
+    write_manifest(prepare())  # of the source before
+    for folder in ("photos", "elsewhere", "."):
+        with as_listed(prepare(source=source, folder=folder)):
+            (root / "cat/late.png").write_text(folder)
+        assert write_manifest(prepare(source=source, folder=folder)) == {}
+    assert not (root.parent / "elsewhere").exists()
 
 
 def bind(path: Path) -> None:
@@ -266,6 +293,8 @@ def test_a_change_since_the_manifest_was_written_is_an_error(root: Path, kind: s
 
 
 def test_the_manifest_of_another_folder_says_nothing_of_this_one(root: Path) -> None:
+    (root.parent / "elsewhere").mkdir()
+    (root.parent / "elsewhere/x.png").touch()
     write_manifest(prepare(folder="elsewhere"))
     with as_listed(prepare()):
         pass

@@ -127,6 +127,25 @@ def test_what_prepare_skips_or_passes_over_stops_nobody_else(checkout: Path) -> 
     assert "Stage 'prepare@0' didn't change, skipping" in repro(checkout)
 
 
+def test_without_the_folder_all_stays_until_it_is_back(checkout: Path) -> None:
+    def made() -> dict[str, bytes]:
+        files = [checkout / "dvc.lock", *(checkout / "data").rglob("*")]
+        return {str(path): path.read_bytes() for path in files if path.is_file() and "costs" not in path.parts}
+
+    init(checkout)
+    repro(checkout)
+    before = made()
+    assert str(checkout / "data/manifest.json") in before
+    (checkout / "photos").rename(checkout / "away")
+    output = repro(checkout)
+    assert "manifest: prepare.folder: photos: no such folder; expected the images of prepare.source: imag" in output
+    assert "prepare@0" not in output
+    assert made() == before
+    (checkout / "away").rename(checkout / "photos")
+    assert "Stage 'prepare@0' didn't change, skipping" in repro(checkout)
+    assert made() == before
+
+
 def test_where_nothing_is_to_be_skipped_prepare_says_which_file_it_is(checkout: Path) -> None:
     init(checkout)
     os.mkfifo(checkout / "photos/cat/pipe.png")
