@@ -10,6 +10,7 @@ from PIL import Image
 from augury.__main__ import main
 from augury.images.image_set import ImageSet
 from augury.preflight.cut_outs import Behind, look_behind
+from tests import CHECKOUT
 from tests.arms.photographs import WALLS, disc, photographs
 
 
@@ -61,6 +62,17 @@ def test_a_folder_gets_masks_a_table_and_a_sheet(
     [skipped] = caplog.messages
     assert "dog/broken.png: skipped" in skipped
     assert not Path(".cache").exists()
+
+
+def test_masks_lie_where_they_were_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout, here = folder.parent, folder.parent / "studies/dose"
+    (checkout / ".dvc").mkdir()
+    (checkout / "params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    main(["masks", str(folder / "cat")])
+    assert (here / "cat-masks/sheet.png").is_file()
+    assert not (checkout / "cat-masks").exists()
 
 
 def test_images_without_classes_are_shown_one_after_another(

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_two_may_remember_the_same_at_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(near_duplicates, "STORE", tmp_path)
     pixels, save, others = scenes(4), np.savez, list[Pairs]()
 
-    def saved_meanwhile(path: Path, **columns: np.ndarray) -> None:
+    def saved_meanwhile(path: Path, **columns: Any) -> None:
         save(path, **columns)
         if not others:
             with monkeypatch.context() as another:
