@@ -33,6 +33,7 @@ from augury.pipeline.params import Params
 from augury.sources import fashion_mnist, listed_images, torchvision_images
 from stages import prepare
 from tests import CHECKOUT
+from tests.odd_files import bind, link_to_a_pipe
 
 PER_CLASS = 6
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
@@ -172,16 +173,6 @@ def links_to(target: str) -> Make:
 def circle(path: Path) -> None:
     path.with_name("other").symlink_to(path.name)
     path.symlink_to("other")
-
-
-def bind(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as unix:
-        unix.bind(os.path.relpath(path))
-
-
-def link_to_a_pipe(path: Path) -> None:
-    os.mkfifo(path.with_name("pipe"))
-    path.symlink_to("pipe")
 
 
 def holds(data: bytes) -> Make:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from augury.pipeline.sections import FOLDER_SOURCES, Prepare
 from augury.sources import manifest
 from augury.sources.manifest import HASHES, MANIFEST, as_listed, list_files, write_manifest
 from tests import CHECKOUT
+from tests.odd_files import bind, link_to_a_pipe
 
 PREPARE = params.load(CHECKOUT / "params.yaml").prepare
 HOURS = 3600 * 10**9
@@ -90,16 +90,6 @@ def test_of_a_public_set_the_folder_does_not_matter(root: Path, source: str) -> 
             (root / "cat/late.png").write_text(folder)
         assert write_manifest(prepare(source=source, folder=folder)) == {}
     assert not (root.parent / "elsewhere").exists()
-
-
-def bind(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as unix:
-        unix.bind(os.path.relpath(path))
-
-
-def link_to_a_pipe(path: Path) -> None:
-    os.mkfifo(path.with_name("pipe"))
-    path.symlink_to("pipe")
 
 
 # Name below photos -> what makes it, and what is said of it.

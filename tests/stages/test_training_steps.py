@@ -3,7 +3,6 @@
 There is no GPU here: waits are counted on the meta device, and recording is emulated.
 """
 
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
@@ -24,6 +22,7 @@ from augury.training.checkpoints import STORE
 from augury.training.processes import start_processes
 from augury.training.stepper import Stepper
 from augury.training.training_run import TrainingRun
+from benchmarks.gpu import digest
 from models import GENERATORS
 from models.vae import VAE
 from stages import train_diffusion, train_gan, train_vae
@@ -168,17 +167,6 @@ def test_a_step_that_waits_is_noticed(
 
 
 # The same bytes.
-
-
-def digest(run: TrainingRun) -> str:
-    """Of all that a run has come to: weights, averages, optimisers, losses."""
-    whole = hashlib.blake2b(str((run.step, run.history.state_dict())).encode(), digest_size=8)
-    for part in run.state.values():
-        state: Any = part.state_dict() if isinstance(part, nn.Module) else [*part.state_dict()["state"].values()]
-        for values in [state] if isinstance(state, dict) else state:
-            for tensor in values.values():
-                whole.update(tensor.numpy().tobytes())
-    return whole.hexdigest()
 
 
 def emulated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
