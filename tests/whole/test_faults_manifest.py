@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from PIL import Image
 
 from augury.images.image_set import ImageSet
 from augury.running.warm import warm_environment, warm_python
+from tests.odd_files import bind
 from tests.sharing import made_once
 from tests.smoke import cold_environment, copy_checkout, dvc
 from tests.tiny_pipeline import commit, git
@@ -86,11 +86,6 @@ def used(checkout: Path) -> int:
     content = summary(checkout)
     parts = sum(sum(content[split]) for split in ("train", "validation", "test", "held_back"))
     return parts + sum(content["duplicates_removed"].values())
-
-
-def bind(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as unix:
-        unix.bind(os.path.relpath(path))
 
 
 def old_archive(path: Path) -> None:
