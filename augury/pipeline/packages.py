@@ -1,10 +1,13 @@
-"""The packages that everything here imports: which are pinned, and which are not installed."""
+"""The packages that are imported here: which are pinned, and which are not installed."""
 
 import importlib.metadata
 import sys
 from pathlib import Path
 
 from augury.pipeline.checkout import CHECKOUT
+from augury.pipeline.errors import UserError
+
+PRETRAINED = "requirements-pretrained.txt"  # what models that others have trained need; the rest does without
 
 
 def read_pins(requirements: Path) -> dict[str, str]:
@@ -32,3 +35,9 @@ def require_packages(requirements: Path = CHECKOUT / "requirements.txt") -> None
             f"not installed for {sys.executable}: {', '.join(missing)}; "
             "activate the environment with `source .venv/bin/activate`, or make it with `make repro`"
         )
+
+
+def require_pretrained(key: str) -> None:
+    """Raises UserError where a package of PRETRAINED is missing. key: of params.yaml, that asks for such a model."""
+    if missing := [name for name in read_pins(CHECKOUT / PRETRAINED) if installed_version(name) is None]:
+        raise UserError(f"{key}: not installed: {', '.join(missing)}; pip install -r {PRETRAINED} -c constraints.txt")

@@ -8,7 +8,8 @@ import pytest
 
 from augury import __main__ as augury
 from augury.pipeline import packages
-from augury.pipeline.packages import read_pins, require_packages
+from augury.pipeline.errors import UserError
+from augury.pipeline.packages import read_pins, require_packages, require_pretrained
 
 
 @pytest.fixture
@@ -26,6 +27,13 @@ def test_packages_that_are_missing_are_named(requirements: Path) -> None:
     with pytest.raises(SystemExit, match=rf"^not installed for {re.escape(sys.executable)}: no-such-package; activate"):
         require_packages(requirements)
     require_packages()
+
+
+def test_what_models_of_others_need_is_asked_for_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_pretrained("train_pretrained")
+    monkeypatch.setattr(packages, "installed_version", lambda name: None if name == "peft" else "1.0")
+    with pytest.raises(UserError, match=r"^train_pretrained: not installed: peft; pip install -r requirements-pre"):
+        require_pretrained("train_pretrained")
 
 
 @pytest.mark.parametrize("command", sorted(set(augury.COMMANDS) - {"doctor"}))
