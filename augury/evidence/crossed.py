@@ -216,10 +216,15 @@ class Crossed:
         step = 10 ** max(0, len(str(many)) - 2)
         return -(-many // step) * step
 
-    def share_of_rows(self) -> float:
-        """Share of the variance that comes from rows' true gains being different; the rest comes from the cases."""
+    def shares(self) -> tuple[float, float, float]:
+        """Of the variance: from rows' true gains being different, from rows' own errors on these cases, and from cases
+        that are as hard for all rows. More rows make the first two smaller, more cases the last two.
+        """
         variance = self.of_rows + self.shared
-        return 0.0 if variance == 0 else self.between * (1 / self.rows + self.overlap) / variance
+        if variance == 0:
+            return 0.0, 0.0, 1.0
+        of_rows = self.between * (1 / self.rows + self.overlap) / variance
+        return of_rows, self.of_rows / variance - of_rows, self.shared / variance
 
 
 def by_case(gains: np.ndarray, influences: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

@@ -142,13 +142,18 @@ class Gains:
         return Crossed.of_folds(gains, errors, self.cases, self.overlap)
 
     def sources(self, arm: str, scope: str) -> dict[str, float | None]:
-        """Shares of the variance of an arm's gain, by where it comes from."""
+        """Shares of the variance of an arm's gain, by where it comes from.
+
+        both: test images that one seed or replicate gets right and another does not; more of either make it smaller.
+        """
         analysis = self.crossed(arm, scope)
-        of_rows, variance = analysis.share_of_rows(), analysis.standard_error**2
+        (of_rows, both, of_cases), variance = analysis.shares(), analysis.standard_error**2
+        if scope == BUDGET and self.folds:  # no two of which have a test image in common
+            both, of_cases = 0.0, both + of_cases
         seeds, trainings = of_rows, None
         if scope == BUDGET:
             alone = [self.crossed_seeds(arm, replicate, SEEDS_OF_A_REPLICATE).between for replicate in self.runs]
             within = float(np.mean(alone)) / (SEEDS_OF_A_REPLICATE * len(self.runs))
             seeds = min(of_rows, within / variance) if variance else 0.0
             trainings = of_rows - seeds
-        return {"seeds": seeds, "labels and trainings": trainings, "test images": 1 - of_rows}
+        return {"seeds": seeds, "labels and trainings": trainings, "both": both, "test images": of_cases}

@@ -142,6 +142,7 @@ def test_sources_are_found_where_they_are() -> None:
     cases = {
         "seeds": replace(calm, seeds=3.0),
         "labels and trainings": replace(calm, trainings=3.0, labels=3.0),
+        "both": replace(calm, images=1.0, in_common=(0.0, 0.0)),
         "test images": replace(calm, images=1.0),
     }
     for source, components in cases.items():

@@ -399,7 +399,9 @@ def test_the_first_words_are_the_answer_its_controls_and_what_would_make_it_sure
         )
     ):  # fmt: skip
         assert words.index(earlier) < words.index(later), (earlier, later)
-    assert re.search(r'aria-label="Uncertainty of the gain of classic\+vae: seeds \d+%, test images \d+%\."', beginning)
+    assert re.search(
+        r'aria-label="Uncertainty of the gain of classic\+vae: seeds \d+%, both \d+%, test images \d+%\."', beginning
+    )
     assert "labels and trainings: not known yet" in words
     assert "Caution" not in words
 
