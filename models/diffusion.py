@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.draws import Draws, Seeds, randn_per_image
 from models.pyramid import pyramid
+from models.start import Start
 from models.vae import VAE, VAEConfig
 
 if TYPE_CHECKING:
@@ -123,16 +124,35 @@ class Diffusion(nn.Module):
         velocity = self.noise_schedule.get_velocity(x, noise, timesteps)
         return F.mse_loss(self.denoiser(noisy, timesteps, shown).sample.float(), velocity)
 
-    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
+    def embed(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What `sample` starts from: the images themselves, or in latent space the means of their posteriors."""
+        if self.vae is None:
+            return images
+        return self.vae.standardise(self.posterior(images, labels)[0])
+
+    def sample(
+        self,
+        labels: torch.Tensor,
+        *,
+        generator: Seeds,
+        spread: float = 1.0,
+        guidance: float | None = None,
+        steps: int | None = None,
+        start: Start | None = None,
+    ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
         generator: for the batch, or one per image on the CPU. spread: standard deviation of the noise that
-        sampling starts from; below 1 the images are more typical and less varied.
+        sampling starts from; below 1 the images are more typical and less varied. guidance, steps: None: those of the
+        config. start: what `embed` made of training images is noised to the strength, and denoised for the last
+        strength x steps of the steps (SDEdit, Meng et al. 2022; Boomerang, Luzi et al. 2024).
         """
         from models.diffusion_pipeline import denoise, noise_shape, to_images
 
-        noise = randn_per_image((len(labels), *noise_shape(self.denoiser)), generator).to(labels.device)
-        x = denoise(self.denoiser, _solver(), spread * noise, labels, self.config.guidance, self.config.sampling_steps)
+        guidance, steps = guidance or self.config.guidance, steps or self.config.sampling_steps
+        noise = spread * randn_per_image((len(labels), *noise_shape(self.denoiser)), generator).to(labels.device)
+        beginning = None if start is None else (start.sources[:, 0], start.strength)
+        x = denoise(self.denoiser, _solver(), noise, labels, guidance, steps, beginning)
         return to_images(x, labels, self.vae)
 
     def pipeline(self, class_names: tuple[str, ...]) -> "ClassConditionalPipeline":

@@ -20,17 +20,23 @@ def denoise(
     labels: torch.Tensor,
     guidance: float,
     steps: int,
+    beginning: tuple[torch.Tensor, float] | None = None,
 ) -> torch.Tensor:
     """Solve the probability flow from noise to data, without further randomness (Lu et al. 2022, DPM-Solver++ 2M).
 
     denoiser(x, timestep, labels).sample is the velocity; its last class stands for "no label". x: noise (N, ...),
     labels (N,) int64. guidance w: the velocity followed is v(no label) + w (v(label) - v(no label)), so that 1 follows
-    the label alone (Ho & Salimans 2022). Returns data of x's shape.
+    the label alone (Ho & Salimans 2022). beginning: data (N, ...) and a strength in (0, 1): x is then the noise that is
+    added to them, and the last strength x steps of the steps are made, at least one. Returns data of x's shape.
     """
     scheduler.set_timesteps(steps, device=x.device)
-    scheduler.set_begin_index(0)  # else the solver looks the first timestep up, and of two equal ones takes the second
+    skipped = 0 if beginning is None else steps - max(1, int(beginning[1] * steps + 1e-6))
+    # Without it, the solver looks the first timestep up, and of two equal ones takes the second.
+    scheduler.set_begin_index(skipped)
+    if beginning is not None:
+        x = scheduler.add_noise(beginning[0], x, scheduler.timesteps[skipped].expand(len(x)))  # type: ignore[arg-type]
     no_label = torch.full_like(labels, denoiser.config.num_class_embeds - 1)
-    for timestep in scheduler.timesteps:
+    for timestep in scheduler.timesteps[skipped:]:
         if guidance == 1:
             velocity = denoiser(x, timestep, labels).sample
         else:

@@ -40,7 +40,10 @@ class LatentVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' ow
 
     def draw(self, mean: torch.Tensor, log_variance: torch.Tensor, draws: Draws) -> torch.Tensor:
         """A standardised latent from each posterior: (N, L), (N, L) -> (N, L)."""
-        z = mean + draws.normal(*mean.shape) * (0.5 * log_variance).exp()
+        return self.standardise(mean + draws.normal(*mean.shape) * (0.5 * log_variance).exp())
+
+    def standardise(self, z: torch.Tensor) -> torch.Tensor:
+        """The VAE's own latents (N, L) as `decode` takes them."""
         return (z - self.latent_mean) / self.latent_scale
 
     def decode(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

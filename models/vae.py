@@ -7,7 +7,7 @@ by class, the mean and covariance of the aggregate posterior over the training i
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Gt
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from models.draws import Draws, Seeds, randn_per_image
 from models.latent import slerp
 from models.pyramid import pyramid
+from models.start import Start
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,8 @@ class VAE(nn.Module):
     """Encoder, decoder and class prior. Depth follows the image size (see `pyramid`)."""
 
     Config = VAEConfig
-    STRATEGIES = ("prior", "posterior", "interpolation", "extrapolation")
     prior_mean: torch.Tensor  # (K, L) for K classes
     prior_scale: torch.Tensor  # (K, L, L), lower triangular
-    posterior_mean: torch.Tensor  # (N, L) of N training images, by class
-    posterior_scale: torch.Tensor  # (N, L)
-    posterior_counts: torch.Tensor  # (K,) int64
 
     def __init__(self, config: VAEConfig, image_size: int, channels: int, classes: int) -> None:
         super().__init__()
@@ -70,9 +67,6 @@ class VAE(nn.Module):
         self.to_image = nn.Conv2d(widths[0], channels, kernel_size=3, padding=1)
         self.register_buffer("prior_mean", torch.zeros(classes, config.latent_size))
         self.register_buffer("prior_scale", torch.eye(config.latent_size).repeat(classes, 1, 1))
-        self.register_buffer("posterior_mean", torch.zeros(0, config.latent_size))
-        self.register_buffer("posterior_scale", torch.zeros(0, config.latent_size))
-        self.register_buffer("posterior_counts", torch.zeros(classes, dtype=torch.int64))
 
     def encode(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """images (N, C, H, W) in [-1, 1], labels (N,) -> mean and log variance of q(z | x, y), each (N, L)."""
@@ -112,59 +106,35 @@ class VAE(nn.Module):
             self.prior_mean[label] = own_mean.mean(dim=0).float()
             self.prior_scale[label] = torch.linalg.cholesky(covariance).float()
 
-    @torch.no_grad()
-    def keep_posteriors(self, mean: torch.Tensor, log_variance: torch.Tensor, labels: torch.Tensor) -> None:
-        """Keep the posteriors of the training images, which all strategies but `prior` draw from. Shapes as above."""
-        order = labels.argsort(stable=True)
-        self.posterior_mean, self.posterior_scale = mean[order], (0.5 * log_variance[order]).exp()
-        self.posterior_counts = labels.bincount(minlength=len(self.prior_mean))
+    def embed(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What `sample` starts from: mean and standard deviation of each image's posterior, (N, 2, L)."""
+        mean, log_variance = self.encode(images, labels)
+        return torch.stack([mean, (0.5 * log_variance).exp()], dim=1)
 
-    def draw_latents(self, labels: torch.Tensor, generator: Seeds, strategy: str = "prior") -> torch.Tensor:
-        """z (N, L) for labels (N,), by one of STRATEGIES. Raises ValueError on a class that had no training image.
+    def draw_latents(self, labels: torch.Tensor, generator: Seeds, start: Start | None = None) -> torch.Tensor:
+        """z (N, L) for labels (N,): from the prior of the class, or from what `embed` made of training images.
 
-        prior: from the prior of the class. posterior: from the posterior of a training image of the class.
-        interpolation: on the arc between the posterior means of two of them; extrapolation: beyond the second one, by
-        up to half the arc (DeVries & Taylor 2017, Dataset Augmentation in Feature Space).
+        image: from the posterior of one. interpolation: on the arc between the posterior means of two; extrapolation:
+        beyond the second one, by up to half the arc (DeVries & Taylor 2017, Dataset Augmentation in Feature Space).
         """
         count, device = len(labels), labels.device
-        if strategy == "prior":
+        if start is None:
             noise = randn_per_image((count, self.config.latent_size), generator).to(device)
             return self.prior_mean[labels] + torch.einsum("nij,nj->ni", self.prior_scale[labels], noise)
-        available = self.posterior_counts[labels]
-        if not available.all():
-            raise ValueError(f"no training image of class {int(labels[available == 0][0])} to draw from")
-        drawn = randn_per_image((count, self.config.latent_size + 3), generator).to(device)
-        noise, uniform = drawn[:, 3:], torch.special.ndtr(drawn[:, :3])  # the normal's own distribution: in [0, 1]
-        first = self.posterior_counts.cumsum(0)[labels] - available
-        one = (uniform[:, 0] * available).long().minimum(available - 1)
-        # Another one, as a pair of one image twice would give that image each time; itself where there is no other.
-        other = (one + 1 + (uniform[:, 1] * (available - 1)).long().minimum(available - 2)) % available
-        start, end = self.posterior_mean[first + one], self.posterior_mean[first + other]
-        match strategy:
-            case "posterior":
-                return start + self.posterior_scale[first + one] * noise
-            case "interpolation":
-                return slerp(start, end, uniform[:, 2])
-            case "extrapolation":
-                return slerp(start, end, 1 + 0.5 * uniform[:, 2])
-            case _:
-                raise ValueError(f"unknown strategy {strategy!r}; choose from {', '.join(self.STRATEGIES)}")
+        if start.strategy == "image":
+            noise = randn_per_image((count, self.config.latent_size), generator).to(device)
+            mean, scale = start.sources[:, 0].unbind(dim=1)
+            return mean + scale * noise
+        first, second = start.sources[:, :, 0].unbind(dim=1)
+        return slerp(first, second, start.amount(generator).to(device))
 
     def sample(
-        self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0, strategy: str = "prior"
+        self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0, start: Start | None = None
     ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
         generator: for the batch, or one per image on the CPU. spread scales the distance of z from the mean of
-        its class's prior. strategy: one of STRATEGIES, see `draw_latents`.
+        its class's prior. start: see `draw_latents`.
         """
-        z = self.draw_latents(labels, generator, strategy)
+        z = self.draw_latents(labels, generator, start)
         return self.decode(torch.lerp(self.prior_mean[labels], z, spread), labels)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # As many posteriors as were kept, which only the weights know.
-        for name in ("posterior_mean", "posterior_scale"):
-            if prefix + name in state_dict:
-                own = getattr(self, name)
-                setattr(self, name, own.new_empty(len(state_dict[prefix + name]), own.shape[1]))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)

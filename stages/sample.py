@@ -11,6 +11,7 @@ import numpy as np
 
 from augury.generators.sampling import sample_images
 from augury.generators.selection import Selector, fill_quota
+from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
@@ -29,14 +30,16 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     device = choose_device(params.device)
     network, class_names = load_generator(replicate.folder("generators") / generator, device)
 
+    real, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
+    drawing = params.sample.generators[generator]
+    sources = Sources.of(network, real, drawing, device)
+
     def draw(labels: np.ndarray, drawn: np.ndarray) -> ImageSet:
         return sample_images(
             network, labels, class_names, origin=generator, seed=params.seed, device=device,
-            batch_size=params.sample.batch_size, drawn=drawn,
-            options=params.sample.generators[generator].model_dump(exclude_none=True),
+            batch_size=params.sample.batch_size, drawn=drawn, drawing=drawing, sources=sources,
         )  # fmt: skip
 
-    real, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     select = Selector(real, validation, params.sample.filter, params.classify, params.seed, device)
     quota = np.full(len(class_names), params.sample.per_class)
     images, classes = fill_quota(draw, select, quota, params.sample.filter, class_names)

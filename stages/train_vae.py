@@ -80,7 +80,6 @@ def train(
         training.take(step, kl_weight=budget.kl_weight * min(1.0, (number + 1) / warmup_steps))
 
     training.keep_best()
-    snapshot.keep_posteriors(*posteriors(snapshot, images, device))
     return training
 
 

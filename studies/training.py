@@ -14,7 +14,8 @@ from augury.arms.finetuning import Tuning, evaluate, predict, train_network
 from augury.arms.training_set import TrainingSet
 from augury.evidence.results import numbered
 from augury.images.image_set import ImageSet
-from augury.pipeline.sections import FineTune, PositiveFloat, PositiveInt, Section
+from augury.pipeline.section import PositiveFloat, PositiveInt, Section
+from augury.pipeline.sections import FineTune
 from models.backbone import Backbone, TransferClassifier
 from studies.hits import Hits
 

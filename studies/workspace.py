@@ -21,7 +21,8 @@ from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.process import arguments_of, one_line_errors
 from augury.pipeline.profiles import lay_over
-from augury.pipeline.sections import Arm, Section
+from augury.pipeline.section import Section
+from augury.pipeline.sections import Arm
 
 ROOT = CHECKOUT
 Settings = TypeVar("Settings", bound=Section)

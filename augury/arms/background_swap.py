@@ -16,7 +16,7 @@ from augury.arms.masks import as_image, usable
 from augury.images.grids import class_grid
 from augury.images.image_set import ImageSet, places_of
 from augury.images.names import shortened
-from augury.pipeline.sections import Section
+from augury.pipeline.section import Section
 from augury.pipeline.seeding import derive_seed
 
 SHOWN_PER_CLASS = 2

@@ -17,6 +17,8 @@ from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 
+# Columns with the `index` of a training image that an image shows part of, or starts from; -1: of none.
+MADE_OF = ("ground", "source", "other_source")
 Kind = Literal["real", "more_real", "copies", "synthetic", "repeated", "mixed"]
 
 
@@ -47,19 +49,24 @@ class Labelled:
         """(n,) folds, -1 for none -> (n, F) bool: of which folds' fits that leaves an image out."""
         return fold[:, None] == np.arange(self.fold.max() + 1)
 
+    def left_out_with_sources(self, images: ImageSet, left_out: np.ndarray) -> np.ndarray:
+        """(n, F) bool: `left_out`, and where a training image is held out that an image is made of: its `MADE_OF`."""
+        train = np.flatnonzero(~self.validation)
+        row_of = dict(zip(self.images.provenance["index"][train].tolist(), train.tolist(), strict=True))
+        left_out = left_out.copy()
+        for column in [name for name in MADE_OF if name in images.provenance]:
+            made = np.flatnonzero(images.provenance[column] >= 0)
+            rows = [row_of[index] for index in images.provenance[column][made].tolist()]
+            left_out[made] |= self.left_out(self.fold)[rows]
+        return left_out
+
     def copies(self, images: ImageSet, of_sources: np.ndarray) -> tuple["Kind", ImageSet, np.ndarray]:
         """The part of a training set that augmented copies are, copy by copy: left out where their sources are.
 
         of_sources: (n, F) bool, for each source. A copy on the ground of another image is left out where that is, too.
         """
         left_out = np.tile(of_sources, (len(images) // len(of_sources), 1))
-        if "ground" in images.provenance:
-            train = np.flatnonzero(~self.validation)  # grounds are those of this split
-            row_of = dict(zip(self.images.provenance["index"][train].tolist(), train.tolist(), strict=True))
-            swapped = np.flatnonzero(images.provenance["ground"] >= 0)
-            rows = [row_of[index] for index in images.provenance["ground"][swapped].tolist()]
-            left_out[swapped] |= self.left_out(self.fold)[rows]
-        return "copies", images, left_out
+        return "copies", images, self.left_out_with_sources(images, left_out)
 
     def fold_of_groups(self, images: ImageSet) -> np.ndarray:
         """(n,) int64: the folds of other images. One of a group that is here goes with it, the others are in none."""
@@ -197,7 +204,8 @@ def training_set(
                 arm, generator, draw + 1, asked, len(labels),
             )  # fmt: skip
         if len(rows):
-            parts.append(("synthetic", ImageSet.read_rows(folder, rows), np.zeros((len(rows), of_real.shape[1]), bool)))
+            images, nowhere = ImageSet.read_rows(folder, rows), np.zeros((len(rows), of_real.shape[1]), bool)
+            parts.append(("synthetic", images, labelled.left_out_with_sources(images, nowhere)))
     if count := round(recipe.repeat * len(real)):
         order = np.random.default_rng(derive_seed(params.seed, "repeat", draw)).permutation(len(real))
         rows = np.resize(order[in_turn(real.labels[order])], count)

@@ -26,11 +26,13 @@ from augury.export.cards import dataset_card, weights_digest
 from augury.export.generation_plan import CARD, Plan, claim, make_plan, read_plan, record
 from augury.generators.sampling import labels_in_turn, sample_images
 from augury.generators.selection import Judgement, Selector, fill_quota
+from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
 from augury.pipeline.destinations import check_new_folder
 from augury.pipeline.devices import choose_device
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_file
 from augury.pipeline.params import Params
@@ -62,22 +64,24 @@ def generate(
     network, class_names = load_generator(GENERATORS / generator, device)
     config = read_json(GENERATORS / generator / "config.json")
     raw_bytes = config["image_size"] ** 2 * config["channels"]
-    splits = [ImageSet.read(SPLITS / split) for split in ("train", "validation")] if filtered else []
+    drawing = params.sample.generators[generator]
+    needed = ("train", "validation") if filtered else ("train",) if drawing.from_images else ()
+    splits = [ImageSet.read(SPLITS / split) for split in needed]
     for images in splits:
         check_classes(images.class_names, class_names, generator)
     rules = params.sample.filter if filtered else None
     quota = np.full(len(class_names), per_class) if per_class else missing_images(class_names, generator)
-    options = params.sample.generators[generator].model_dump(exclude_none=True)
     batch_size = params.sample.batch_size if device.type == "cuda" else min(params.sample.batch_size, CPU_BATCH_SIZE)
     content = {
         "generator": generator,
         "weights": weights_digest(GENERATORS / generator),
         "seed": params.seed,
-        "options": options,
+        "options": drawing.model_dump(exclude_none=True),
         "filtered": filtered,
         "filter": rules.model_dump() if rules else None,
         "filter_network": params.classify.model_dump(include=set(NETWORK)) if rules else None,
-        "real_images": [images.digest() for images in splits] or None,  # that the filter goes by
+        "real_images": [images.digest() for images in splits]
+        or None,  # that the filter goes by, or that images start from
         "images_per_class": dict(zip(class_names, quota.tolist(), strict=True)),
         "batch_size": batch_size,
         "device": device.type,
@@ -97,9 +101,10 @@ def generate(
         log.info("generate: %s images in %d shards, %d of them there", f"{quota.sum():,}", len(there), sum(there))
     if waiting:
         device = processes.device if device.type == "cuda" else device
-        select = None
-        if filtered:
-            with single_threaded():
+        network, select = network.to(device), None
+        with single_threaded():
+            sources = Sources.of(network, splits[0], drawing, device) if splits else None
+            if filtered:
                 select = Selector(splits[0], splits[1], params.sample.filter, params.classify, params.seed, device)
         total = int(plan.quotas[list(shards)].sum())
         with tqdm(
@@ -107,7 +112,7 @@ def generate(
             disable=None if processes.is_main_process else True,
         ) as bar:  # fmt: skip
             maker = ShardMaker(
-                plan, network.to(device), class_names, select, params.sample.filter, device, folder, bar.update
+                plan, network, class_names, drawing, sources, select, params.sample.filter, device, folder, bar.update
             )
             for _ in in_threads(maker, waiting, device, at_once=cores(), give_up=maker.stopped.set):
                 pass
@@ -121,12 +126,15 @@ def generate(
 class ShardMaker:
     """Makes shards by their numbers, several at a time in threads of their own.
 
-    select: judges images, or None where all are kept. advance: told how many more images there are.
+    sources: what images start from; None: the prior. select: judges images, or None where all are kept.
+    advance: told how many more images there are.
     """
 
     plan: Plan
     network: Any
     class_names: tuple[str, ...]
+    drawing: Drawing
+    sources: Sources | None
     select: Selector | None
     rules: Filter
     device: torch.device
@@ -155,8 +163,8 @@ class ShardMaker:
             with self._turn:
                 return sample_images(
                     self.network, labels, self.class_names, origin=content["generator"], seed=content["seed"],
-                    device=self.device, batch_size=content["batch_size"], drawn=drawn, options=content["options"],
-                    advance=advance if self.select is None else lambda batch: advance(0),
+                    device=self.device, batch_size=content["batch_size"], drawn=drawn, drawing=self.drawing,
+                    sources=self.sources, advance=advance if self.select is None else lambda batch: advance(0),
                 )  # fmt: skip
 
         if self.select is None:

@@ -1,6 +1,6 @@
 """Labelled image sets out of a trained generator, every image seeded by what it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from augury.generators.starts import Sources, Starts
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, in_turn, places_of
 from augury.images.pixels import from_network
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.sections import Filter
 from augury.pipeline.seeding import derive_seed
 
@@ -37,35 +39,46 @@ def sample_images(
     device: torch.device,
     batch_size: int = 250,
     drawn: np.ndarray | None = None,
-    options: Mapping[str, Any] | None = None,
+    drawing: Drawing | None = None,
+    sources: Sources | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> ImageSet:
     """Draw one image per label, (N,) int64.
 
-    Image i of a class depends on (seed, origin, class, i) and the options alone: not on the batch size, nor on how many
-    are drawn. Its seed is recorded, with its index within the class. Sampled in float32, since it takes seconds.
+    Image i of a class depends on (seed, origin, class, i), the drawing and its sources alone: not on the batch size,
+    nor on how many are drawn. Its seed is recorded, with its index within the class. Sampled in float32, since it takes
+    seconds.
     drawn: (K,) int64, images of each class that were drawn before; indices go on from there.
-    options: what the network's `sample` takes beside labels and generator; recorded as columns.
+    drawing: its options are recorded as columns, and so is where images start that start from sources.
+    sources: `Sources.of` the drawing; None: all start from the prior.
     advance: told the size of every batch, in place of a progress bar.
     """
-    options = options or {}
+    options = {} if drawing is None else drawing.options
     indices = places_of(labels) + (0 if drawn is None else drawn[labels])
     seeds = [derive_seed(seed, origin, int(label), int(index)) for label, index in zip(labels, indices, strict=True)]
+    starts = None
+    batches = [np.arange(start, min(start + batch_size, len(labels))) for start in range(0, len(labels), batch_size)]
+    if drawing is not None and drawing.from_images:
+        if sources is None:
+            raise ValueError(f"{drawing.strategy} needs training images to start from")
+        starts = Starts.of(labels, indices, drawing, sources, origin=origin, seed=seed)
+        batches = starts.batches(batch_size)
 
-    starts = range(0, len(labels), batch_size)
-    bar = tqdm(starts, desc=f"sample {origin}", unit="batch", disable=None if advance is None else True)
-    for start in bar:
-        stop = start + batch_size
-        generators = [torch.Generator().manual_seed(image_seed) for image_seed in seeds[start:stop]]
-        batch = torch.from_numpy(labels[start:stop]).to(device)
-        drawing = from_network(network.sample(batch, generator=generators, **options))
-        if start == 0:
-            pixels = np.empty((len(labels), *drawing.shape[1:]), np.uint8)
-        pixels[start:stop] = drawing
+    pixels: np.ndarray | None = None
+    for rows in tqdm(batches, desc=f"sample {origin}", unit="batch", disable=None if advance is None else True):
+        generators = [torch.Generator().manual_seed(seeds[row]) for row in rows]
+        batch = torch.from_numpy(labels[rows]).to(device)
+        more = options if starts is None else {**options, "start": starts.of_batch(rows)}
+        images = from_network(network.sample(batch, generator=generators, **more))
+        if pixels is None:
+            pixels = np.empty((len(labels), *images.shape[1:]), np.uint8)
+        pixels[rows] = images
         if advance is not None:
             advance(len(batch))
     columns = {"origin": np.full(len(labels), origin), "seed": np.array(seeds, np.int64), "index": indices}
     columns |= {name: np.full(len(labels), value) for name, value in options.items()}
+    columns |= {} if starts is None else starts.columns()
+    assert pixels is not None, "no label"
     return ImageSet(pixels, labels, tuple(class_names), columns)
 
 

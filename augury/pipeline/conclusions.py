@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import PydanticCustomError
 
-from augury.pipeline.sections import Fraction, PositiveFloat, PositiveInt, Section
+from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Section
 
 
 class RecallAt(Section):

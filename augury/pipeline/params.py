@@ -11,8 +11,9 @@ from ruamel.yaml.error import YAMLError
 
 from augury.pipeline import conclusions, sections
 from augury.pipeline.checkout import where_to_start
+from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
-from augury.pipeline.sections import Name, Section, Seed
+from augury.pipeline.section import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
 
 PARAMS_FILE = Path("params.yaml")
@@ -47,8 +48,7 @@ class Params(Section):
         for generator, drawing in self.sample.generators.items():
             if generator not in trained:
                 raise ValueError(unknown("sample.generators", generator, trained))
-            if drawing.strategy is not None and generator != "vae":
-                raise ValueError(f"sample.generators.{generator}.strategy: for vae alone")
+            self._check_drawing(f"sample.generators.{generator}", generator, drawing)
         for policy in self.augment.policies:
             if policy in (*trained, "real", "more_real", "mixed", "reconstructions"):
                 raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
@@ -90,6 +90,24 @@ class Params(Section):
         params = self.model_copy(update={"seed": derive_seed(self.base_seed, "replicate", number)})
         params._base_seed = self.base_seed
         return params
+
+    def _check_drawing(self, key: str, generator: str, drawing: Drawing) -> None:
+        """Say what of a drawing this generator cannot do."""
+        strategies, denoises = STRATEGIES.get(generator, ("prior",)), generator in DENOISING
+        if drawing.strategy is not None and drawing.strategy not in strategies:
+            raise ValueError(unknown(f"{key}.strategy", drawing.strategy, strategies))
+        for option in ("strengths", "guidance", "steps"):
+            if getattr(drawing, option) is not None and not denoises:
+                raise ValueError(f"{key}.{option}: for {', '.join(DENOISING)} alone")
+        if not denoises or not drawing.from_images:
+            return
+        if drawing.strengths is None:
+            raise ValueError(f"{key}.strengths: missing; say how noisy images are made, such as [0.3, 0.6]")
+        steps = drawing.steps or self.train_diffusion.network.get("sampling_steps", 20)
+        if min(drawing.strengths) * steps < 1:
+            raise ValueError(
+                f"{key}.strengths: {min(drawing.strengths):g} of {steps} steps is less than one; raise it, or steps"
+            )
 
     def _check_arm(self, key: str, arm: sections.Arm) -> None:
         """Say before hours of training, rather than after, what an arm cannot have."""

@@ -1,27 +1,20 @@
 """The sections of params.yaml, one frozen, typed class each; `augury.pipeline.params` reads them from the file.
 
-Those about what is concluded from results are in `augury.pipeline.conclusions`.
+Those about how images are drawn are in `augury.pipeline.drawing`, those about what is concluded from results in
+`augury.pipeline.conclusions`.
 """
 
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.errors import unknown
+from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seed
 
 FOLDER_SOURCES = ("imagefolder", "parquet", "csv")  # whose images are whatever lies in prepare.folder
 SOURCE_NAMES = ("fashion_mnist", "digits", *FOLDER_SOURCES, "torchvision:NAME")
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-# A name becomes a file name and a DVC stage name.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_+]+$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Prepare(Section):
@@ -112,7 +105,7 @@ class Prepare(Section):
 
 class Transform(Section):
     name: str
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
 BACKGROUND_SWAP = "BackgroundSwap"  # a first step of a policy; see augury/arms/background_swap.py
@@ -162,17 +155,6 @@ class TrainVae(Training):
     kl_weight: PositiveFloat
     edge_weight: Annotated[float, Field(ge=0)]
     warmup_kimg: Annotated[float, Field(ge=0)]
-
-
-class Drawing(Section):
-    """How images are drawn from one generator; what is None is the generator's own default.
-
-    spread: scale of the latent's distance from its average: below 1 truncates, above 1 expands.
-    strategy: where a VAE's latents come from.
-    """
-
-    spread: PositiveFloat = 1.0
-    strategy: Literal["prior", "posterior", "interpolation", "extrapolation"] | None = None
 
 
 class Filter(Section):
@@ -252,8 +234,8 @@ class Arm(Section):
 
     real: bool = True
     more_real: Annotated[float, Field(ge=0)] = 0.0
-    augment: list[Name] = []
-    synthetic: dict[Name, PositiveFloat] = {}
+    augment: list[Name] = Field(default_factory=list)
+    synthetic: dict[Name, PositiveFloat] = Field(default_factory=dict)
     repeat: Annotated[float, Field(ge=0)] = 0.0
     draw: Annotated[int, Field(ge=0)] = 0
     mix: Literal["mixup", "cutmix"] | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.sections import Fraction, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
 from studies.workspace import settings
 

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import unknown
-from augury.pipeline.sections import Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import Name, PositiveFloat, PositiveInt, Section, Seed
 from models import CLASSIFIERS
 from studies.training import Training
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import read_json, write_json
-from augury.pipeline.sections import PositiveFloat, Section
+from augury.pipeline.section import PositiveFloat, Section
 from studies.hits import Hits
 from studies.workspace import (
     ROOT,

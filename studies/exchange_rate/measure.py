@@ -11,7 +11,7 @@ from pydantic import Field
 from augury.evidence.measures import Measure
 from augury.evidence.results import Results
 from augury.pipeline.outputs import write_json
-from augury.pipeline.sections import PositiveInt, Section, Seed
+from augury.pipeline.section import PositiveInt, Section, Seed
 from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
 
 

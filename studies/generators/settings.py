@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import unknown
-from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
+from augury.pipeline.section import PositiveFloat, PositiveInt, Section
 from studies.generators.variants import VARIANTS
 
 SCORES = ("fd", "kid", "precision", "recall")

@@ -15,8 +15,10 @@ import torch
 from augury.arms.training_set import balanced
 from augury.features.extractor import STORE
 from augury.generators.selection import Judgement, Selector, fill_quota
+from augury.generators.starts import Sources, Starts
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.devices import choose_device
+from augury.pipeline.drawing import Drawing, Strategy
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.sections import Filter
@@ -35,13 +37,15 @@ class Moves:
     """Latents of labelled images by one of METHODS: latent i of a class depends on (seed, method, generator, class, i).
 
     Between what? An autoencoder has the latents of the training images; a GAN has only those that it draws. directions
-    (A, D): of the attributes to jitter. jitter: standard deviation of the random step along each.
+    (A, D): of the attributes to jitter. jitter: standard deviation of the random step along each. sources: the training
+    images, for an autoencoder.
     """
 
     space: Space
     directions: np.ndarray
     jitter: float
     seed: int
+    sources: Sources | None = None
 
     def __call__(self, method: str, labels: np.ndarray, drawn: np.ndarray) -> torch.Tensor:
         """labels (N,), drawn (K,) of each class before -> (N, D). Raises KeyError on an unknown method."""
@@ -75,10 +79,12 @@ class Moves:
 
     def _one_each(self, purpose: str, labels: np.ndarray, drawn: np.ndarray) -> torch.Tensor:
         if isinstance(self.space, PriorSpace):
-            return self._of_training_images("posterior", labels, drawn)
+            return self._of_training_images("image", labels, drawn)
         return self.space.draw(labels, self.seed, purpose, drawn)
 
-    def _between(self, method: str, labels: np.ndarray, drawn: np.ndarray, low: float, high: float) -> torch.Tensor:
+    def _between(
+        self, method: Strategy, labels: np.ndarray, drawn: np.ndarray, low: float, high: float
+    ) -> torch.Tensor:
         if isinstance(self.space, PriorSpace):
             return self._of_training_images(method, labels, drawn)
         start, end = (self.space.draw(labels, self.seed, f"{method} {side}", drawn) for side in ("start", "end"))
@@ -86,10 +92,13 @@ class Moves:
         return self.space.between(start, end, low + (high - low) * torch.cat(uniform))
 
     @torch.no_grad()
-    def _of_training_images(self, strategy: str, labels: np.ndarray, drawn: np.ndarray) -> torch.Tensor:
+    def _of_training_images(self, strategy: Strategy, labels: np.ndarray, drawn: np.ndarray) -> torch.Tensor:
         """By the autoencoder's own strategies, which go as far beyond as BEYOND says."""
-        on_device = torch.from_numpy(labels).to(self.space.device)
-        return self.space.network.draw_latents(on_device, self._generators(strategy, labels, drawn), strategy).cpu()
+        assert self.sources is not None
+        drawing, indices = Drawing(strategy=strategy), places_of(labels) + drawn[labels]
+        starts = Starts.of(labels, indices, drawing, self.sources, origin=self.space.name, seed=self.seed)
+        on_device, start = torch.from_numpy(labels).to(self.space.device), starts.of_batch(np.arange(len(labels)))
+        return self.space.network.draw_latents(on_device, self._generators(strategy, labels, drawn), start).cpu()
 
 
 METHODS: dict[str, Callable[[Moves, np.ndarray, np.ndarray], torch.Tensor]] = {
@@ -161,9 +170,11 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     # What `classify` takes of each class, for every seed its own.
     of_seed = balanced(round(rules.ratio * (len(train) + len(validation))), len(train.class_names))
     quota = len(top.classify.seeds) * of_seed
+    encodes = isinstance(space, PriorSpace)
+    sources = Sources.of(space.network, train, Drawing(strategy="image" if encodes else "prior"), device)
+    moves = Moves(space, directions, rules.jitter, top.seed, sources)
     sets, draws = draw_sets(
-        Moves(space, directions, rules.jitter, top.seed), quota, top.sample.generators[generator].spread, select,
-        top.sample.filter,
+        moves, quota, top.sample.generators[generator].spread, select, top.sample.filter,
     )  # fmt: skip
 
     seeds = top.classify.seeds

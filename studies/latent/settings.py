@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.sections import PositiveFloat, PositiveInt, Section
+from augury.pipeline.section import PositiveFloat, PositiveInt, Section
 
 PLAIN = "plain"  # as the generator draws its latents: what methods are compared with, beside the reference arm
 

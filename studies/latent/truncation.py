@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from augury.generators.sampling import sample_images
+from augury.generators.starts import Sources
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.devices import choose_device
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Drawing, FeatureExtractor
+from augury.pipeline.sections import FeatureExtractor
 from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
 from augury.scores.fidelity import Protocol, fidelity_scores, halve, significant
@@ -55,18 +57,20 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Latent, here, root)
     device = choose_device(top.device)
     space = open_space(root / "data/generators/0" / generator, device)
-    real = concatenate([ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")])
+    parts = [ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")]
+    real, validation = concatenate(parts), np.repeat([False, True], [len(part) for part in parts])
     labels = np.tile(np.flatnonzero(real.counts()), study.truncation.per_class)
     judge = Judge(real, labels, study.truncation, top, device)
-    options = top.sample.generators.get(generator, Drawing()).model_dump(exclude_none=True)
+    drawing = top.sample.generators.get(generator, Drawing())
+    sources = Sources.of(space.network, real.select(~validation), drawing, device)
     content = {
         "generator": generator,
         "extractor": judge.extractor.name,
         "resolution": judge.extractor.resolution,
         "n_generated": len(labels),
-        "strategy": options.get("strategy"),
+        "strategy": drawing.strategy,
         "spreads": [
-            {"spread": spread, **judge(at_spread(space, labels, top.seed, options | {"spread": spread}))}
+            {"spread": spread, **judge(at_spread(space, labels, top.seed, drawing, sources, spread))}
             for spread in sorted(study.truncation.spreads)
         ],
         "ways": {way: judge(pixels) for way, pixels in halfway(space, labels, top.seed).items()},
@@ -74,11 +78,13 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     write_json(here / "points/truncation" / f"{generator}.json", significant(content))
 
 
-def at_spread(space: Space, labels: np.ndarray, seed: int, options: dict[str, Any]) -> np.ndarray:
+def at_spread(
+    space: Space, labels: np.ndarray, seed: int, drawing: Drawing, sources: Sources | None, spread: float
+) -> np.ndarray:
     """Images as the stage `sample` draws them, before its filter; at every spread those of the same seeds."""
     images = sample_images(
         space.network, labels, space.class_names, origin=space.name, seed=derive_seed(seed, "truncation"),
-        device=space.device, options=options,
+        device=space.device, drawing=drawing.model_copy(update={"spread": spread}), sources=sources,
     )  # fmt: skip
     return images.pixels
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.sections import PositiveInt, Section, Seed
+from augury.pipeline.section import PositiveInt, Section, Seed
 from studies.scaling.constants import Constants, candidates
 from studies.scaling.network import Shape
 from studies.training import Training

@@ -271,6 +271,33 @@ def test_a_copy_on_the_ground_of_another_image_is_left_out_with_that_too() -> No
     assert used > 10
 
 
+@pytest.mark.parametrize("mix", [None, "cutmix"])
+def test_a_synthetic_image_is_left_out_with_the_training_images_that_it_starts_from(mix: str | None) -> None:
+    """One that starts from none is left out nowhere, and a mixture is where either of its parents is."""
+    folds, count = labelled(), 36
+    sources = np.stack([np.arange(count) % 15 - 1, np.arange(count) * 7 % 15 - 1])  # -1: none; 0 to 13: training images
+    columns = {"source": sources[0], "other_source": sources[1]}
+    write("synthetic/vae", image_set(turns([12, 12, 12]), SYNTHETIC["vae"], **columns))
+    train = put_together({"synthetic": {"vae": 1.0}, "mix": mix})
+    left_out = dict(zip(of_kind(train, "synthetic"), train.left_out[len(folds.images) :], strict=False))
+    assert len(left_out) == ONCE
+    for number, folds_left_out in left_out.items():
+        of_image = {int(folds.fold[source]) for source in sources[:, number - SYNTHETIC["vae"]] if source >= 0}
+        assert {*np.flatnonzero(folds_left_out).tolist()} == of_image
+    assert {len(np.flatnonzero(folds_left_out)) for folds_left_out in left_out.values()} == {0, 1, 2}
+    if mix:
+        mixtures = train.left_out[-train.counts["mixed"] :]
+        assert mixtures.sum(axis=1).mean() > np.mean([each.sum() for each in left_out.values()])
+
+
+def test_where_validation_alone_is_held_out_no_synthetic_image_is_left_out() -> None:
+    """Sources are training images, which no fit leaves out there."""
+    columns = {"source": np.arange(36) % 14}
+    write("synthetic/vae", image_set(turns([12, 12, 12]), SYNTHETIC["vae"], **columns))
+    train = training_set(params({"synthetic": {"vae": 1.0}}), "an_arm", Labelled.read(Replicate()), 0)
+    assert not train.left_out[train.synthetic > 0].any()
+
+
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_a_mixed_image_is_left_out_with_either_of_its_parents(kind: Any) -> None:
     """Parents are told by their pixels: bits of their own each, and half of each is in the mixture."""

@@ -31,6 +31,7 @@ from augury.generators.weights import load_generator, save_generator
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
 from augury.pipeline import params
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import Filter
 from augury.running.warm import warm_python
@@ -155,7 +156,7 @@ def test_a_set_has_its_images_labels_and_provenance_and_a_card(tmp_path: Path) -
     assert images.counts() == [20, 20, 20]
     network, _ = load_generator(Path("data/generators/0/dcgan"), CPU)
     expected = sample_images(
-        network, labels_in_turn(np.full(3, 20)), NAMES, origin="dcgan", seed=0, device=CPU, options={"spread": 1.0}
+        network, labels_in_turn(np.full(3, 20)), NAMES, origin="dcgan", seed=0, device=CPU, drawing=Drawing()
     )
     assert_same_draws(images, expected)
     assert list(images.provenance) == ["origin", "seed", "index", "spread"]

@@ -15,11 +15,13 @@ from PIL import Image
 from augury.features import extractor as features
 from augury.generators import selection
 from augury.generators.sampling import balanced_labels, labels_in_turn, most_draws, sample_images, write_progress
-from augury.generators.weights import load_generator, save_generator
+from augury.generators.starts import Sources
+from augury.generators.weights import save_generator
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
 from augury.pipeline import params
+from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Filter
@@ -52,9 +54,7 @@ def trained(name: str = "vae", channels: int = 1) -> Any:
             parameter.add_(torch.randn_like(parameter) * 0.3)
     if name == "vae":
         mean = torch.randn(9, 4)
-        posteriors = mean, torch.full((9, 4), -2.0), torch.arange(9) % len(NAMES)
-        network.fit_prior(*posteriors)
-        network.keep_posteriors(*posteriors)
+        network.fit_prior(mean, torch.full((9, 4), -2.0), torch.arange(9) % len(NAMES))
     return network.eval().requires_grad_(False)
 
 
@@ -149,17 +149,18 @@ def test_draws_go_on_after_those_before() -> None:
 def test_options_reach_the_network_and_are_recorded() -> None:
     network, labels = trained(), balanced_labels(3, 2)
     plain = draw(network, labels)
-    images = draw(network, labels, options={"spread": 0.5, "strategy": "interpolation"})
-    assert set(images.provenance) == {"origin", "seed", "index", "spread", "strategy"}
+    images = draw(network, labels, drawing=Drawing(spread=0.5))
+    assert set(images.provenance) == {"origin", "seed", "index", "spread"}
     assert images.provenance["spread"].tolist() == [0.5] * 6
-    assert images.provenance["strategy"].tolist() == ["interpolation"] * 6
     assert images.provenance["seed"].tolist() == plain.provenance["seed"].tolist()
     generators = [torch.Generator().manual_seed(int(seed)) for seed in images.provenance["seed"]]
-    expected = network.sample(torch.from_numpy(labels), generator=generators, spread=0.5, strategy="interpolation")
+    expected = network.sample(torch.from_numpy(labels), generator=generators, spread=0.5)
     assert_same(images.pixels, from_network(expected))
     assert not set(images.content_hashes()) & set(plain.content_hashes())
-    with pytest.raises(TypeError, match="sprad"):
-        draw(network, labels, options={"sprad": 0.5})
+    with pytest.raises(TypeError, match="guidance"):
+        draw(network, labels, drawing=Drawing(guidance=2.0))
+    with pytest.raises(ValueError, match="training images"):
+        draw(network, labels, drawing=Drawing(strategy="image"))
 
 
 def test_the_progress_grid_has_a_row_per_class_of_the_same_images(tmp_path: Path) -> None:
@@ -219,13 +220,15 @@ def save(name: str, channels: int = 1) -> Any:
     return network
 
 
-def settings(rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = None, **changes: Any) -> Params:
-    """Of a pipeline with all generators; `drawing` is that of the VAE."""
+def settings(
+    rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = None, generator: str = "vae", **changes: Any
+) -> Params:
+    """Of a pipeline with all generators; `drawing` is that of one."""
     content = PARAMS.model_dump()
     content["prepare"]["labels_per_class"] = 5  # few enough for what is sampled here
     content["classify"]["resolution"] = 32
     content["classify"]["arms"] = {content["compare"]["reference"]: {}}
-    generators: dict[str, Any] = {name: {} for name in GENERATORS} | {"vae": drawing or {}}
+    generators: dict[str, Any] = {name: {} for name in GENERATORS} | {generator: drawing or {}}
     content["sample"] |= {"filter": rules, "generators": generators, **changes}
     return Params.model_validate({**content, "device": "cpu"})
 
@@ -276,19 +279,24 @@ def test_the_stage_draws_from_every_generator(folder: Path, name: str) -> None:
     images = ImageSet.read(Path("data/synthetic/0") / name)
     assert_same(images.pixels, draw(network, balanced_labels(3, 2), origin=name, seed=PARAMS.seed).pixels)
     assert set(images.provenance["origin"]) == {name}
-    assert "strategy" not in images.provenance  # the generator's own default was asked for
+    assert "start" not in images.provenance  # all from the prior
     assert selected(name)["generator"] == name
 
 
 def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: Path) -> None:
     save("vae")
-    stage.main(settings(drawing={"spread": 0.5, "strategy": "posterior"}, per_class=4), "vae")
+    stage.main(settings(drawing={"spread": 0.5, "strategy": "interpolation", "prior_share": 0.5}, per_class=4), "vae")
     columns = ImageSet.read(Path("data/synthetic/0/vae")).provenance
     assert list(columns) == [
-        "origin", "seed", "index", "spread", "strategy", "confidence", "neighbour", "neighbour_distance",
+        "origin", "seed", "index", "spread", "start", "source", "other_source",
+        "confidence", "neighbour", "neighbour_distance",
     ]  # fmt: skip
     assert columns["spread"].tolist() == [0.5] * 12
-    assert columns["strategy"].tolist() == ["posterior"] * 12
+    assert columns["start"].tolist() == ["interpolation"] * 3 + ["prior"] * 3 + ["interpolation"] * 3 + ["prior"] * 3
+    train = ImageSet.read(Path("data/splits/0/train")).provenance["index"]
+    for name in ("source", "other_source"):
+        assert np.isin(columns[name][columns["start"] == "interpolation"], train).all()
+        assert (columns[name][columns["start"] == "prior"] == -1).all()
     assert ((columns["confidence"] > 0) & (columns["confidence"] <= 1)).all()
     assert (columns["neighbour"] >= 0).all()
     assert (columns["neighbour"] < 90).all()
@@ -298,17 +306,33 @@ def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: 
     assert set(metadata) == {"image", "label", *columns}
 
 
-@pytest.mark.parametrize("strategy", VAE.STRATEGIES)
-def test_the_strategy_and_the_spread_decide_the_images(folder: Path, strategy: str) -> None:
-    network = save("vae")
-    drawing = {"spread": 0.7, "strategy": strategy}
-    stage.main(settings(drawing=drawing, per_class=3), "vae")
-    images = ImageSet.read(Path("data/synthetic/0/vae"))
-    assert_same(images.pixels, draw(network, balanced_labels(3, 3), seed=PARAMS.seed, options=drawing).pixels)
-    others_to_draw = [{**drawing, "strategy": name} for name in VAE.STRATEGIES if name != strategy]
-    for options in [*others_to_draw, {**drawing, "spread": 1.0}]:
-        others = draw(network, balanced_labels(3, 3), seed=PARAMS.seed, options=options)
-        assert not set(others.content_hashes()) & set(images.content_hashes())
+@pytest.mark.parametrize(
+    ("name", "strategy"), [(name, strategy) for name, of_one in STRATEGIES.items() for strategy in of_one]
+)
+def test_the_strategy_and_the_spread_decide_the_images(folder: Path, name: str, strategy: str) -> None:
+    """Of every generator: those that start from training images are made of these, in the stage as by hand."""
+    network = save(name)
+    strengths = {"strengths": [0.4, 0.8]} if name in DENOISING else {}
+    ways = {each: {"strategy": each} | (strengths if each != "prior" else {}) for each in STRATEGIES[name]}
+
+    def drawn(drawing: dict[str, Any]) -> ImageSet:
+        typed = Drawing.model_validate(drawing)
+        sources = Sources.of(network, ImageSet.read(Path("data/splits/0/train")), typed, CPU)
+        labels = balanced_labels(3, 3)
+        return draw(network, labels, origin=name, seed=PARAMS.seed, drawing=typed, sources=sources)
+
+    drawing = {"spread": 0.7, **ways[strategy]}
+    stage.main(settings(generator=name, drawing=drawing, per_class=3), name)
+    images, expected = ImageSet.read(Path("data/synthetic/0") / name), drawn(drawing)
+    assert_same(images.pixels, expected.pixels)
+    assert {key: column.tolist() for key, column in expected.provenance.items()} == {
+        key: images.provenance[key].tolist() for key in expected.provenance
+    }
+    for other in [
+        {**drawing, "spread": 1.0},
+        *({"spread": 0.7, **way} for each, way in ways.items() if each != strategy),
+    ]:
+        assert not set(drawn(other).content_hashes()) & set(images.content_hashes())
 
 
 class Counterfeiter:
@@ -466,10 +490,3 @@ def test_sampling_takes_no_gradient() -> None:
     network = VAE(VAE.Config(latent_size=4, width=4), 8, 1, 3).eval()
     draw(network, balanced_labels(3, 1))
     assert all(parameter.grad is None for parameter in network.parameters())
-
-
-def test_a_vae_from_disk_draws_from_the_training_images_it_kept(folder: Path) -> None:
-    network = save("vae")
-    loaded, _ = load_generator(Path("data/generators/0/vae"), CPU)
-    labels, options = balanced_labels(3, 3), {"strategy": "extrapolation"}
-    assert_same(draw(loaded, labels, options=options).pixels, draw(network, labels, options=options).pixels)

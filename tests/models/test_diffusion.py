@@ -22,6 +22,7 @@ from models.diffusion import SCHEDULE, Diffusion, DiffusionConfig
 from models.diffusion_pipeline import denoise
 from models.draws import Draws
 from models.latent_denoiser import LatentDenoiser, LatentDenoiserOutput
+from models.start import Start
 from models.vae import VAE, VAEConfig
 from tests import CHECKOUT
 
@@ -205,6 +206,46 @@ def test_guidance_goes_beyond_the_label_by_its_weight() -> None:
     assert all(torch.equal(seen, torch.tensor([0, 1, 2, 3, 3, 3])) for seen in network.denoiser.seen)
 
 
+@each_space
+@pytest.mark.parametrize("strength", [0.05, 0.5, 0.95])
+def test_what_a_denoiser_knows_it_gives_back_at_any_strength(
+    monkeypatch: pytest.MonkeyPatch, space: str, strength: float
+) -> None:
+    """Of data that are all at known points the noise is known too; each image has a point of its own."""
+    network = diffusion(space, sampling_steps=20)
+    images, labels = torch.rand(3, 1, 8, 8, generator=seeded(5)) * 1.8 - 0.9, torch.arange(3)
+    embedded = network.embed(images, labels)
+    expected = images if network.vae is None else network.vae.decode(embedded, labels)
+    known = torch.cat([embedded, embedded])  # with and without the label
+
+    def velocity(x: torch.Tensor, timestep: torch.Tensor, labels: torch.Tensor) -> LatentDenoiserOutput:
+        signal = network.noise_schedule.alphas_cumprod[timestep]
+        return LatentDenoiserOutput(sample=(signal.sqrt() * x - known[: len(x)]) / (1 - signal).sqrt())
+
+    monkeypatch.setattr(network.denoiser, "forward", velocity)
+    drawn_again = network.sample(labels, generator=seeded(1), start=Start("image", embedded[:, None], strength))
+    torch.testing.assert_close(drawn_again, expected, rtol=0, atol=2e-3)
+
+
+def test_as_strength_falls_what_is_drawn_comes_to_its_source() -> None:
+    """Of standard normal data the best velocity is 0: what was noised stays as it is, alpha x + sigma noise."""
+    network = with_formula(lambda x, alpha, sigma, labels: torch.zeros_like(x), sampling_steps=1000)
+    network.vae = None
+    source, labels = 0.2 * torch.randn(400, 6, generator=seeded(0)), torch.zeros(400, dtype=torch.int64)
+    noise = torch.randn(400, 6, generator=seeded(1))
+    for strength in (0.001, 0.3, 0.6, 0.999):
+        x = network.sample(labels, generator=seeded(1), spread=0.2, start=Start("image", source[:, None], strength))
+        alpha = network.noise_schedule.alphas_cumprod[round(strength * 1000) - 1].sqrt()
+        torch.testing.assert_close(x, alpha * source + (1 - alpha**2).sqrt() * 0.2 * noise, rtol=0, atol=1e-4)
+    assert len(network.denoiser.seen) == 1 + 300 + 600 + 999
+
+
+def test_guidance_and_steps_of_the_draw_go_before_those_of_the_config() -> None:
+    network = with_formula(lambda x, alpha, sigma, labels: torch.zeros_like(x), guidance=2.0)
+    network.sample(torch.tensor([0, 2]), generator=seeded(0), guidance=1.0, steps=7)
+    assert [len(seen) for seen in network.denoiser.seen] == [2] * 7
+
+
 # The autoencoder.
 
 
@@ -213,8 +254,6 @@ def trained_vae() -> VAE:
     vae = VAE(VAEConfig(latent_size=5, width=4), 8, 1, CLASSES)
     mean, log_variance = torch.randn(7, 5), torch.randn(7, 5)
     vae.fit_prior(mean, log_variance, torch.arange(7) % CLASSES)
-    if hasattr(vae, "keep_posteriors"):
-        vae.keep_posteriors(mean, log_variance, torch.arange(7) % CLASSES)
     return vae
 
 

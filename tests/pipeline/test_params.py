@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from augury.pipeline import params
+from augury.pipeline.drawing import DENOISING, PAIRING, STRATEGIES, Drawing, Strategy
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, network_config
-from augury.pipeline.sections import Arm, Drawing, GanTraining, Section
-from models.vae import VAE
+from augury.pipeline.section import Section
+from augury.pipeline.sections import Arm, GanTraining
+from models import GENERATORS
 from tests import CHECKOUT
 
 SHIPPED = CHECKOUT / "params.yaml"
@@ -83,7 +85,15 @@ UNKNOWN_KEYS = {
     "sample.min_confidence": ["generators", "per_class", "batch_size", "filter"],
     "score.inception_weights": ["extractors", "halvings", "resamples", "neighbours", "most_images"],
     "score.extractors.inception.path": ["weights", "resolution"],
-    "sample.generators.vae.truncation": ["spread", "strategy"],
+    "sample.generators.vae.truncation": [
+        "spread",
+        "strategy",
+        "strengths",
+        "prior_share",
+        "sources",
+        "guidance",
+        "steps",
+    ],
     "classify.arms.none.augmnet": ["real", "more_real", "augment", "synthetic", "mix", "balance"],
 }
 
@@ -199,7 +209,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         # Not one of the choices
         ("device", "gpu", "choose from auto, cpu, cuda"),
         ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
-        ("sample.generators.vae.strategy", "priro", "choose from prior, posterior, interpolation, extrapolation"),
+        ("sample.generators.vae.strategy", "priro", "choose from prior, image, interpolation, extrapolation"),
         ("threads", 0, "greater than 0"),
         ("threads", 1.0, "valid integer"),
         ("launch", "rm -rf /", "python|torchrun|accelerate launch"),
@@ -308,8 +318,25 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
             "labels draws the same ones for every replicate where labels_per_class is null",
         ),
         ({"prepare.redraw": "folds", "prepare.test_fraction": 0.7}, "prepare.test_fraction", "no second fold"),
-        ({"sample.generators.dcgan.strategy": "prior"}, "sample.generators.dcgan.strategy", "for vae alone"),
-        ({"sample.generators.stylegan.strategy": "posterior"}, "sample.generators.stylegan.strategy", "for vae alone"),
+        ({"sample.generators.dcgan.strategy": "image"}, "sample.generators.dcgan.strategy", "choose from prior"),
+        ({"sample.generators.vae": {"guidance": 2}}, "sample.generators.vae.guidance", "for diffusion alone"),
+        ({"sample.generators.vae": {"strengths": [0.3]}}, "sample.generators.vae.strengths", "set strategy"),
+        (
+            {"sample.generators.vae": {"strategy": "image", "strengths": [0.3]}},
+            "sample.generators.vae.strengths",
+            "for diffusion alone",
+        ),
+        (
+            {"sample.generators.vae": {"strategy": "interpolation", "sources": "other"}},
+            "sample.generators.vae.sources",
+            "choose own, or strategy image",
+        ),
+        ({"sample.generators.diffusion": {"strategy": "image"}}, "sample.generators.diffusion.strengths", "[0.3, 0.6]"),
+        (
+            {"sample.generators.diffusion": {"strategy": "image", "strengths": [0.3, 0.04]}},
+            "sample.generators.diffusion.strengths",
+            "0.04 of 20 steps is less than one",
+        ),
         (
             {"classify.arms.nil": {"real": False}},
             "classify.arms.nil",
@@ -385,15 +412,21 @@ def test_how_a_generator_is_drawn_from_has_defaults(tmp_path: Path) -> None:
     arms: dict[str, object] = {"classify.arms": {"classic": {}}}
     loaded = load_changed(tmp_path, {**arms, "sample.generators": {"dcgan": {}, "vae": {"spread": 2}}})
     assert loaded.sample.generators == {"dcgan": Drawing(spread=1.0, strategy=None), "vae": Drawing(spread=2.0)}
-    for strategy in ("prior", "posterior", "interpolation", "extrapolation"):
-        loaded = load_changed(tmp_path, {"sample.generators.vae": {"strategy": strategy}})
-        assert loaded.sample.generators["vae"].model_dump() == {"spread": 1.0, "strategy": strategy}
+    for generator, strategies in STRATEGIES.items():
+        strengths = {"strengths": [0.3]} if generator in DENOISING else {}
+        for strategy in strategies:
+            drawing = {"strategy": strategy} | (strengths if strategy != "prior" else {})
+            loaded = load_changed(tmp_path, {**arms, "sample.generators": {generator: drawing}})
+            of_generator = loaded.sample.generators[generator]
+            assert of_generator.model_dump(exclude_none=True) == {"spread": 1.0, **drawing}
+            assert of_generator.options == {"spread": 1.0}
+            assert of_generator.from_images is (strategy != "prior")
 
 
-def test_the_strategies_of_the_parameters_are_those_of_the_network() -> None:
-    annotation = Drawing.model_fields["strategy"].annotation
-    allowed = [choice for member in get_args(annotation) for choice in get_args(member)]
-    assert tuple(allowed) == VAE.STRATEGIES
+def test_every_strategy_is_some_generator_s() -> None:
+    assert set(get_args(Strategy)) == {strategy for of_one in STRATEGIES.values() for strategy in of_one}
+    assert set(GENERATORS) == set(STRATEGIES)
+    assert set(DENOISING) | set(PAIRING) <= {*STRATEGIES, *get_args(Strategy)}
 
 
 def test_a_filter_can_be_switched_off(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from augury.generators.selection import Judgement
+from augury.generators.starts import Sources
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline import params
@@ -42,8 +43,15 @@ def vae() -> VAE:
     labels = torch.arange(12) % CLASSES
     means = 10.0 * labels[:, None] + torch.rand(12, SIZE)
     network.fit_prior(means, torch.full((12, SIZE), -8.0), labels)
-    network.keep_posteriors(means, torch.full((12, SIZE), -8.0), labels)
     return network
+
+
+def posteriors() -> Sources:
+    """Those of twelve training images, as narrow as they are there."""
+    labels = np.arange(12) % CLASSES
+    means = 10.0 * torch.from_numpy(labels)[:, None] + torch.rand(12, SIZE, generator=torch.Generator().manual_seed(1))
+    images = ImageSet(np.zeros((12, 8, 8, 1), np.uint8), labels, NAMES, {"index": np.arange(12)})
+    return Sources(images, torch.stack([means, torch.full_like(means, 0.02)], dim=1))
 
 
 def spaces() -> dict[str, Space]:
@@ -62,7 +70,7 @@ DIRECTIONS = np.eye(SIZE)[:2] * [[1.0], [3.0]]  # the first two dimensions, the 
 
 
 def moves(name: str, jitter: float = 1.0) -> Moves:
-    return Moves(SPACES[name], DIRECTIONS, jitter, seed=5)
+    return Moves(SPACES[name], DIRECTIONS, jitter, seed=5, sources=posteriors())
 
 
 # Latents.

@@ -17,6 +17,7 @@ from augury.generators.weights import save_generator
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
@@ -60,7 +61,6 @@ def save_untrained(root: Path, name: str, names: tuple[str, ...] = NAMES) -> Non
                 module.noise_strength.fill_(0.5)
     if name == "vae":
         network.prior_mean.normal_()
-        network.keep_posteriors(torch.randn(9, 6), torch.zeros(9, 6), torch.arange(9) % 3)
     if name == "stylegan":
         network.mapping.average.normal_()
     folder = root / "data/generators/0" / name
@@ -373,9 +373,9 @@ def test_every_score_has_its_floor_at_the_same_n(name: str, here: Path) -> None:
 
 def test_images_at_hardly_any_spread_are_those_of_the_mean(space_of: Callable[[str], Space]) -> None:
     space = space_of("dcgan")
-    pixels = truncation.at_spread(space, LABELS, 0, {"spread": 1e-7})
+    pixels = truncation.at_spread(space, LABELS, 0, Drawing(), None, 1e-7)
     assert np.abs(pixels.astype(int) - space.images(space.mean(LABELS), LABELS)).max() <= 1
-    wide = truncation.at_spread(space, LABELS, 0, {"spread": 1.0})
+    wide = truncation.at_spread(space, LABELS, 0, Drawing(), None, 1.0)
     assert (wide[0] != wide[3]).any()
 
 
