@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.arms.background_swap import BackgroundSwap, contact_sheet, grounds_of, usable_by_class
-from augury.arms.masks import masks_of, method_called, usable
+from augury.arms.masks import masks_of, usable
 from augury.arms.policies import augment, compose
 from augury.arms.training_set import Labelled
 from augury.images.grids import class_grid, write_png
@@ -39,7 +39,7 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
         masks: Sequence[np.ndarray | None] = [None] * len(sources)
         grounds = None
         if composed.swap is not None:
-            masks, grounds = cut_out(composed.swap, labelled, sources, folder, key)
+            masks, grounds = cut_out(composed.swap, labelled, sources, folder, key, params.device)
         for draw in range(draws):
             sets = [
                 augment(images, composed, copies, params.seed, policy, draw * copies, masks=mask, grounds=grounds)
@@ -57,14 +57,14 @@ def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int
 
 
 def cut_out(
-    swap: BackgroundSwap, labelled: Labelled, sources: Sequence[ImageSet], folder: Path, key: str
+    swap: BackgroundSwap, labelled: Labelled, sources: Sequence[ImageSet], folder: Path, key: str, device: str
 ) -> tuple[list[np.ndarray], ImageSet]:
     """The masks of each set of sources, and the grounds that copies are set on; `folder` gets what they look like.
 
     Grounds are those of the training split alone: validation images are held out to choose by, and images held back
     are not known to the arms without them, which share these copies.
     """
-    method = method_called(swap.masks)
+    method = swap.method(device)
     masks = [masks_of(images, method) for images in sources]
     train = ~labelled.validation
     grounds = grounds_of(labelled.images.select(train), masks[0][train])

@@ -6,13 +6,13 @@ Grounds of any class: what is behind an object then tells nothing about it (Mixe
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from augury.arms.masks import as_image, usable
+from augury.arms.masks import Masks, Method, as_image, method_called, usable
 from augury.images.grids import class_grid
 from augury.images.image_set import ImageSet, places_of
 from augury.images.names import shortened
@@ -28,10 +28,18 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundSwap(Section):
-    """Its arguments in params.yaml. masks: how the object is found. p: share of the copies that get another ground."""
+    """Its arguments in params.yaml. p: share of the copies that get another ground.
 
-    masks: Literal["grabcut"] = "grabcut"
+    masks: how the object is found. weights: of SAM, a folder, or an id in the Hugging Face Hub's cache.
+    """
+
+    masks: Masks = "grabcut"
     p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    weights: str | None = None
+
+    def method(self, device: str) -> Method:
+        """How it finds objects. device: auto, cpu or cuda. Raises UserError as `method_called` does."""
+        return method_called(self.masks, self.weights, device)
 
     def choose(self, mask: np.ndarray, index: int, grounds: ImageSet, seed: int) -> int | None:
         """The row of `grounds` that a copy gets, never its own image's; None where it stays on its own ground.

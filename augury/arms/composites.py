@@ -7,7 +7,7 @@ import numpy as np
 
 from augury.arms.background_swap import BackgroundSwap, ground_of, grounds_of, paste
 from augury.arms.grounds_alone import accuracy_of_grounds
-from augury.arms.masks import masks_of, method_called, usable
+from augury.arms.masks import masks_of, usable
 from augury.arms.training_set import Labelled
 from augury.images.image_set import ImageSet
 from augury.pipeline.params import Params
@@ -23,7 +23,7 @@ def composites(params: Params, labelled: Labelled, test: ImageSet) -> list[Image
     if not params.augment.swapping:
         return []
     swap = BackgroundSwap(**params.augment.policies[params.augment.swapping[0]][0].kwargs)
-    method, train = method_called(swap.masks), labelled.images.select(~labelled.validation)
+    method, train = swap.method(params.device), labelled.images.select(~labelled.validation)
     grounds, masks = grounds_of(train, masks_of(train, method)), masks_of(test, method)
     there, masks = test.select(usable(masks)), masks[usable(masks)]
     if not len(there) or not len(grounds):

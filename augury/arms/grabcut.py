@@ -1,5 +1,7 @@
 """The mask of a photograph's object by GrabCut (Rother, Kolmogorov & Blake 2004), with nobody to draw a rectangle."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -9,6 +11,12 @@ ITERATIONS = 5
 # Times the rim's usual distance from its own usual colour, plus two levels: a colour so far off is not the ground's.
 STANDS_OUT = 4.0
 LIGHTNESS_WEIGHT = 0.5  # against the two axes of colour: shadows fall on the ground
+
+
+def attempts(image: np.ndarray) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8 -> its mask, (H, W) bool, and another one that begins with a wider rim, and all within it."""
+    yield grabcut(image, margin=0.02, differs=2.0)
+    yield grabcut(image, margin=0.06, differs=0.0)
 
 
 def grabcut(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
@@ -29,9 +37,7 @@ def grabcut(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
         cv2.grabCut(working, marks, (0, 0, 0, 0), ground_colours, object_colours, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # one colour all over, or nothing but ground
         return np.zeros((height, width), bool)
-    piece = largest_piece((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.float32)
-    interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return cv2.resize(piece, (width, height), interpolation=interpolation) >= 0.5
+    return resized(largest_piece((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)), (width, height))
 
 
 def _first_guess(image: np.ndarray, margin: float, differs: float) -> np.ndarray:
@@ -56,3 +62,9 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
     if count < 2:
         return np.zeros(mask.shape, bool)
     return pieces == 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+
+
+def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool to that width and height."""
+    interpolation = cv2.INTER_AREA if mask.shape[1] > size[0] else cv2.INTER_LINEAR
+    return cv2.resize(mask.astype(np.float32), size, interpolation=interpolation) >= 0.5

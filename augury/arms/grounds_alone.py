@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from augury.arms.background_swap import BackgroundSwap, grounds_of
-from augury.arms.masks import masks_of, method_called, usable
+from augury.arms.masks import masks_of, usable
 from augury.arms.probing import Lesson, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.features.extractor import classifier_levels
@@ -35,7 +35,7 @@ def accuracy_of_grounds(params: Params, arm: str, labelled: Labelled) -> dict[st
     if not swapping:
         return None
     swap = BackgroundSwap(**params.augment.policies[swapping[0]][0].kwargs)
-    grounds = grounds_without_outlines(labelled.images, masks_of(labelled.images, method_called(swap.masks)))
+    grounds = grounds_without_outlines(labelled.images, masks_of(labelled.images, swap.method(params.device)))
     if min(grounds.counts()) < params.classify.folds:
         return None
     right = _held_out_answers(grounds, params) == grounds.labels

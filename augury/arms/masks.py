@@ -1,17 +1,17 @@
 """Masks of whole image sets, each made twice and used only where both agree; made once and kept.
 
 The store is a memory of pure functions, as that of features is: a file in `.cache/masks` is named by a hash of the
-image's pixels, the method and its code, so it never goes stale, and deleting it only costs time.
+image's pixels, the method with its weights, and its code, so it never goes stale, and deleting it only costs time.
 """
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from tqdm import tqdm
 from augury.arms import grabcut
 from augury.images.codec import decode_image, encode_png
 from augury.images.image_set import ImageSet
-from augury.pipeline.cores import cores
+from augury.pipeline.cores import thread_per_core
+from augury.pipeline.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,37 +29,42 @@ Result = TypeVar("Result")
 STORE = Path(".cache/masks")
 AREA = (0.05, 0.90)  # share of the image that an object takes; what is smaller or larger has mostly gone wrong
 AGREEMENT = 0.85  # intersection over union of the two masks
+Masks = Literal["grabcut", "sam"]
 
 
 @dataclass(frozen=True)
 class Method:
     """A way from an image to a mask.
 
-    segment: (H, W, 3) uint8 -> (H, W) bool. check: the same from another beginning, with which `segment` must agree.
+    attempts: (H, W, 3) uint8 -> its mask, (H, W) bool, then others from other beginnings, with which it must agree.
     digest: of all that its masks depend on beside the image.
     """
 
     name: str
-    segment: Callable[[np.ndarray], np.ndarray]
-    check: Callable[[np.ndarray], np.ndarray]
+    attempts: Callable[[np.ndarray], Iterable[np.ndarray]]
     digest: bytes
 
 
-def method_called(name: str) -> Method:
-    """One of METHODS."""
-    return METHODS[name]()
+def method_called(name: Masks, weights: str | None = None, device: str = "auto") -> Method:
+    """weights: of SAM, a folder or an id in the Hugging Face Hub's cache. device: auto, cpu or cuda, for SAM.
+
+    Raises UserError where weights are missing, are no SAM's, or are given to GrabCut, and where a package is missing.
+    """
+    if name == "grabcut":
+        if weights is not None:
+            raise UserError(f"masks: grabcut: has no weights; leave out {weights}, or choose sam")
+        return Method(name, grabcut.attempts, _digest(cv2.__version__.encode(), _code(grabcut)))
+    from augury.arms import sam  # torch, which it imports, takes seconds
+
+    if weights is None:
+        raise UserError("masks: sam: needs weights: a folder, or an id in the Hugging Face Hub's cache")
+    network, digest = sam.load(sam.find_weights(weights), device, AREA)
+    return Method(name, network, _digest(cv2.__version__.encode(), _code(grabcut, sam), digest))
 
 
-def _grabcut() -> Method:
-    return Method(
-        "grabcut",
-        partial(grabcut.grabcut, margin=0.02, differs=2.0),
-        partial(grabcut.grabcut, margin=0.06, differs=0.0),
-        _digest(cv2.__version__.encode(), Path(grabcut.__file__).read_bytes(), Path(__file__).read_bytes()),
-    )
-
-
-METHODS: dict[str, Callable[[], Method]] = {"grabcut": _grabcut}
+def _code(*modules: ModuleType) -> bytes:
+    """What masks are made by: the modules and this file."""
+    return b"".join(Path(str(file)).read_bytes() for file in (__file__, *(module.__file__ for module in modules)))
 
 
 def usable_mask(image: np.ndarray, method: Method) -> np.ndarray:
@@ -67,11 +73,11 @@ def usable_mask(image: np.ndarray, method: Method) -> np.ndarray:
     It is not where the object is tiny or nearly all of the image, or another one from another beginning.
     """
     colours = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    mask = method.segment(colours)
-    if AREA[0] <= mask.mean() <= AREA[1]:
-        other = method.check(colours)
-        if (mask & other).sum() >= AGREEMENT * (mask | other).sum():
-            return mask
+    attempts = iter(method.attempts(colours))
+    mask = next(attempts)
+    sensible = AREA[0] <= mask.mean() <= AREA[1]  # else the other attempts are not made
+    if sensible and all((mask & other).sum() >= AGREEMENT * (mask | other).sum() for other in attempts):
+        return mask
     return np.zeros_like(mask)
 
 
@@ -89,7 +95,7 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the images are shared out to threads already
     try:
-        with ThreadPoolExecutor(cores()) as pool:
+        with thread_per_core() as pool:
             yield from tqdm(pool.map(work, items), title, len(items), unit="image", disable=None)
     finally:
         cv2.setNumThreads(threads)

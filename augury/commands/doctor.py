@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from augury.pipeline.errors import UserError
-from augury.preflight.inventory import Finding, packages, python_version, repository, weights
+from augury.preflight.inventory import Finding, packages, python_version, repository, sam_weights, weights
 
 REQUIREMENTS, LOCK = Path("requirements.txt"), Path("dvc.lock")
 
@@ -58,7 +58,8 @@ def examine(*, with_cost: bool) -> list[str]:
         return [*shown("DVC", repository(Path())), *str(error).splitlines()]
     pretrained = params.classify.pretrained and params.classify.mode != "scratch"
     extractors = {name: extractor.weights for name, extractor in params.score.extractors.items()}
-    problems += shown("Weights", weights(extractors, params.classify.backbone if pretrained else None))
+    wanted = weights(extractors, params.classify.backbone if pretrained else None)
+    problems += shown("Weights", [*wanted, *sam_weights(params.augment)])
     costs = Results().costs()
     last = last_costs(read_yaml(PARAMS_FILE), read_yaml(LOCK), costs) if costs and LOCK.exists() else {}
     data, work = find_data(params.prepare, prepared="prepare@0" in last)

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from augury.images.folders import files_in
+from augury.pipeline.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the object of each image too, cut out with nobody to draw it: column `mask` has COCO's run lengths, csv "
         "and webdataset a PNG as well",
     )  # fmt: skip
+    parser.add_argument(
+        "--weights", type=folder_or_id, metavar="MODEL",
+        help="with --masks: cut out by SAM; a folder, or an id such as facebook/sam2.1-hiera-tiny, if cached",
+    )  # fmt: skip
 
 
 def folder_or_name(what: str) -> Path | str:
     """A path where it is one from where the user is."""
     return Path(what) if what and files_in(Path(what), ".parquet") else what
+
+
+def folder_or_id(weights: str) -> Path | str:
+    """As above, of a model."""
+    return Path(weights) if Path(weights).is_dir() else weights
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -62,7 +72,10 @@ def main(asked: argparse.Namespace) -> None:
     from augury.preflight.cut_outs import object_masks
 
     folder = find_set(str(asked.what))
-    images = export(folder, asked.to, asked.out, params.load(), object_masks() if asked.masks else None)
+    if asked.weights and not asked.masks:
+        raise UserError("--weights: is of --masks, which was not asked for")
+    masks = object_masks(None if asked.weights is None else str(asked.weights)) if asked.masks else None
+    images = export(folder, asked.to, asked.out, params.load(), masks)
     classes = sum(count > 0 for count in images.counts)
     log.info("%s: %d images of %d classes, from %s", asked.out, len(images), classes, folder)
     if asked.to == "imagefolder":

@@ -36,6 +36,7 @@ def main(asked: argparse.Namespace) -> None:
     from augury.pipeline.devices import choose_device
     from augury.preflight.choices import choose
     from augury.preflight.edited_choices import with_edits, write
+    from augury.preflight.inventory import sam_weights
     from augury.preflight.layouts import find_layout
     from augury.preflight.survey import survey
 
@@ -65,6 +66,8 @@ def main(asked: argparse.Namespace) -> None:
     if edited.kept:
         print(f"Kept as you had changed it: {edits.in_words(edited.kept)}")
     print("\n".join(advice(edited.choices, before)))
+    if missing := [finding.problem for finding in sam_weights(params.load().augment) if finding.problem]:
+        print("\n".join(missing))
 
 
 def advice(choices: "list[Choice]", before: "Params") -> list[str]:

@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from augury.images.names import printable
-from augury.preflight.cut_outs import write_masks
+from augury.preflight.cut_outs import Masks, write_masks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="image files, in a folder for each class or not")
     parser.add_argument(
+        "--masks", default="grabcut", choices=get_args(Masks), help="how objects are found (default: grabcut)"
+    )
+    parser.add_argument(
+        "--weights", metavar="MODEL", help="of sam: a folder, or an id such as facebook/sam2.1-hiera-tiny, if cached"
+    )
+    parser.add_argument(
         "--to", type=Path, metavar="OUT", help="a new or empty folder (default: FOLDER-masks, where you are)"
     )
 
@@ -22,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> None:
     """Raises UserError where there is no readable image, or something in the way of the masks."""
     out = asked.to or Path(f"{asked.folder.resolve().name}-masks")
-    classes = write_masks(asked.folder, out)
+    classes = write_masks(asked.folder, out, asked.masks, asked.weights)
     print("\n".join(table(classes)))
     images, usable = (sum(row[key] for row in classes.values()) for key in ("images", "usable"))
     print(f"{usable:,} of {images:,} images have a usable mask; look at {out / 'sheet.png'}")

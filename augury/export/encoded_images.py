@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from augury.export.run_lengths import encoded
 from augury.images.codec import PNG_SIGNATURE, decode_image, encode_png
 from augury.images.shards import class_names, count_images, read_batches, readable, shard_paths
-from augury.pipeline.cores import cores
+from augury.pipeline.cores import thread_per_core
 from augury.pipeline.errors import UserError
 
 MOST_ROWS, MOST_BYTES = 1_000, 2**25  # at a time: whichever is less
@@ -100,7 +99,7 @@ class EncodedImages:
         """In a thread per core."""
         assert self.mask_of is not None
         mask_of = self.mask_of
-        with ThreadPoolExecutor(cores()) as pool:
+        with thread_per_core() as pool:
             return list(pool.map(lambda png: encoded(mask_of(decode_image(png))), pngs))
 
     def __iter__(self) -> Iterator[EncodedImage]:

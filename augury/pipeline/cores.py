@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 
 def use_threads(count: int | None) -> None:
@@ -19,3 +22,19 @@ def cores() -> int:
     if asked.isdigit() and int(asked):
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def thread_per_core() -> Iterator[ThreadPoolExecutor]:
+    """Threads for work that is shared out to them: within each, torch, where it has been imported, uses no further."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        with ThreadPoolExecutor(cores()) as pool:
+            yield pool
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # which those to come start with, too

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from augury.arms.background_swap import SHOWN_PER_CLASS, contact_sheet, grounds_of, usable_by_class
-from augury.arms.masks import Method, as_image, in_threads, method_called, usable_mask
+from augury.arms.masks import Masks, Method, as_image, in_threads, method_called, usable_mask
 from augury.images.depth import DeepImage, Depth
 from augury.images.files import UnreadableError, read_whole_image
 from augury.images.grids import write_png
@@ -29,9 +29,9 @@ MOST_ROWS = 40  # of the contact sheet, one a class
 log = logging.getLogger(__name__)
 
 
-def object_masks() -> Callable[[np.ndarray], np.ndarray]:
-    """(H, W, 1 or 3) uint8 -> (H, W) bool, the mask of its object, empty where it is not usable."""
-    return partial(usable_mask, method=method_called("grabcut"))
+def object_masks(weights: str | None) -> Callable[[np.ndarray], np.ndarray]:
+    """(H, W, 1 or 3) uint8 -> (H, W) bool, its object, empty where it is not usable. weights: of SAM; None: GrabCut."""
+    return partial(usable_mask, method=method_called("grabcut" if weights is None else "sam", weights))
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,15 @@ class Cut:
     tiles: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def write_masks(folder: Path, out: Path) -> dict[str, dict[str, int]]:
+def write_masks(folder: Path, out: Path, masks: Masks, weights: str | None) -> dict[str, dict[str, int]]:
     """Write masks/, masks.csv and sheet.png of the image files in `folder` to `out`, which is new or empty.
 
-    Returns images and usable masks of each class. Raises UserError where there is no readable image, or something in
-    the way of the masks.
+    masks, weights: see `method_called`. Returns images and usable masks of each class. Raises UserError where there is
+    no readable image, or something in the way of the masks.
     """
     files, labels, class_names = files_by_class(folder)
     check_empty_folder(out, "--to", {folder: "the images"})
-    method, names = method_called("grabcut"), mask_names([path.relative_to(folder) for path in files])
+    method, names = method_called(masks, weights), mask_names([path.relative_to(folder) for path in files])
     shown = places_of(labels) < SHOWN_PER_CLASS if len(class_names) > 1 else np.arange(len(files)) < MOST_ROWS
     with whole_directory(out, replace=False) as partial:
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.packages import installed_version, read_pins
+from augury.pipeline.sections import Augment
 
 PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
 
@@ -64,6 +65,21 @@ def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
         wanted.append(_not_asked_for("dinov2_small"))
     if backbone is not None and backbone != "efficientnet_lite0":
         wanted.append(_backbone_weights(backbone))
+    return wanted
+
+
+def sam_weights(augment: Augment) -> list[Finding]:
+    """The SAM of each policy whose masks are its; without it, or the packages it needs, `augment` fails."""
+    from augury.arms.sam import find_weights
+
+    wanted = []
+    for policy in augment.swapping:
+        arguments = augment.policies[policy][0].kwargs
+        if arguments.get("masks") == "sam":
+            try:
+                wanted.append(Finding("sam", str(find_weights(str(arguments.get("weights"))))))
+            except UserError as error:
+                wanted.append(Finding("sam", "missing", f"augment.policies.{policy}: {error}", there=False))
     return wanted
 
 

@@ -1,5 +1,6 @@
 """Masks of image sets: which are trusted, that they depend on their image alone, and that each is made once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def box(start: int, stop: int) -> np.ndarray:
 def test_a_mask_is_trusted_where_two_agree_on_something_of_a_sensible_size(
     mask: np.ndarray, other: np.ndarray, trusted: bool
 ) -> None:
-    method = Method("fixed", lambda _: mask, lambda _: other, b"")
+    method = Method("fixed", lambda _: [mask, other], b"")
     found = usable_mask(np.zeros((40, 40, 3), np.uint8), method)
     np.testing.assert_array_equal(found, mask if trusted else np.zeros_like(mask))
 
@@ -70,17 +71,18 @@ def test_masks_depend_on_their_image_alone_and_not_on_the_number_of_threads(monk
 def test_a_mask_is_made_once_for_each_image_and_method(store: Path) -> None:
     made: list[int] = []
 
-    def segment(image: np.ndarray) -> np.ndarray:
-        made.append(int(image[0, 0, 0]))
-        return box(10, 30)
+    def attempts(image: np.ndarray) -> Iterator[np.ndarray]:
+        for _ in range(2):
+            made.append(int(image[0, 0, 0]))
+            yield box(10, 30)
 
     pixels = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(40, 1).repeat(40, 2).repeat(3, 3)
     images = ImageSet(pixels, np.zeros(3, np.int64), ("all",))
-    method = Method("counted", segment, segment, b"one")
+    method = Method("counted", attempts, b"one")
     for rows in ([0, 1], [1, 2, 0]):
         assert masks_of(images.select(np.array(rows)), method).sum() == len(rows) * 400
     assert sorted(made) == [0, 0, 1, 1, 2, 2]  # two masks each
-    masks_of(images, Method("counted", segment, segment, b"other weights"))
+    masks_of(images, Method("counted", attempts, b"other weights"))
     assert len(made) == 12
     assert len([*store.rglob("*.png")]) == 6
     assert {path.suffix for path in store.rglob("*") if path.is_file()} == {".png"}

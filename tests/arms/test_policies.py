@@ -380,7 +380,7 @@ def test_other_steps_draw_what_they_would_without_swaps() -> None:
 def test_a_swap_has_to_come_first_and_its_arguments_are_checked() -> None:
     assert refusal(("HorizontalFlip", {}), SWAP).startswith(f"{KEY}.1: BackgroundSwap has to come first")
     unknown = refusal(("BackgroundSwap", {"mask": "grabcut"}))
-    assert unknown == f"{KEY}.0.kwargs.mask: unknown argument of BackgroundSwap; choose from masks, p"
+    assert unknown == f"{KEY}.0.kwargs.mask: unknown argument of BackgroundSwap; choose from masks, p, weights"
     assert refusal(("BackgroundSwap", {"masks": "watershed"})).startswith(f"{KEY}.0.kwargs: BackgroundSwap refuses")
     assert "p 1.5" in refusal(("BackgroundSwap", {"p": 1.5}))
 

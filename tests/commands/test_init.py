@@ -350,6 +350,10 @@ def test_photographs_whose_objects_can_be_cut_out_get_an_arm_on_other_grounds(
         top = params.load()
         assert top.augment.swapping == ["background"]
         assert top.classify.arms["classic+background"].augment == ["background"]
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text(re.sub(r"\n( +)masks: grabcut", r"\n\1masks: sam\n\1weights: no/such", text))
+    last = shown.splitlines()[-1]
+    assert last.startswith("augment.policies.background: masks: sam: weights: no/such: no such folder, nor a model in ")
 
 
 def test_a_label_column_asked_for_once_is_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -430,6 +430,14 @@ def test_masks_go_with_the_images_where_they_are_asked_for(workspace: Path, layo
     assert (layout in ("csv", "webdataset")) == any(picture is not None for _, picture in masks)
 
 
+def test_weights_are_of_masks(workspace: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^export: --weights: is of --masks, which was not asked for"):
+        main(["export", "train", "--to", "csv", "--out", "out", "--weights", "a/b"])
+    with pytest.raises(SystemExit, match=r"^export: masks: sam: weights: a/b: no such folder"):
+        main(["export", "train", "--to", "csv", "--out", "out", "--masks", "--weights", "a/b"])
+    assert not Path("out").exists()
+
+
 def test_a_column_of_that_name_is_no_mask_of_ours(workspace: Path) -> None:
     images = image_set("train")
     images.provenance["mask"] = np.arange(len(images))

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from augury.__main__ import main
+from augury.arms import sam
 from augury.images.image_set import ImageSet
 from augury.preflight.cut_outs import Behind, look_behind
 from tests import CHECKOUT
 from tests.arms.photographs import WALLS, disc, photographs
+from tests.arms.tiny_sam import save_tiny
 
 
 @pytest.fixture
@@ -64,6 +66,18 @@ def test_a_folder_gets_masks_a_table_and_a_sheet(
     assert not Path(".cache").exists()
 
 
+def test_sam_finds_them_where_its_weights_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With random weights, two attempts hardly ever agree: both are the same here."""
+    monkeypatch.setattr(sam, "MARGINS", (0.02, 0.02))
+    weights = save_tiny("sam2", folder.parent / "weights")
+    main(["masks", str(folder), "--to", "out", "--masks", "sam", "--weights", str(weights)])
+    found = {path.relative_to("out/masks").as_posix() for path in Path("out/masks").rglob("*.png")}
+    assert found
+    assert f"{len(found)} of 4 images have a usable mask" in capsys.readouterr().out
+
+
 def test_masks_lie_where_they_were_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkout, here = folder.parent, folder.parent / "studies/dose"
     (checkout / ".dvc").mkdir()
@@ -97,6 +111,9 @@ def test_images_without_classes_are_shown_one_after_another(
         (["photographs", "--to", "photographs/out"], "masks: --to: .* lies in .*photographs, the images; choose"),
         (["photographs", "--to", "."], "masks: --to: .* is not empty"),
         (["photographs/dog/only"], "masks: photographs/dog/only: none of the first images of a class is readable"),
+        (["photographs", "--masks", "sam"], "masks: masks: sam: needs weights: a folder, or an id in the"),
+        (["photographs", "--weights", "a/b"], "masks: masks: grabcut: has no weights; leave out a/b, or choose sam"),
+        (["photographs", "--masks", "sam", "--weights", "a/b"], "masks: masks: sam: weights: a/b: no such folder, nor"),
         (["photographs/empty"], "masks: photographs/empty: no .png, .jpg"),
     ],
 )

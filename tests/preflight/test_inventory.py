@@ -10,7 +10,16 @@ import huggingface_hub
 import pytest
 import torch
 
-from augury.preflight.inventory import packages, python_version, read_pins, repository, weights
+from augury.pipeline.sections import Augment
+from augury.preflight.inventory import (
+    Finding,
+    packages,
+    python_version,
+    read_pins,
+    repository,
+    sam_weights,
+    weights,
+)
 from tests import CHECKOUT
 
 
@@ -90,6 +99,21 @@ def test_weights_that_cannot_be_had_are_problems() -> None:
     assert "unknown 'vgg'; choose from efficientnet_lite0, inception" in unknown.problem
     assert backbone.problem == "classify.pretrained: small_cnn has no pretrained weights; set it to false"
     assert "unknown 'resnet'; choose from" in str(weights({}, "resnet")[-1].problem)
+
+
+def test_the_sam_of_a_policy_is_looked_for(tmp_path: Path) -> None:
+    def findings(**kwargs: str) -> list[Finding]:
+        swap = {"name": "BackgroundSwap", "kwargs": kwargs}
+        plain = {"name": "HorizontalFlip"}
+        return sam_weights(Augment.model_validate({"copies": 1, "policies": {"plain": [plain], "swap": [swap, plain]}}))
+
+    assert findings(masks="grabcut") == []
+    [missing] = findings(masks="sam", weights=str(tmp_path))
+    problem = f"augment.policies.swap: masks: sam: weights: {tmp_path}: no config.json, model.safetensors in it"
+    assert missing == Finding("sam", "missing", problem, there=False)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert findings(masks="sam", weights=str(tmp_path)) == [Finding("sam", str(tmp_path))]
 
 
 def make_repository(folder: Path, config: str = "") -> Path:

@@ -55,6 +55,9 @@ WHO_RUNS: dict[str, str] = {
         "test_commands::test_two_folders_get_every_score_with_its_floor_and_its_n",
     r"python -m augury score \S+ \S+ --whole": "test_commands::test_the_whole_sets_distance_alone_takes_no_halves",
     r"python -m augury masks \S+ --to \S+": "test_cut_outs::test_a_folder_gets_masks_a_table_and_a_sheet",
+    r"python -m augury masks \S+ --masks sam .+": "test_cut_outs::test_sam_finds_them_where_its_weights_are",
+    r"pip install -r requirements-pretrained\.txt -c constraints\.txt": "not run: `make test` has installed them",
+    r"hf download \S+": "not run: needs the network; test_sam finds in the cache what it leaves there",
     r"python -m augury predictors": "test_commands::test_experiments_are_pooled",
     r"python -m augury repro( --jobs 4)?": "test_repro::test_stages_run_side_by_side_and_leave_what_repro_leaves",
     r"torchrun --nnodes 2 .+": "test_nodes::test_two_machines_train_what_two_processes_of_one_do",
@@ -96,7 +99,7 @@ WHO_RUNS: dict[str, str] = {
 }  # fmt: skip
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = ("make", "dvc", "python", "torchrun", "git", "source", "pip")
+PROGRAMS = ("make", "dvc", "python", "torchrun", "git", "source", "pip", "hf")
 
 
 def read(page: str) -> str:
@@ -241,7 +244,10 @@ def test_the_program_takes_these_words(command: str) -> None:
                 ]  # fmt: skip
             case ["cd", folder]:
                 assert (CHECKOUT / folder).is_dir()
-            case ["git" | "source", *_]:
+            case ["pip", "install", "-r", requirements, "-c", constraints]:
+                assert (CHECKOUT / requirements).is_file()
+                assert (CHECKOUT / constraints).is_file()
+            case ["git" | "source", *_] | ["hf", "download", _]:
                 pass
             case _:
                 pytest.fail(f"no check for {words}")
