@@ -10,7 +10,7 @@ import logging
 import numpy as np
 
 from augury.generators.sampling import sample_images
-from augury.generators.selection import Selector, fill_quota
+from augury.generators.selection import Selector, fill_quota, refusals
 from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
@@ -46,12 +46,11 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     for name, counts in classes.items():
         if counts["kept"] < params.sample.per_class:
             logging.warning(
-                "sample@%d-%s: %s: %d of %d images after %d draws; %d were unsure of class, %d near-copies",
-                replicate.number, generator, name, counts["kept"], params.sample.per_class, counts["drawn"],
-                counts["unsure"], counts["near_copy"],
+                "sample@%d-%s: %s: %d of %d images after %d draws; %s", replicate.number, generator, name,
+                counts["kept"], params.sample.per_class, counts["drawn"], refusals(counts),
             )  # fmt: skip
     if not len(images):
-        raise UserError(f"sample.filter: no image of {generator} passed; lower min_confidence or near_copy_quantile")
+        raise UserError(f"sample.filter: no image of {generator} passed; {params.sample.filter.advice}")
     images.write(replicate.folder("synthetic") / generator)
     write_json(
         replicate.folder("selection") / f"{generator}.json",

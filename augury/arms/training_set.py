@@ -8,10 +8,11 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 
-from augury.arms.folds import folds_of
 from augury.arms.mixing import mixed
+from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
 from augury.images.shards import count_rows, labels_of, shard_paths
+from augury.images.soft_labels import targets_of
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -81,9 +82,10 @@ class TrainingSet:
     """N images that one seed of an arm learns from, the same for every mode of transfer learning.
 
     parts: their kind and the images, in this order. targets: (N, K) float32, the probability of each class; of a mixed
-    image, its shares. left_out: (N, F) bool, the folds whose fits an image has no part in, as it is held out there, or
-    made of what is. synthetic: (N,) how many synthetic or repeated images it is or is mixed of: 0, 1 or 2.
-    balance: None, "oversample" (rare classes are drawn more often) or "class_weights" (they weigh more in the loss).
+    image, its shares, of a synthetic one its soft label, if it has one. left_out: (N, F) bool, the folds whose fits an
+    image has no part in, as it is held out there, or made of what is. synthetic: (N,) how many synthetic or repeated
+    images it is or is mixed of: 0, 1 or 2. balance: None, "oversample" (rare classes are drawn more often) or
+    "class_weights" (they weigh more in the loss).
     """
 
     parts: Sequence[tuple[Kind, ImageSet]]
@@ -97,7 +99,7 @@ class TrainingSet:
         """Of these images alone; left_out: None, of no fit."""
         nowhere = np.zeros((len(images), 1), bool)
         none = np.zeros(len(images), np.int64)
-        return cls([("real", images)], one_hot(images), nowhere if left_out is None else left_out, none, balance)
+        return cls([("real", images)], targets_of(images), nowhere if left_out is None else left_out, none, balance)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -234,7 +236,7 @@ def training_set(
 def _joined(parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], balance: str | None) -> TrainingSet:
     return TrainingSet(
         [(kind, images) for kind, images, _ in parts],
-        np.concatenate([one_hot(images) for _, images, _ in parts]),
+        np.concatenate([targets_of(images) for _, images, _ in parts]),
         np.concatenate([left_out for _, _, left_out in parts]),
         np.repeat([int(kind in ("synthetic", "repeated")) for kind, _, _ in parts], [len(part[1]) for part in parts]),
         balance,
@@ -256,8 +258,3 @@ def slice_rows(labels: np.ndarray, counts: np.ndarray, number: int) -> np.ndarra
     there = np.bincount(labels, minlength=len(counts))
     offset = (places_of(labels) - number * counts[labels]) % there[labels]
     return np.flatnonzero(offset < counts[labels])
-
-
-def one_hot(images: ImageSet) -> np.ndarray:
-    """(N, K) float32."""
-    return np.eye(len(images.class_names), dtype=np.float32)[images.labels]

@@ -25,7 +25,7 @@ from augury.evidence.results import Results
 from augury.export.cards import dataset_card, weights_digest
 from augury.export.generation_plan import CARD, Plan, claim, make_plan, read_plan, record
 from augury.generators.sampling import labels_in_turn, sample_images
-from augury.generators.selection import Judgement, Selector, fill_quota
+from augury.generators.selection import Judgement, Selector, fill_quota, refusals
 from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
@@ -78,7 +78,7 @@ def generate(
         "seed": params.seed,
         "options": drawing.model_dump(exclude_none=True),
         "filtered": filtered,
-        "filter": rules.model_dump() if rules else None,
+        "filter": rules.model_dump(exclude_defaults=True) if rules else None,
         "filter_network": params.classify.model_dump(include=set(NETWORK)) if rules else None,
         "real_images": [images.digest() for images in splits]
         or None,  # that the filter goes by, or that images start from
@@ -185,9 +185,10 @@ class ShardMaker:
             for rows in images.slices(JUDGED_AT_ONCE):
                 with self._turn:
                     parts.append(select(images.select(np.arange(len(images))[rows]), progress=False))
-                advance(int((~parts[-1].unsure & ~parts[-1].near_copy).sum()))
-            columns = [field.name for field in dataclasses.fields(Judgement)]
-            return Judgement(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+                passed = parts[-1].passed
+                confident = self.rules.keep == "confident"  # otherwise all draws are made, and the best are kept
+                advance(int(passed.sum() if confident else len(passed) / self.rules.max_draws))
+            return Judgement.joined(parts)
 
         return judge
 
@@ -220,14 +221,12 @@ def finish(folder: Path, plan: Plan, params: Params, config: dict[str, Any]) -> 
     for name, missing in generation["short"].items():
         counts = generation["classes"][name]
         log.warning(
-            "generate: %s: short of %d of %d images after %d draws; %d were unsure of class, %d near-copies",
-            name, missing, counts["asked"], counts["drawn"], counts["unsure"], counts["near_copy"],
+            "generate: %s: short of %d of %d images after %d draws; %s",
+            name, missing, counts["asked"], counts["drawn"], refusals(counts),
         )  # fmt: skip
     kept = [counts["kept"] for counts in generation["classes"].values()]
     if not any(kept):
-        raise UserError(
-            "sample.filter: no image passed; lower min_confidence or near_copy_quantile, or use --no-filter"
-        )
+        raise UserError(f"sample.filter: no image passed; {params.sample.filter.advice}, or use --no-filter")
     if not (folder / CARD).exists():
         card = dataset_card(
             params, origin=generation["generator"], class_names=config["class_names"], counts=kept,

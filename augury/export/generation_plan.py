@@ -103,7 +103,7 @@ def record(folder: Path, plan: Plan) -> dict[str, Any]:
     for file in plan.files():
         for name, counts in read_notes(folder / file).items():
             for key, count in counts.items():
-                classes[name][key] += count
+                classes[name][key] = classes[name].get(key, 0) + count
     missing = {name: counts["asked"] - counts["kept"] for name, counts in classes.items()}
     content = {**plan.content, "classes": classes, "short": {name: count for name, count in missing.items() if count}}
     write_json(folder / PLAN, content)

@@ -89,20 +89,30 @@ def held_out_logits(
 ) -> list[torch.Tensor]:
     """What heads that did not learn from them make of images: of each fit, logits (P, R, K) for its P penalties.
 
-    features (R, D): of the images that are asked about, each by the heads of its `fold`. All P * F heads of all fits
-    are trained at once: in those of a fold, the images that it leaves out weigh nothing.
+    features (R, D): of the images that are asked about, each by the heads of its `fold`.
     """
-    per_fold = [_per_fold(fit, of_fit.left_out) for fit, of_fit in zip(fits, folds, strict=True)]
     answers = []
-    for fit, of_fit, matrices, biases in zip(fits, folds, *fit_linear_heads(per_fold, classes, settings), strict=True):
-        shape = len(fit.penalties), -1  # (P, F)
-        matrices, biases = matrices.unflatten(0, shape), biases.unflatten(0, shape)
+    heads = fit_heads_of_folds(fits, [of_fit.left_out for of_fit in folds], classes, settings)
+    for fit, of_fit, matrices, biases in zip(fits, folds, *heads, strict=True):
         logits = features.new_empty(len(fit.penalties), len(features), classes)
         for number in range(matrices.shape[1]):
             asked = of_fit.fold == number
             logits[:, asked] = features[asked] @ matrices[:, number] + biases[:, number, None]
         answers.append(logits)
     return answers
+
+
+def fit_heads_of_folds(
+    fits: Sequence[Fit], left_out: Sequence[torch.Tensor], classes: int, settings: Head
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Heads that did not learn from the folds of left_out (see `Folds`): weights (S, P, F, D, K), biases (S, P, F, K).
+
+    All P * F heads of all S fits are trained at once: in those of a fold, the images that it leaves out weigh nothing.
+    """
+    per_fold = [_per_fold(fit, of_fit) for fit, of_fit in zip(fits, left_out, strict=True)]
+    weights, biases = fit_linear_heads(per_fold, classes, settings)
+    shape = len(fits[0].penalties), -1  # (P, F)
+    return weights.unflatten(1, shape), biases.unflatten(1, shape)
 
 
 def _per_fold(fit: Fit, left_out: torch.Tensor) -> Fit:

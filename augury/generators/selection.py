@@ -3,17 +3,20 @@
 Both are judged by what the real training and validation images say; the test split has no part in it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from augury.features.extractor import classifier_levels
 from augury.features.heads import Examples, Standardiser, fit_head
+from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
-from augury.images.image_set import ImageSet, concatenate, in_turn
+from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
+from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.sections import Classify, Filter, Head
 from augury.pipeline.seeding import seeded
 
@@ -30,7 +33,9 @@ class Judgement:
     confidence: (N,) float32, probability of the intended class to a classifier trained on the real training images.
     neighbour, neighbour_distance: (N,) row of the nearest training image in feature space and the distance to it, in
         units of the median distance of validation images to theirs.
-    unsure, near_copy: (N,) bool, why an image is refused; both may hold.
+    unsure, near_copy, outlier: (N,) bool, why an image is refused; several may hold.
+    usefulness: (N,) float32, of those that pass the largest are kept. None: the first ones, and there is no outlier.
+    soft_labels: (N, K) float32, what an ensemble takes an image for.
     """
 
     confidence: np.ndarray
@@ -38,16 +43,46 @@ class Judgement:
     neighbour_distance: np.ndarray
     unsure: np.ndarray
     near_copy: np.ndarray
+    outlier: np.ndarray | None = None
+    usefulness: np.ndarray | None = None
+    soft_labels: np.ndarray | None = None
+
+    @property
+    def refused(self) -> dict[str, np.ndarray]:
+        """Reason -> (N,) bool, which images are refused for it and for none before it."""
+        reasons = {"unsure": self.unsure, "near_copy": self.near_copy & ~self.unsure}
+        if self.outlier is not None:
+            reasons["outlier"] = self.outlier & ~self.unsure & ~self.near_copy
+        return reasons
+
+    @property
+    def passed(self) -> np.ndarray:
+        """(N,) bool."""
+        return ~np.logical_or.reduce([*self.refused.values()])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of the images of all parts, one part after the other."""
+        columns: dict[str, Any] = {}
+        for column in fields(cls):
+            values = [getattr(part, column.name) for part in parts]
+            columns[column.name] = None if values[0] is None else np.concatenate(values)
+        return cls(**columns)
 
 
 class Selector:
-    """Judges generated images by a linear head on features of the real training images.
+    """Judges generated images by linear heads on features of the real training images.
 
     The features are those of the classifier's own backbone, with random weights where the classifier starts from them:
     a filter that knew more would pass its knowledge on to the arms with synthetic images alone.
 
-    The head's L2 penalty is chosen by validation likelihood. An image is a near-copy if it is closer to a training
-    image than the share `near_copy_quantile` of the validation images are: how close unseen real images come.
+    Of whose class one head is confident is kept, or of what an ensemble of heads allows, the most useful. One head's L2
+    penalty is chosen by validation likelihood. The ensemble allows a class that is at least as probable as are those of
+    training images, all but the share `outlier_quantile`, to the heads that did not learn from them (Sadinle et al.
+    2019, eq. 6: so the truth is among those allowed for all but that share of real images).
+    An image is a near-copy if it is closer to a training image than the share `near_copy_quantile` of the validation
+    images are, and an outlier if it is farther from all than all but `outlier_quantile` of them are: how close unseen
+    real images come.
     """
 
     def __init__(
@@ -67,27 +102,47 @@ class Selector:
         self.standardise = Standardiser(features, device)
         self.train = self.standardise(features)
         held_out = self.standardise(self.extractor(validation, device, store))
-        examples, held_out_examples = (
-            Examples(values, torch.from_numpy(images.labels).to(device))
-            for values, images in ((self.train, train), (held_out, validation))
-        )
-        self.head = fit_head(examples, held_out_examples, len(train.class_names), HEAD, seeded(seed, "selection"))
+        if rules.keep == "confident":
+            examples, held_out_examples = (
+                Examples(values, torch.from_numpy(images.labels).to(device))
+                for values, images in ((self.train, train), (held_out, validation))
+            )
+            self.head = fit_head(examples, held_out_examples, len(train.class_names), HEAD, seeded(seed, "selection"))
+        if rules.keep != "confident" or rules.soft_labels:
+            self.ensemble = Ensemble.fit(train, self.train, HEAD, seed)
 
         distances, _ = self._nearest(held_out)
         self.scale = float(np.median(distances)) or 1.0  # 0 where every validation image is in the training set too
         self.near_copy_below = 0.0
         if rules.near_copy_quantile > 0:
             self.near_copy_below = float(np.quantile(distances, rules.near_copy_quantile)) / self.scale
+        if rules.keep != "confident":
+            # Nothing is refused at a quantile of 0.
+            quantile, of_truth = rules.outlier_quantile, self.ensemble.of_truth.cpu().numpy()
+            self.least_probability = float(np.quantile(of_truth, quantile)) if quantile > 0 else 0.0
+            self.outlier_above = float(np.quantile(distances, 1 - quantile)) / self.scale if quantile > 0 else np.inf
 
     def __call__(self, images: ImageSet, progress: bool = True) -> Judgement:
         """Judge images; progress: whether to show a progress bar."""
         features = self.standardise(self.extractor.compute(images, self.device, progress=progress))
-        probabilities = self.head(features).softmax(dim=1).cpu().numpy()
-        confidence = probabilities[np.arange(len(images)), images.labels]
         distances, neighbours = self._nearest(features)
         distances = distances / self.scale
-        unsure, near_copy = confidence < self.rules.min_confidence, distances < self.near_copy_below
-        return Judgement(confidence, neighbours, distances, unsure, near_copy)
+        near_copy = distances < self.near_copy_below
+        rows, rules = np.arange(len(images)), self.rules
+        if rules.keep == "confident":
+            confidence = self.head(features).softmax(dim=1).cpu().numpy()[rows, images.labels]
+            soft_labels = self.ensemble(features).mean(dim=0).cpu().numpy() if rules.soft_labels else None
+            unsure = confidence < rules.min_confidence
+            return Judgement(confidence, neighbours, distances, unsure, near_copy, soft_labels=soft_labels)
+        of_heads = self.ensemble(features)
+        soft_labels = of_heads.mean(dim=0).cpu().numpy()
+        confidence = soft_labels[rows, images.labels]
+        return Judgement(
+            confidence, neighbours, distances, confidence < self.least_probability, near_copy,
+            outlier=distances > self.outlier_above,
+            usefulness=USEFULNESS[rules.keep](self.ensemble, features, of_heads).cpu().numpy(),
+            soft_labels=soft_labels if rules.soft_labels else None,
+        )  # fmt: skip
 
     def _nearest(self, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Distance to the nearest training image, (N,) float32, and its row, (N,) int64."""
@@ -111,36 +166,54 @@ def fill_quota(
     """
     classes, limit = len(class_names), most_draws(quota, rules)
     before = np.zeros(classes, np.int64) if first is None else first
-    drawn, kept, unsure, near_copy = (np.zeros(classes, np.int64) for _ in range(4))
+    drawn, kept = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    refused: dict[str, np.ndarray] = {}
     batches: list[ImageSet] = []
     # A tenth more than would be needed if as many passed as so far: a last round of few images costs as much.
-    margin = 1.1 if rules.min_confidence > 0 or rules.near_copy_quantile > 0 else 1.0
+    margin = 1.1 if rules.refuses else 1.0
     while True:
         missing = quota - kept
         passing = np.clip((kept + 1) / (drawn + 1), 0.1, 1.0)
         wanted = np.where(missing > 0, np.ceil(margin * missing / passing), 0).astype(np.int64)
+        if rules.keep != "confident":
+            wanted = quota  # a round at a time, so that memory does not grow with max_draws
         wanted = np.minimum(wanted, limit - drawn)
         if not wanted.any():
             break
         labels = np.repeat(np.arange(classes), wanted)
         candidates = draw(labels, before + drawn)
         judgement = select(candidates)
-        passed = ~judgement.unsure & ~judgement.near_copy
         drawn += wanted
-        unsure += np.bincount(labels[judgement.unsure], minlength=classes)
-        near_copy += np.bincount(labels[judgement.near_copy & ~judgement.unsure], minlength=classes)
-        for label in range(classes):
-            rows = np.flatnonzero(passed & (labels == label))[: missing[label]]
-            kept[label] += len(rows)
-            batches.append(described(candidates, judgement).select(rows))
-    images = concatenate([batch for batch in batches if len(batch)] or batches[:1])
-    counts = {"drawn": drawn, "kept": kept, "unsure": unsure, "near_copy": near_copy}
+        for reason, of_images in judgement.refused.items():
+            refused[reason] = refused.get(reason, 0) + np.bincount(labels[of_images], minlength=classes)
+        batches.append(described(candidates, judgement).select(judgement.passed))
+        batches = [_best(concatenate(batches), quota)]
+        kept = np.bincount(batches[0].labels, minlength=classes)
+    [images] = batches
+    counts = {"drawn": drawn, "kept": kept, **refused}
     return images.select(in_turn(images.labels)), {
         class_names[label]: {name: int(values[label]) for name, values in counts.items()} for label in range(classes)
     }
 
 
+def _best(images: ImageSet, quota: np.ndarray) -> ImageSet:
+    """The most useful images of each class, as many as its quota, or the first ones; in the order given."""
+    order = np.lexsort([-images.provenance.get("usefulness", np.zeros(len(images))), images.labels])  # which is stable
+    labels = images.labels[order]
+    return images.select(np.sort(order[places_of(labels) < quota[labels]]))
+
+
 def described(images: ImageSet, judgement: Judgement) -> ImageSet:
     """The images with what the filter found out as columns of their own."""
     columns = {name: getattr(judgement, name) for name in ("confidence", "neighbour", "neighbour_distance")}
+    if judgement.usefulness is not None:
+        columns["usefulness"] = judgement.usefulness
+    if judgement.soft_labels is not None:
+        columns |= soft_label_columns(judgement.soft_labels)
     return ImageSet(images.pixels, images.labels, images.class_names, images.provenance | columns)
+
+
+def refusals(counts: Mapping[str, int]) -> str:
+    """In words, how many of the draws of a class were refused for what: "3 were unsure of class, 0 near-copies"."""
+    words = {"unsure": "were unsure of class", "near_copy": "near-copies", "outlier": "outliers"}
+    return ", ".join(f"{counts[reason]} {word}" for reason, word in words.items() if reason in counts)

@@ -142,10 +142,7 @@ def draw_sets(
             key: sum(of_class[key] for of_class in counts.values()) for key in ("drawn", "kept", "unsure", "near_copy")
         }
         if not len(sets[method]):
-            raise UserError(
-                f"sample.filter: no image of {space.name} by {method} passed; lower min_confidence or "
-                "near_copy_quantile"
-            )
+            raise UserError(f"sample.filter: no image of {space.name} by {method} passed; {rules.advice}")
     return sets, draws
 
 

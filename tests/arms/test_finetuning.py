@@ -13,8 +13,9 @@ from torch import nn
 from augury.arms import finetuning
 from augury.arms.choice import Choice
 from augury.arms.finetuning import Tuning, evaluate, fine_tune, groups_of, predict, rate_at, train_network
-from augury.arms.training_set import Labelled, TrainingSet, one_hot
+from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet, concatenate
+from augury.images.soft_labels import targets_of
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FineTune
 from augury.pipeline.seeding import seeded
@@ -202,7 +203,7 @@ def fine_tuned(
     if synthetic is not None:
         train = TrainingSet(
             [*train.parts, ("synthetic", synthetic)],
-            np.concatenate([train.targets, one_hot(synthetic)]),
+            np.concatenate([train.targets, targets_of(synthetic)]),
             np.concatenate([train.left_out, np.zeros((len(synthetic), 1), bool)]),
             np.repeat([0, 1], [len(train), len(synthetic)]),
         )

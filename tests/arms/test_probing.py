@@ -8,8 +8,9 @@ import torch
 
 from augury.arms.choice import Choice, choose, choose_together
 from augury.arms.probing import Lesson, Probe, fit_probes
-from augury.arms.training_set import Labelled, TrainingSet, one_hot
+from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet
+from augury.images.soft_labels import targets_of
 from augury.pipeline.sections import Head
 
 CLASSES, DIMENSIONS, FOLDS = 3, 8, 4
@@ -54,7 +55,7 @@ def lesson(
         left_out.append(np.zeros((len(synthetic[1]), FOLDS), bool))
         counted.append(np.ones(len(synthetic[1]), np.int64))
         values.append(synthetic[0])
-    targets = np.concatenate([one_hot(part) for _, part in parts])
+    targets = np.concatenate([targets_of(part) for _, part in parts])
     train = TrainingSet(parts, targets, np.concatenate(left_out), np.concatenate(counted), balance)
     of_all, of_real = (torch.tensor(each, dtype=torch.float32) for each in (np.concatenate(values), features))
     return Lesson(train, labelled, seed), of_all, of_real

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augury.arms.folds import folds_of
+from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet
 
 
