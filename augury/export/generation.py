@@ -32,12 +32,11 @@ from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
 from augury.pipeline.destinations import check_new_folder
 from augury.pipeline.devices import choose_device
-from augury.pipeline.drawing import Drawing
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_file
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import Filter
 from augury.pipeline.threads import in_threads, single_threaded
 
 GENERATORS, SPLITS = Replicate().folder("generators"), Replicate().folder("splits")

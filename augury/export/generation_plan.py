@@ -9,9 +9,9 @@ import numpy as np
 
 from augury.generators.sampling import most_draws
 from augury.images.shards import read_notes, shard_name
+from augury.pipeline.drawing import Filter
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
-from augury.pipeline.sections import Filter
 
 PLAN, CARD = ".generation.json", "README.md"
 MOST_SHARDS = 99_999  # that five digits can number

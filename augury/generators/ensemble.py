@@ -83,17 +83,10 @@ def disputed(ensemble: Ensemble, features: torch.Tensor, probabilities: torch.Te
     """(n,) nats, at least 0: what the heads' answers, (M, n, K), tell about which of them it is.
 
     The mutual information of class and head (Houlsby et al. 2011, BALD, eq. 2): high where heads are sure of different
-    classes, low where all are unsure alike, as they are between two classes that look the same.
+    classes, low where all are unsure alike, as they are between two classes that look the same. Hemmat et al. 2023 and
+    Askari-Hemmat et al. 2025 prefer by the entropy of one classifier, which is high in both cases.
     """
     return entropy(probabilities.mean(dim=0)) - entropy(probabilities).mean(dim=0)
-
-
-def uncertain(ensemble: Ensemble, features: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
-    """(n,) nats: entropy of the heads' mean answer.
-
-    Hemmat et al. 2023 guide a generator by it, Askari-Hemmat et al. 2025 keep by that of the classifier itself.
-    """
-    return entropy(probabilities.mean(dim=0))
 
 
 def hard(ensemble: Ensemble, features: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
@@ -109,6 +102,5 @@ def entropy(probabilities: torch.Tensor) -> torch.Tensor:
 
 USEFULNESS: Mapping[str, Callable[[Ensemble, torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "disputed": disputed,
-    "uncertain": uncertain,
     "hard": hard,
 }

@@ -12,8 +12,7 @@ from augury.generators.starts import Sources, Starts
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, in_turn, places_of
 from augury.images.pixels import from_network
-from augury.pipeline.drawing import Drawing
-from augury.pipeline.sections import Filter
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.seeding import derive_seed
 
 

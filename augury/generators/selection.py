@@ -17,7 +17,8 @@ from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
 from augury.images.soft_labels import soft_label_columns
-from augury.pipeline.sections import Classify, Filter, Head
+from augury.pipeline.drawing import Filter
+from augury.pipeline.sections import Classify, Head
 from augury.pipeline.seeding import seeded
 
 HEAD = Head(steps=1000, batch_size=128, learning_rate=0.001, l2_penalties=[0.03, 0.1, 0.3, 1.0])

@@ -1,4 +1,4 @@
-"""How images are drawn from a trained generator, and where they start: `sample.generators` of params.yaml."""
+"""How images are drawn from a trained generator, where they start, and which are kept: `sample` in params.yaml."""
 
 from typing import Annotated, Literal, Self
 
@@ -56,3 +56,31 @@ class Drawing(Section):
         elif self.sources == "other" and self.strategy != "image":
             raise ValueError(f"sources: {self.strategy} is between images of the class; choose own, or strategy image")
         return self
+
+
+class Filter(Section):
+    """Which generated images are kept; see `augury.generators.selection`.
+
+    keep: the first ones of whose class a head is confident, or of those that an ensemble of heads allows, the ones
+    that its heads dispute, or that are near training images which are hard. outlier_quantile: what share of held-out
+    real images those rules would refuse. soft_labels: whether classifiers learn from the ensemble's probabilities of an
+    image in place of the class that was asked for.
+    """
+
+    min_confidence: Annotated[float, Field(ge=0, lt=1)]
+    near_copy_quantile: Annotated[float, Field(ge=0, lt=1)]
+    max_draws: Annotated[float, Field(ge=1)]
+    keep: Literal["confident", "disputed", "hard"] = "confident"
+    outlier_quantile: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    soft_labels: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        """Whether any image may be."""
+        of_class = self.min_confidence if self.keep == "confident" else self.outlier_quantile
+        return of_class > 0 or self.near_copy_quantile > 0
+
+    @property
+    def advice(self) -> str:
+        """What to do where nothing passes."""
+        return f"lower {'min_confidence' if self.keep == 'confident' else 'outlier_quantile'} or near_copy_quantile"

@@ -1,7 +1,7 @@
 """The sections of params.yaml, one frozen, typed class each; `augury.pipeline.params` reads them from the file.
 
-Those about how images are drawn are in `augury.pipeline.drawing`, those about what is concluded from results in
-`augury.pipeline.conclusions`.
+Those about how images are drawn and kept are in `augury.pipeline.drawing`, those about what is concluded from results
+in `augury.pipeline.conclusions`.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.drawing import Drawing
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.errors import unknown
 from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seed
 
@@ -155,34 +155,6 @@ class TrainVae(Training):
     kl_weight: PositiveFloat
     edge_weight: Annotated[float, Field(ge=0)]
     warmup_kimg: Annotated[float, Field(ge=0)]
-
-
-class Filter(Section):
-    """Which generated images are kept; see `augury.generators.selection`.
-
-    keep: the first ones of whose class a head is confident, or of those that an ensemble of heads allows, the ones
-    that its heads dispute, are uncertain of, or that are near training images which are hard. outlier_quantile: what
-    share of held-out real images those rules would refuse. soft_labels: whether classifiers learn from the ensemble's
-    probabilities of an image in place of the class that was asked for.
-    """
-
-    min_confidence: Annotated[float, Field(ge=0, lt=1)]
-    near_copy_quantile: Annotated[float, Field(ge=0, lt=1)]
-    max_draws: Annotated[float, Field(ge=1)]
-    keep: Literal["confident", "disputed", "uncertain", "hard"] = "confident"
-    outlier_quantile: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    soft_labels: bool = False
-
-    @property
-    def refuses(self) -> bool:
-        """Whether any image may be."""
-        of_class = self.min_confidence if self.keep == "confident" else self.outlier_quantile
-        return of_class > 0 or self.near_copy_quantile > 0
-
-    @property
-    def advice(self) -> str:
-        """What to do where nothing passes."""
-        return f"lower {'min_confidence' if self.keep == 'confident' else 'outlier_quantile'} or near_copy_quantile"
 
 
 class Sample(Section):

@@ -18,10 +18,9 @@ from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.generators.starts import Sources, Starts
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.devices import choose_device
-from augury.pipeline.drawing import Drawing, Strategy
+from augury.pipeline.drawing import Drawing, Filter, Strategy
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
-from augury.pipeline.sections import Filter
 from augury.scores.fidelity import significant
 from studies.hits import Hits
 from studies.latent.attributes import CONFIDENCE

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from augury.arms.training_set import Labelled, TrainingSet, balanced, front_rows, slice_rows, training_set
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.shards import shard_name
+from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, load
 from augury.pipeline.replicates import Replicate
@@ -168,6 +169,17 @@ def test_images_and_targets_are_in_the_order_of_the_parts() -> None:
     of_real, of_more = ([1000 + number + 10000 * copy for copy in (0, 1) for number in of] for of in (real, more))
     assert of_kind(train, "copies") == of_real + of_more
     assert train.synthetic.tolist() == [0] * (18 + 9) + [0] * (36 + 18) + [1] * 9
+
+
+def test_a_synthetic_image_is_taken_for_what_its_soft_label_says() -> None:
+    images = ImageSet.read(Path("data/synthetic/0/vae"))
+    soft = np.random.default_rng(0).dirichlet(np.ones(len(NAMES)), len(images)).astype(np.float32)
+    columns = images.provenance | soft_label_columns(soft)
+    write("synthetic/vae", ImageSet(images.pixels, images.labels, NAMES, columns))
+    train = put_together({"synthetic": {"vae": 0.5}}, position=0)
+    np.testing.assert_array_equal(train.targets[18:], soft[:9])
+    np.testing.assert_array_equal(train.targets[:18].argmax(axis=1), train.images.labels[:18])
+    assert set(train.targets[:18].ravel()) == {0, 1}
 
 
 def test_parts_need_not_have_the_same_columns() -> None:

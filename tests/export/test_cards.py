@@ -1,14 +1,16 @@
 """Cards of data sets and generators: what they say, and that they never say what was not measured."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from augury.evidence.results import Results
 from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
+from augury.generators.ensemble import DRAWS, FOLDS
 from augury.pipeline import params as params_module
+from augury.pipeline.drawing import Filter
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Transform
@@ -118,6 +120,25 @@ def test_a_synthetic_set_is_said_to_be_one_with_scores_floors_and_verdicts(param
         assert needed in text, needed
     assert "classic+vae" not in text
     assert "- **classic+vae**: helps: +0.25 points for these labels." in card(params, data, "vae")
+
+
+def test_a_set_of_the_most_useful_draws_says_by_what(params: Params, data: Path) -> None:
+    classes = {name: {"drawn": 700, "kept": 500, "unsure": 50, "near_copy": 20, "outlier": 30} for name in NAMES}
+    write_json(data / "selection/0/dcgan.json", {"classes": classes})
+    texts = {}
+    for keep in get_args(Filter.model_fields["keep"].annotation):
+        rules = params.sample.filter.model_copy(update={"keep": keep, "soft_labels": True})
+        changed = params.model_copy(update={"sample": params.sample.model_copy(update={"filter": rules})})
+        texts[keep] = card(changed, data)
+        assert f"mean probability of each class to {DRAWS * FOLDS} classifiers" in texts[keep]
+        assert "Soft labels" not in card(changed, data, generation={"seed": 7, "filtered": False, "short": {}})
+    assert len(set(texts.values())) == len(texts)
+    assert "probability of at least 0.5" in texts.pop("confident")
+    for text in texts.values():
+        assert "- Filtered: of 4 images drawn for each, those are here" in text
+        assert f"{DRAWS * FOLDS} classifiers of parts" in text or "get wrong" in text
+        assert "150 were refused as unsure of class, 60 as near-copies and 90 as outliers" in text
+    assert "Soft labels" not in card(params, data)
 
 
 def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ from augury.generators.sampling import labels_in_turn, sample_images
 from augury.generators.weights import load_generator, save_generator
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
+from augury.images.soft_labels import targets_of
 from augury.pipeline import params
-from augury.pipeline.drawing import Drawing
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Filter
 from augury.running.warm import warm_python
 from models.dcgan import DCGAN, DCGANConfig
 from stages import sample
@@ -187,6 +187,21 @@ def test_one_filtered_shard_is_what_the_stage_samples(tmp_path: Path) -> None:
     selected = json.loads(Path("data/selection/0/dcgan.json").read_text())["classes"]
     made = json.loads((tmp_path / "out/.generation.json").read_text())["classes"]
     assert {name: {**counts, "asked": made[name]["asked"]} for name, counts in selected.items()} == made
+
+
+def test_the_most_useful_of_a_shards_draws_are_kept_with_soft_labels(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(project / "data")
+    Path("params.yaml").write_bytes((project / "params.yaml").read_bytes())
+    change_params(tmp_path, {"sample": {"filter": {"keep": "disputed", "outlier_quantile": 0.0, "soft_labels": True}}})
+    files = generate(tmp_path / "out", "--images-per-shard", "30")
+    images, classes = ImageSet.read(tmp_path / "out"), json.loads(files[".generation.json"])["classes"]
+    assert images.counts() == [20, 20, 20]
+    assert [counts["drawn"] for counts in classes.values()] == [50] * 3
+    assert all(counts["outlier"] == counts["unsure"] == 0 for counts in classes.values())
+    np.testing.assert_allclose(targets_of(images).sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("options", [["--no-filter"], []], ids=["unfiltered", "filtered"])

@@ -20,11 +20,11 @@ from augury.generators.weights import save_generator
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
+from augury.images.soft_labels import targets_of
 from augury.pipeline import params
-from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing
+from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing, Filter
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Filter
 from augury.pipeline.seeding import derive_seed
 from models import GENERATORS
 from models.draws import Seeds
@@ -182,6 +182,7 @@ def test_the_progress_grid_has_a_row_per_class_of_the_same_images(tmp_path: Path
 # The stage, on classes of one shade each, with noise: cats are dark, dogs gray and eels bright.
 
 OFF = {"min_confidence": 0.0, "near_copy_quantile": 0.0, "max_draws": 4.0}
+USEFUL = {"min_confidence": 0.0, "near_copy_quantile": 0.05, "max_draws": 3.0, "keep": "disputed", "soft_labels": True}
 ON = {"min_confidence": 0.7, "near_copy_quantile": 0.05, "max_draws": 4.0}
 
 
@@ -221,7 +222,7 @@ def save(name: str, channels: int = 1) -> Any:
 
 
 def settings(
-    rules: dict[str, float] = OFF, drawing: dict[str, Any] | None = None, generator: str = "vae", **changes: Any
+    rules: dict[str, Any] = OFF, drawing: dict[str, Any] | None = None, generator: str = "vae", **changes: Any
 ) -> Params:
     """Of a pipeline with all generators; `drawing` is that of one."""
     content = PARAMS.model_dump()
@@ -408,13 +409,27 @@ def test_what_does_not_pass_is_drawn_again(counterfeit: Counterfeit, caplog: pyt
     assert not caplog.messages
 
 
-def test_the_selection_is_the_same_whatever_the_batch_size(counterfeit: Counterfeit) -> None:
+@pytest.mark.parametrize("rules", [ON, USEFUL])
+def test_the_selection_is_the_same_whatever_the_batch_size(counterfeit: Counterfeit, rules: dict[str, Any]) -> None:
     counterfeit((0.6, 0.2, 0.2))
     made = []
     for batch_size in (1, 7, 250, 250):
-        stage.main(settings(ON, per_class=10, batch_size=batch_size), "vae")
+        stage.main(settings(rules, per_class=10, batch_size=batch_size), "vae")
         made.append(outputs())
     assert made[0] == made[1] == made[2] == made[3]
+
+
+def test_of_all_draws_the_most_useful_are_kept_with_their_soft_labels(counterfeit: Counterfeit) -> None:
+    network = counterfeit((0.6, 0.2, 0.2))
+    stage.main(settings(USEFUL, per_class=10), "vae")
+    images, classes = ImageSet.read(Path("data/synthetic/0/vae")), selected()["classes"]
+    assert images.counts() == [10, 10, 10]
+    for counts in classes.values():
+        assert counts["drawn"] == 30
+        assert counts["drawn"] >= counts["kept"] + counts["unsure"] + counts["near_copy"] + counts["outlier"]
+    assert set(kinds_of(network, images.labels.tolist(), images.provenance["seed"].tolist())) == {"new"}
+    np.testing.assert_allclose(targets_of(images).sum(axis=1), 1, rtol=1e-5)
+    assert {"usefulness", "soft_label_0", "soft_label_1", "soft_label_2"} < set(images.provenance)
 
 
 def test_a_class_that_falls_short_is_told_with_the_reasons(

@@ -1,7 +1,7 @@
 """The filter of generated images: the quota is met by drawing on, and what is refused is refused for a reason."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from augury.generators import selection
 from augury.generators.sampling import most_draws
 from augury.generators.selection import Judgement, Selector, described, fill_quota
 from augury.images.image_set import ImageSet, concatenate
+from augury.images.soft_labels import targets_of
+from augury.pipeline.drawing import Filter
 from augury.pipeline.params import load
-from augury.pipeline.sections import Filter
 from tests import CHECKOUT
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "eel")
 CLASSIFY = load(CHECKOUT / "params.yaml").classify
 QUICK = CLASSIFY.model_copy(update={"resolution": 32})
+USEFUL = Filter(min_confidence=0.5, near_copy_quantile=0.05, max_draws=4.0, keep="disputed", soft_labels=True)
 OFF = Filter(min_confidence=0.0, near_copy_quantile=0.0, max_draws=4.0)
 ON = Filter(min_confidence=0.5, near_copy_quantile=0.05, max_draws=4.0)
 
@@ -188,6 +190,32 @@ def test_a_filter_that_passes_most_takes_few_rounds_and_few_draws_too_many() -> 
     assert images.counts() == [500] * 3
     assert len(draw.calls) <= 3
     assert all(500 / 0.7 < count["drawn"] < 1.3 * 500 / 0.7 for count in counts.values())
+
+
+@pytest.mark.parametrize("max_draws", [1.0, 2.5, 4.0])
+def test_of_what_passes_the_most_useful_is_kept_in_the_order_of_the_draws(max_draws: float) -> None:
+    """Of equals the first. Every fifth image is refused, the most useful ones among them."""
+    quota, useful = np.array([6, 0, 4]), np.array([0.3, 0.9, 0.1, 0.9, 1.0])
+    verdict: Verdict = lambda label, index: "kept" if index % 5 < 4 else ["unsure", "near_copy"][label // 2]  # noqa: E731
+
+    def judge(images: ImageSet) -> Judgement:
+        index = images.provenance["index"]
+        return replace(judged_by(verdict)(images), usefulness=useful[index % 5], outlier=index == 1)
+
+    draw = FakeGenerator()
+    rules = USEFUL.model_copy(update={"max_draws": max_draws})
+    images, counts = fill_quota(draw, judge, quota, rules, NAMES)
+    for label, name in enumerate(NAMES):
+        limit = round(max_draws * quota[label])
+        passing = [index for index in range(limit) if index % 5 < 4 and index != 1]
+        best = sorted(passing, key=lambda index: (-useful[index % 5], index))[: quota[label]]
+        assert indices_of(images, label) == sorted(best)
+        assert counts[name]["drawn"] == limit
+        assert counts[name]["outlier"] == (limit > 1)
+        assert counts[name]["unsure"] + counts[name]["near_copy"] == limit // 5
+    assert images.labels.tolist() == [0, 2] * 4 + [0, 0] or max_draws == 1
+    np.testing.assert_allclose(images.provenance["usefulness"], useful[images.provenance["index"] % 5])
+    assert all(sum(wanted) <= quota.sum() for wanted, _ in draw.calls)  # so that memory does not grow with max_draws
 
 
 @given(
@@ -446,6 +474,73 @@ def test_classes_without_validation_images_and_rgb_are_no_obstacle(present: list
     judgement = selector(ON, coloured(digits("train")), coloured(validation))(coloured(digits("unseen")))
     assert np.isfinite(judgement.confidence).all()
     assert judgement.near_copy.mean() < 0.4
+
+
+# The selector with an ensemble.
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Selector:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "STORE", tmp_path_factory.mktemp("store"))
+        patch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
+        return Selector(digits("train"), digits("validation"), USEFUL, QUICK, 0, CPU)
+
+
+def test_an_ensemble_refuses_what_is_out_of_the_ordinary_for_real_images(ensemble: Selector) -> None:
+    unseen, pixels = digits("unseen"), np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    real, noise = ensemble(unseen), ensemble(ImageSet(pixels, np.arange(20) % 4, unseen.class_names))
+    assert real.outlier is not None
+    assert noise.outlier is not None
+    assert real.outlier.mean() < 0.15
+    assert noise.outlier.mean() > 0.5
+    assert real.unsure.mean() < 0.2
+    assert ensemble(relabelled(unseen)).unsure.mean() > 0.9
+    assert ensemble(digits("train")).near_copy.all()
+    # As many as outlier_quantile of the images that the thresholds were read from are refused for each.
+    of_validation = ensemble(digits("validation")).outlier
+    assert of_validation is not None
+    assert of_validation.mean() == pytest.approx(0.05, abs=0.02)
+    refused = ensemble.ensemble.of_truth.numpy() < ensemble.least_probability
+    assert refused.mean() == pytest.approx(0.05, abs=0.02)
+
+
+def test_soft_labels_are_what_the_heads_say_on_average(ensemble: Selector) -> None:
+    unseen = digits("unseen").select(np.arange(0, 120, 10))
+    judgement, standardised = ensemble(unseen), ensemble.standardise(ensemble.extractor.compute(unseen, CPU))
+    expected = ensemble.ensemble(standardised).mean(dim=0).numpy()
+    np.testing.assert_allclose(targets_of(described(unseen, judgement)), expected, atol=1e-6)
+    np.testing.assert_array_equal(judgement.confidence, expected[np.arange(len(unseen)), unseen.labels])
+    np.testing.assert_array_equal(judgement.unsure, judgement.confidence < ensemble.least_probability)
+
+
+@pytest.mark.usefixtures("quick")
+def test_soft_labels_know_no_label_of_a_validation_image(ensemble: Selector) -> None:
+    """Arms choose by those, so that what is learned from must not tell of them."""
+    misled = selector(USEFUL, validation=relabelled(digits("validation")))
+    first, second = (judge(digits("unseen")) for judge in (ensemble, misled))
+    for column in fields(Judgement):
+        np.testing.assert_array_equal(getattr(first, column.name), getattr(second, column.name))
+
+
+@pytest.mark.usefixtures("quick")
+def test_soft_labels_go_with_what_a_head_is_confident_of_as_well(ensemble: Selector) -> None:
+    soft, plain = (selector(ON.model_copy(update={"soft_labels": soft})) for soft in (True, False))
+    images = digits("unseen")
+    judgement, expected = soft(images), plain(images)
+    np.testing.assert_array_equal(judgement.soft_labels, ensemble(images).soft_labels)
+    np.testing.assert_array_equal(judgement.confidence, expected.confidence)
+    assert judgement.usefulness is judgement.outlier is expected.soft_labels is None
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("keep", ["disputed", "hard"])
+def test_an_outlier_quantile_of_zero_refuses_nothing(keep: str) -> None:
+    rules = {"keep": keep, "outlier_quantile": 0.0, "near_copy_quantile": 0.0}
+    judgement = selector(USEFUL.model_copy(update=rules))(concatenate([digits("train"), relabelled(digits("train"))]))
+    assert judgement.passed.all()
+    assert judgement.usefulness is not None
+    assert np.isfinite(judgement.usefulness).all()
 
 
 @pytest.mark.usefixtures("quick")

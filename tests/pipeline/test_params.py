@@ -431,11 +431,13 @@ def test_every_strategy_is_some_generator_s() -> None:
 
 def test_a_filter_can_be_switched_off(tmp_path: Path) -> None:
     zeros: dict[str, object] = {"sample.filter": {"min_confidence": 0, "near_copy_quantile": 0, "max_draws": 1}}
-    assert load_changed(tmp_path, zeros).sample.filter.model_dump() == {
+    rules = load_changed(tmp_path, zeros).sample.filter
+    assert rules.model_dump(exclude_defaults=True) == {
         "min_confidence": 0.0,
         "near_copy_quantile": 0.0,
         "max_draws": 1.0,
     }
+    assert not rules.refuses
 
 
 @pytest.mark.parametrize(

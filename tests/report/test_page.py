@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from augury.evidence.comparison import Comparison
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.evidence.runs import Runs
+from augury.generators.ensemble import DRAWS, FOLDS
 from augury.images.grids import write_png
 from augury.pipeline import params as parameters
 from augury.pipeline import sections
@@ -165,6 +166,7 @@ def build_data(
     scores: dict[str, Any] | None = None,
     trials: Sequence[Trial] = (),
     kept: tuple[int, ...] = (),
+    refused: Mapping[str, int] | None = None,
     training: dict[str, Any] | None = None,
     held_back: int = 80,
     groups: dict[str, int] | None = None,
@@ -228,7 +230,10 @@ def build_data(
             {
                 "generator": generator, "near_copy_below": 0.61,
                 "classes": {
-                    name: {"drawn": 1700, "kept": passed[label], "unsure": 301, "near_copy": 12 + label}
+                    name: {
+                        "drawn": 1700, "kept": passed[label], "unsure": 301, "near_copy": 12 + label,
+                        **(refused or {}),
+                    }
                     for label, name in enumerate(class_names)
                 },
             },
@@ -258,14 +263,22 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
-def page(swaps: Mapping[str, tuple[int, int]] | None = None, swap_arm: str | None = None, **kwargs: Any) -> str:
+def page(
+    swaps: Mapping[str, tuple[int, int]] | None = None,
+    swap_arm: str | None = None,
+    rules: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> str:
     """Build the data, run the stage -> the page's text.
 
     swaps: with a policy `swap` that sets objects on other grounds, images and usable masks of each class;
-    swap_arm: an arm that has its copies.
+    swap_arm: an arm that has its copies. rules: what is otherwise in `sample.filter`.
     """
     build_data(**kwargs)
     params = params_for(kwargs.get("generators", ("vae",)), kwargs.get("arms", ARMS))
+    if rules is not None:
+        sample = params.sample.model_copy(update={"filter": params.sample.filter.model_copy(update=rules)})
+        params = params.model_copy(update={"sample": sample})
     if swaps is not None:
         policies = {**params.augment.policies, "swap": [sections.Transform(name="BackgroundSwap")]}
         params = params.model_copy(update={"augment": params.augment.model_copy(update={"policies": policies})})
@@ -663,6 +676,20 @@ def test_what_became_of_the_draws_is_a_row_per_generator() -> None:
         assert values == ["8,500", "1,505", "70", "2,500", "none"]  # of five classes
     assert "probability of 0.5 or more" in table
     assert "500 were asked for in each class" in table
+
+
+@pytest.mark.parametrize("keep", get_args(sections.Filter.model_fields["keep"].annotation)[1:])
+def test_where_the_most_useful_are_kept_the_table_says_what_was_passed_over(keep: str) -> None:
+    rules = {"keep": keep, "max_draws": 3.5, "soft_labels": True}
+    table = section(page(rules=rules, refused={"outlier": 40}), "selection")
+    [cells] = re.findall(r'<th scope="row"[^>]*>vae</th>(.*?)</tr>', table, re.DOTALL)
+    values = re.findall(r"<td[^>]*>(.*?)</td>", cells)
+    assert values == ["8,500", "1,505", "70", "200", "4,225", "2,500", "none"]
+    assert len(values) == table.count('<th scope="col"') - 1
+    assert "3.5 images were drawn for each that was asked for, 500 in each class" in table
+    assert f"{DRAWS * FOLDS} classifiers" in table
+    assert "mean probabilities of an image" in table
+    assert "probability of 0.5" not in table
 
 
 def test_classes_that_fell_short_are_named_with_what_they_have() -> None:

@@ -13,9 +13,9 @@ from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline import params
 from augury.pipeline.conclusions import Compare
+from augury.pipeline.drawing import Filter
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
-from augury.pipeline.sections import Filter
 from models.dcgan import DCGAN
 from models.stylegan import StyleGAN
 from models.vae import VAE
