@@ -7,19 +7,17 @@ and has copies, synthetic images and mixtures of its own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augury.arms.choice import Choice
 from augury.arms.composites import composites, owed_to_ground
 from augury.arms.finetuning import Tuning, fine_tune, predict
-from augury.arms.metrics import classification_metrics
 from augury.arms.probing import Lesson, features_of, fit_probes
-from augury.arms.training_set import Kind, Labelled, seed_of, training_set
+from augury.arms.training_set import Labelled, seed_of, training_set
+from augury.arms.trials import Trial, columns_of
 from augury.features.backbones import check_resolution, load_backbone
 from augury.features.extractor import classifier_levels
 from augury.features.heads import Standardiser
@@ -36,27 +34,17 @@ from augury.pipeline.threads import in_groups, in_processes
 Tried = Sequence[ImageSet]  # the test images, then what is put together of them
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One seed's classifier: probabilities (N, K) of each set tried, what was chosen, images of each kind."""
-
-    probabilities: list[np.ndarray]
-    choice: Choice
-    counts: dict[Kind, int]
-
-
 def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
     """The number of images that a seed of the arm learned from and was tried on."""
+    if arm not in params.classify.arms:
+        raise UserError(unknown("classify.arms", arm, params.classify.arms))
+    params = params.model_copy(update={"classify": params.classify.of_arm(arm)})
     classify, measure = params.classify, params.compare.measure
-    if arm not in classify.arms:
-        raise UserError(unknown("classify.arms", arm, classify.arms))
     labelled, test = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "test")
     train_and_test, budget = (heads, classify.head) if classify.mode == "head" else (fine_tuned, classify.finetune)
     composed = composites(params, labelled, test)  # none, unless a policy swaps backgrounds
     trials = [*train_and_test(params, arm, replicate, labelled, [test, *composed])]
-    columns = {"label": pa.array(test.labels.astype(np.int16))}
-    if "group" in test.provenance:
-        columns["group"] = pa.array(test.provenance["group"])
+    columns, held_out = columns_of(test), columns_of(labelled.images)
     with whole_directory(replicate.folder("results") / arm) as folder:
         for seed, trial in zip(classify.seeds_of(replicate.number), trials, strict=True):
             probabilities, choice = trial.probabilities[0], trial.choice
@@ -65,32 +53,23 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
             columns[f"confidence_{seed}"] = pa.array(probabilities.max(axis=1))
             if not isinstance(measure, str):
                 columns[f"called_{seed}"] = pa.array(choice.called(probabilities, labelled.images, measure))
-            held_out = np.exp(choice.held_out[labelled.validation])
-            validation = classification_metrics(held_out, labelled.images.labels[labelled.validation])
+            likelihoods = choice.likelihoods(labelled.images)
+            held_out[f"seed_{seed}"] = pa.array(likelihoods, mask=np.isnan(likelihoods))
             result = {
                 "arm": arm,
                 "seed": seed,
                 "mode": classify.mode,
                 "backbone": classify.backbone,
-                **classification_metrics(probabilities, test.labels),
-                "regularisation": choice.regularisation,
-                "synthetic_weight": choice.synthetic_weight,
-                "validation_accuracy": validation["accuracy"],
-                "validation_nll": validation["nll"],
+                "resolution": classify.resolution,
                 "steps": budget.steps,
-                "n_real": trial.counts["real"],
-                "n_more_real": trial.counts["more_real"],
-                "n_classic": trial.counts["copies"],
-                "n_mixed": trial.counts["mixed"],
-                "n_synthetic": trial.counts["synthetic"],
-                "n_repeated": trial.counts["repeated"],
-                "n_test": len(test),
+                **trial.numbers(test, labelled),
             }
             write_json(folder / f"{seed}.json", result)
         if params.augment.swapping:
             answers = [trial.probabilities[1:] for trial in trials]
             write_json(folder / "grounds.json", owed_to_ground(params, arm, labelled, composed, answers))
-        pq.write_table(pa.table(columns), folder / "predictions.parquet", compression="zstd")
+        for name, table in (("predictions", columns), ("held_out", held_out)):
+            pq.write_table(pa.table(table), folder / f"{name}.parquet", compression="zstd")
         note_opening(test.digest(), (folder / "predictions.parquet").read_bytes())
     return sum(trial.counts.values()) + len(test)
 

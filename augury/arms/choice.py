@@ -17,6 +17,7 @@ from augury.pipeline.sections import FineTune, Head
 # Trials take a quarter of the steps. On the default data linear heads then choose the same penalty as with all of them,
 # in a quarter of the time.
 TRIAL_SHARE = 4
+LEAST_LIKELY = float(np.log(np.finfo(np.float32).tiny))  # of a certain mistake, which is otherwise infinitely bad
 Budget = TypeVar("Budget", Head, FineTune)
 
 # (weight of synthetic images, strengths of regularisation) -> what networks make of the labelled images that they did
@@ -31,12 +32,19 @@ class Choice:
 
     held_out: (R, K) float64, log probabilities of the labelled images as they were when held out.
     asked: (R,) bool, the validation images, which set the threshold of a recall: the same for every arm.
+    unknown: (R,) bool, the images that were held out from all that the arm learned from, its generators included.
     """
 
     regularisation: float
     synthetic_weight: float | None
     held_out: np.ndarray
     asked: np.ndarray
+    unknown: np.ndarray
+
+    def likelihoods(self, labelled: ImageSet) -> np.ndarray:
+        """(R,) float32: log likelihood of each image's class as it was when held out; NaN where it was not unknown."""
+        of_truth = np.nan_to_num(self.held_out[np.arange(len(labelled)), labelled.labels], nan=-np.inf)
+        return np.where(self.unknown, of_truth.clip(LEAST_LIKELY), np.nan).astype(np.float32)
 
     def called(self, probabilities: np.ndarray, labelled: ImageSet, measure: RecallAt) -> np.ndarray:
         """Which images are called one of the measure's class: (N, K) probabilities -> (N,) bool.
@@ -108,6 +116,7 @@ def choosing(
     labels = labelled.images.labels
     all_held_out = labelled.fold >= 0
     unseen = all_held_out & labelled.validation
+    unknown_to_all = unseen if any(kind == "synthetic" for kind, _ in train.parts) else all_held_out
 
     def losses(log_probabilities: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """(P, R, K), (R,) bool -> (P,) negative log likelihoods; of what is no number, infinity."""
@@ -121,11 +130,11 @@ def choosing(
     by_strength = yield first, strengths
     best = int(losses(by_strength, asked).argmin())
     if not weighed:
-        return Choice(strengths[best], None, by_strength[best], unseen)
+        return Choice(strengths[best], None, by_strength[best], unseen, unknown_to_all)
     weights = sorted(synthetic_weights)
     by_weight = []
     for weight in weights:
         by_weight.append(by_strength[best] if weight == first else (yield weight, [strengths[best]])[0])
     # Of equal ones the smallest: what makes no difference is left out.
     chosen = int(losses(np.stack(by_weight), unseen).argmin())
-    return Choice(strengths[best], weights[chosen], by_weight[chosen], unseen)
+    return Choice(strengths[best], weights[chosen], by_weight[chosen], unseen, unknown_to_all)

@@ -15,6 +15,9 @@ from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, 
 
 FOLDER_SOURCES = ("imagefolder", "parquet", "csv")  # whose images are whatever lies in prepare.folder
 SOURCE_NAMES = ("fashion_mnist", "digits", *FOLDER_SOURCES, "torchvision:NAME")
+BEST_REAL, RECIPE = "best_real", "recipe"  # arms that held-out images choose among those that were trained
+Mode = Literal["head", "partial", "full", "scratch"]
+Resolution = Annotated[int, Field(ge=28)]  # pixels
 
 
 class Prepare(Section):
@@ -223,7 +226,8 @@ class Arm(Section):
     back by `prepare`. augment: policies of `augment` whose copies of the real images are added. synthetic: generator ->
     its images. repeat: the real images again, weighted as synthetic ones are. draw: which draw of copies, synthetic and
     mixed images, starts and batches it is; arms of one draw share them. mix: images mixed of all these are added.
-    balance: against unequal classes, draw rare ones more often or weigh their loss more.
+    balance: against unequal classes, draw rare ones more often or weigh their loss more. mode, resolution: in place of
+    those that all arms have.
     """
 
     real: bool = True
@@ -234,6 +238,18 @@ class Arm(Section):
     draw: Annotated[int, Field(ge=0)] = 0
     mix: Literal["mixup", "cutmix"] | None = None
     balance: Literal["oversample", "class_weights"] | None = None
+    mode: Mode | None = None
+    resolution: Resolution | None = None
+
+    @property
+    def bare(self) -> Self:
+        """The same without synthetic images, and what only they need."""
+        return self.model_copy(update={"synthetic": {}})
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it is there to be used: no control, and with no labels beyond the budget."""
+        return not (self.more_real or self.repeat or self.draw)
 
 
 class Classify(Section):
@@ -242,10 +258,10 @@ class Classify(Section):
     synthetic_weight: what a synthetic image may weigh, a real one weighing 1.
     """
 
-    mode: Literal["head", "partial", "full", "scratch"]
+    mode: Mode
     backbone: str
     pretrained: bool
-    resolution: Annotated[int, Field(ge=28)]
+    resolution: Resolution
     head: Head
     finetune: FineTune
     folds: Annotated[int, Field(ge=2)]
@@ -257,6 +273,17 @@ class Classify(Section):
     @property
     def starts_pretrained(self) -> bool:
         return self.pretrained and self.mode != "scratch"
+
+    @property
+    def real_only(self) -> list[str]:
+        """The arms of real images alone, of which one may choose the best."""
+        return [name for name, arm in self.arms.items() if arm.is_candidate and not arm.synthetic]
+
+    def of_arm(self, name: str) -> Self:
+        """With the mode and the resolution of an arm."""
+        arm = self.arms[name]
+        own = {"mode": arm.mode or self.mode, "resolution": arm.resolution or self.resolution}
+        return self.model_copy(update=own)
 
     def seeds_of(self, replicate: int) -> list[int]:
         """All of them in replicate 0; two in others, where a new draw of labels says more than a further seed."""

@@ -76,8 +76,8 @@ def test_looks_at_the_test_images_are_counted_by_what_was_tried(checkout: Path) 
 
 
 KEYS = [
-    "arm", "seed", "mode", "backbone", "accuracy", "macro_f1", "ece", "nll", "per_class_accuracy", "confusion",
-    "regularisation", "synthetic_weight", "validation_accuracy", "validation_nll", "steps",
+    "arm", "seed", "mode", "backbone", "resolution", "steps", "accuracy", "macro_f1", "ece", "nll",
+    "per_class_accuracy", "confusion", "regularisation", "synthetic_weight", "validation_accuracy", "validation_nll",
     "n_real", "n_more_real", "n_classic", "n_mixed", "n_synthetic", "n_repeated", "n_test",
 ]  # fmt: skip
 EVERYTHING = {"augment": ["classic"], "more_real": 0.5, "synthetic": {"vae": 0.5}, "repeat": 0.5, "mix": "mixup"}
@@ -98,7 +98,12 @@ def test_every_seed_is_a_file_and_columns_of_predictions(checkout: Path, mode: s
     change_params(checkout, {"classify": {"mode": mode, "arms": {"everything": EVERYTHING}, **LENET}})
     assert classify.main(load(), "everything") == sum(COUNTS.values())
     folder = Path("data/results/0/everything")
-    assert sorted(path.name for path in folder.iterdir()) == ["0.json", "1.json", "predictions.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "0.json",
+        "1.json",
+        "held_out.parquet",
+        "predictions.parquet",
+    ]
     table = pq.read_table(folder / "predictions.parquet")
     kinds = dict(zip(table.schema.names, map(str, table.schema.types), strict=True))
     of_seeds = [{f"seed_{seed}": "int16", f"truth_{seed}": "float", f"confidence_{seed}": "float"} for seed in (0, 1)]
@@ -123,6 +128,24 @@ def test_every_seed_is_a_file_and_columns_of_predictions(checkout: Path, mode: s
         assert -np.log(truth).mean() == pytest.approx(result["nll"], rel=1e-5)
         np.testing.assert_allclose(confidence, np.where(predicted == labels, truth, 1 - truth), rtol=1e-5)
         assert result["validation_nll"] < np.log(2) + 0.1
+        # A generator has learned from the training images, the first 12.
+        held_out = pq.read_table(folder / "held_out.parquet")[f"seed_{seed}"].to_numpy()
+        assert np.isnan(held_out[:12]).all()
+        assert -held_out[12:].mean() == pytest.approx(result["validation_nll"], rel=1e-5)
+
+
+def test_an_arm_of_real_images_alone_tells_of_all_that_it_holds_out(checkout: Path) -> None:
+    """In its own mode, at its own resolution."""
+    known = {}
+    for arm, recipe in (("plain", {}), ("own", {"mode": "full", "resolution": 36})):
+        result = results_of(arm, recipe, checkout, **LENET)
+        assert (result["mode"], result["resolution"], result["steps"]) == {
+            "plain": ("head", 32, 60), "own": ("full", 36, 12)
+        }[arm]  # fmt: skip
+        table = pq.read_table(f"data/results/0/{arm}/held_out.parquet")
+        known[arm] = np.flatnonzero(~np.isnan(table["seed_1"].to_numpy())).tolist()
+        assert table["label"].to_pylist() == [0, 1] * 10
+    assert known == {"plain": [*range(20)], "own": [*range(12, 20)]}
 
 
 @pytest.mark.parametrize("mode", ["head", "full"])
@@ -210,6 +233,7 @@ def test_the_test_split_has_no_part_in_any_choice(checkout: Path, monkeypatch: p
 
     monkeypatch.setattr(ImageSet, "read", classmethod(noted))
     first = results_of("an_arm", {}, checkout, mode=mode, **LENET)
+    held_out = Path("data/results/0/an_arm/held_out.parquet").read_bytes()
     assert reads.count("test") == 1
     test = ImageSet.read(Path("data/splits/0/test"))
     ImageSet(test.pixels, 1 - test.labels, test.class_names, test.provenance).write(Path("data/splits/0/test"))
@@ -217,6 +241,7 @@ def test_the_test_split_has_no_part_in_any_choice(checkout: Path, monkeypatch: p
     assert other["accuracy"] == pytest.approx(1 - first["accuracy"])
     for key in ("regularisation", "synthetic_weight", "validation_nll", "validation_accuracy"):
         assert other[key] == first[key]
+    assert Path("data/results/0/an_arm/held_out.parquet").read_bytes() == held_out
 
 
 @pytest.fixture
@@ -241,7 +266,7 @@ def test_the_number_of_threads_changes_no_byte(checkout: Path, monkeypatch: pyte
         written.append({path.name: path.read_bytes() for path in paths})
     assert written[0] == written[1]
     # Labelled and test images, and for each seed copies, those of more real ones, synthetic, repeated and mixed ones.
-    assert len(written[0]) == (3 if mode == "full" else 3 + 2 + 1 + 2 * 5)
+    assert len(written[0]) == (4 if mode == "full" else 4 + 2 + 1 + 2 * 5)
 
 
 @pytest.mark.usefixtures("copies")
