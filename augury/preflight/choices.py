@@ -20,6 +20,8 @@ FEWEST = 10  # images of a class, below which its splits would be of one image o
 SIDES = 3  # train, validation and test, of which no two may show the same image
 FEW = 30  # images of a class, below which larger shares are held out
 LEAST_BUDGET = 40  # labels of the smallest class: rather all of them than fewer
+FEW_LABELS = 30  # of the smallest class, up to which training a network whole is worth a try
+LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
 UNEQUAL = 2.0  # largest over smallest class
 CHAINED = 0.05  # of the images hang together by near-duplicates: then they are of one kind rather than one picture
 GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on file names surely tell groups
@@ -65,7 +67,27 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     chosen = {choice.key: choice.value for choice in prepare}
     prepare.sort(key=lambda choice: list(Prepare.model_fields).index(choice.key))
     nested = [Choice(f"prepare.{choice.key}", choice.value, choice.reason) for choice in prepare]
-    return [*nested, drawn(label_counts(left, chosen), params), measure(survey), *backgrounds(survey, params)]
+    labels = label_counts(left, chosen)
+    more = [*arms(labels, chosen["image_size"], params, device), *backgrounds(survey, params)]
+    return [*nested, drawn(labels, params), measure(survey), *more]
+
+
+def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> list[Choice]:
+    """Further arms of real images alone, of which held-out images take the best, where they suit and are affordable."""
+    classic = [policy for policy in params.augment.policies if policy == "classic"]
+    choices = []
+    if labels.min() <= FEW_LABELS and device == "cuda":
+        reason = (
+            f"few labels ({labels.min()} of a class at least), of which a network may make more that is trained whole"
+        )
+        choices += [
+            Choice("classify.arms.full.mode", "full", reason),
+            Choice("classify.arms.full.augment", classic, "with augmented copies"),
+        ]
+    if image_size >= LARGE_ENOUGH and "rand_augment" in params.augment.policies:
+        reason = f"images of {image_size} pixels are large enough for its shifts"
+        choices += [Choice("classify.arms.rand_augment.augment", ["rand_augment"], reason)]
+    return choices
 
 
 def backgrounds(survey: Survey, params: Params) -> list[Choice]:

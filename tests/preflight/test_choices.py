@@ -150,6 +150,20 @@ def test_generators_draw_what_the_arms_take() -> None:
     assert chosen(few)["per_class"] == 128
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "device", "arms"),
+    [(25, 100, "cuda", {"full", "rand_augment"}), (500, 100, "cuda", {"rand_augment"}), (25, 40, "cuda", {"full"}),
+     (25, 100, "cpu", set())],
+)  # fmt: skip
+def test_arms_suit_what_there_is_and_what_is_affordable(count: int, size: int, device: str, arms: set[str]) -> None:
+    choices = choose(found([count] * 3, size), PARAMS, device)
+    of_arms = {choice.key: choice.value for choice in choices if choice.key.startswith("classify.arms.")}
+    assert {key.split(".")[2] for key in of_arms} == arms
+    if "full" in arms:
+        assert of_arms["classify.arms.full.mode"] == "full"
+        assert of_arms["classify.arms.full.augment"] == ["classic"]
+
+
 def test_copies_are_kept_together_but_not_where_all_images_look_alike() -> None:
     survey = found([100, 100])
     assert chosen(survey)["near_duplicates"] == "keep_together"
