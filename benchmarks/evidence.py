@@ -1,8 +1,8 @@
 """How often a verdict is wrong, how sure its interval is, and whether its power is what it says it is.
 
-`python -m benchmarks.evidence [PART]`; PART: false, gains. Predictions are drawn from the components that were measured
-on Fashion-MNIST (`tests.evidence.drawn`), 10,000 test images, and judged by the code that `compare` judges by. Scopes:
-"this set" with S seeds, "this budget" with R replicates of two seeds. About 10 minutes on 2 cores.
+`python -m benchmarks.evidence [PART]`; PART: false, chosen, gains. Predictions are drawn from the components that were
+measured on Fashion-MNIST (`tests.evidence.drawn`), 10,000 test images, and judged by the code that `compare` judges by.
+Scopes: "this set" with S seeds, "this budget" with R replicates of two seeds. About 20 minutes on 2 cores.
 """
 
 import sys
@@ -16,12 +16,13 @@ from augury.evidence.comparison import Comparison, Judgement
 from augury.evidence.verdicts import BUDGET, SET
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.process import one_line_errors
-from augury.pipeline.sections import Arm
+from augury.pipeline.sections import RECIPE, Arm
 from tests.evidence.drawn import Components, draw_runs, true_gain
 
 SETTINGS = Compare(reference="classic", measure="accuracy", matters=0.5, confidence=0.95, resamples=100)
 CLASSES = [str(number) for number in range(10)]
 FAMILY = 5
+HELD_OUT = 1000  # labelled images, 200 of them of the validation split
 DESIGNS: list[tuple[str, int]] = [(SET, 2), (SET, 4), (SET, 10), (BUDGET, 2), (BUDGET, 3), (BUDGET, 5), (BUDGET, 8)]
 FEW_TRIALS, TRIALS = 400, 1000
 # World -> components, designs that it makes a difference to, trials.
@@ -34,17 +35,28 @@ WORLDS = {
 }
 
 
-def judged(scope: str, rows: int, components: Components, gains: Sequence[float], trial: int) -> dict[str, Judgement]:
-    """The family's judgements in one draw of everything. rows: seeds or replicates. gains: of its arms, in points."""
-    arms = {"classic": 0.0, **{f"arm_{number}": gain for number, gain in enumerate(gains)}}
-    recipes = {arm: Arm(synthetic={} if arm == "classic" else {"vae": 1.0}) for arm in arms}
+def judged(
+    scope: str, rows: int, components: Components, gains: Sequence[float], held_out: int, trial: int
+) -> dict[str, Judgement]:
+    """The judgements in one draw of everything: of the family; with images held out, of the recipe that they choose.
+
+    rows: seeds or replicates. gains: of the arms with synthetic images, in points. held_out: labelled images, by which
+    the recipe is chosen among these and three arms of real images alone.
+    """
+    real = ["classic", "none", "mixup"] if held_out else ["classic"]
+    arms = {**dict.fromkeys(real, 0.0), **{f"+arm_{number}": gain for number, gain in enumerate(gains)}}
+    recipes = {arm: Arm(synthetic={} if arm in real else {"vae": 1.0}) for arm in arms}
     replicates = {0: range(rows)} if scope == SET else {number: range(2) for number in range(rows)}
-    runs = draw_runs(np.random.default_rng(trial), arms, replicates, components=components)
-    return Comparison(runs, recipes, SETTINGS, CLASSES).judge(scope)
+    runs = draw_runs(np.random.default_rng(trial), arms, replicates, components=components, held_out=held_out)
+    judgements = Comparison(runs, recipes, SETTINGS, CLASSES).judge(scope)
+    asked = [RECIPE] if held_out else [arm for arm in arms if arm not in real]
+    return {arm: judgements[arm] for arm in asked}
 
 
-def trials(scope: str, rows: int, components: Components, gains: Sequence[float], count: int) -> list[list[Judgement]]:
-    one: Callable[[int], Mapping[str, Judgement]] = partial(judged, scope, rows, components, gains)
+def trials(
+    scope: str, rows: int, components: Components, gains: Sequence[float], count: int, held_out: int = 0
+) -> list[list[Judgement]]:
+    one: Callable[[int], Mapping[str, Judgement]] = partial(judged, scope, rows, components, gains, held_out)
     with ProcessPoolExecutor(2) as processes:
         return [list(each.values()) for each in processes.map(one, range(count), chunksize=10)]
 
@@ -74,6 +86,19 @@ def false() -> None:
         )
 
 
+def chosen() -> None:
+    """Verdicts on a recipe that noise chooses, over a best arm of real images that it chooses, all without a gain."""
+    for world, (components, designs, count) in WORLDS.items():
+        for scope, rows in designs:
+            each = [one for [one] in trials(scope, rows, components, [0.0] * FAMILY, count // 2, HELD_OUT)]
+            same = np.mean([one.analysis.gain == 0 for one in each])
+            print(
+                f"{world}; {named(scope, rows)}: {np.mean([*map(is_false, each)]):.1%} of {len(each)} recipes, of "
+                f"which {same:.1%} are the best arm of real images throughout",
+                flush=True,
+            )
+
+
 def gains() -> None:
     """An arm with 0.5 points: how many 95% intervals hold that, and how often, as said and in fact, it helps."""
     for world, (components, designs, count) in WORLDS.items():
@@ -94,7 +119,7 @@ def gains() -> None:
             )
 
 
-PARTS = {"false": false, "gains": gains}
+PARTS = {"false": false, "chosen": chosen, "gains": gains}
 
 if __name__ == "__main__":
     with one_line_errors("evidence"):

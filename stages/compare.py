@@ -6,8 +6,11 @@ that who chooses by `dvc metrics show` or `dvc exp show` does not choose by the 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from augury.evidence.comparison import Comparison
 from augury.evidence.gains import Replicates
@@ -32,7 +35,8 @@ def read_runs(params: Params) -> dict[int, dict[str, Runs]]:
             missing = [path for path in results.paths_of_arm(arm, seeds) if not path.is_file()]
             if missing:
                 raise UserError(f"{missing[0]}: result not found ({len(missing)} of arm {arm} are missing)")
-            runs.setdefault(replicate, {})[arm] = results.runs(arm, seeds, called)
+            of_arm = replace(results.runs(arm, seeds, called), held_out=results.held_out(arm, seeds))
+            runs.setdefault(replicate, {})[arm] = of_arm
     return runs
 
 
@@ -52,16 +56,18 @@ def share_alike(runs: Replicates) -> float:
 def trials_of(comparison: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Trial]:
     """Each generator of each replicate with its scores and the gain of the first arm that adds its images alone.
 
-    The gain is over the reference where its recipe is the arm's without them; other arms are no trial.
+    The gain is over the arm whose recipe is the same without them: the reference, or an arm that the reference could
+    be where that is chosen. Others are no trial.
     """
-    trials: dict[str, Trial] = {}
+    reference, trials = comparison["reference"], dict[str, Trial]()
     for arm, recipe in arms.items():
-        bare = recipe.model_copy(update={"synthetic": {}})
-        if not recipe.real or len(recipe.synthetic) != 1 or bare != arms[comparison["reference"]]:
+        asked = [reference] if reference in arms else [*arms]
+        bare = [name for name in asked if recipe.real and recipe.bare == arms[name] and name != arm]
+        if len(recipe.synthetic) != 1 or not bare:
             continue
         (generator,) = recipe.synthetic
-        gains = comparison["arms"][arm]["gain"][comparison["scope"]]["by_replicate"]
-        for replicate, gain in zip(comparison["replicates"], gains, strict=True):
+        gains, over = (gains_of(comparison, name) for name in (arm, bare[0]))
+        for replicate, gain in zip(comparison["replicates"], np.subtract(gains, over).tolist(), strict=True):
             scores = Results(replicate=replicate).scores(generator)
             run = f"replicate {replicate}" if replicate else ""
             trial = Trial(generator, arm, gain, {score: scores[score] for score in DIRECTIONS}, run)
@@ -69,11 +75,17 @@ def trials_of(comparison: Mapping[str, Any], arms: Mapping[str, Arm]) -> list[Tr
     return list(trials.values())
 
 
+def gains_of(comparison: Mapping[str, Any], arm: str) -> list[float]:
+    """An arm's gain over the reference in every replicate."""
+    gain = comparison["arms"][arm]["gain"]
+    return [0.0 for _ in comparison["replicates"]] if gain is None else gain[comparison["scope"]]["by_replicate"]
+
+
 def overlap_of(params: Params, splits: Mapping[str, Any], runs: Replicates) -> float | None:
     """Test images per labelled image that arms learn from, where replicates are folds; None where they are not."""
     if params.prepare.redraw == "labels":
         return None
-    return len(runs[0][params.compare.reference].labels) / sum(splits["train"] + splits["validation"])
+    return len(next(iter(runs[0].values())).labels) / sum(splits["train"] + splits["validation"])
 
 
 def main(params: Params) -> None:
@@ -93,6 +105,7 @@ def main(params: Params) -> None:
     write_json(Path("data/comparison.json"), comparison)
     metrics = {
         "arms": {arm: metrics_of(entry, comparison["scope"]) for arm, entry in comparison["arms"].items()},
+        "use": {name: entry["use"] for name, entry in comparison["chosen"].items()},
         "generators": {trial.generator: trial.scores for trial in trials if not trial.run},
     }
     write_json(Path("data/metrics.json"), metrics)

@@ -1,7 +1,7 @@
 """Arms compared with the reference: verdicts and what is to be said of them, as data/comparison.json has them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,11 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import Measure
 from augury.evidence.others import Others
+from augury.evidence.recipes import Chosen, chosen_arms, in_words, to_use
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.sections import Arm
+from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from
@@ -25,7 +26,7 @@ def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
     """What an arm is there for, fixed by its recipe before any result is seen."""
     if arm == reference:
         return "reference"
-    same = recipe.model_copy(update={"draw": of_reference.draw, "synthetic": of_reference.synthetic}) == of_reference
+    same = recipe.bare.model_copy(update={"draw": of_reference.draw}) == of_reference.bare
     if recipe.synthetic and recipe.synthetic != of_reference.synthetic:
         # Where something else is different too, a gain may be owed to that.
         return "synthetic" if same else "other"
@@ -65,8 +66,20 @@ class Comparison:
 
     @cached_property
     def gains(self) -> Gains:
-        measure = Measure.of(self.compare.measure, self.class_names)
-        return Gains(self.runs, self.compare.reference, measure, self.overlap, self.in_common)
+        measure, reference = Measure.of(self.compare.measure, self.class_names), self.compare.reference
+        fixed = next(iter(self.runs[0])) if reference == BEST_REAL else reference
+        gains = Gains(self.runs, fixed, measure, self.overlap, self.in_common)  # once all are known to be of one test
+        runs = {
+            number: {**of_arms, **{name: chosen.runs[number] for name, chosen in self.chosen.items()}}
+            for number, of_arms in self.runs.items()
+        }
+        twins = {arm: twin for arm, kind in self.kinds.items() if kind == "control" and (twin := self.twin(arm))}
+        return replace(gains, runs=runs, reference=reference, instead={**twins, RECIPE: BEST_REAL})
+
+    @cached_property
+    def chosen(self) -> dict[str, Chosen]:
+        """`best_real` and `recipe`, as far as there are arms that could be them."""
+        return chosen_arms(self.runs, self.arms, balanced=self.compare.measure != "accuracy")
 
     @cached_property
     def others(self) -> Others:
@@ -85,10 +98,25 @@ class Comparison:
         """The widest there is."""
         return self.gains.scopes[-1]
 
+    def twin(self, arm: str) -> str | None:
+        """Of what an arm is a variation: of the reference; where that is chosen, of what it could be, if of any."""
+        if self.compare.reference != BEST_REAL:
+            return self.compare.reference
+        plain = self.arms[arm].bare.model_copy(update={"draw": 0, "repeat": 0.0})
+        twins = [name for name in self.runs[0] if self.arms[name] == plain and name != arm]
+        return twins[0] if twins else None
+
     @cached_property
     def kinds(self) -> dict[str, str]:
-        reference = self.compare.reference
-        return {arm: kind_of(arm, self.arms[arm], reference, self.arms[reference]) for arm in self.runs[0]}
+        """Of the arms that were trained."""
+        kinds = {}
+        for arm in self.runs[0]:
+            recipe, twin = self.arms[arm], self.twin(arm)
+            if twin is None:
+                kinds[arm] = "yardstick" if recipe.more_real else "other"
+            else:
+                kinds[arm] = kind_of(arm, recipe, twin, self.arms[twin])
+        return kinds
 
     @property
     def family(self) -> list[str]:
@@ -116,15 +144,25 @@ class Comparison:
             reasons.append("there are two replicates alone, which may agree by chance")
         return " and ".join(reasons) or None
 
+    def seeds_of(self, scope: str) -> dict[int, int]:
+        """Replicate -> how many of its seeds count."""
+        return {number: len(runs[self.compare.reference].seeds) for number, runs in self.gains.counted(scope).items()}
+
     def judge(self, scope: str) -> dict[str, Judgement]:
-        """Every other arm's gain over the reference: the family together, controls each alone."""
+        """Every other arm's gain over the reference: the family together, controls each alone, as is the recipe, which
+        is the answer to another question. Where it is the best real-only arm throughout, there is nothing to judge.
+        """
         analyses = {arm: self.gains.crossed(arm, scope) for arm in self.gains.arms}
         corrected = holm({arm: analyses[arm].p_value for arm in self.family})
+        judged = [arm for arm, kind in self.kinds.items() if kind in ("synthetic", "control")]
+        if RECIPE in self.chosen:
+            recipe, best_real = (self.chosen[name].by(self.seeds_of(scope)) for name in (RECIPE, BEST_REAL))
+            judged += [RECIPE] * (recipe != best_real)
         judgements = {}
         for arm, analysis in analyses.items():
             p_holm, word = corrected.get(arm), None
             level = self.alpha if p_holm is None else self.alpha / len(self.family)
-            if self.kinds[arm] in ("synthetic", "control"):
+            if arm in judged:
                 p_value = analysis.p_value if p_holm is None else p_holm
                 word = verdict(analysis.gain, p_value, analysis.interval(level), self.alpha, self.matters)
             judgements[arm] = Judgement(analysis, p_holm, level, word)
@@ -145,8 +183,9 @@ class Comparison:
                 # Groups are as large as those there are.
                 "test_images": None if cases is None else round(cases * self.gains.images / self.gains.cases),
             }
-        per_class = (self.per_class(name, scope) for name in (arm, self.compare.reference))
+        per_class = (self.per_class(name, scope) for name in (arm, self.gains.over(arm)))
         return {
+            "over": self.gains.over(arm),
             "gain": analysis.gain,
             "standard_error": analysis.standard_error,
             "df": analysis.df,
@@ -157,7 +196,7 @@ class Comparison:
             "verdict": word,
             "sentence": sentence(
                 analysis, self.compare, word, decides, scope, level=level,
-                synthetic=bool(self.arms[arm].synthetic), caution=self.caution,
+                synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)), caution=self.caution,
             ),
             "decides": decides,
             "narrowed_by": {
@@ -185,11 +224,29 @@ class Comparison:
         columns = zip(*(runs[arm].per_class for runs in self.gains.counted(scope).values()), strict=True)
         return [None if None in column else float(np.mean(column)) for column in columns]
 
+    def choice(self, name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """What there is of an arm that is chosen among those that were trained.
+
+        use: the one to use. chosen: replicate -> what those of its seeds chose that count.
+        """
+        chosen, seeds = self.chosen[name], self.seeds_of(self.scope)
+        choices = chosen.by(seeds)
+        use = to_use(choices, self.arms)
+        text, row = in_words(name, use, choices, self.arms), rows[self.scope].get(name)
+        if row is not None and row["verdict"] is not None:
+            text += f". {name} over {row['over']}: {row['sentence']}"
+        return {
+            "use": use,
+            "chosen": {str(number): list(chosen.arms[number][:count]) for number, count in seeds.items()},
+            "sentence": f"{text}.",
+            **self.entry(name, rows),
+        }
+
     def entry(self, arm: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """What there is of an arm. rows: scope -> arm -> its gain."""
         counted = self.gains.counted(self.scope).values()
         return {
-            "kind": self.kinds[arm],
+            "kind": self.kinds.get(arm, "chosen"),
             "value": self.gains.value(arm, self.scope),
             "values": {str(number): self.gains.measured[number, arm][0].tolist() for number in self.runs},
             **{f"{key}_mean": float(np.mean([runs[arm].mean(key) for runs in counted])) for key in MEANS},
@@ -227,6 +284,7 @@ class Comparison:
             "family": self.family,
             "sources": {arm: self.gains.sources(arm, self.scope) for arm in self.family},
             "arms": {arm: self.entry(arm, rows) for arm in self.kinds},
+            "chosen": {name: self.choice(name, rows) for name in self.chosen},
         }
 
     @property
@@ -257,5 +315,17 @@ class Comparison:
             f"arms, is at most {self.alpha:.3g}. It makes no difference that matters when its whole "
             f"{100 * self.compare.confidence:g}% interval{at_once} lies within {self.compare.matters:g} points of 0. "
             "Otherwise the data can't tell. "
-            "Controls are each judged alone; other arms get no verdict."
+            "Controls are each judged alone; other arms get no verdict." + self.other_rule
+        )
+
+    @property
+    def other_rule(self) -> str:
+        """That of the second question, where it is asked."""
+        if RECIPE not in self.chosen:
+            return ""
+        return (
+            f" Another question, with as few errors of its own, is what to use: {RECIPE}, over {BEST_REAL}. Each seed "
+            "chooses both by the likelihood of labelled images that were held out, and no test image: among arms of "
+            "real images alone the best one, by all images that these hold out; then an arm with synthetic images if "
+            "it is better by more than a standard error on the validation images, which no generator has learned from."
         )

@@ -6,7 +6,7 @@ its first two seeds, are crossed with the test images, or are folds, each with t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,7 +27,8 @@ class Gains:
     """runs: of all arms, on the same seeds and test images; with folds, each replicate has test images of its own.
 
     overlap: test images per training image of folds; None where replicates share their test images. in_common: share of
-    the labels that two of those are expected to have in common.
+    the labels that two of those are expected to have in common. instead: arms that are compared with another one than
+    the reference, and with which.
     Raises UserError where an arm was tried on other images than it should have been.
     """
 
@@ -36,6 +37,7 @@ class Gains:
     measure: Measure
     overlap: float | None = None
     in_common: float = 0.0
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for replicate, of_arms in self.runs.items():
@@ -64,6 +66,10 @@ class Gains:
     def arms(self) -> list[str]:
         """All but the reference."""
         return [arm for arm in self.runs[0] if arm != self.reference]
+
+    def over(self, arm: str) -> str:
+        """What the arm is compared with."""
+        return self.instead.get(arm, self.reference)
 
     def reference_runs(self, replicate: int) -> Runs:
         return self.runs[replicate][self.reference]
@@ -114,7 +120,7 @@ class Gains:
 
     def of_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Gains (S,) of the first `seeds` seeds (of all if None), and the images' influences on them (S, N)."""
-        of_arm, of_reference = self.measured[replicate, arm], self.measured[replicate, self.reference]
+        of_arm, of_reference = self.measured[replicate, arm], self.measured[replicate, self.over(arm)]
         return of_arm[0][:seeds] - of_reference[0][:seeds], of_arm[1][:seeds] - of_reference[1][:seeds]
 
     def of_replicates(self, arm: str, scope: str) -> list[float]:

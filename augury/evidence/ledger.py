@@ -135,7 +135,9 @@ def arm_costs(
     costs: as in `stage_costs`. comparison: the content of data/comparison.json. more_real: arm -> real images in its
     training set that others lack.
     """
-    rows, reference = [], comparison["reference"]
+    reference, rows = comparison["reference"], list[ArmCost]()
+    if reference in comparison["chosen"]:
+        reference = comparison["chosen"][reference]["use"]
     for arm, entry in comparison["arms"].items():
         if arm == reference:
             continue

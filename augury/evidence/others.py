@@ -43,8 +43,8 @@ class Others:
         return {key: np.concatenate(parts, axis=1) for key, parts in values.items()}
 
     def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
-        """What -> [difference from the reference, low, high]. Of ece and nll, less is better."""
-        reference = self.gains.reference
+        """What -> [difference from what the arm is compared with, low, high]. Of ece and nll, less is better."""
+        reference = self.gains.over(arm)
         each = [self.resampled[number, arm] - self.resampled[number, reference] for number in self.gains.counted(scope)]
         rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
         found = {}

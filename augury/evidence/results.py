@@ -1,14 +1,14 @@
 """What the stages left behind, read when it is asked for; what is not there is named in one line."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from augury.evidence.runs import Runs
+from augury.evidence.runs import HeldOut, Runs
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json
 from augury.pipeline.replicates import Replicate
@@ -108,39 +108,66 @@ class Results:
         return {name: np.atleast_1d(table[name]) for name in table.dtype.names or ()}
 
     def runs(self, arm: str, seeds: Sequence[int], called: bool = False) -> Runs:
-        """What `classify` left of an arm. called: with what was called one of the class that the measure is about."""
+        """What `classify` left of an arm on test images.
+
+        called: with what was called one of the class that the measure is about.
+        """
+        tried = Columns.read(self.predictions_path(arm), seeds)
+        return Runs(
+            results=self.of_arm(arm, seeds),
+            labels=tried.labels,
+            predicted=tried.each_seed("seed").astype(np.int64),
+            truth=tried.each_seed("truth"),
+            confidence=tried.each_seed("confidence"),
+            groups=tried.groups,
+            called=tried.each_seed("called").astype(bool) if called else None,
+        )
+
+    def held_out(self, arm: str, seeds: Sequence[int]) -> HeldOut:
+        """What `classify` left of an arm on labelled images that were held out."""
+        columns = Columns.read(self.folder("results") / arm / "held_out.parquet", seeds)
+        return HeldOut(columns.labels, columns.each_seed("seed"), columns.groups)
+
+    def _json(self, kind: str, name: str) -> Any:
+        return read_json(_present(self.folder(kind) / f"{name}.json"))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A Parquet file of `classify`: a row per image, columns per seed."""
+
+    path: Path
+    columns: Mapping[str, Any]
+    seeds: Sequence[int]
+
+    @classmethod
+    def read(cls, path: Path, seeds: Sequence[int]) -> "Columns":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.predictions_path(arm)
         if not path.is_file():
             raise MissingError(f"{path}: predictions not found; run `dvc repro` to make them")
         try:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
+        return cls(path, dict(zip(table.column_names, table.columns, strict=True)), seeds)
 
-        def column(name: str) -> np.ndarray:
-            if name not in table.column_names:
-                raise UserError(f"{path}: no column {name}; run `dvc repro` to make it")
-            return table[name].to_numpy()
+    def column(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            raise UserError(f"{self.path}: no column {name}; run `dvc repro` to make it")
+        return np.asarray(self.columns[name].to_numpy())
 
-        def each_seed(kind: str) -> np.ndarray:
-            return np.stack([column(f"{kind}_{seed}") for seed in seeds])
+    def each_seed(self, kind: str) -> np.ndarray:
+        return np.stack([self.column(f"{kind}_{seed}") for seed in self.seeds])
 
-        groups = numbered(table["group"].to_pylist()) if "group" in table.column_names else None
-        return Runs(
-            results=self.of_arm(arm, seeds),
-            labels=column("label").astype(np.int64),
-            predicted=each_seed("seed").astype(np.int64),
-            truth=each_seed("truth"),
-            confidence=each_seed("confidence"),
-            groups=groups,
-            called=each_seed("called").astype(bool) if called else None,
-        )
+    @property
+    def labels(self) -> np.ndarray:
+        return self.column("label").astype(np.int64)
 
-    def _json(self, kind: str, name: str) -> Any:
-        return read_json(_present(self.folder(kind) / f"{name}.json"))
+    @property
+    def groups(self) -> np.ndarray | None:
+        return numbered(self.columns["group"].to_pylist()) if "group" in self.columns else None
 
 
 def numbered(groups: Iterable[str | None]) -> np.ndarray:

@@ -9,13 +9,26 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """What an arm's classifiers made of the labelled images (R) when they had not learned from them.
+
+    labels: (R,) true classes. likelihoods: (S, R) log likelihood of these; NaN of an image that was not held out from
+    all that the arm learns from, its generators included. groups: as in `Runs`.
+    """
+
+    labels: np.ndarray
+    likelihoods: np.ndarray
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Runs:
     """An arm's classifiers on the test images (N), one per seed (S).
 
     results: the content of data/results/<replicate>/<arm>/<seed>.json. labels: (N,) true classes. predicted: (S, N)
     classes. truth, confidence: (S, N) probability of the true class, and of the predicted one. groups: (N,) of the
     images, numbered from 0, or None. called: (S, N) bool, whether an image was called one of the class that
-    compare.measure asks for; None where it asks for none.
+    compare.measure asks for; None where it asks for none. held_out: None where it is not known.
     """
 
     results: Sequence[dict[str, Any]]
@@ -25,6 +38,20 @@ class Runs:
     confidence: np.ndarray
     groups: np.ndarray | None = None
     called: np.ndarray | None = None
+    held_out: HeldOut | None = None
+
+    @classmethod
+    def seed_by_seed(cls, each: Sequence["Runs"]) -> "Runs":
+        """Of each seed those of another arm: the first ones' first seed, the second ones' second, and so on."""
+        places = [*enumerate(each)]
+
+        def of_seeds(name: str) -> np.ndarray:
+            return np.stack([getattr(runs, name)[place] for place, runs in places])
+
+        return cls(
+            [runs.results[place] for place, runs in places], each[0].labels, of_seeds("predicted"), of_seeds("truth"),
+            of_seeds("confidence"), each[0].groups, None if each[0].called is None else of_seeds("called"),
+        )  # fmt: skip
 
     @property
     def seeds(self) -> list[int]:

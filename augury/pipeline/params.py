@@ -54,8 +54,11 @@ class Params(Section):
                 raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
         for name, arm in self.classify.arms.items():
             self._check_arm(f"classify.arms.{name}", arm)
-        if self.compare.reference not in self.classify.arms:
-            raise ValueError(unknown("compare.reference", self.compare.reference, self.classify.arms))
+        if taken := {sections.BEST_REAL, sections.RECIPE} & {*self.classify.arms}:
+            raise ValueError(f"classify.arms.{min(taken)}: the name is taken; choose another")
+        real_only = self.classify.real_only
+        if self.compare.reference not in (allowed := [*self.classify.arms, *[sections.BEST_REAL][: len(real_only)]]):
+            raise ValueError(unknown("compare.reference", self.compare.reference, allowed))
         if len(set(self.classify.seeds)) < len(self.classify.seeds):
             raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self
@@ -117,6 +120,11 @@ class Params(Section):
         for part, names, there in (("augment", arm.augment, policies), ("synthetic", arm.synthetic, generators)):
             if strangers := [name for name in names if name not in there]:
                 raise ValueError(unknown(f"{key}.{part}", strangers[0], there))
+        if arm.mode == "scratch" and arm.synthetic and self.classify.starts_pretrained:
+            raise ValueError(
+                f"{key}.mode: scratch has synthetic images that a pretrained network judged and filtered, which its "
+                "own may not know of; set classify.mode: scratch, or classify.pretrained: false"
+            )
         if arm.more_real > self.prepare.held_back:
             raise ValueError(
                 f"{key}.more_real: {arm.more_real:g} asked for, prepare.held_back is {self.prepare.held_back:g}"

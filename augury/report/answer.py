@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from augury.pipeline.sections import Arm
+from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 from augury.report.numbers import points_between, points_of
 
 Comparison = Mapping[str, Any]  # the content of data/comparison.json
@@ -36,9 +36,20 @@ OF_FOLDS = (
 QUIET = ("can't tell", "no difference that matters")  # what an arm without any gain should get
 
 
+def entries(comparison: Comparison) -> dict[str, Mapping[str, Any]]:
+    """All arms: those that are chosen, then those that were trained."""
+    return {**comparison["chosen"], **comparison["arms"]}
+
+
+def advice(comparison: Comparison) -> str | None:
+    """What to use, as held-out labelled images chose; None where no arm could be it."""
+    chosen = comparison["chosen"]
+    return next((chosen[name]["sentence"] for name in (RECIPE, BEST_REAL) if name in chosen), None)
+
+
 def row_of(comparison: Comparison, arm: str) -> Mapping[str, Any] | None:
     """An arm's gain over the reference at the widest scope there is; None for the reference itself."""
-    gain = comparison["arms"][arm]["gain"]
+    gain = entries(comparison)[arm]["gain"]
     return None if gain is None else gain[comparison["scope"]]
 
 
@@ -110,7 +121,7 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
         elif entry["kind"] == "control":
             right = "as it should" if row["verdict"] in QUIET else "a false alarm, of which chance allows few"
             sentences[arm] = (
-                f"{comparison['reference']} drawn again, so that there is nothing to gain: {got}. This method says: "
+                f"{row['over']} drawn again, so that there is nothing to gain: {got}. This method says: "
                 f"{row['verdict']}, {right}."
             )
         elif entry["kind"] == "yardstick" and more_real[arm]:

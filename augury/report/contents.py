@@ -87,13 +87,17 @@ class Contents:
             **vars(self),
             confidence=f"{100 * comparison['confidence']:g}%",
             headline=answer.headline(comparison),
+            advice=answer.advice(comparison),
+            entries=answer.entries(comparison),
             holds=answer.HOLDS[comparison["scope"]],
             estimator=answer.estimator(comparison),
             controls=answer.controls(comparison, self.params.classify.arms, self.more_real),
             effort=answer.where_effort_pays(comparison),
             decides=answer.what_would_decide(comparison),
             another=answer.another_replicate(comparison, round(1 / self.params.prepare.test_fraction)),
-            gains={arm: row for arm in comparison["arms"] if (row := answer.row_of(comparison, arm)) is not None},
+            gains={
+                arm: row for arm in answer.entries(comparison) if (row := answer.row_of(comparison, arm)) is not None
+            },
             scale=Scale.spanning(_on_the_axis(comparison)),
             confusions={arm: np.sum([run["confusion"] for run in of_arm], axis=0) for arm, of_arm in self.runs.items()},
             classifier=findings.classifier(self.params.classify),
@@ -129,7 +133,7 @@ class Contents:
 
 def _on_the_axis(comparison: Mapping[str, Any]) -> Iterator[float]:
     """What the axis of the gains must hold: all of the family and its controls; another arm may lie beyond."""
-    arms = comparison["arms"]
+    arms = answer.entries(comparison)
     asked = [arm for arm, entry in arms.items() if entry["kind"] in ("synthetic", "control")]
     yield from (-comparison["matters"], comparison["matters"])
     for arm in asked or arms:

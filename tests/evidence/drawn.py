@@ -1,13 +1,13 @@
 """Runs drawn from known components, in place of trained classifiers: what is true of them is known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from augury.evidence.runs import Runs
+from augury.evidence.runs import HeldOut, Runs
 
 EASY = float(stats.norm.ppf(0.86))  # mean margin of an image, in standard deviations of how easy images are
 SLOPE = float(stats.norm.pdf(EASY))  # accuracy gained per unit of margin
@@ -65,12 +65,14 @@ def draw_runs(
     groups: np.ndarray | None = None,
     classes: int = 10,
     folds: bool = False,
+    held_out: int = 0,
 ) -> dict[int, dict[str, Runs]]:
     """gains: arm -> its true gain over an arm of gain 0, in points. replicates: number -> its seeds.
 
     An image is right where its margin exceeds 0: how easy it is, what the run gained, and noise of its own that the
     arm, the replicate and the seed have a part in. Images of a group are equally easy. folds: each replicate has new
-    images.
+    images. held_out: labelled images, of which arms with a "+" tell of the last fifth alone, the validation split;
+    what they tell is noise.
     """
     noise = components.noise
     arm_share, replicate_share = components.in_common
@@ -98,7 +100,12 @@ def draw_runs(
                     for _ in seeds
                 ]
             )
-            runs[number][arm] = runs_of(arm, seeds, labels, margins, mistaken, groups, classes)
+            of_run = runs_of(arm, seeds, labels, margins, mistaken, groups, classes)
+            if held_out:
+                likelihoods = random.normal(-1, 0.5, (len(seeds), held_out))
+                likelihoods[:, : held_out * 4 // 5 * ("+" in arm)] = np.nan
+                of_run = replace(of_run, held_out=HeldOut(np.arange(held_out) % classes, likelihoods))
+            runs[number][arm] = of_run
     return runs
 
 

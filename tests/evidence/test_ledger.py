@@ -79,7 +79,7 @@ def comparison() -> dict[str, Any]:
               "gain": {"this set": gains[arm]} if arm in gains else None}
         for arm, recipe in ARMS.items()
     }  # fmt: skip
-    return {"reference": "classic", "scope": "this set", "arms": arms}
+    return {"reference": "classic", "chosen": {}, "scope": "this set", "arms": arms}
 
 
 def rows(costs: dict[str, Any] = COSTS, **report: Any) -> dict[str, ArmCost]:

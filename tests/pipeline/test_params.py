@@ -302,6 +302,12 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
             "unknown 'gan'",
         ),
         ({"compare.reference": "nothing"}, "compare.reference", "unknown 'nothing'; choose from"),
+        ({"classify.arms.recipe": {}}, "classify.arms.recipe", "the name is taken"),
+        (
+            {"classify.arms.new": {"mode": "scratch", "synthetic": {"vae": 1.0}}},
+            "classify.arms.new.mode",
+            "that a pretrained network judged and filtered",
+        ),
         ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
         ({"replicates": [0, 1, 1]}, "replicates", "[0, 1, 1] holds a number twice"),
         ({"replicates": [1, 2]}, "replicates", "[1, 2] lacks 0"),

@@ -66,12 +66,16 @@ def write_arm(runs: Runs, folder: Path) -> None:
     if runs.groups is not None:
         table["group"] = pa.array([None if number == 0 else f"patient {number}" for number in runs.groups])
     pq.write_table(pa.table(table), folder / "predictions.parquet")
+    if (held := runs.held_out) is not None:
+        of_seeds = {f"seed_{result['seed']}": held.likelihoods[row] for row, result in enumerate(runs.results)}
+        told = {name: pa.array(column, mask=np.isnan(column)) for name, column in of_seeds.items()}
+        pq.write_table(pa.table({"label": held.labels, **told}), folder / "held_out.parquet")
 
 
 def drawn(arms: Mapping[str, float], replicates: int = 1, images: int = 500, **more: Any) -> Replicates:
     """arms: arm -> its gain, in points; on seeds 0 and 1."""
     numbers = {number: [0, 1] for number in range(replicates)}
-    return draw_runs(np.random.default_rng(0), arms, numbers, images, **more)
+    return draw_runs(np.random.default_rng(0), arms, numbers, images, held_out=100, **more)
 
 
 def predictions(arm: str) -> Path:
@@ -87,6 +91,10 @@ def test_runs_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.
     for name in ("labels", "predicted", "truth", "confidence"):
         assert np.array_equal(getattr(read, name), getattr(expected, name))
     assert read.called is None
+    held = Results().held_out("classic", [0, 1])
+    assert (told := expected.held_out) is not None
+    assert np.array_equal(held.labels, told.labels)
+    assert np.array_equal(held.likelihoods, told.likelihoods, equal_nan=True)
     assert read.groups is not None
     assert read.cases == 99 + 5  # five images have no group, and are each one of their own
     same = read.groups[:, None] == read.groups
@@ -95,13 +103,17 @@ def test_runs_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.
         Results().runs("classic", [0, 1], called=True)
 
 
-def trials(gains: dict[str, float], recipes: dict[str, dict[str, Any]], replicates: int = 1) -> list[Trial]:
+def trials(
+    gains: dict[str, float], recipes: dict[str, dict[str, Any]], replicates: int = 1, reference: str = "classic"
+) -> list[Trial]:
     content = {
-        "reference": "classic",
+        "reference": reference,
         "scope": "this set",
         "replicates": list(range(replicates)),
         "arms": {
             arm: {"gain": {"this set": {"by_replicate": [gain + number for number in range(replicates)]}}}
+            if arm != reference
+            else {"gain": None}
             for arm, gain in gains.items()
         },
     }
@@ -131,6 +143,8 @@ def test_a_generator_s_gain_is_over_what_its_arm_adds_it_to(tmp_path: Path, monk
     [trial] = trials(gains, recipes)  # of two arms that add the VAE, the first counts
     assert (trial.name, trial.arm, trial.gain) == ("vae", "classic+vae", 0.03)
     assert trial.scores == {name: scores_of(0)[name] for name in DIRECTIONS}
+    [trial] = trials(gains, {**recipes, "dcgan": {}}, reference="best_real")
+    assert (trial.name, trial.gain) == ("vae", pytest.approx(0.03 - 0.2))  # over the arm without it
     write_scores(["vae"], replicate=1)
     [first, second] = trials(gains, recipes, replicates=2)
     assert (first.name, second.name) == ("vae", "vae (replicate 1)")
@@ -154,7 +168,8 @@ def test_the_stage_writes_what_dvc_shows(params: Params) -> None:
     compare.main(params)
     comparison = json.loads(Path("data/comparison.json").read_text())
     metrics = json.loads(Path("data/metrics.json").read_text())
-    assert set(metrics) == {"arms", "generators"}
+    assert set(metrics) == {"arms", "generators", "use"}
+    assert metrics["use"] == {name: comparison["chosen"][name]["use"] for name in ("best_real", "recipe")}
     for arm, numbers in metrics["arms"].items():
         entry = comparison["arms"][arm]
         verdict = entry["gain"] and entry["gain"]["this set"]["verdict"]
@@ -176,7 +191,7 @@ def test_replicates_are_compared_together(params: Params) -> None:
     """In a replicate but the first, two seeds are enough."""
     arms = dict.fromkeys(params.classify.arms, 0.0)
     params = params.model_copy(update={"replicates": [0, 1, 2]})
-    runs = draw_runs(np.random.default_rng(0), arms, {0: [0, 1], 1: [0, 1], 2: [0, 1]}, 300)
+    runs = draw_runs(np.random.default_rng(0), arms, {0: [0, 1], 1: [0, 1], 2: [0, 1]}, 300, held_out=100)
     write_runs(runs)
     for replicate in params.replicates:
         write_scores(list(params.sample.generators), replicate)
@@ -221,7 +236,7 @@ def test_a_file_that_is_amiss_gets_one_clear_line(params: Params) -> None:
     assert complaint() == f"data/results/0/{names[0]}/0.json: result not found (2 of arm {names[0]} are missing)"
     runs = drawn(dict.fromkeys(names, 0.0), images=200)
     write_runs(runs)
-    path = predictions("rand_augment")
+    path = predictions("mixup")
     path.unlink()
     assert complaint() == f"{path}: predictions not found; run `dvc repro` to make them"
     path.write_bytes(b"PAR1 and no more")
@@ -231,7 +246,7 @@ def test_a_file_that_is_amiss_gets_one_clear_line(params: Params) -> None:
     pq.write_table(kept.drop_columns("truth_1"), path)
     assert complaint() == f"{path}: no column truth_1; run `dvc repro` to make it"
     pq.write_table(kept.slice(1), path)
-    assert complaint() == "data/results/0/rand_augment: not the test images of arm classic; run `dvc repro`"
+    assert complaint() == "data/results/0/mixup: not the test images of arm classic; run `dvc repro`"
 
 
 def test_the_stage_says_how_scores_went_with_gains(params: Params) -> None:

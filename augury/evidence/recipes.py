@@ -1,0 +1,123 @@
+"""Which of the arms that were trained one would use: held-out labelled images choose, seed by seed, never test images.
+
+`best_real` is the best arm of real images alone: what synthetic images have to be better than. `recipe` is that one as
+well, unless an arm with synthetic images is better beyond doubt. Nothing is trained again for them, and their
+predictions on the test images are those of the arm that was chosen, so that they open the test split no further time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augury.evidence.runs import HeldOut, Runs
+from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
+
+SURE = (
+    1.0  # standard errors by which synthetic images must be better (the one-standard-error rule, Breiman et al. 1984)
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """replicate -> the arm that each of its seeds chose, and their runs."""
+
+    arms: Mapping[int, Sequence[str]]
+    runs: Mapping[int, Runs]
+
+    def by(self, seeds: Mapping[int, int]) -> list[str]:
+        """What seeds chose. seeds: replicate -> how many of them count, the first ones."""
+        return [arm for number, count in seeds.items() for arm in self.arms[number][:count]]
+
+
+def chosen_arms(
+    runs: Mapping[int, Mapping[str, Runs]], recipes: Mapping[str, Arm], balanced: bool
+) -> dict[str, Chosen]:
+    """`best_real` where an arm could be it, and `recipe` where arms with synthetic images could be it, too.
+
+    balanced: whether every class counts the same. Arms whose held-out images were not kept are no candidates.
+    """
+    candidates = [arm for arm, of_arm in runs[0].items() if recipes[arm].is_candidate and of_arm.held_out is not None]
+    real_only = [arm for arm in candidates if not recipes[arm].synthetic]
+    synthetic = [arm for arm in candidates if recipes[arm].synthetic]
+    if not real_only:
+        return {}
+    best, used = dict[int, list[str]](), dict[int, list[str]]()
+    for number, of_arms in runs.items():
+        held_out = {arm: part for arm in candidates if (part := of_arms[arm].held_out) is not None}
+        for position in range(len(of_arms[real_only[0]].seeds)):
+            best.setdefault(number, []).append(best_real(held_out, real_only, position, balanced))
+            used.setdefault(number, []).append(recipe(held_out, best[number][-1], synthetic, position, balanced))
+    choices = {BEST_REAL: best} | ({RECIPE: used} if synthetic else {})
+    return {
+        name: Chosen(arms, {number: Runs.seed_by_seed([runs[number][arm] for arm in arms[number]]) for number in runs})
+        for name, arms in choices.items()
+    }
+
+
+def to_use(choices: Sequence[str], recipes: Mapping[str, Arm]) -> str:
+    """The arm that most seeds chose: with synthetic images only where more than half of them chose such."""
+    synthetic = [arm for arm in choices if recipes[arm].synthetic]
+    asked = synthetic if 2 * len(synthetic) > len(choices) else [arm for arm in choices if not recipes[arm].synthetic]
+    return max(recipes, key=asked.count)
+
+
+def in_words(name: str, use: str, choices: Sequence[str], recipes: Mapping[str, Arm]) -> str:
+    """What to use, and how the seeds came to it. name: of the chosen arm. choices: of its seeds."""
+    if name == BEST_REAL:
+        return f"{use}, the best arm of real images alone, as held-out labelled images tell"
+    synthetic, seeds = sum(bool(recipes[arm].synthetic) for arm in choices), len(choices)
+    which = f"{use}, with synthetic images" if recipes[use].synthetic else f"{use}, real images alone"
+    many = f"{synthetic or 'none'} of {seeds} seeds"
+    return f"{which}. Held-out labelled images were clearly better told with synthetic images on {many}"
+
+
+def best_real(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: int, balanced: bool) -> str:
+    """The arm with the best likelihood of all images that every one of them holds out; of equal ones the first.
+
+    With no allowance for the simpler ones: a reference that is held down would make others look good.
+    """
+    if not (asked := in_common(held_out, arms, position)).any():
+        return arms[0]
+    weights = weights_of(held_out[arms[0]].labels[asked], balanced)
+    return max(arms, key=lambda arm: float(np.average(held_out[arm].likelihoods[position][asked], weights=weights)))
+
+
+def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str], position: int, balanced: bool) -> str:
+    """The reference, unless an arm's likelihood is better by more than a standard error: then the best such arm.
+
+    Asked are the images that both hold out, which for arms with synthetic images are those of the validation split
+    alone, as no generator has learned from these. They are few, and of several arms one is easily better by chance;
+    synthetic images cost more than real ones that are there, so that they have to be better for it.
+    """
+    best, most = reference, 0.0
+    for arm in arms:
+        asked = in_common(held_out, (arm, reference), position)
+        if not asked.any():
+            continue
+        gains = held_out[arm].likelihoods[position][asked] - held_out[reference].likelihoods[position][asked]
+        labels, groups = held_out[arm].labels[asked], held_out[arm].groups
+        mean, error = mean_and_error(gains, weights_of(labels, balanced), None if groups is None else groups[asked])
+        if mean > SURE * error and mean > most:
+            best, most = arm, mean
+    return best
+
+
+def in_common(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: int) -> np.ndarray:
+    """(R,) bool: the images that all of these arms hold out."""
+    return ~np.any([np.isnan(held_out[arm].likelihoods[position]) for arm in arms], axis=0)
+
+
+def weights_of(labels: np.ndarray, balanced: bool) -> np.ndarray:
+    """(n,) by which a mean is one over images, or over classes."""
+    return 1.0 / np.bincount(labels)[labels] if balanced else np.ones(len(labels))
+
+
+def mean_and_error(values: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
+    """A weighted mean and its standard error, over groups where there are any; infinite where there is but one."""
+    mean = float(np.average(values, weights=weights))
+    _, group = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
+    sums = np.bincount(group, weights * (values - mean))
+    if len(sums) < 2:
+        return mean, np.inf
+    return mean, float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / weights.sum())

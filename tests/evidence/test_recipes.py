@@ -1,0 +1,152 @@
+"""Which arm one would use: chosen by held-out images, seed by seed, and judged like any other."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augury.evidence.comparison import Comparison
+from augury.evidence.recipes import best_real, chosen_arms, mean_and_error, recipe, to_use
+from augury.evidence.runs import HeldOut
+from augury.pipeline.sections import Arm
+from tests.evidence.drawn import draw_runs
+from tests.evidence.test_comparison import ARMS, CLASSES, SETTINGS
+
+LABELS = np.array([0, 0, 0, 1])
+TWO = {0: [0, 1], 1: [0, 1]}
+
+
+def told(*likelihoods: float, labels: np.ndarray = LABELS, groups: list[int] | None = None) -> HeldOut:
+    return HeldOut(labels, np.array([likelihoods]), None if groups is None else np.array(groups))
+
+
+def test_the_best_real_arm_is_the_one_with_the_best_likelihood_of_what_all_hold_out() -> None:
+    arms = {"none": told(-1, -1, -1, -2), "classic": told(-2, -0.5, -0.5, -3), "full": told(np.nan, -2, -2, -0.5)}
+    assert best_real(arms, ["none", "classic"], 0, balanced=False) == "none"  # -5 is better than -6
+    assert best_real(arms, ["none", "classic", "full"], 0, balanced=False) == "none"  # -4, -4, -4.5
+    assert best_real(arms, ["classic", "none", "full"], 0, balanced=False) == "classic"  # of equal ones the first
+    assert best_real(arms, ["none", "classic", "full"], 0, balanced=True) == "full"  # -3, -3.5, -2.5 of two classes
+    arms["none"] = told(-1, np.nan, np.nan, np.nan)
+    assert best_real(arms, ["classic", "full", "none"], 0, balanced=False) == "classic"  # none hold out the same
+
+
+def test_synthetic_images_must_be_better_by_more_than_a_standard_error() -> None:
+    reference = told(-1, -1, -1, -1)
+    for gains, chosen in (
+        ([0.2, 0.3, 0.2, 0.3], "vae"),
+        ([1, -0.9, 1, -0.9], "none"),
+        ([-0.2, -0.3, -0.2, -0.3], "none"),
+    ):
+        arms = {"none": reference, "vae": told(*np.add(-1, gains))}
+        assert recipe(arms, "none", ["vae"], 0, balanced=False) == chosen
+    arms = {"none": reference, "vae": told(-0.9, -0.9, -0.9, -0.9), "gan": told(-0.8, -0.8, -0.8, -0.8)}
+    assert recipe(arms, "none", ["vae", "gan"], 0, balanced=False) == "gan"
+    # What a generator has learned from is not asked: nowhere else is the VAE any better.
+    arms = {"none": reference, "vae": told(np.nan, np.nan, -1.1, -1.2)}
+    assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
+    arms = {"none": reference, "vae": told(*[np.nan] * 4)}
+    assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
+
+
+def test_a_standard_error_is_that_of_the_mean_over_images_or_groups() -> None:
+    values = np.array([0.1, 0.4, 0.2, 0.9])
+    assert mean_and_error(values, np.ones(4), None) == pytest.approx((0.4, values.std(ddof=1) / 2))
+    mean, error = mean_and_error(np.repeat(values, 3), np.full(12, 5.0), np.repeat(np.arange(4), 3))
+    assert (mean, error) == pytest.approx((0.4, values.std(ddof=1) / 2))
+    assert mean_and_error(values, np.ones(4), np.zeros(4))[1] == np.inf
+
+
+def test_one_uses_what_most_seeds_chose_and_synthetic_images_only_where_most_chose_them() -> None:
+    assert to_use(["classic+vae", "classic", "classic", "classic+vae"], ARMS) == "classic"
+    assert to_use(["classic+vae", "none", "classic", "classic+vae", "classic+gan"], ARMS) == "classic+vae"
+    assert to_use(["classic", "none"], ARMS) == "none"  # of equally many the first in params.yaml
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    runs = draw_runs(np.random.default_rng(16), dict.fromkeys(ARMS, 0.0), TWO, 500, held_out=200)
+    return Comparison(runs, ARMS, SETTINGS, CLASSES)
+
+
+def test_a_chosen_arm_s_predictions_are_those_of_what_each_seed_chose(comparison: Comparison) -> None:
+    chosen = comparison.chosen
+    assert list(chosen) == ["best_real", "recipe"]
+    assert {arm for arms in chosen["best_real"].arms.values() for arm in arms} <= {"none", "classic"}
+    for name in chosen:
+        for number, arms in chosen[name].arms.items():
+            assert len(arms) == 2
+            for place, arm in enumerate(arms):
+                expected, found = comparison.runs[number][arm], chosen[name].runs[number]
+                for column in ("predicted", "truth", "confidence"):
+                    assert np.array_equal(getattr(found, column)[place], getattr(expected, column)[place])
+                assert found.results[place] is expected.results[place]
+    picked = {arm for arms in chosen["recipe"].arms.values() for arm in arms}
+    assert picked & {"classic+vae", "classic+gan"}
+    assert not picked & {"again", "placebo", "classic+more_real"}
+
+
+def test_the_test_images_have_no_part_in_the_choice(comparison: Comparison) -> None:
+    wrong = {
+        number: {
+            arm: replace(runs, predicted=(runs.labels + 1 + 0 * runs.predicted) % 10) for arm, runs in arms.items()
+        }
+        for number, arms in comparison.runs.items()
+    }
+    others = chosen_arms(wrong, ARMS, balanced=False)
+    assert {name: each.arms for name, each in others.items()} == {
+        name: each.arms for name, each in comparison.chosen.items()
+    }
+
+
+def test_the_recipe_is_judged_over_the_best_real_arm_and_changes_nothing_for_the_others(comparison: Comparison) -> None:
+    summary = comparison.summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    best, used = summary["chosen"]["best_real"], summary["chosen"]["recipe"]
+    row = used["gain"]["this budget"]
+    assert row["over"] == "best_real"
+    assert row["gain"] == pytest.approx(used["value"] - best["value"])
+    assert row["p_holm"] is None
+    assert row["verdict"] == "can't tell"
+    assert best["gain"]["this budget"]["verdict"] is None
+    assert "what to use: recipe, over best_real" in summary["rule"]
+    without = {
+        number: {arm: replace(runs, held_out=None) for arm, runs in arms.items()}
+        for number, arms in comparison.runs.items()
+    }
+    plain = replace(comparison, runs=without).summary()
+    assert plain["chosen"] == {}
+    assert plain["arms"] == summary["arms"]
+
+
+def test_where_no_seed_chose_synthetic_images_there_is_nothing_to_judge(comparison: Comparison) -> None:
+    runs = {
+        number: {
+            arm: replace(of_arm, held_out=HeldOut(held.labels, held.likelihoods - ("+" in arm)))
+            for arm, of_arm in arms.items()
+            if (held := of_arm.held_out) is not None
+        }
+        for number, arms in comparison.runs.items()
+    }
+    chosen = replace(comparison, runs=runs).summary()["chosen"]
+    assert chosen["recipe"]["use"] == chosen["best_real"]["use"]
+    assert chosen["recipe"]["gain"]["this budget"]["verdict"] is None
+
+
+def test_the_best_real_arm_can_be_the_reference(comparison: Comparison) -> None:
+    settings = SETTINGS.model_copy(update={"reference": "best_real"})
+    arms: dict[str, Any] = {**ARMS, "classic+gan": Arm(synthetic={"gan": 1.0}, resolution=128)}
+    summary = Comparison(comparison.runs, arms, settings, CLASSES).summary()
+    assert {arm: entry["kind"] for arm, entry in summary["arms"].items()} == {
+        "none": "other", "classic": "other", "again": "control", "placebo": "control", "classic+vae": "synthetic",
+        "classic+gan": "other",  # none of the others has that resolution, to which a gain may be owed
+        "classic+more_real": "yardstick",
+    }  # fmt: skip
+    over = {arm: entry["gain"]["this budget"]["over"] for arm, entry in summary["arms"].items()}
+    assert over == dict.fromkeys(ARMS, "best_real") | {"again": "classic", "placebo": "classic"}
+    best, vae = summary["chosen"]["best_real"], summary["arms"]["classic+vae"]
+    assert best["gain"] is None
+    assert vae["gain"]["this budget"]["gain"] == pytest.approx(vae["value"] - best["value"])
+    again = summary["arms"]["again"]
+    assert again["gain"]["this budget"]["gain"] == pytest.approx(again["value"] - summary["arms"]["classic"]["value"])
