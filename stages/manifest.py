@@ -6,7 +6,7 @@ Reads: the folder. Writes: data/manifest.json.
 import logging
 
 from augury.pipeline.params import Params
-from augury.pipeline.sections import FOLDER_SOURCES
+from augury.pipeline.preparing import FOLDER_SOURCES
 from augury.pipeline.stage import run
 from augury.sources.manifest import write_manifest
 

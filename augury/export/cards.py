@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from augury.evidence.results import Results, if_there
 from augury.pipeline.params import Params
-from augury.pipeline.sections import FOLDER_SOURCES
+from augury.pipeline.preparing import FOLDER_SOURCES
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPLITS = ("train", "validation", "test", "held_back")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, PrivateAttr, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from augury.pipeline import conclusions, sections
+from augury.pipeline import conclusions, preparing, sections
 from augury.pipeline.checkout import where_to_start
 from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
@@ -29,7 +29,7 @@ class Params(Section):
     threads: sections.PositiveInt | None
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
     log: Literal["none", "tensorboard"]
-    prepare: sections.Prepare
+    prepare: preparing.Prepare
     augment: sections.Augment
     train_gan: dict[Name, sections.GanTraining]
     train_vae: sections.TrainVae

@@ -9,7 +9,8 @@ import numpy as np
 from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
-from augury.pipeline.sections import BACKGROUND_SWAP, Prepare
+from augury.pipeline.preparing import Prepare
+from augury.pipeline.sections import BACKGROUND_SWAP
 from augury.preflight.layouts import Layout
 from augury.preflight.survey import Survey
 

@@ -15,7 +15,7 @@ from augury.images.image_set import ImageSet
 from augury.images.names import shortened
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.preflight.inventory import Finding
 from augury.sources import fashion_mnist
 from augury.sources.listed_images import ListedImage, lost_class_error, read_listed_image, unreadable_error

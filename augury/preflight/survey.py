@@ -18,7 +18,7 @@ from PIL import Image
 
 from augury.images.files import IMAGE_FORMATS, check_file, walk_images
 from augury.images.image_set import ImageSet, concatenate
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.preflight.cut_outs import Behind, look_behind
 from augury.preflight.layouts import Layout
 from augury.sources.listed_images import ListedImage, read_listed

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from augury.images.names import class_name, printable, shortened
 from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 from augury.sources.tables import PATH_COLUMNS, SPLIT_COLUMNS, TABLE, column, lines, names_images, tables_in

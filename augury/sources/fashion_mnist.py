@@ -22,7 +22,7 @@ import numpy as np
 from augury.pipeline.downloads import socket_timeout
 from augury.pipeline.errors import UserError, one_line
 from augury.pipeline.outputs import whole_file
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.raw_images import RawImages, indexed_image_set, prepare_gray
 
 log = logging.getLogger(__name__)

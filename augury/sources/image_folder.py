@@ -12,7 +12,7 @@ from augury.images.names import distinct_class_names, printable, shortened
 from augury.images.other_formats import counted
 from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_link, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, SPLIT_WORDS, split_and_rest, split_called
 from augury.sources.tables import TABLE, tables_in

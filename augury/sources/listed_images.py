@@ -18,7 +18,7 @@ from augury.images.files import UnreadableError, check_regular, place_in, read_i
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.manifest import links_into
 from augury.sources.raw_images import RawImages, indexed_image_set
 from augury.sources.tables import hint

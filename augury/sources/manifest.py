@@ -24,7 +24,7 @@ from augury.images.names import printable
 from augury.pipeline.destinations import check_source, check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_file
-from augury.pipeline.sections import FOLDER_SOURCES, Prepare
+from augury.pipeline.preparing import FOLDER_SOURCES, Prepare
 
 MANIFEST = Path("data/manifest.json")  # written by the stage `manifest`
 HASHES = Path(".cache/manifests")  # of files by their times, a file per folder; untracked

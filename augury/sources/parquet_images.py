@@ -16,7 +16,7 @@ from augury.images.names import class_name, distinct_class_names, printable, sho
 from augury.images.shards import features, read_batches, readable
 from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
 from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from augury.images.image_set import ImageSet
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.csv_images import list_csv
 from augury.sources.fashion_mnist import fashion_mnist
 from augury.sources.image_folder import list_imagefolder

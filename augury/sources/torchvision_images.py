@@ -14,7 +14,7 @@ from augury.images.names import distinct_class_names, printable
 from augury.pipeline.downloads import socket_timeout
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.outputs import whole_directory
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, read_listed
 from augury.sources.raw_images import RawImages
 

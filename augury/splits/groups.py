@@ -8,7 +8,7 @@ import numpy as np
 
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.raw_images import RawImages
 from augury.splits.near_duplicates import Pairs, remembered_near_duplicates
 

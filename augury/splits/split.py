@@ -7,7 +7,7 @@ import numpy as np
 from augury.images.image_set import ImageSet, places_of
 from augury.images.names import counted
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.pipeline.seeding import derive_seed
 from augury.splits.groups import carve_groups, fold_of_groups, grouping_key, without_groups_of
 

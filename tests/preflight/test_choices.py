@@ -9,7 +9,7 @@ import pytest
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.preflight.choices import SIZES, choose, label_counts, left_to_learn
 from augury.preflight.cut_outs import Behind
 from augury.preflight.layouts import Layout

@@ -9,7 +9,7 @@ from PIL import Image
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.preflight.data_at_hand import (
     DIGITS,
     bytes_of_a_run,

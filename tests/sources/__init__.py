@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline import params
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.sources.raw_images import RawImages
 from augury.sources.registry import read_source
 from tests import CHECKOUT

@@ -12,7 +12,7 @@ import pytest
 
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import FOLDER_SOURCES, Prepare
+from augury.pipeline.preparing import FOLDER_SOURCES, Prepare
 from augury.sources import manifest
 from augury.sources.manifest import HASHES, MANIFEST, as_listed, list_files, write_manifest
 from tests import CHECKOUT

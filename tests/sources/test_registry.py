@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import SOURCE_NAMES
+from augury.pipeline.preparing import SOURCE_NAMES
 from augury.sources import registry as sources
 from augury.sources import torchvision_images
 from tests.sources import prepare_section, read_folder

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Prepare
+from augury.pipeline.preparing import Prepare
 from augury.splits.split import Splits, label_budgets, split, validation_count, validation_places
 from tests import CHECKOUT
 
