@@ -12,6 +12,7 @@ from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import Measure
 from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, chosen_arms, in_words, to_use
+from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
 from augury.pipeline.conclusions import Compare
@@ -280,52 +281,9 @@ class Comparison:
             "n_test": self.gains.images,
             "n_groups": self.gains.cases if self.gains.grouped else None,
             "caution": None if self.caution is None else f"{self.caution[0].upper()}{self.caution[1:]}.",
-            "rule": self.rule,
+            "rule": rule_of(self.gains, self.compare, self.scope, len(self.family), RECIPE in self.chosen),
             "family": self.family,
             "sources": {arm: self.gains.sources(arm, self.scope) for arm in self.family},
             "arms": {arm: self.entry(arm, rows) for arm in self.kinds},
             "chosen": {name: self.choice(name, rows) for name in self.chosen},
         }
-
-    @property
-    def rule(self) -> str:
-        """The rule behind the verdicts, in words."""
-        crossed = (
-            f"crossed with the {'groups of ' if self.gains.grouped else ''}test images, both taken as drawn from many "
-            "(Obuchowski & Rockette 1995; intervals by Banerjee 1961)"
-        )
-        if self.scope == SET:
-            seeds = len(self.gains.reference_runs(0).seeds)
-            rests = f"the {seeds} seeds, each with its own draw of copies and images, {crossed}"
-        elif self.gains.folds:
-            rests = (
-                f"{len(self.runs)} folds, each with labels, trainings and test images of its own; their training "
-                "images overlap, which the variance makes up for (Nadeau & Bengio 2003)"
-            )
-        else:
-            rests = f"{len(self.runs)} replicates, each with its own labels and trainings and two seeds, {crossed}"
-        many, at_once = f"the {len(self.family)} arms", ", for all of these at once,"
-        if len(self.family) == 1:
-            many, at_once = "the one arm", ""
-        return (
-            f"The question: {many} that add synthetic images, and nothing else, to {self.compare.reference}, by "
-            f"{self.gains.measure.title}. Arms, reference and the number of replicates are to be fixed before the "
-            "results are seen: who looks after every replicate and stops at will errs more often. A gain rests on "
-            f"{rests}. An arm helps or hurts when the p-value, corrected by Holm's method for the number of these "
-            f"arms, is at most {self.alpha:.3g}. It makes no difference that matters when its whole "
-            f"{100 * self.compare.confidence:g}% interval{at_once} lies within {self.compare.matters:g} points of 0. "
-            "Otherwise the data can't tell. "
-            "Controls are each judged alone; other arms get no verdict." + self.other_rule
-        )
-
-    @property
-    def other_rule(self) -> str:
-        """That of the second question, where it is asked."""
-        if RECIPE not in self.chosen:
-            return ""
-        return (
-            f" Another question, with as few errors of its own, is what to use: {RECIPE}, over {BEST_REAL}. Each seed "
-            "chooses both by the likelihood of labelled images that were held out, and no test image: among arms of "
-            "real images alone the best one, by all images that these hold out; then an arm with synthetic images if "
-            "it is better by more than a standard error on the validation images, which no generator has learned from."
-        )
