@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from augury.pipeline.params import Params
-    from augury.preflight.choices import Choice
+    from augury.preflight.choice import Choice
     from augury.preflight.survey import Survey
 
 LISTED = 3  # names in a line, at most

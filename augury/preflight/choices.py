@@ -1,7 +1,6 @@
 """The section `prepare` of params.yaml for a folder that was looked at, with the reason for every choice."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
-from augury.pipeline.sections import BACKGROUND_SWAP
+from augury.preflight.choice import Choice
 from augury.preflight.layouts import Layout
+from augury.preflight.suited_arms import arms, backgrounds
 from augury.preflight.survey import Survey
 
 SIZES = sorted(base * 2**level for base in (4, 5, 6, 7) for level in range(1, 5))  # 8 to 112, as params.yaml allows
@@ -21,24 +21,11 @@ FEWEST = 10  # images of a class, below which its splits would be of one image o
 SIDES = 3  # train, validation and test, of which no two may show the same image
 FEW = 30  # images of a class, below which larger shares are held out
 LEAST_BUDGET = 40  # labels of the smallest class: rather all of them than fewer
-FEW_LABELS = 30  # of the smallest class, up to which training a network whole is worth a try
-LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
 UNEQUAL = 2.0  # largest over smallest class
 CHAINED = 0.05  # of the images hang together by near-duplicates: then they are of one kind rather than one picture
 GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on file names surely tell groups
 GROUP_PATTERN = r"([^/]+)[_-]\d+\.\w+$"
-CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
-VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
 DRAWN = 5_000  # images of a generator, about
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A key of params.yaml, the value chosen for it, and why."""
-
-    key: str
-    value: Any
-    reason: str
 
 
 def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
@@ -71,39 +58,6 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     labels = label_counts(left, chosen)
     more = [*arms(labels, chosen["image_size"], params, device), *backgrounds(survey, params)]
     return [*nested, drawn(labels, params), measure(survey), *more]
-
-
-def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> list[Choice]:
-    """Further arms of real images alone, of which held-out images take the best, where they suit and are affordable."""
-    classic = [policy for policy in params.augment.policies if policy == "classic"]
-    choices = []
-    if labels.min() <= FEW_LABELS and device == "cuda":
-        reason = (
-            f"few labels ({labels.min()} of a class at least), of which a network may make more that is trained whole"
-        )
-        choices += [
-            Choice("classify.arms.full.mode", "full", reason),
-            Choice("classify.arms.full.augment", classic, "with augmented copies"),
-        ]
-    if image_size >= LARGE_ENOUGH and "rand_augment" in params.augment.policies:
-        reason = f"images of {image_size} pixels are large enough for its shifts"
-        choices += [Choice("classify.arms.rand_augment.augment", ["rand_augment"], reason)]
-    return choices
-
-
-def backgrounds(survey: Survey, params: Params) -> list[Choice]:
-    """A policy that sets objects on other grounds and an arm with its copies, where objects can be cut out."""
-    behind = survey.behind
-    if behind is None or behind.usable < CUT_OUT * behind.looked_at or behind.variety < VARIETY:
-        return []
-    swap = {"name": BACKGROUND_SWAP, "kwargs": {"masks": "grabcut", "p": 0.8}}
-    classic = [step.model_dump() for step in params.augment.policies.get("classic", [])]
-    found = f"of {behind.looked_at} objects {behind.usable} can be cut out"
-    caution = "not where the ground belongs to the class, as in satellite images, tissue or habitats"
-    return [
-        Choice("augment.policies.background", [swap, *classic], f"{found}: they are set on each other's grounds"),
-        Choice("classify.arms.classic+background.augment", ["background"], f"an arm to compare; {caution}"),
-    ]
 
 
 def check_counts(survey: Survey) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from augury.pipeline import edits
 from augury.pipeline.params import PARAMS_FILE
 from augury.pipeline.profiles import lay_over
-from augury.preflight.choices import Choice
+from augury.preflight.choice import Choice
 from augury.sources.manifest import MANIFEST
 
 COMMAND = "init"

@@ -1,0 +1,46 @@
+"""Arms that suit what a folder holds and what the machine affords, beside those that params.yaml has."""
+
+import numpy as np
+
+from augury.pipeline.params import Params
+from augury.pipeline.sections import BACKGROUND_SWAP
+from augury.preflight.choice import Choice
+from augury.preflight.survey import Survey
+
+FEW_LABELS = 30  # of the smallest class, up to which training a network whole is worth a try
+LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
+CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
+VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
+
+
+def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> list[Choice]:
+    """Further arms of real images alone, of which held-out images take the best, where they suit and are affordable."""
+    classic = [policy for policy in params.augment.policies if policy == "classic"]
+    choices = []
+    if labels.min() <= FEW_LABELS and device == "cuda":
+        reason = (
+            f"few labels ({labels.min()} of a class at least), of which a network may make more that is trained whole"
+        )
+        choices += [
+            Choice("classify.arms.full.mode", "full", reason),
+            Choice("classify.arms.full.augment", classic, "with augmented copies"),
+        ]
+    if image_size >= LARGE_ENOUGH and "rand_augment" in params.augment.policies:
+        reason = f"images of {image_size} pixels are large enough for its shifts"
+        choices += [Choice("classify.arms.rand_augment.augment", ["rand_augment"], reason)]
+    return choices
+
+
+def backgrounds(survey: Survey, params: Params) -> list[Choice]:
+    """A policy that sets objects on other grounds and an arm with its copies, where objects can be cut out."""
+    behind = survey.behind
+    if behind is None or behind.usable < CUT_OUT * behind.looked_at or behind.variety < VARIETY:
+        return []
+    swap = {"name": BACKGROUND_SWAP, "kwargs": {"masks": "grabcut", "p": 0.8}}
+    classic = [step.model_dump() for step in params.augment.policies.get("classic", [])]
+    found = f"of {behind.looked_at} objects {behind.usable} can be cut out"
+    caution = "not where the ground belongs to the class, as in satellite images, tissue or habitats"
+    return [
+        Choice("augment.policies.background", [swap, *classic], f"{found}: they are set on each other's grounds"),
+        Choice("classify.arms.classic+background.augment", ["background"], f"an arm to compare; {caution}"),
+    ]
