@@ -3,7 +3,9 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.arms.choice import Choice, choose, shorter
-from augury.arms.training_set import Labelled, TrainingSet
+from augury.arms.training_set import SYNTHETIC, Labelled, TrainingSet
 from augury.features.heads import draw_batches
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
@@ -74,6 +76,8 @@ def fine_tune(
     def trial(synthetic_weight: float, weight_decays: Sequence[float]) -> np.ndarray:
         return np.stack([log_probabilities(short, weight_decay, synthetic_weight) for weight_decay in weight_decays])
 
+    if train.use == "first":  # alone, whatever their weight: they come first, or not at all
+        synthetic_weights = sorted({float(weight > 0) for weight in synthetic_weights})
     choice = choose(trial, train, labelled, tuning.settings.weight_decays, synthetic_weights, balanced=balanced)
     chosen = choice.regularisation, choice.synthetic_weight
     choice = replace(choice, held_out=log_probabilities(tuning, *chosen))
@@ -102,13 +106,16 @@ def train_network(
         groups = groups_of(network, tuning.mode, settings)
         optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
         pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
-        weights, sampling = train.weights(synthetic_weight), train.sampling(synthetic_weight, left_out)
-        per_image = None if weights is None else torch.from_numpy(weights).to(device)
-        frequency = None if sampling is None else torch.from_numpy(sampling)
-        batches = draw_batches(len(pixels), settings.steps, settings.batch_size, seeded(seed, "batches"), frequency)
+        phases = phases_of(train, tuning, synthetic_weight, left_out)
+        generator, size = seeded(seed, "batches"), settings.batch_size
+        batches = torch.cat([
+            draw_batches(len(pixels), phase.steps, size, generator, phase.sampling) for phase in phases
+        ])  # fmt: skip
         rows_of_steps = batches.to(device)
+        consistency = Consistency.of(train, tuning, synthetic_weight, left_out)
+        head = copy.deepcopy(network.head.state_dict())
         network.eval().requires_grad_(False)
-        for step in range(settings.steps):
+        for step, phase in enumerate(each for each in phases for _ in range(each.steps)):
             # Let those stages learn whose turn it is, at their rates.
             for group in groups:
                 if step == group.first_step:
@@ -116,18 +123,125 @@ def train_network(
             for parameters in optimiser.param_groups:
                 parameters["lr"] = settings.learning_rate * parameters["rate"] * rate_at(step, settings)
 
+            # Learn the last layer of real images alone.
+            if step and step == phases[0].steps:
+                network.head.load_state_dict(head)
+                for parameter in network.head.parameters():
+                    optimiser.state.pop(parameter)
+
             # Descend on a batch.
             images, rows = to_backbone(pixels[batches[step].numpy()], tuning.resolution, device), rows_of_steps[step]
-            with autocast(device):
+            with autocast(device), statistics_held(network, phase.hold):
                 logits = network(images)
             losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")
-            loss = (losses if per_image is None else losses * per_image[rows]).mean()
+            loss = (losses if phase.weights is None else losses * phase.weights[rows]).mean()
+            if consistency is not None:
+                loss = loss + consistency.loss(network, step)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise UserError(f"{tuning.key}.learning_rate: {settings.learning_rate:g} is too high, the loss diverged")
     return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps that draw alike. sampling (N,) on the CPU, weights (N,): as of TrainingSet.
+
+    hold: whether the running statistics of batch normalisation are left as they are, as images are synthetic.
+    """
+
+    steps: int
+    sampling: torch.Tensor | None
+    weights: torch.Tensor | None
+    hold: bool = False
+
+
+def phases_of(
+    train: TrainingSet, tuning: Tuning, synthetic_weight: float | None, left_out: np.ndarray | None
+) -> list[Phase]:
+    """All steps alike, or where synthetic images come first, those steps and then as many of the others as are left.
+
+    Bridged transfer (Li et al. 2024, Is Synthetic Image Useful for Transfer Learning?), within one budget.
+    """
+
+    def phase(steps: int, weight: float | None, *, first: bool = False) -> Phase:
+        alone = first and train.use == "first"
+        sampling = train.sampling(weight, left_out, synthetic_alone=alone)
+        weights = train.weights(weight, synthetic_alone=alone)
+        return Phase(
+            steps,
+            None if sampling is None else torch.from_numpy(sampling),
+            None if weights is None else torch.from_numpy(weights).to(tuning.device),
+            first,
+        )
+
+    steps = tuning.settings.steps
+    if not synthetic_weight or train.use == "labelled":
+        return [phase(steps, synthetic_weight)]
+    if train.use == "consistency":
+        return [phase(steps, 0.0)]
+    first_steps = int(tuning.settings.first_phase * steps)
+    return [phase(first_steps, synthetic_weight, first=True), phase(steps - first_steps, 0.0)]
+
+
+@contextmanager
+def statistics_held(network: nn.Module, held: bool = True) -> Iterator[None]:
+    """Within the block, batches leave the running statistics of batch normalisation as they are, if they are `held`."""
+    layers = [layer for layer in network.modules() if held and isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    yield
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How far answers to copies of synthetic images are from those to the images themselves, whose labels nobody asks.
+
+    images: (1 + C, S, H, W, C') uint8, the S images, then their copies. rows, copies: (steps, b) int64, of each batch,
+    on the CPU. Unlabelled synthetic images in a regulariser rather than in the loss: Yamaguchi et al. 2023, MGR.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    copies: np.ndarray
+    weight: float
+    tuning: Tuning
+
+    @classmethod
+    def of(cls, train: TrainingSet, tuning: Tuning, weight: float | None, left_out: np.ndarray | None) -> Self | None:
+        """None where there are no such images, they weigh nothing, or all of them are left out."""
+        if train.views is None or not weight:
+            return None
+        single = np.concatenate([np.full(len(images), kind in SYNTHETIC) for kind, images in train.parts])
+        drawn = torch.ones(single.sum()) if left_out is None else torch.from_numpy(~left_out[single]).float()
+        if not drawn.any():
+            return None
+        generator, steps, size = (
+            seeded(tuning.seed, "views"),
+            tuning.settings.steps,
+            max(1, tuning.settings.batch_size // 2),
+        )
+        rows = draw_batches(len(drawn), steps, size, generator, drawn)
+        copies = torch.randint(1, 1 + len(train.views), rows.shape, generator=generator)
+        images = np.concatenate([train.images.pixels[single][None], train.views])
+        return cls(images, rows.numpy(), copies.numpy(), weight, tuning)
+
+    def loss(self, network: TransferClassifier, step: int) -> torch.Tensor:
+        """The divergence of half a batch's answers, weighed (Xie et al. 2020, UDA, eq. 1); 0 where all are the same.
+
+        Statistics of batch normalisation stay those of the images that are learned from.
+        """
+        answers = []
+        for copies, learned in ((np.zeros_like(self.rows[step]), False), (self.copies[step], True)):
+            images = to_backbone(self.images[copies, self.rows[step]], self.tuning.resolution, self.tuning.device)
+            with torch.set_grad_enabled(learned), autocast(self.tuning.device), statistics_held(network):
+                answers.append(network(images).float().log_softmax(dim=1))
+        return self.weight * F.kl_div(answers[1], answers[0], reduction="batchmean", log_target=True)
 
 
 def groups_of(network: TransferClassifier, mode: str, settings: FineTune) -> list[Group]:

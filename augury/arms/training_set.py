@@ -9,6 +9,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 
 from augury.arms.mixing import mixed
+from augury.arms.policies import augment, compose
 from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
 from augury.images.shards import count_rows, labels_of, shard_paths
@@ -21,6 +22,7 @@ from augury.pipeline.seeding import derive_seed
 # Columns with the `index` of a training image that an image shows part of, or starts from; -1: of none.
 MADE_OF = ("ground", "source", "other_source")
 Kind = Literal["real", "more_real", "copies", "synthetic", "repeated", "mixed"]
+SYNTHETIC: tuple[Kind, ...] = ("synthetic", "repeated")  # those that are weighed
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class TrainingSet:
     image, its shares, of a synthetic one its soft label, if it has one. left_out: (N, F) bool, the folds whose fits an
     image has no part in, as it is held out there, or made of what is. synthetic: (N,) how many synthetic or repeated
     images it is or is mixed of: 0, 1 or 2. balance: None, "oversample" (rare classes are drawn more often) or
-    "class_weights" (they weigh more in the loss).
+    "class_weights" (they weigh more in the loss). use: what synthetic images are used for, as of `Arm`. views: (C, S,
+    H, W, C') uint8, copies of the S synthetic and repeated images, where their use is consistency.
     """
 
     parts: Sequence[tuple[Kind, ImageSet]]
@@ -93,6 +96,8 @@ class TrainingSet:
     left_out: np.ndarray
     synthetic: np.ndarray
     balance: str | None = None
+    use: str = "labelled"
+    views: np.ndarray | None = None
 
     @classmethod
     def of_real(cls, images: ImageSet, left_out: np.ndarray | None = None, balance: str | None = None) -> Self:
@@ -108,39 +113,49 @@ class TrainingSet:
     def images(self) -> ImageSet:
         return concatenate([ImageSet(part.pixels, part.labels, part.class_names) for _, part in self.parts])
 
-    def sampling(self, synthetic_weight: float | None, left_out: np.ndarray | None = None) -> np.ndarray | None:
+    def sampling(
+        self, synthetic_weight: float | None, left_out: np.ndarray | None = None, *, synthetic_alone: bool = False
+    ) -> np.ndarray | None:
         """(N,) float32: how often each image is drawn, in any unit; None: all equally. left_out: (N,) bool, never.
 
         A synthetic image's weight in the loss, a real one's being 1, is how often it is drawn: the expected gradient is
         that of the weighted loss (Jain, Montanari & Sasoglu 2024), and images of weight 0 take no places in the
-        batches from others, so that the arm is then the one without them. As factors of the losses, the weights
-        would leave it with smaller batches.
+        batches from others, so that the arm is then to the bit the one without them (but for mixtures, which are drawn
+        from all). As factors of the losses, the weights would leave it with smaller batches. Where there are more
+        synthetic images than others, they share the weight of as many, whatever their number.
         """
-        amounts = self._amounts(synthetic_weight)
+        amounts = self._amounts(synthetic_weight, synthetic_alone)
         values = amounts * self._per_class(amounts) if self.balance == "oversample" else amounts
         if left_out is not None:
             values = values * ~left_out
         return None if np.all(values == values[0]) else values.astype(np.float32)
 
-    def weights(self, synthetic_weight: float | None) -> np.ndarray | None:
+    def weights(self, synthetic_weight: float | None, *, synthetic_alone: bool = False) -> np.ndarray | None:
         """(N,) float32: weight of each image in the loss, on average over those drawn 1; None: all equally."""
         if self.balance != "class_weights":
             return None
-        return self._per_class(self._amounts(synthetic_weight)).astype(np.float32)
+        return self._per_class(self._amounts(synthetic_weight, synthetic_alone)).astype(np.float32)
 
-    def _amounts(self, synthetic_weight: float | None) -> np.ndarray:
+    def _amounts(self, synthetic_weight: float | None, synthetic_alone: bool) -> np.ndarray:
         """(N,) how much there is of each image; None: the same. Of a pair as much as two draws in a row would find."""
-        amounts = np.float64(1.0 if synthetic_weight is None else synthetic_weight) ** self.synthetic
         mixed_rows = np.repeat([kind == "mixed" for kind, _ in self.parts], [len(images) for _, images in self.parts])
+        weight = np.float64(1.0)
+        if synthetic_weight is not None:
+            # No number of them drowns the others. A long tail may be filled, hence as if all classes were the largest.
+            per_class = self.targets[(self.synthetic == 0) & ~mixed_rows].sum(axis=0)
+            most = per_class.max() * len(per_class)
+            weight *= synthetic_weight * min(1.0, most / max(1, (self.synthetic[~mixed_rows] > 0).sum()))
+        amounts = weight**self.synthetic
         if mixed_rows.any():
             amounts[mixed_rows] /= max(amounts[~mixed_rows].mean(), np.finfo(np.float64).tiny)
-        return amounts
+        return amounts * (self.synthetic > 0) if synthetic_alone else amounts
 
     def _per_class(self, amounts: np.ndarray) -> np.ndarray:
         """(N,) inversely proportional to how much of its class there is, on average over what there is 1."""
-        frequency = amounts @ self.targets.astype(np.float64)
+        drawn = amounts > 0  # what is not has no part in the sums, and so none in their rounding
+        frequency = amounts[drawn] @ self.targets[drawn].astype(np.float64)
         values = self.targets @ np.divide(1.0, frequency, out=np.zeros_like(frequency), where=frequency > 0)
-        return values * amounts.sum() / (values @ amounts)
+        return values * amounts[drawn].sum() / (values[drawn] @ amounts[drawn])
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -217,20 +232,40 @@ def training_set(
         raise UserError(
             f"classify.arms.{arm}: no training image; ask for more synthetic or held-back ones per real one"
         )
-    together = _joined(parts, recipe.balance)
+    together = replace(_joined(parts, recipe.balance), use=recipe.use, views=_views(params, arm, parts, draw))
     if recipe.mix is None:
         return together
     count, mix_seed = classify.mix.copies * len(together), derive_seed(params.seed, "mix", arm, draw)
     pixels, targets, pairs = mixed(
         together.images.pixels, together.targets, recipe.mix, classify.mix.alpha, count, mix_seed
     )
-    return TrainingSet(
-        [*together.parts, ("mixed", ImageSet(pixels, targets.argmax(axis=1), real.class_names))],
-        np.concatenate([together.targets, targets]),
-        np.concatenate([together.left_out, together.left_out[pairs].any(axis=1)]),
-        np.concatenate([together.synthetic, together.synthetic[pairs].sum(axis=1)]),
-        recipe.balance,
+    return replace(
+        together,
+        parts=[*together.parts, ("mixed", ImageSet(pixels, targets.argmax(axis=1), real.class_names))],
+        targets=np.concatenate([together.targets, targets]),
+        left_out=np.concatenate([together.left_out, together.left_out[pairs].any(axis=1)]),
+        synthetic=np.concatenate([together.synthetic, together.synthetic[pairs].sum(axis=1)]),
     )
+
+
+def _views(
+    params: Params, arm: str, parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], draw: int
+) -> np.ndarray | None:
+    """(C, S, H, W, C') uint8: copies of the S synthetic and repeated images by the arm's first policy, where needed.
+
+    A policy that swaps backgrounds takes its other steps, as there are no masks of these images.
+    """
+    pixels = [images.pixels for kind, images, _ in parts if kind in SYNTHETIC]
+    if params.classify.arms[arm].use != "consistency" or not pixels:
+        return None
+    policy = params.classify.arms[arm].augment[0]
+    composed = compose(
+        [(step.name, step.kwargs) for step in params.augment.policies[policy]], f"augment.policies.{policy}"
+    )
+    numbered = np.arange(sum(map(len, pixels)))
+    images = ImageSet(np.concatenate(pixels), np.zeros_like(numbered), ("any",), {"index": numbered})
+    seed, copies = derive_seed(params.seed, "views", draw), params.augment.copies
+    return augment(images, composed, copies, seed, policy).pixels.reshape(copies, *images.pixels.shape)
 
 
 def _joined(parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], balance: str | None) -> TrainingSet:
@@ -238,7 +273,7 @@ def _joined(parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], balance: str | N
         [(kind, images) for kind, images, _ in parts],
         np.concatenate([targets_of(images) for _, images, _ in parts]),
         np.concatenate([left_out for _, _, left_out in parts]),
-        np.repeat([int(kind in ("synthetic", "repeated")) for kind, _, _ in parts], [len(part[1]) for part in parts]),
+        np.repeat([int(kind in SYNTHETIC) for kind, _, _ in parts], [len(part[1]) for part in parts]),
         balance,
     )
 

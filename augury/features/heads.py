@@ -120,7 +120,8 @@ def _per_fold(fit: Fit, left_out: torch.Tensor) -> Fit:
     train, kept = fit.train, ~left_out
     # So that a head's losses are on average what they would be of the images that it keeps.
     amounts = torch.ones(len(kept)) if train.sampling is None else train.sampling
-    shares = (amounts @ kept.to(amounts)) / amounts.sum()
+    drawn = amounts > 0  # what is not has no part in the sums, and so none in their rounding
+    shares = (amounts[drawn] @ kept.to(amounts)[drawn]) / amounts[drawn].sum()
     weights = kept.to(train.features) / shares.to(train.features)
     if train.weights is not None:
         weights = weights * train.weights[:, None]
@@ -186,7 +187,15 @@ def _side_by_side(tensors: Sequence[torch.Tensor], dim: int = 0) -> torch.Tensor
 def draw_batches(
     count: int, steps: int, batch_size: int, generator: torch.Generator, sampling: torch.Tensor | None
 ) -> torch.Tensor:
-    """(steps, B) rows of batches out of `count`, with replacement, on the CPU; `sampling` as of `Examples`."""
+    """(steps, B) rows of batches out of `count`, with replacement, on the CPU; `sampling` as of `Examples`.
+
+    Of images that are never drawn nothing depends: batches are to the bit those without them.
+    """
     if sampling is None:
         return torch.randint(count, (steps, batch_size), generator=generator)
-    return torch.multinomial(sampling, steps * batch_size, replacement=True, generator=generator).view(steps, -1)
+    [rows] = torch.nonzero(sampling, as_tuple=True)
+    amounts = sampling[rows]
+    if bool((amounts == amounts[0]).all()):
+        return rows[torch.randint(len(rows), (steps, batch_size), generator=generator)]
+    places = torch.multinomial(amounts, steps * batch_size, replacement=True, generator=generator)
+    return rows[places].view(steps, -1)

@@ -125,6 +125,15 @@ class Params(Section):
                 f"{key}.mode: scratch has synthetic images that a pretrained network judged and filtered, which its "
                 "own may not know of; set classify.mode: scratch, or classify.pretrained: false"
             )
+        if arm.use != "labelled":
+            use, others = f"{key}.use: {arm.use}", arm.real or arm.more_real or arm.augment
+            if (arm.mode or self.classify.mode) == "head":
+                trained = "set its mode, or classify.mode, to partial, full or scratch, or choose labelled"
+                raise ValueError(f"{use} is for networks that are trained, not for a head on frozen ones; {trained}")
+            if not (others and (arm.synthetic or arm.repeat)):
+                raise ValueError(f"{use} needs real images, and synthetic or repeated ones; choose labelled")
+            if arm.use == "consistency" and not arm.augment:
+                raise ValueError(f"{use} needs a policy in {key}.augment, by which images are copied")
         if arm.more_real > self.prepare.held_back:
             raise ValueError(
                 f"{key}.more_real: {arm.more_real:g} asked for, prepare.held_back is {self.prepare.held_back:g}"

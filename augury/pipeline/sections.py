@@ -110,6 +110,7 @@ class FineTune(Section):
     weight_decays: the one with the best validation likelihood is used. layer_decay: learning rate of a stage, as a
     share of that of the stage after it. warmup, unfreezing: shares of the steps in which the learning rate rises, and
     in which stages begin to learn one after the other, the last first. trained_stages: those that `partial` trains.
+    first_phase: share of the steps in which arms learn from synthetic images whose use is to come first.
     """
 
     steps: PositiveInt
@@ -120,6 +121,7 @@ class FineTune(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     unfreezing: Annotated[float, Field(ge=0, lt=1)]
     trained_stages: PositiveInt
+    first_phase: Fraction = 0.5
 
 
 class Mix(Section):
@@ -138,6 +140,9 @@ class Arm(Section):
     mixed images, starts and batches it is; arms of one draw share them. mix: images mixed of all these are added.
     balance: against unequal classes, draw rare ones more often or weigh their loss more. mode, resolution: in place of
     those that all arms have.
+    use: what synthetic and repeated images are for. labelled: as the others, all along. first, mixed_first: alone or
+    among the others in the first steps, and not in the last ones (finetune.first_phase). consistency: without their
+    labels, to be answered as their augmented copies are.
     """
 
     real: bool = True
@@ -150,11 +155,12 @@ class Arm(Section):
     balance: Literal["oversample", "class_weights"] | None = None
     mode: Mode | None = None
     resolution: Resolution | None = None
+    use: Literal["labelled", "first", "mixed_first", "consistency"] = "labelled"
 
     @property
     def bare(self) -> Self:
         """The same without synthetic images, and what only they need."""
-        return self.model_copy(update={"synthetic": {}})
+        return self.model_copy(update={"synthetic": {}, "use": "labelled"})
 
     @property
     def is_candidate(self) -> bool:

@@ -35,6 +35,12 @@ def garbage(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return random.normal(size=(count, DIMENSIONS)), random.integers(0, CLASSES, count)
 
 
+def wrong(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blobs that are all called the next class."""
+    features, labels = blobs(per_class, seed)
+    return features, (labels + 1) % CLASSES
+
+
 def lesson(
     synthetic: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
@@ -69,21 +75,23 @@ def probe(*of_lesson: Any, all_steps: bool = False, **more: Any) -> Probe:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do(seed: int) -> None:
-    assert probe(garbage(400, seed=seed + 10), seed, per_class=80).choice.synthetic_weight == 0
-    chosen = probe(blobs(60, seed=seed + 10), seed).choice.synthetic_weight
+    assert probe(wrong(400, seed=seed + 10), seed, per_class=80).choice.synthetic_weight == 0
+    chosen = probe(blobs(60, seed=seed + 10), seed, per_class=24).choice.synthetic_weight
     assert chosen is not None
     assert chosen > 0
 
 
-def test_at_weight_0_the_head_is_one_of_the_arm_without_synthetic_images() -> None:
-    """Other batches are drawn, since there are other rows to draw from: the same head but for that."""
-    without, with_garbage = probe(per_class=80), probe(garbage(400, seed=10), per_class=80)
-    assert with_garbage.choice.synthetic_weight == 0
+@pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
+def test_at_weight_0_the_head_is_that_of_the_arm_without_synthetic_images_to_the_bit(balance: str | None) -> None:
+    without, with_wrong = (
+        probe(*synthetic, per_class=80, balance=balance) for synthetic in ((), (wrong(400, seed=10),))
+    )
+    assert with_wrong.choice.synthetic_weight == 0
     assert without.choice.synthetic_weight is None
-    assert without.choice.regularisation == with_garbage.choice.regularisation
-    features = torch.tensor(blobs(50, seed=7)[0], dtype=torch.float32)
-    one, other = (each.probabilities(features) for each in (without, with_garbage))
-    assert np.abs(one - other).max() < 0.1
+    assert without.choice.regularisation == with_wrong.choice.regularisation
+    assert np.array_equal(without.choice.held_out, with_wrong.choice.held_out)
+    assert torch.equal(without.weights, with_wrong.weights)
+    assert torch.equal(without.biases, with_wrong.biases)
 
 
 def test_a_seed_makes_one_head_and_another_seed_another() -> None:

@@ -16,7 +16,7 @@ from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, load
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import Arm, Mix
+from augury.pipeline.sections import Arm, Augment, Mix, Transform
 from tests import CHECKOUT
 
 NAMES = ("cat", "dog", "eel")
@@ -515,6 +515,18 @@ def test_a_weight_is_how_often_a_synthetic_image_is_drawn_for_a_real_one() -> No
     assert shares(0.0) == {"real": 1.0, "synthetic": 0.0}
 
 
+def test_no_number_of_synthetic_images_drowns_the_others() -> None:
+    """Up to as many as if every class were as large as the largest (3 x 10 here) each has the weight for itself."""
+    write("synthetic/vae", image_set(turns([500, 500, 500]), SYNTHETIC["vae"]))
+    for weight in (0.1, 1.0):
+        ratio = {
+            count: shares(weight)["synthetic"] / shares(weight)["real"]
+            for count, shares in ((count, weighed(synthetic={"vae": count / 18})[1]) for count in (15, 30, 60, 300))
+        }
+        assert ratio[15] == pytest.approx(15 / 18 * weight)
+        assert [ratio[count] for count in (30, 60, 300)] == pytest.approx([30 / 18 * weight] * 3, rel=1e-6)
+
+
 @pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
 @pytest.mark.parametrize("mix", [None, "mixup"])
 def test_at_weight_0_it_is_the_arm_without_synthetic_images(balance: str | None, mix: str | None) -> None:
@@ -545,6 +557,19 @@ def test_a_pair_is_mixed_as_often_as_two_draws_in_a_row_would_find_it() -> None:
     none, one, two = (value for values in by_parents for value in values)
     assert (one / none, two / none) == (pytest.approx(0.25), pytest.approx(0.0625))
     assert shares(0.25)["mixed"] == pytest.approx(2 / 3, abs=0.06)
+
+
+def test_copies_of_synthetic_images_are_made_where_they_have_to_be_answered_alike() -> None:
+    recipe: dict[str, Any] = {"augment": ["classic"], "synthetic": {"vae": 0.5}, "repeat": 0.5}
+    top = params({**recipe, "use": "consistency"})
+    mirrored = Augment(copies=COPIES, policies={"classic": [Transform(name="HorizontalFlip", kwargs={"p": 1.0})]})
+    train = training_set(top.model_copy(update={"augment": mirrored}), "an_arm", labelled(), 0)
+    single = np.concatenate([images.pixels for kind, images in train.parts if kind in ("synthetic", "repeated")])
+    assert train.views is not None
+    np.testing.assert_array_equal(train.views, np.stack([single[:, :, ::-1]] * COPIES))
+    assert train.use == "consistency"
+    for use in ("labelled", "first"):
+        assert put_together({**recipe, "use": use}).views is None
 
 
 # Against unequal classes.

@@ -360,6 +360,21 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         ),
         ({"augment.policies.mixed": [{"name": "HorizontalFlip"}]}, "augment.policies.mixed", "taken"),
         ({"classify.arms.nil": {"real": False, "synthetic": {}}}, "classify.arms.nil", "nothing to train on"),
+        (
+            {"classify.arms.placebo.use": "first"},
+            "classify.arms.placebo.use",
+            "first is for networks that are trained, not for a head on frozen ones; set classify.mode to partial",
+        ),
+        (
+            {"classify.mode": "full", "classify.arms.classic.use": "mixed_first"},
+            "classify.arms.classic.use",
+            "mixed_first needs real images, and synthetic or repeated ones; choose labelled",
+        ),
+        (
+            {"classify.mode": "scratch", "classify.arms.nil": {"repeat": 1.0, "use": "consistency"}},
+            "classify.arms.nil.use",
+            "consistency needs a policy in classify.arms.nil.augment",
+        ),
     ],
 )
 def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, object], key: str, told: str) -> None:
