@@ -654,10 +654,13 @@ def test_an_arm_that_asks_for_more_than_is_sampled_is_an_error_before_anything_r
     load_changed(tmp_path, much | {"prepare.labels_per_class": None})  # then only `prepare` knows
 
 
-def test_the_arm_that_the_manual_suggests_is_allowed(tmp_path: Path) -> None:
+def test_the_arms_that_the_manual_suggests_are_allowed(tmp_path: Path) -> None:
+    """Those with a `use` where the backbone is trained."""
     page = (SHIPPED.parent / "docs/pipeline.md").read_text(encoding="utf-8")
-    (line,) = (line for line in page.splitlines() if re.match(r" +\w+: \{.*synthetic: \{", line))
-    ((name, recipe),) = YAML(typ="safe", pure=True).load(line).items()
-    arm = load_changed(tmp_path, {f"classify.arms.{name}": recipe}).classify.arms[name]
-    assert arm.model_dump(exclude_unset=True) == recipe
-    assert arm.synthetic == {"vae": 2.0}
+    lines = [line for line in page.splitlines() if re.match(r" +\w+: \{.*(synthetic|repeat): ", line)]
+    recipes = {name: recipe for line in lines for name, recipe in YAML(typ="safe", pure=True).load(line).items()}
+    assert {*recipes} == {"vae_only", "first", "mixed_first", "alike", "copies_first"}
+    for name, recipe in recipes.items():
+        mode = "full" if "use" in recipe else "head"
+        arm = load_changed(tmp_path, {f"classify.arms.{name}": recipe, "classify.mode": mode}).classify.arms[name]
+        assert arm.model_dump(exclude_unset=True) == recipe
