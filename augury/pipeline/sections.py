@@ -1,15 +1,11 @@
-"""The sections of params.yaml, one frozen, typed class each; `augury.pipeline.params` reads them from the file.
-
-from augury.pipeline.drawing import Drawing, Filter
-from augury.pipeline.section import Name, PositiveFloat, PositiveInt, Section, Seed
-"""
+"""The sections of params.yaml, one frozen, typed class each; `augury.pipeline.params` reads them from the file."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from augury.pipeline.drawing import Drawing, Filter
-from augury.pipeline.section import Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seed
 
 BEST_REAL, RECIPE = "best_real", "recipe"  # arms that held-out images choose among those that were trained
 Mode = Literal["head", "partial", "full", "scratch"]
