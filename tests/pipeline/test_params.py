@@ -363,7 +363,7 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
         (
             {"classify.arms.placebo.use": "first"},
             "classify.arms.placebo.use",
-            "first is for networks that are trained, not for a head on frozen ones; set its mode, or classify.mode, to partial",
+            "first is for networks that are trained, not for a head on frozen ones; set its mode, or classify.mode",
         ),
         (
             {"classify.mode": "full", "classify.arms.classic.use": "mixed_first"},
