@@ -386,7 +386,7 @@ def test_synthetic_images_come_when_their_use_says(
 def test_statistics_of_batches_are_those_of_real_images_alone(use: str, steps: int) -> None:
     """Images that are all alike make each real batch's mean the same, to which a tenth of the way is gone each time."""
     tuned = tune("scratch", with_synthetic(training(BRIGHT), DARK, use), synthetic_weight=1.0, **STILL)
-    convolution, normalisation, *_ = tuned.backbone.stages[0][0]  # type: ignore[index, misc]
+    convolution, normalisation, *_ = tuned.backbone.stages[0][0]  # type: ignore[index]
     mean = convolution(torch.full((1, 3, 8, 8), 200 / 127.5 - 1)).mean((0, 2, 3))
     torch.testing.assert_close(normalisation.running_mean, (1 - 0.9**steps) * mean, rtol=2e-2, atol=2e-3)
     assert normalisation.momentum == 0.1
