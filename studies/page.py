@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from augury.pipeline.outputs import whole_directory
+from augury.pipeline.outputs import whole_directory, whole_file
 from augury.report.pages import render
 
 SEVERAL_WORDS = re.compile(r"[^\W\d_]{2,}.* [^\W\d_]{2,}")  # not "0.1 to 0.2"
@@ -78,11 +78,19 @@ class Page:
     protocol: Mapping[str, str]
 
     def write(self, folder: Path) -> None:
-        """Write index.html into `folder`; all text is escaped."""
-        fields = vars(self) | {"drawing": Markup(self.drawing)}
-        text = render("page.html.jinja", Path(__file__).parent, page=fields)
+        """Write index.html into `folder`, in place of all that is there; all text is escaped."""
         with whole_directory(folder) as partial:
-            (partial / "index.html").write_text(text, encoding="utf-8", newline="\n")
+            (partial / "index.html").write_text(self.text, encoding="utf-8", newline="\n")
+
+    def write_beside(self, file: Path) -> None:
+        """Write it as a file in the folder of another page."""
+        with whole_file(file) as partial:
+            partial.write_text(self.text, encoding="utf-8", newline="\n")
+
+    @property
+    def text(self) -> str:
+        fields = vars(self) | {"drawing": Markup(self.drawing)}
+        return render("page.html.jinja", Path(__file__).parent, page=fields)
 
 
 def listed(items: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ SECTIONS = (
 STUDIES = {
     "exchange_rate": "how many labelled images are the synthetic ones worth?",
     "dose": "how many synthetic images are best, how much should each count, and from where on do more hurt?",
+    "regimes": "where do synthetic images help, and where do they not?",
     "latent": "what do the generators' latent spaces know?",
     "convolution": "what does a convolution see, and what do its settings change?",
     "generators": "how do the generators learn, and what does each component of a GAN do?",

@@ -64,11 +64,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         ],
     )
     page.write(here / "page")
-    # Beside the page, but by way of a folder of its own: a page's folder is replaced as a whole.
-    aside = here / "runs/costs"
-    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write(aside)
-    (aside / "index.html").replace(here / "page" / FILE)
-    aside.rmdir()
+    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write_beside(here / "page" / FILE)
 
 
 def summary(

@@ -1,0 +1,69 @@
+"""The study's params.yaml: regimes, and the recipes that are tried in each."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, model_validator
+
+from augury.pipeline.sections import Arm, Fraction, Name, Section, Seed
+
+Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+
+
+class Budget(Section):
+    """share: of the main pipeline's budget of every generator."""
+
+    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2)]
+    share: Fraction | Annotated[float, Field(ge=1, le=1)]
+
+
+class Regime(NamedTuple):
+    """labels: of the largest class. tail: how many times as many as the smallest one has. mode: a name of `modes`."""
+
+    labels: int
+    tail: int
+    mode: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.labels}-{self.tail}-{self.mode}"
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.mode}, {self.labels} labels" + (f", tail 1 : {self.tail}" if self.tail > 1 else "")
+
+
+class Regimes(Section):
+    """modes: name -> keys of the main section classify. recipes: name -> arm; some of real images alone, some not."""
+
+    budget: Budget
+    labels_per_class: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    tails: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    modes: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
+    synthetic_weight: Weights
+    recipes: dict[Name, Arm]
+
+    @model_validator(mode="after")
+    def _there_is_something_to_compare(self) -> "Regimes":
+        for name, recipe in self.recipes.items():
+            if not recipe.is_candidate or recipe.mode:
+                raise ValueError(f"recipes.{name}: more_real, repeat, draw and mode have no place here")
+        if not self.real_only or not self.synthetic:
+            raise ValueError("recipes: expected some of real images alone, and some with synthetic images")
+        return self
+
+    @property
+    def real_only(self) -> list[str]:
+        return [name for name, recipe in self.recipes.items() if not recipe.synthetic]
+
+    @property
+    def synthetic(self) -> list[str]:
+        return [name for name, recipe in self.recipes.items() if recipe.synthetic]
+
+    def regimes(self) -> Iterator[Regime]:
+        """Mode by mode, tail by tail, the fewest labels first."""
+        for mode in self.modes:
+            for tail in sorted(self.tails):
+                for labels in sorted(self.labels_per_class):
+                    yield Regime(labels, tail, mode)
