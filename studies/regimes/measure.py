@@ -68,7 +68,7 @@ def overrides(study: Regimes, top: Params, regime: Regime, replicate: int) -> di
         "train_vae": shortened(top.train_vae, study.budget.share),
         "train_diffusion": shortened(top.train_diffusion, study.budget.share),
         # No class has more labels than the largest one, and each seed takes images of its own.
-        "sample": {"per_class": math.ceil(max(1.0, *ratios) * regime.labels) * len(study.seeds)},
+        "sample": {"per_class": math.ceil(max(1.0, *ratios) * regime.labels) * len(study.seeds), **study.sample},
         "classify": {
             "seeds": study.seeds,
             "synthetic_weight": study.synthetic_weight,

@@ -5,7 +5,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.sections import Arm, Fraction, Name, Section, Seed
+from augury.pipeline.section import Fraction, Name, Section, Seed
+from augury.pipeline.sections import Arm
 
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
 
@@ -34,7 +35,9 @@ class Regime(NamedTuple):
 
 
 class Regimes(Section):
-    """modes: name -> keys of the main section classify. recipes: name -> arm; some of real images alone, some not."""
+    """modes: name -> keys of the main section classify. sample: keys of that section. recipes: name -> arm; some of
+    real images alone, some not.
+    """
 
     budget: Budget
     labels_per_class: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
@@ -42,6 +45,7 @@ class Regimes(Section):
     modes: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
     synthetic_weight: Weights
+    sample: dict[str, Any] = {}
     recipes: dict[Name, Arm]
 
     @model_validator(mode="after")
