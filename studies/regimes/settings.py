@@ -45,7 +45,7 @@ class Regimes(Section):
     modes: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
     synthetic_weight: Weights
-    sample: dict[str, Any] = {}
+    sample: dict[str, Any]
     recipes: dict[Name, Arm]
 
     @model_validator(mode="after")

@@ -38,7 +38,7 @@ WHO_RUNS: dict[str, str] = {
     r"make test": "not run: it runs these tests",
     r"make help": HERE,
     r"make docs": "test_docs::test_the_pages_build_as_a_site_that_fetches_nothing",
-    r"make study NAME=\w+": "not run: 7 to 15 minutes each; the tests of each study run its steps in small",
+    r"make study NAME=\w+": "not run: 7 to 60 minutes each; the tests of each study run its steps in small",
     r"source \.venv/bin/activate": "not run: it changes the shell that it is typed in",
     r"dvc repro": "test_pipeline::test_the_smoke_run_leaves_results_that_add_up",
     r"dvc dag": HERE,
@@ -92,6 +92,9 @@ WHO_RUNS: dict[str, str] = {
     r"git add photographs\.dvc":
         "test_sharing::test_a_clone_that_pulls_from_a_folder_runs_nothing_until_something_changes",
     r"cd studies/dose && dvc repro": "not run: 8 minutes; test_studies runs its steps in small",
+    r"cd studies/regimes": "not run: it changes the folder of the shell that it is typed in",
+    r"dvc exp run --queue measure@\S+": "not run: minutes of a study; test_experiments queues the main pipeline",
+    r"dvc queue start --jobs 2": "not run: minutes of a study; test_experiments runs a queue",
     r"dvc (metrics|plots) show studies/\S+": "not run: shows what minutes of a study have left",
     r"\(cd studies/architectures && .+\)": "not run: measures the speed of the machine that it runs on",
     r"(?s)from diffusers import DiffusionPipeline\n.+":
