@@ -14,12 +14,11 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import GanTraining
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
+from augury.training.adversaries import adversaries, augmentations
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, recordable, start_processes
 from augury.training.training_run import TrainingRun
 from models import GENERATORS
-from models.ada import AdaptiveAugmentation
-from models.diffaugment import diffaugment
 from models.draws import Draws
 from models.losses import OBJECTIVES, PathLength, r1_penalty
 
@@ -34,29 +33,26 @@ def train(
     updates both networks once.
 
     architecture: names the section of params.yaml, the generator and its random numbers. network_class: what is
-    trained, against its `Discriminator`.
+    trained, against its `Discriminator` or a projected one.
     """
-    name, device = f"train_gan.{architecture}", accelerator.device
+    name, device, projected = f"train_gan.{architecture}", accelerator.device, budget.discriminator == "projected"
     config = network_config(network_class.Config, f"{name}.network", budget.network)
     shape = (config, images.size, images.channels, len(images.class_names))
     torch.manual_seed(derive_seed(seed, architecture, "initialisation"))
-    generator = network_class(*shape).to(device, memory_format=torch.channels_last)
-    discriminator = network_class.Discriminator(*shape).to(device, memory_format=torch.channels_last)
+    generator, see, discriminator = adversaries(network_class, shape, budget, device)
     average = moving_average(generator, budget.ema_halflife_kimg, budget.batch_size)
 
     beta_1, beta_2 = budget.adam_betas
     optimiser = partial(torch.optim.Adam, betas=(beta_1, beta_2), fused=True, capturable=recordable(accelerator))
     generator_optimiser = optimiser(generator.parameters(), lr=budget.learning_rate)
-    discriminator_optimiser = optimiser(
-        discriminator.parameters(), lr=budget.discriminator_learning_rate or budget.learning_rate
-    )
+    discriminator_rate = budget.discriminator_learning_rate or budget.learning_rate
+    discriminator_optimiser = optimiser(discriminator.parameters(), lr=discriminator_rate)
     objective, path_length = OBJECTIVES[budget.objective], PathLength().to(device)
-    adaptive = AdaptiveAugmentation(budget.ada_target).to(device) if budget.ada_target is not None else None
-    augmentation = adaptive or partial(diffaugment, operations=budget.diffaugment)
+    adaptive, augmentation = augmentations(budget, device)
 
     training = TrainingRun(
         name, architecture, budget, images, validation, seed, accelerator,
-        pretrained=pretrained,
+        pretrained=pretrained and not projected,  # in features that it was trained on, distances flatter
         snapshot=average.module,
         state={
             "generator": generator, "generator_optimiser": generator_optimiser, "average": average,
@@ -74,7 +70,8 @@ def train(
         # Have the discriminator tell real images from generated ones of the same classes.
         with autocast(device):
             fake = generator.sample(labels, generator=draws)
-            both = torch.cat([augment(real), augment(fake.detach())])
+            seen, shown = see(augment(real)), see(augment(fake))
+            both = torch.cat([seen, shown.detach()])
             real_scores, fake_scores = discriminator(both, labels.repeat(2)).chunk(2)
             discriminator_loss = objective.discriminator(real_scores, fake_scores)
         discriminator_optimiser.zero_grad()
@@ -93,7 +90,9 @@ def train(
         # Have the generator be taken for real by the discriminator just updated.
         discriminator.requires_grad_(False)
         with autocast(device):
-            generator_loss = objective.generator(discriminator(augment(fake), labels))
+            if not projected:  # whose features cost too much to be computed anew
+                shown = augment(fake)
+            generator_loss = objective.generator(discriminator(shown, labels))
         generator_optimiser.zero_grad()
         generator_loss.backward()
         discriminator.requires_grad_(True)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extractor", default="inception", metavar="NAME[=WEIGHTS]",
         help="network in whose features they are compared: inception (FID; the default), efficientnet_lite0, "
-        "dinov2_small, dinov2_large; WEIGHTS: a file, instead of a cache or a download",
+        "dinov2_small, dinov2_large, random_cnn; WEIGHTS: a file, instead of a cache or a download",
     )  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="only the Frechet distance of the whole sets")
     parser.add_argument("--json", metavar="FILE", help="write the scores to this file too")

@@ -81,6 +81,24 @@ class Params(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _projected_is_fair(self) -> Self:
+        """Arms with synthetic images are given no knowledge that the others must not have, and no flattering score."""
+        projected = [name for name, training in self.train_gan.items() if training.discriminator == "projected"]
+        if projected and not self.classify.starts_pretrained:
+            because = "mode: scratch" if self.classify.pretrained else "pretrained: false"
+            raise ValueError(
+                f"train_gan.{projected[0]}.discriminator: projected knows ImageNet, which classify.{because} keeps "
+                "from the classifier; choose own"
+            )
+        there = [name for name, extractor in self.score.extractors.items() if extractor.weights != "off"]
+        if projected and [name for name in there if name in ("efficientnet_lite0", "random_cnn")][:1] != ["random_cnn"]:
+            raise ValueError(
+                f"score.extractors: scores of {projected[0]} in efficientnet_lite0's features flatter it, as its "
+                "discriminator is projected; put random_cnn: {} before efficientnet_lite0"
+            )
+        return self
+
     @property
     def base_seed(self) -> int:
         """The seed of params.yaml, which replicates have in common."""

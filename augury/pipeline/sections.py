@@ -43,6 +43,10 @@ class Training(Section):
 
 
 class GanTraining(Training):
+    """discriminator: the architecture's own, or one on features of EfficientNet-Lite0 (models/projected.py), which sees
+    images at projected_resolution pixels, a multiple of 32.
+    """
+
     adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
     discriminator_learning_rate: PositiveFloat | None = None  # None: as the generator's
     objective: Literal["hinge", "logistic"]
@@ -52,6 +56,17 @@ class GanTraining(Training):
     path_length_every: PositiveInt = 8
     ada_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
     diffaugment: list[Literal["brightness", "saturation", "contrast", "translation", "cutout"]]
+    discriminator: Literal["own", "projected"] = "own"
+    projected_resolution: Annotated[int, Field(ge=32, multiple_of=32)] = 32
+
+    @model_validator(mode="after")
+    def _projected_is_flat_already(self) -> Self:
+        if self.discriminator == "projected" and self.r1_gamma > 0:
+            raise ValueError(
+                f"r1_gamma: {self.r1_gamma:g}: a projected discriminator is kept flat by spectral normalisation, and a "
+                "gradient's gradient through its features costs more than a step; set it to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_augmentation(self) -> Self:

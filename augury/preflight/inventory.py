@@ -60,7 +60,8 @@ def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
     extractors: name -> `weights` of score.extractors. backbone: of `classify`; None where its weights are random.
     """
     wanted = [_package_weights()]
-    wanted += [_extractor_weights(name, where) for name, where in extractors.items() if name != "efficientnet_lite0"]
+    no_file = ("efficientnet_lite0", "random_cnn")  # beside the package's
+    wanted += [_extractor_weights(name, where) for name, where in extractors.items() if name not in no_file]
     if not any(name.startswith("dinov2") for name in extractors):
         wanted.append(_not_asked_for("dinov2_small"))
     if backbone is not None and backbone != "efficientnet_lite0":
@@ -98,7 +99,7 @@ def _extractor_weights(name: str, where: str) -> Finding:
 
     from augury.pipeline.downloads import cached_file
     from augury.pipeline.sections import distance_title
-    from augury.scores.extractors import DINOV2
+    from augury.scores.extractors import DINOV2, EXTRACTORS
 
     without = f"without them no {distance_title(name)}, and the report says why"
     if where == "off":
@@ -115,7 +116,7 @@ def _extractor_weights(name: str, where: str) -> Finding:
         cached = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
         there, path, looked = isinstance(cached, str), Path(str(cached)), Path(constants.HF_HUB_CACHE)
     else:
-        problem = unknown("score.extractors", name, ["efficientnet_lite0", "inception", *DINOV2])
+        problem = unknown("score.extractors", name, EXTRACTORS)
         return Finding(name, "unknown", problem, there=False)
     if there:
         return Finding(name, str(path))

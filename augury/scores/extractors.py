@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from augury.features.extractor import Extractor, Forward, efficientnet_lite0
+from augury.features.extractor import Extractor, Forward, LoadBackbone, efficientnet_lite0
 from augury.pipeline.downloads import cached_download, socket_timeout
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.sections import FeatureExtractor
@@ -67,6 +67,16 @@ def _efficientnet_lite0(settings: FeatureExtractor) -> Extractor:
     if resolution < 32:
         raise ValueError(f"resolution: {resolution} is below 32, where its last layer would see nothing")
     return efficientnet_lite0(resolution)
+
+
+def _random_cnn(settings: FeatureExtractor) -> Extractor:
+    """The last features of the small CNN with random weights, (N, 256): nothing has been trained on them.
+
+    Naeem et al. (2020) advise random features where images are unlike ImageNet's.
+    """
+    if settings.weights != "auto":
+        raise ValueError("weights: are random; leave them out")
+    return Extractor("random_cnn", settings.resolution or 32, None, LoadBackbone("small_cnn", levels=False), False)
 
 
 def _inception(settings: FeatureExtractor) -> Extractor:
@@ -151,4 +161,5 @@ EXTRACTORS: dict[str, Callable[[FeatureExtractor], Extractor]] = {
     "efficientnet_lite0": _efficientnet_lite0,
     "inception": _inception,
     **{name: partial(_dinov2, architecture, name) for name, architecture in DINOV2.items()},
+    "random_cnn": _random_cnn,
 }

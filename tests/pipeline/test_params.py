@@ -42,8 +42,10 @@ def change(content: Any, key: str, value: object) -> None:
 
 
 def load_content(folder: Path, content: dict[str, Any]) -> Params:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # annotated as None
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(content, file)
+        yaml.dump(content, file)
     return params.load(folder / "params.yaml")
 
 
@@ -208,6 +210,8 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("compare.matters", 0, "greater than 0"),
         # Not one of the choices
         ("device", "gpu", "choose from auto, cpu, cuda"),
+        ("train_gan.dcgan.discriminator", "pretrained", "choose from own, projected"),
+        ("train_gan.dcgan.projected_resolution", 48, "multiple of 32"),
         ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
         ("sample.generators.vae.strategy", "priro", "choose from prior, image, interpolation, extrapolation"),
         ("threads", 0, "greater than 0"),
@@ -272,6 +276,42 @@ def test_black_is_below_white(tmp_path: Path) -> None:
     assert load_changed(tmp_path, {"prepare.intensity": [-1000, 400.5]}).prepare.intensity == [-1000, 400.5]
 
 
+PROJECTED: dict[str, object] = {"train_gan.dcgan.discriminator": "projected"}
+RANDOM_FIRST: dict[str, dict[str, str]] = {"inception": {}, "random_cnn": {}, "efficientnet_lite0": {}}
+
+
+@pytest.mark.parametrize(("key", "value"), [("classify.mode", "scratch"), ("classify.pretrained", False)])
+def test_a_discriminator_that_knows_imagenet_is_refused_where_the_classifier_must_not(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    fair = {**PROJECTED, "score.extractors": RANDOM_FIRST}
+    assert load_changed(tmp_path, fair).train_gan["dcgan"].discriminator == "projected"
+    (line,) = faults(tmp_path, {**fair, key: value})
+    assert line.startswith("train_gan.dcgan.discriminator: projected knows ImageNet")
+    assert f"{key}: {str(value).lower()}" in line
+
+
+@pytest.mark.parametrize(
+    "extractors",
+    [
+        {"efficientnet_lite0": {}},
+        {"efficientnet_lite0": {}, "random_cnn": {}},
+        {"inception": {}, "efficientnet_lite0": {}},
+        {"random_cnn": {"weights": "off"}, "efficientnet_lite0": {}},
+    ],
+)
+def test_the_first_scores_of_a_projected_discriminators_generator_must_not_flatter_it(
+    tmp_path: Path, extractors: object
+) -> None:
+    (line,) = faults(tmp_path, {**PROJECTED, "score.extractors": extractors})
+    assert line.startswith("score.extractors: scores of dcgan in efficientnet_lite0's features flatter it")
+
+
+def test_a_projected_discriminator_has_no_gradient_penalty(tmp_path: Path) -> None:
+    (line,) = faults(tmp_path, {**PROJECTED, "score.extractors": RANDOM_FIRST, "train_gan.dcgan.r1_gamma": 0.1})
+    assert line.startswith("train_gan.dcgan.r1_gamma: 0.1: ")
+
+
 def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
     both: dict[str, object] = {"prepare.imbalance_ratio": 50, "prepare.labels_per_class": 100}
     assert load_changed(tmp_path, both).prepare.imbalance_ratio == 50
@@ -294,7 +334,7 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
                 "classify.arms.classic+vae": {},
             },
             "classify.arms.classic+all.synthetic",
-            "unknown 'vae'; choose from dcgan, diffusion, stylegan",
+            "unknown 'vae'; choose from dcgan, stylegan, diffusion",
         ),
         (
             {"classify.arms.classic+dcgan.synthetic": {"gan": 0.5}},

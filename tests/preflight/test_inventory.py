@@ -61,7 +61,7 @@ def test_a_python_that_is_not_tested_is_a_problem(monkeypatch: pytest.MonkeyPatc
 def test_weights_that_are_not_there_are_said_and_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    wanted = {"efficientnet_lite0": "auto", "inception": "auto", "dinov2_small": "auto"}
+    wanted = {"efficientnet_lite0": "auto", "random_cnn": "auto", "inception": "auto", "dinov2_small": "auto"}
     package, inception, dinov2, resnet = weights(wanted, "resnet18")
     assert package.there
     assert Path(package.text).is_file()

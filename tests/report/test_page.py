@@ -905,6 +905,19 @@ def test_other_extractors_are_shown_in_the_same_way() -> None:
     assert figures_of(html, "FD[dinov2_small] and KID of vae")[0][0] == "<b> n = 21"
 
 
+def test_distances_in_the_features_that_a_training_aimed_at_are_said_to_flatter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = {"efficientnet_lite0": distances(CLASS_NAMES)}
+    scores = {"extractor": "random_cnn", "other_extractors": others}
+    assert "flatters" not in text_of(section(page(scores=scores), "fidelity"))
+    projected = PARAMS.train_gan["dcgan"].model_copy(update={"discriminator": "projected"})
+    monkeypatch.setitem(PARAMS.train_gan, "dcgan", projected)
+    html = section(page(scores=scores), "fidelity")
+    assert text_of(html).count("FD[efficientnet_lite0] flatters dcgan here") == 1
+    assert html.index("FD[random_cnn]") < html.index("flatters dcgan")
+
+
 def test_an_extractor_that_only_some_generators_have_leaves_the_others_out() -> None:
     scores = [scores_of("dcgan"), scores_of("vae", other_extractors={"inception": distances(("cat",))}, fid=31.4)]
     assert [row["generator"] for row in scores_by_extractor(scores)["FID"]] == ["vae"]

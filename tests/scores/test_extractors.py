@@ -107,7 +107,7 @@ def save_images(folder: Path, count: int, size: tuple[int, int], mode: str, seed
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("name", "resolution", "dimensions"),
-    [("efficientnet_lite0", 32, 1280), ("inception", None, 2048), ("dinov2_small", 28, 384)],
+    [("efficientnet_lite0", 32, 1280), ("inception", None, 2048), ("random_cnn", 32, 256), ("dinov2_small", 28, 384)],
 )
 def test_gray_and_coloured_images_have_a_row_of_features_each(
     cached_inception: Path, dinov2_weights: Path, name: str, resolution: int | None, dimensions: int, channels: int
@@ -129,6 +129,7 @@ def test_each_extractor_has_a_resolution_of_its_own(cached_inception: Path, dino
     left_out = FeatureExtractor()
     assert build_extractor("efficientnet_lite0", left_out).resolution == 64
     assert build_extractor("inception", left_out).resolution is None
+    assert build_extractor("random_cnn", left_out).resolution == 32
     assert build_extractor("dinov2_small", FeatureExtractor(weights=str(dinov2_weights))).resolution == 224
 
 
@@ -138,6 +139,7 @@ def test_only_the_distance_on_inception_is_called_fid() -> None:
         "inception": "FID",
         "dinov2_small": "FD[dinov2_small]",
         "dinov2_large": "FD[dinov2_large]",
+        "random_cnn": "FD[random_cnn]",
     }
 
 
@@ -218,6 +220,7 @@ def test_a_weights_file_that_is_not_there_is_named(name: str) -> None:
             "resolution: 31 is below 32, where its last layer would see nothing",
         ),
         ("efficientnet_lite0", {"weights": __file__}, "weights: come with a package; leave them out"),
+        ("random_cnn", {"weights": __file__}, "weights: are random; leave them out"),
     ],
 )
 def test_what_an_extractor_does_not_take_is_told_with_its_key(name: str, settings: dict[str, str], told: str) -> None:

@@ -39,6 +39,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
         "train_gan.dcgan", {"r1_gamma": 0.1, "r1_every": 4, "diffaugment": ["saturation", "cutout", "translation"]}
     ),
     "dcgan with adaptive augmentation": ("train_gan.dcgan", {"ada_target": 0.6, "diffaugment": []}),
+    "dcgan on pretrained features": ("train_gan.dcgan", {"discriminator": "projected"}),
     "stylegan": ("train_gan.stylegan", {"r1_every": 4, "path_length_weight": 2.0, "path_length_every": 2}),
     "stylegan with styles mixed": (
         "train_gan.stylegan",
