@@ -87,7 +87,7 @@ def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tr
         lessons = [Lesson.of(params, arm, labelled, position, replicate) for position in positions]
         probes = fit_probes(
             lessons, features_of(lessons, extractor, standardise, real), real, classify.head, classify.synthetic_weight,
-            balanced=params.compare.measure != "accuracy",
+            balanced=params.classes_alike,
             # A threshold is read off heads that are as sure of themselves as the one that it is for.
             all_steps=not isinstance(params.compare.measure, str),
         )  # fmt: skip
@@ -120,7 +120,7 @@ def fine_tune_one(
     train = training_set(params, arm, labelled, position, replicate)
     tuning = Tuning(classify.mode, classify.finetune, classify.resolution, seed, device)
     backbone = load_backbone(classify.backbone, classify.starts_pretrained, seed)
-    balanced = params.compare.measure != "accuracy"
+    balanced = params.classes_alike
     network, choice = fine_tune(backbone, train, labelled, classify.synthetic_weight, tuning, balanced=balanced)
     return Trial([predict(network, images, classify.resolution, device) for images in tried], choice, train.counts)
 

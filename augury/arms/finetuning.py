@@ -133,7 +133,8 @@ def train_network(
             images, rows = to_backbone(pixels[batches[step].numpy()], tuning.resolution, device), rows_of_steps[step]
             with autocast(device), statistics_held(network, phase.hold):
                 logits = network(images)
-            losses = F.cross_entropy(logits.float(), targets[rows], reduction="none")
+            adjusted = logits.float() if phase.log_prior is None else logits.float() + phase.log_prior
+            losses = F.cross_entropy(adjusted, targets[rows], reduction="none")
             loss = (losses if phase.weights is None else losses * phase.weights[rows]).mean()
             if consistency is not None:
                 loss = loss + consistency.loss(network, step)
@@ -147,7 +148,7 @@ def train_network(
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps that draw alike. sampling (N,) on the CPU, weights (N,): as of TrainingSet.
+    """Steps that draw alike. sampling (N,) on the CPU, weights (N,), log_prior (K,): as of TrainingSet.
 
     hold: whether the running statistics of batch normalisation are left as they are, as images are synthetic.
     """
@@ -155,6 +156,7 @@ class Phase:
     steps: int
     sampling: torch.Tensor | None
     weights: torch.Tensor | None
+    log_prior: torch.Tensor | None
     hold: bool = False
 
 
@@ -169,13 +171,9 @@ def phases_of(
     def phase(steps: int, weight: float | None, *, first: bool = False) -> Phase:
         alone = first and train.use == "first"
         sampling = train.sampling(weight, left_out, synthetic_alone=alone)
-        weights = train.weights(weight, synthetic_alone=alone)
-        return Phase(
-            steps,
-            None if sampling is None else torch.from_numpy(sampling),
-            None if weights is None else torch.from_numpy(weights).to(tuning.device),
-            first,
-        )
+        found = (look(weight, synthetic_alone=alone) for look in (train.weights, train.log_prior))
+        weights, prior = (None if each is None else torch.from_numpy(each).to(tuning.device) for each in found)
+        return Phase(steps, None if sampling is None else torch.from_numpy(sampling), weights, prior, first)
 
     steps = tuning.settings.steps
     if not synthetic_weight or train.use == "labelled":

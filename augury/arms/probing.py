@@ -80,11 +80,13 @@ def fit_probes(
     def examples(number: int, synthetic_weight: float | None) -> Examples:
         train = lessons[number].train
         sampling, weights = train.sampling(synthetic_weight), train.weights(synthetic_weight)
+        log_prior = train.log_prior(synthetic_weight)
         return Examples(
             features[number],
             torch.from_numpy(train.targets).to(device),
             None if sampling is None else torch.from_numpy(sampling),
             None if weights is None else torch.from_numpy(weights).to(device),
+            None if log_prior is None else torch.from_numpy(log_prior),
         )
 
     def answers(questions: Mapping[int, Question]) -> list[np.ndarray]:

@@ -10,8 +10,10 @@ import numpy as np
 
 from augury.arms.mixing import mixed
 from augury.arms.policies import augment, compose
+from augury.arms.rows import REPEATED, front_rows, slice_rows, synthetic_counts
 from augury.images.folds import folds_of
-from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
+from augury.images.image_set import ImageSet, concatenate, in_turn
+from augury.images.prior import log_prior
 from augury.images.shards import count_rows, labels_of, shard_paths
 from augury.images.soft_labels import targets_of
 from augury.pipeline.errors import UserError
@@ -86,9 +88,10 @@ class TrainingSet:
     parts: their kind and the images, in this order. targets: (N, K) float32, the probability of each class; of a mixed
     image, its shares, of a synthetic one its soft label, if it has one. left_out: (N, F) bool, the folds whose fits an
     image has no part in, as it is held out there, or made of what is. synthetic: (N,) how many synthetic or repeated
-    images it is or is mixed of: 0, 1 or 2. balance: None, "oversample" (rare classes are drawn more often) or
-    "class_weights" (they weigh more in the loss). use: what synthetic images are used for, as of `Arm`. views: (C, S,
-    H, W, C') uint8, copies of the S synthetic and repeated images, where their use is consistency.
+    images it is or is mixed of: 0, 1 or 2. balance: None, "oversample" (rare classes are drawn more often),
+    "class_weights" (they weigh more in the loss) or "logit_adjustment" (the loss takes off what their being rare says).
+    use: what synthetic images are used for, as of `Arm`. views: (C, S, H, W, C') uint8, copies of the S synthetic and
+    repeated images, where their use is consistency. unit: real images that a synthetic one of weight 1 counts as.
     """
 
     parts: Sequence[tuple[Kind, ImageSet]]
@@ -98,6 +101,7 @@ class TrainingSet:
     balance: str | None = None
     use: str = "labelled"
     views: np.ndarray | None = None
+    unit: float = 1.0
 
     @classmethod
     def of_real(cls, images: ImageSet, left_out: np.ndarray | None = None, balance: str | None = None) -> Self:
@@ -136,15 +140,21 @@ class TrainingSet:
             return None
         return self._per_class(self._amounts(synthetic_weight, synthetic_alone)).astype(np.float32)
 
+    def log_prior(self, synthetic_weight: float | None, *, synthetic_alone: bool = False) -> np.ndarray | None:
+        """(K,) float32: what is added to the logits in training, by how much there is of each class; None: nothing."""
+        if self.balance != "logit_adjustment":
+            return None
+        return log_prior(self._amounts(synthetic_weight, synthetic_alone) @ self.targets.astype(np.float64))
+
     def _amounts(self, synthetic_weight: float | None, synthetic_alone: bool) -> np.ndarray:
         """(N,) how much there is of each image; None: the same. Of a pair as much as two draws in a row would find."""
         mixed_rows = np.repeat([kind == "mixed" for kind, _ in self.parts], [len(images) for _, images in self.parts])
-        weight = np.float64(1.0)
+        weight = np.float64(self.unit)
         if synthetic_weight is not None:
             # No number of them drowns the others. A long tail may be filled, hence as if all classes were the largest.
             per_class = self.targets[(self.synthetic == 0) & ~mixed_rows].sum(axis=0)
             most = per_class.max() * len(per_class)
-            weight *= synthetic_weight * min(1.0, most / max(1, (self.synthetic[~mixed_rows] > 0).sum()))
+            weight *= synthetic_weight * min(1.0, most / max(1, self.unit * (self.synthetic[~mixed_rows] > 0).sum()))
         amounts = weight**self.synthetic
         if mixed_rows.any():
             amounts[mixed_rows] /= max(amounts[~mixed_rows].mean(), np.finfo(np.float64).tiny)
@@ -183,7 +193,7 @@ def training_set(
     # Every seed would say the same; the last one asks for the most.
     warn = logging.warning if position == len(classify.seeds_of(replicate.number)) - 1 else logging.debug
     real, of_real = labelled.images, labelled.left_out(labelled.fold)
-    classes = len(real.class_names)
+    counts, wanted_of = np.array(real.counts()), synthetic_counts(recipe, real.counts())
     parts: list[tuple[Kind, ImageSet, np.ndarray]] = []
     if recipe.real:
         parts.append(("real", real, of_real))
@@ -191,7 +201,7 @@ def training_set(
     if recipe.more_real:
         held_back = ImageSet.read(replicate.folder("splits") / "held_back")
         # In the proportions of the labelled images: what collecting more of them would have given.
-        wanted = np.rint(recipe.more_real * np.array(real.counts())).astype(np.int64)
+        wanted = np.rint(recipe.more_real * counts).astype(np.int64)
         front = front_rows(held_back.labels, wanted)
         if len(front) < wanted.sum():
             warn("classify: %s: held-back images: %d asked for, %d there", arm, wanted.sum(), len(front))
@@ -209,13 +219,19 @@ def training_set(
         if held_back is not None and len(front):
             rows = start + len(rows) + np.add.outer(np.arange(copies) * len(held_back), front).ravel()
             parts.append(labelled.copies(ImageSet.read_rows(folder, rows), of_more))
-    for generator, ratio in recipe.synthetic.items():
-        folder, asked = replicate.folder("synthetic") / generator, round(ratio * len(real))
-        labels, wanted = labels_of(folder), balanced(asked, classes)
+    unit = 1.0
+    if recipe.fill is not None:
+        if counts.min() == counts.max():
+            warn("classify: %s: fill: classes have equally many labels, so that there is nothing to fill", arm)
+        if parts:
+            unit = sum(images.counts()[counts.argmax()] for _, images, _ in parts) / counts.max()
+    for generator in recipe.synthetic:
+        folder, wanted = replicate.folder("synthetic") / generator, wanted_of[generator]
+        labels, asked = labels_of(folder), wanted.sum()
         rows = slice_rows(labels, wanted, draw)
         if len(rows) < asked:
             warn("classify: %s: images of %s: %d asked for, %d there", arm, generator, asked, len(rows))
-        elif ((draw + 1) * wanted > np.bincount(labels, minlength=classes)).any():
+        elif ((draw + 1) * wanted > np.bincount(labels, minlength=len(wanted))).any():
             warn(
                 "classify: %s: images of %s: %d times %d asked for, %d there, so that seeds share some",
                 arm, generator, draw + 1, asked, len(labels),
@@ -223,16 +239,21 @@ def training_set(
         if len(rows):
             images, nowhere = ImageSet.read_rows(folder, rows), np.zeros((len(rows), of_real.shape[1]), bool)
             parts.append(("synthetic", images, labelled.left_out_with_sources(images, nowhere)))
-    if count := round(recipe.repeat * len(real)):
+    if recipe.repeat:
         order = np.random.default_rng(derive_seed(params.seed, "repeat", draw)).permutation(len(real))
-        rows = np.resize(order[in_turn(real.labels[order])], count)
+        order = order[in_turn(real.labels[order])]
+        rows = np.resize(order, round(recipe.repeat * len(real)))
+        if recipe.fill is not None:
+            of_classes = enumerate(wanted_of[REPEATED])
+            rows = np.concatenate([np.resize(order[real.labels[order] == label], count) for label, count in of_classes])
         parts.append(("repeated", real.select(rows), of_real[rows]))
     parts = [part for part in parts if len(part[1])]
     if not parts:
         raise UserError(
             f"classify.arms.{arm}: no training image; ask for more synthetic or held-back ones per real one"
         )
-    together = replace(_joined(parts, recipe.balance), use=recipe.use, views=_views(params, arm, parts, draw))
+    together = _joined(parts, recipe.balance)
+    together = replace(together, use=recipe.use, views=_views(params, arm, parts, draw), unit=unit)
     if recipe.mix is None:
         return together
     count, mix_seed = classify.mix.copies * len(together), derive_seed(params.seed, "mix", arm, draw)
@@ -276,20 +297,3 @@ def _joined(parts: Sequence[tuple[Kind, ImageSet, np.ndarray]], balance: str | N
         np.repeat([int(kind in SYNTHETIC) for kind, _, _ in parts], [len(part[1]) for part in parts]),
         balance,
     )
-
-
-def balanced(count: int, classes: int) -> np.ndarray:
-    """(K,) how many of each class `count` images are: whole rounds of all classes, then the first ones of one more."""
-    return count // classes + (np.arange(classes) < count % classes)
-
-
-def front_rows(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The rows of the first counts[k] images of each class k, or of as many as there are: labels (N,) -> (n,) int64."""
-    return np.flatnonzero(places_of(labels) < counts[labels])
-
-
-def slice_rows(labels: np.ndarray, counts: np.ndarray, number: int) -> np.ndarray:
-    """As `front_rows`, of the next counts[k] images after those of the slices before, from 0; round and round."""
-    there = np.bincount(labels, minlength=len(counts))
-    offset = (places_of(labels) - number * counts[labels]) % there[labels]
-    return np.flatnonzero(offset < counts[labels])

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from augury.images.prior import log_prior
 from augury.pipeline.sections import Head
 
 
@@ -28,13 +29,28 @@ class Examples:
 
     features (N, D), standardised. targets: labels (N,) int64, or to learn from, probabilities (N, K). sampling (N,) on
     the CPU: how often each image is drawn, in any unit (None: equally). weights (N,), or (N, H) for each of H heads: of
-    each image in the loss (None: 1).
+    each image in the loss (None: 1). log_prior (K,) on the CPU: what is added to the logits in the loss (None: 0).
     """
 
     features: torch.Tensor
     targets: torch.Tensor
     sampling: torch.Tensor | None = None
     weights: torch.Tensor | None = None
+    log_prior: torch.Tensor | None = None
+
+
+def balanced_examples(features: torch.Tensor, labels: np.ndarray, classes: int, *, judged: bool = False) -> Examples:
+    """Of which every class counts the same, however many images it has: what heads learn from, adjusted by how frequent
+    classes are, or what they are `judged` by, weighted. features (N, D), labels (N,).
+    """
+    counts = np.bincount(labels, minlength=classes)
+    prior, targets = log_prior(counts), torch.from_numpy(labels).to(features.device)
+    if prior is None:
+        return Examples(features, targets)
+    if not judged:
+        return Examples(features, targets, log_prior=torch.from_numpy(prior))
+    weights = len(labels) / np.count_nonzero(counts) / counts[labels]
+    return Examples(features, targets, weights=torch.from_numpy(weights).to(features))
 
 
 @dataclass(frozen=True)
@@ -78,10 +94,16 @@ def fit_head(
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
     [weights], [biases] = fit_linear_heads([Fit(train, generator, settings.l2_penalties)], classes, settings)
     logits = validation.features @ weights + biases[:, None]  # (P, N, K)
-    losses = torch.stack([F.cross_entropy(of_head, validation.targets) for of_head in logits])
+    losses = torch.stack([_mean_loss(of_head, validation) for of_head in logits])
     best = int(losses.argmin())
     accuracy = float((logits[best].argmax(dim=1) == validation.targets).float().mean())
     return LinearHead(weights[best], biases[best], settings.l2_penalties[best], float(losses[best]), accuracy)
+
+
+def _mean_loss(logits: torch.Tensor, examples: Examples) -> torch.Tensor:
+    if examples.weights is None:
+        return F.cross_entropy(logits, examples.targets)
+    return (F.cross_entropy(logits, examples.targets, reduction="none") * examples.weights).mean()
 
 
 def held_out_logits(
@@ -152,7 +174,10 @@ def fit_linear_heads(fits: Sequence[Fit], classes: int, settings: Head) -> tuple
     batches = _side_by_side(draws, dim=1).to(device)  # (steps, S, B)
     matrix = _side_by_side([each.repeat(heads, 1) for each in initial]).to(device)  # (S, H * K, D): a product for all H
     decays = _side_by_side([torch.tensor(fit.penalties).repeat_interleave(classes)[:, None] for fit in fits]).to(device)
-    biases = torch.zeros(matrix.shape[:-1], device=device)
+    # What is added to the logits in the loss goes into the biases, which no penalty holds, until training ends.
+    priors = [torch.zeros(classes) if train.log_prior is None else train.log_prior for train in trains]
+    added = _side_by_side([each.repeat(heads) for each in priors]).to(device)  # (S, H * K)
+    biases = added.clone()
     optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
     for rows in batches:
@@ -168,7 +193,7 @@ def fit_linear_heads(fits: Sequence[Fit], classes: int, settings: Head) -> tuple
         optimiser.step()
         schedule.step()
     shape = len(fits), heads, classes
-    return matrix.view(*shape, dimensions).mT, biases.view(shape)
+    return matrix.view(*shape, dimensions).mT, (biases - added).view(shape)
 
 
 def _probabilities(train: Examples, classes: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from augury.features.heads import Examples, Fit, Folds, fit_heads_of_folds, held_out_logits
+from augury.features.heads import Fit, Folds, balanced_examples, fit_heads_of_folds, held_out_logits
 from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import Head
@@ -50,7 +50,7 @@ class Ensemble:
             folds.append(Folds(fold[:, None] == torch.arange(FOLDS, device=features.device), fold))
 
         def fits(penalties: list[float]) -> list[Fit]:
-            examples = Examples(features, labels)
+            examples = balanced_examples(features, images.labels, classes)
             return [Fit(examples, seeded(seed, "ensemble heads", draw), penalties) for draw in range(DRAWS)]
 
         trial = settings.model_copy(update={"steps": -(-settings.steps // TRIAL_SHARE)})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from augury.features.extractor import classifier_levels
-from augury.features.heads import Examples, Standardiser, fit_head
+from augury.features.heads import Standardiser, balanced_examples, fit_head
 from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
@@ -77,10 +77,11 @@ class Selector:
     The features are those of the classifier's own backbone, with random weights where the classifier starts from them:
     a filter that knew more would pass its knowledge on to the arms with synthetic images alone.
 
-    Of whose class one head is confident is kept, or of what an ensemble of heads allows, the most useful. One head's L2
-    penalty is chosen by validation likelihood. The ensemble allows a class that is at least as probable as are those of
-    training images, all but the share `outlier_quantile`, to the heads that did not learn from them (Sadinle et al.
-    2019, eq. 6: so the truth is among those allowed for all but that share of real images).
+    Of whose class one head is confident is kept, or of what an ensemble of heads allows, the most useful. All heads
+    take classes to be equally frequent. One head's L2 penalty is chosen by validation likelihood, all classes counting
+    alike. The ensemble allows a class that is at least as probable as are those of training images, all but the share
+    `outlier_quantile`, to the heads that did not learn from them (Sadinle et al. 2019, eq. 6: so the truth is among
+    those allowed for all but that share of real images).
     An image is a near-copy if it is closer to a training image than the share `near_copy_quantile` of the validation
     images are, and an outlier if it is farther from all than all but `outlier_quantile` of them are: how close unseen
     real images come.
@@ -104,11 +105,11 @@ class Selector:
         self.train = self.standardise(features)
         held_out = self.standardise(self.extractor(validation, device, store))
         if rules.keep == "confident":
-            examples, held_out_examples = (
-                Examples(values, torch.from_numpy(images.labels).to(device))
-                for values, images in ((self.train, train), (held_out, validation))
-            )
-            self.head = fit_head(examples, held_out_examples, len(train.class_names), HEAD, seeded(seed, "selection"))
+            # A long tail would otherwise make it unsure of all images of the rare classes, for which they are drawn.
+            classes = len(train.class_names)
+            examples = balanced_examples(self.train, train.labels, classes)
+            unseen = balanced_examples(held_out, validation.labels, classes, judged=True)
+            self.head = fit_head(examples, unseen, classes, HEAD, seeded(seed, "selection"))
         if rules.keep != "confident" or rules.soft_labels:
             self.ensemble = Ensemble.fit(train, self.train, HEAD, seed)
 

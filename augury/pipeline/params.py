@@ -104,6 +104,11 @@ class Params(Section):
         """The seed of params.yaml, which replicates have in common."""
         return self.seed if self._base_seed is None else self._base_seed
 
+    @property
+    def classes_alike(self) -> bool:
+        """Whether choices count all classes alike, as the measure does; of a tail that was made, tests know nothing."""
+        return self.compare.measure != "accuracy" or self.prepare.imbalance_ratio is not None
+
     def of_replicate(self, number: int) -> "Params":
         """What the stages of a replicate go by: those after 0 have a seed of their own."""
         if number == 0:
@@ -156,8 +161,18 @@ class Params(Section):
             raise ValueError(
                 f"{key}.more_real: {arm.more_real:g} asked for, prepare.held_back is {self.prepare.held_back:g}"
             )
-        labels = self.prepare.labels_per_class
-        if labels is None or self.prepare.imbalance_ratio is not None:
+        labels, imbalance = self.prepare.labels_per_class, self.prepare.imbalance_ratio
+        if arm.fill is not None and not (arm.synthetic or arm.repeat):
+            raise ValueError(f"{key}.fill: nothing to fill with; choose from synthetic, repeat")
+        if arm.fill is not None and labels is not None and imbalance is not None:
+            gap, shares = labels - max(2, round(labels / imbalance)), sum(arm.synthetic.values()) + arm.repeat
+            for generator, ratio in arm.synthetic.items():
+                if (needed := int(gap * ratio / shares)) > self.sample.per_class:
+                    raise ValueError(
+                        f"{key}.fill: the rarest class lacks {needed} images of {generator}, but sample.per_class is "
+                        f"{self.sample.per_class}"
+                    )
+        if labels is None or imbalance is not None or arm.fill is not None:
             return  # how many labelled images a class has is known only to `prepare`
         for generator, ratio in arm.synthetic.items():
             needed = round(ratio * labels)

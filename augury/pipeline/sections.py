@@ -30,6 +30,9 @@ class Augment(Section):
         return [name for name, steps in self.policies.items() if steps[0].name == BACKGROUND_SWAP]
 
 
+Sampling = Literal["images", "classes"]
+
+
 class Training(Section):
     """What every generator's training has. Budgets are in thousands of images."""
 
@@ -40,6 +43,7 @@ class Training(Section):
     ema_halflife_kimg: PositiveFloat
     snapshot_every_kimg: PositiveFloat
     patience: PositiveInt | None  # so many snapshots without a nearer one end training; None: all are made
+    sampling: Sampling = "images"  # which of them are drawn equally often
 
 
 class GanTraining(Training):
@@ -149,11 +153,14 @@ class Arm(Section):
     back by `prepare`. augment: policies of `augment` whose copies of the real images are added. synthetic: generator ->
     its images. repeat: the real images again, weighted as synthetic ones are. draw: which draw of copies, synthetic and
     mixed images, starts and batches it is; arms of one draw share them. mix: images mixed of all these are added.
-    balance: against unequal classes, draw rare ones more often or weigh their loss more. mode, resolution: in place of
-    those that all arms have.
+    balance: against unequal classes, draw rare ones more often, weigh their loss more, or tell the loss how frequent
+    they are. mode, resolution: in place of those that all arms have.
     use: what synthetic and repeated images are for. labelled: as the others, all along. first, mixed_first: alone or
     among the others in the first steps, and not in the last ones (finetune.first_phase). consistency: without their
     labels, to be answered as their augmented copies are.
+    fill: each class gets synthetic images up to the largest one's number of labelled images, of which each generator's
+    ratio is then its share; `repeat` shares in it too. At weight 1 all classes then count alike, as a synthetic image
+    counts as a labelled one with its copies.
     """
 
     real: bool = True
@@ -163,15 +170,16 @@ class Arm(Section):
     repeat: Annotated[float, Field(ge=0)] = 0.0
     draw: Annotated[int, Field(ge=0)] = 0
     mix: Literal["mixup", "cutmix"] | None = None
-    balance: Literal["oversample", "class_weights"] | None = None
+    balance: Literal["oversample", "class_weights", "logit_adjustment"] | None = None
     mode: Mode | None = None
     resolution: Resolution | None = None
     use: Literal["labelled", "first", "mixed_first", "consistency"] = "labelled"
+    fill: Literal["largest"] | None = None
 
     @property
     def bare(self) -> Self:
         """The same without synthetic images, and what only they need."""
-        return self.model_copy(update={"synthetic": {}, "use": "labelled"})
+        return self.model_copy(update={"synthetic": {}, "use": "labelled", "fill": self.fill if self.repeat else None})
 
     @property
     def is_candidate(self) -> bool:

@@ -6,22 +6,26 @@ from accelerate import Accelerator
 
 from augury.images.image_set import ImageSet
 from augury.images.pixels import scaled
-from augury.pipeline.seeding import batch_rows
+from augury.pipeline.sections import Sampling
+from augury.pipeline.seeding import batch_rows, derive_seed
 
 STEPS_AHEAD = 32  # whose rows are sent to the device at once
 LARGEST_SHARE = 0.25  # of a GPU's free memory; a set of more pixels is sent batch by batch
 
 
 class Batches:
-    """Deals out a set's images over the steps of a training and its processes, each image equally often.
+    """Deals out a set's images over the steps of a training and its processes, each image or class equally often.
 
     `load` a step, then read from within it: `rows`, (B,) int64 on the device, `images()` and `labels()`.
     """
 
-    def __init__(self, images: ImageSet, batch_size: int, seed: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self, images: ImageSet, batch_size: int, seed: int, accelerator: Accelerator, sampling: Sampling = "images"
+    ) -> None:
         self.count, self.batch_size, self.seed, self.accelerator = len(images), batch_size, seed, accelerator
         device, share = accelerator.device, batch_size // accelerator.num_processes
         self.rows = torch.zeros(share, dtype=torch.int64, device=device)
+        self._of_classes = class_members(images.labels) if sampling == "classes" else None
         self._all_labels = torch.from_numpy(images.labels).to(device)
         self._host_pixels = images.pixels
         self._fits = device.type != "cuda" or images.pixels.nbytes < LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]
@@ -48,7 +52,10 @@ class Batches:
 
     def rows_of(self, step: int) -> np.ndarray:
         """This process's share of the training images of a step, (B,) int64."""
-        rows = batch_rows(self.count, self.batch_size, step, self.seed)
+        if self._of_classes is None:
+            rows = batch_rows(self.count, self.batch_size, step, self.seed)
+        else:
+            rows = rows_by_class(self._of_classes, self.batch_size, step, self.seed)
         return rows[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def images(self) -> torch.Tensor:
@@ -59,3 +66,20 @@ class Batches:
     def labels(self) -> torch.Tensor:
         """(B,) int64."""
         return self._all_labels.index_select(0, self.rows)
+
+
+def class_members(labels: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class that there are images of: labels (N,) -> (n,) int64 each."""
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def rows_by_class(members: list[np.ndarray], batch_size: int, step: int, seed: int) -> np.ndarray:
+    """Rows of the batch at `step`, (B,) int64: classes take turns, and each is shown by any of its images.
+
+    A pure function of its arguments. Any number of steps in a row show every class equally often to within two images.
+    """
+    classes = batch_rows(len(members), batch_size, step, derive_seed(seed, "classes"))
+    sizes = np.array([len(rows) for rows in members])
+    places = np.random.default_rng(derive_seed(seed, "of their class", step)).random(batch_size) * sizes[classes]
+    first = np.cumsum(sizes) - sizes
+    return np.concatenate(members)[first[classes] + places.astype(np.int64)]

@@ -144,7 +144,7 @@ class TrainingRun:
     @cached_property
     def batches(self) -> Batches:
         """What steps learn from."""
-        return Batches(self.images, self.budget.batch_size, self.seed, self.accelerator)
+        return Batches(self.images, self.budget.batch_size, self.seed, self.accelerator, self.budget.sampling)
 
     def take(self, step: Step, **told: bool | float) -> None:
         """Make the step under way, on `batches`; see `Stepper` for what it may do, and be told."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.arms.training_set import balanced
+from augury.arms.rows import balanced
 from augury.features.extractor import STORE
 from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.generators.starts import Sources, Starts

@@ -320,10 +320,19 @@ def alike(zeros: int, ones: int) -> ImageSet:
     return ImageSet(np.full((len(labels), 8, 8, 1), 200, np.uint8), labels, ("a", "b"))
 
 
-@pytest.mark.parametrize(("balance", "share"), [(None, 0.75), ("class_weights", 0.5), ("oversample", 0.5)])
+@pytest.mark.parametrize(
+    ("balance", "share"), [(None, 0.75), ("class_weights", 0.5), ("oversample", 0.5), ("logit_adjustment", 0.5)]
+)
 def test_the_balance_reaches_the_loss(balance: str | None, share: float) -> None:
     tuned = tune("partial", training(alike(24, 8), balance), **HEAD_ALONE)
     assert float(predict(tuned, alike(1, 1), 8, CPU)[0, 0]) == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_equal_classes_are_adjusted_by_nothing(mode: str) -> None:
+    images = stripes(6, seed=1)
+    plain, adjusted = (tune(mode, training(images, balance), steps=3) for balance in (None, "logit_adjustment"))
+    assert same(state(plain), state(adjusted))
 
 
 def test_targets_between_the_classes_are_learned() -> None:

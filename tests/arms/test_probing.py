@@ -101,7 +101,7 @@ def test_a_seed_makes_one_head_and_another_seed_another() -> None:
     assert not torch.equal(first.weights, other.weights)
 
 
-@pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
+@pytest.mark.parametrize("balance", [None, "oversample", "class_weights", "logit_adjustment"])
 def test_seeds_taught_together_choose_and_learn_what_they_would_alone(balance: str | None) -> None:
     """One that has to tell good images, and one that has to tell bad ones."""
     taught = [lesson(blobs(15, seed=3), 0, 40, balance=balance), lesson(garbage(90, seed=4), 1, 40, balance=balance)]

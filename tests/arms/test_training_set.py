@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from augury.arms.training_set import Labelled, TrainingSet, balanced, front_rows, slice_rows, training_set
+from augury.arms.training_set import Labelled, TrainingSet, training_set
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.shards import shard_name
 from augury.images.soft_labels import soft_label_columns
@@ -412,56 +410,66 @@ def test_a_stage_that_did_not_run_is_told(recipe: dict[str, Any], folder: str) -
 # Quotas.
 
 
-@given(st.integers(0, 100), st.integers(1, 12))
-def test_quotas_add_up_and_differ_by_one_at_most(count: int, classes: int) -> None:
-    quotas = balanced(count, classes)
-    assert quotas.sum() == count
-    assert quotas.max() - quotas.min() <= 1
-    assert (np.diff(quotas) <= 0).all()
-
-
-@pytest.mark.parametrize("count", range(13))
-def test_synthetic_images_are_the_first_ones(count: int) -> None:
-    """In the order in which `sample` writes them these are the first `count` rows."""
-    labels = np.array([0, 1, 2] * 4)
-    assert front_rows(labels, balanced(count, 3)).tolist() == list(range(count))
-    assert slice_rows(labels, balanced(count, 3), 0).tolist() == list(range(count))
-
-
 @pytest.mark.parametrize(
-    ("labels", "count", "per_class"),
+    ("recipe", "added"),
     [
-        ([2, 2, 2, 1, 0, 1, 0, 0], 7, [3, 2, 2]),  # the order of classes on disk does not matter
-        ([0, 1, 2, 0, 2, 0, 2, 0, 2], 9, [3, 1, 3]),
-        ([0, 2, 0, 2, 0, 2], 6, [2, 0, 2]),
-        ([0, 0, 0, 0], 3, [1, 0, 0]),
-        ([0, 1, 2], 30, [1, 1, 1]),
-        ([], 4, [0, 0, 0]),
+        ({"synthetic": {"vae": 3.0}}, [("synthetic", [0, 5, 7])]),
+        ({"synthetic": {"vae": 1.0, "dcgan": 1.0}}, [("synthetic", [0, 2, 4]), ("synthetic", [0, 3, 3])]),
+        ({"repeat": 1.0}, [("repeated", [0, 5, 7])]),
+        ({"synthetic": {"vae": 3.0}, "repeat": 1.0}, [("synthetic", [0, 4, 5]), ("repeated", [0, 1, 2])]),
     ],
 )
-def test_a_short_class_gives_what_it_has_and_the_others_no_more_than_their_share(
-    labels: list[int], count: int, per_class: list[int]
-) -> None:
-    there = np.array(labels, np.int64)
-    for rows in (front_rows(there, balanced(count, 3)), slice_rows(there, balanced(count, 3), 2)):
-        assert np.bincount(there[rows], minlength=3).tolist() == per_class
+def test_rare_classes_are_filled_up_to_the_largest(recipe: dict[str, Any], added: list[tuple[str, list[int]]]) -> None:
+    """Of 10, 5 and 3 labels, by the sources in their shares."""
+    train = put_together({**recipe, "fill": "largest"}, position=0)
+    assert [(kind, images.counts()) for kind, images in train.parts] == [("real", REAL), *added]
 
 
-@given(st.lists(st.integers(0, 2), min_size=12, max_size=40), st.integers(1, 4))
-def test_slices_follow_each_other_and_begin_again_at_the_end(labels: list[int], of_each: int) -> None:
-    there, counts = np.array(labels), np.full(3, of_each)
-    for label in range(3):
-        of_class = np.flatnonzero(there == label)
-        taken = [
-            row
-            for number in range(4)
-            for row in np.sort(slice_rows(there, counts, number))
-            if there[row] == label
-        ]  # fmt: skip
-        if len(of_class) >= 4 * of_each:
-            assert taken == of_class[: 4 * of_each].tolist()
-        elif len(of_class) >= of_each:
-            assert sorted(taken) == sorted(np.resize(of_class, 4 * of_each).tolist())
+@pytest.mark.parametrize("balance", [None, "logit_adjustment"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"synthetic": {"vae": 1.0}},
+        {"synthetic": {"vae": 1.0}, "augment": ["classic"]},
+        {"synthetic": {"vae": 1.0}, "augment": ["classic"], "more_real": 1.0},
+        {"repeat": 1.0, "augment": ["trivial", "classic"]},
+        {"synthetic": {"vae": 1.0}, "real": False},
+    ],
+)
+def test_filled_up_all_classes_count_alike(recipe: dict[str, Any], balance: str | None) -> None:
+    """At weight 1: a synthetic image is as much as a labelled one with its copies and others like it."""
+    train = put_together({**recipe, "fill": "largest", "balance": balance}, position=0)
+    drawn = train.sampling(1.0)
+    of_classes = (np.ones(len(train)) if drawn is None else drawn) @ train.targets
+    lacking = [0, 0.5, 0.7] if "real" in recipe else [1, 1, 1]
+    assert of_classes / of_classes.max() == pytest.approx(np.array(lacking) / max(lacking))
+    if balance is not None and "real" not in recipe:  # nothing is left for the loss to adjust; at weight 0 all of it
+        assert train.log_prior(1.0) is None
+        assert train.log_prior(0.0) == pytest.approx(np.log(np.array(REAL) / sum(REAL)))
+
+
+def test_equal_classes_have_nothing_to_fill(caplog: pytest.LogCaptureFixture) -> None:
+    write("splits/train", image_set(turns([4, 4, 4]), TRAIN))
+    write("splits/validation", image_set(turns([1, 1, 1]), VALIDATION))
+    train = put_together({"synthetic": {"vae": 1.0}, "fill": "largest"})
+    assert [kind for kind, _ in train.parts] == ["real"]
+    assert "classify: an_arm: fill: classes have equally many labels, so that there is nothing to fill" in caplog.text
+
+
+def test_seeds_that_share_what_fills_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """The rarest class takes 7 of 12 on each of two seeds."""
+    train = put_together({"synthetic": {"vae": 1.0}, "fill": "largest"}, position=0)
+    assert not caplog.messages
+    other = put_together({"synthetic": {"vae": 1.0}, "fill": "largest"})
+    assert "images of vae: 2 times 12 asked for, 36 there, so that seeds share some" in caplog.text
+    assert len({*of_kind(train, "synthetic")} & {*of_kind(other, "synthetic")}) == 2
+
+
+def test_mixed_images_count_for_the_prior_by_their_shares() -> None:
+    train = put_together({"balance": "logit_adjustment", "mix": "mixup"})
+    prior = train.log_prior(None)
+    assert prior is not None
+    assert np.exp(prior) == pytest.approx(train.targets.sum(axis=0) / len(train), rel=1e-5)
 
 
 # Mixed images.

@@ -17,6 +17,7 @@ from augury.features.heads import (
     fit_linear_heads,
     held_out_logits,
 )
+from augury.images.prior import log_prior
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import seeded
 from tests.waits import Waits, stand_still
@@ -156,6 +157,33 @@ def test_the_penalty_is_that_of_the_best_validation_likelihood(misleading: bool)
     assert head.validation_accuracy == pytest.approx((logits.argmax(dim=1) == validation[1]).float().mean().item())
 
 
+# Unequal classes.
+
+
+def test_an_adjusted_head_tells_as_if_classes_were_equally_frequent() -> None:
+    """Of two normal distributions at -1 and 1 the balanced Bayes rule has the log odds 2 x, whatever the prior."""
+    labels = torch.tensor([0] * 9000 + [1] * 450)
+    random = torch.Generator().manual_seed(0)
+    values = (torch.randn(len(labels), generator=random) + 2.0 * labels - 1)[:, None]
+
+    def log_odds(**more: Any) -> tuple[float, float]:
+        fits = [Fit(Examples(values, labels, **more), seeded(0), [1e-4])]
+        weights, biases = fit_linear_heads(fits, 2, settings([1e-4], 1500))
+        return float(weights[0, 0, 0].diff()), float(biases[0, 0].diff())
+
+    prior = log_prior(np.bincount(labels))
+    assert prior is not None
+    slope, offset = log_odds(log_prior=torch.from_numpy(prior))
+    assert (slope, offset) == (pytest.approx(2, abs=0.2), pytest.approx(0, abs=0.15))
+    assert log_odds()[1] == pytest.approx(np.log(450 / 9000), abs=0.25)  # the rule of who minds the frequent class
+
+
+def test_the_prior_is_the_log_of_shares_and_none_where_they_are_equal() -> None:
+    assert log_prior(np.array([7, 7, 7])) is None
+    prior = log_prior(np.array([6.0, 0.0, 2.0]))
+    assert prior == pytest.approx([np.log(0.75), 0, np.log(0.25)])  # what is not there is learned not to be
+
+
 # Folds.
 
 
@@ -229,11 +257,11 @@ def test_an_image_of_no_fold_is_learned_from_in_all() -> None:
 
 def of_seed(seed: int, count: int = 40, **more: Any) -> Fit:
     values, labels = blobs(count, seed)
-    per_image: dict[str, Any] = {name: torch.rand(len(labels), generator=seeded(9)) for name in more}
-    return Fit(Examples(values, one_hot(labels), **per_image), seeded(seed), [0.03 * (seed + 1), 0.3])
+    more = {name: torch.rand(3 if name == "log_prior" else len(labels), generator=seeded(9)) for name in more}
+    return Fit(Examples(values, one_hot(labels), **more), seeded(seed), [0.03 * (seed + 1), 0.3])
 
 
-@pytest.mark.parametrize("more", [{}, {"weights": True}, {"sampling": True}])
+@pytest.mark.parametrize("more", [{}, {"weights": True}, {"sampling": True}, {"log_prior": True}])
 def test_fits_made_together_are_those_made_alone(more: dict[str, Any]) -> None:
     """Of other images, and not as many."""
     together = fit_linear_heads([of_seed(seed, 30 + 10 * seed, **more) for seed in range(3)], 3, settings(PENALTIES))

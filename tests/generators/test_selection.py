@@ -419,6 +419,14 @@ def test_a_validation_split_that_is_the_training_split_is_no_obstacle(rules: Fil
 
 
 @pytest.mark.usefixtures("quick")
+def test_images_of_rare_classes_are_no_more_doubtful_than_others() -> None:
+    """Of two classes there are 30 training images and of the others 2, and a head that minds refuses 13% of one."""
+    train = digits("train").select(np.r_[0:30, 30:32, 60:62, 90:120])
+    judge = Selector(train, digits("validation").select(np.r_[0:8, 20:21, 40:41, 60:68]), ON, QUICK, 0, CPU)
+    assert (~judge(digits("unseen")).unsure).reshape(4, 30).mean(axis=1).min() > 0.92
+
+
+@pytest.mark.usefixtures("quick")
 def test_one_seed_makes_one_selector() -> None:
     weights = [Selector(digits("train"), digits("validation"), ON, QUICK, seed, CPU).head.weights for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])

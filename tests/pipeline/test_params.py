@@ -96,7 +96,7 @@ UNKNOWN_KEYS = {
         "guidance",
         "steps",
     ],
-    "classify.arms.none.augmnet": ["real", "more_real", "augment", "synthetic", "mix", "balance"],
+    "classify.arms.none.augmnet": ["real", "more_real", "augment", "synthetic", "mix", "balance", "fill"],
 }
 
 
@@ -318,6 +318,19 @@ def test_a_long_tail_needs_a_budget_to_start_from(tmp_path: Path) -> None:
     [line] = faults(tmp_path, {**both, "prepare.labels_per_class": None})
     assert line.startswith("prepare.imbalance_ratio ")
     assert "labels_per_class" in line
+
+
+def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: Path) -> None:
+    tail: dict[str, object] = {"prepare.imbalance_ratio": 50, "prepare.labels_per_class": 100}
+    recipe = {"synthetic": {"vae": 3.0, "dcgan": 1.0}, "fill": "largest"}  # 73 of 98 and the rest
+    for per_class in (73, 500):
+        load_changed(tmp_path, {**tail, "classify.arms": {"classic": recipe}, "sample.per_class": per_class})
+    assert faults(tmp_path, {**tail, "classify.arms": {"classic": recipe}, "sample.per_class": 72}) == [
+        "classify.arms.classic.fill: the rarest class lacks 73 images of vae, but sample.per_class is 72"
+    ]
+    assert faults(tmp_path, {"classify.arms": {"classic": {"fill": "largest"}}}) == [
+        "classify.arms.classic.fill: nothing to fill with; choose from synthetic, repeat"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -552,7 +565,8 @@ def test_every_key_of_every_section_is_required(tmp_path: Path) -> None:
         f"{section}.{key}"
         for section in SECTIONS
         if isinstance(annotation := Params.model_fields[section].annotation, type) and issubclass(annotation, Section)
-        for key in annotation.model_fields
+        for key, field in annotation.model_fields.items()
+        if field.is_required()
     ]
     assert lines == [f"{key}: missing" for key in required]
 
@@ -699,7 +713,11 @@ def test_the_arms_that_the_manual_suggests_are_allowed(tmp_path: Path) -> None:
     page = (SHIPPED.parent / "docs/pipeline.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if re.match(r" +\w+: \{.*(synthetic|repeat): ", line)]
     recipes = {name: recipe for line in lines for name, recipe in YAML(typ="safe", pure=True).load(line).items()}
-    assert {*recipes} == {"vae_only", "first", "mixed_first", "alike", "copies_first"}
+    assert {*recipes} == {"vae_only", "first", "mixed_first", "alike", "copies_first", "filled", "refilled"}
+    # And those that params.yaml has in comments.
+    commented = re.findall(r"^    # (\w+: \{augment.*?\})(?:   #.*)?$", SHIPPED.read_text(), flags=re.MULTILINE)
+    recipes |= {name: recipe for line in commented for name, recipe in YAML(typ="safe", pure=True).load(line).items()}
+    assert {"adjusted", "filled"} <= {*recipes}
     for name, recipe in recipes.items():
         mode = "full" if "use" in recipe else "head"
         arm = load_changed(tmp_path, {f"classify.arms.{name}": recipe, "classify.mode": mode}).classify.arms[name]

@@ -319,7 +319,7 @@ def test_what_is_held_out_is_told_without_it_or_its_copies(checkout: Path, mode:
     assert abs(result["validation_accuracy"] - 0.5) < 0.3
 
 
-@pytest.mark.parametrize("balance", ["oversample", "class_weights"])
+@pytest.mark.parametrize("balance", ["oversample", "class_weights", "logit_adjustment"])
 @pytest.mark.parametrize("mode", ["head", "full"])
 def test_a_balance_reaches_the_training(checkout: Path, balance: str, mode: str) -> None:
     train = ImageSet.read(Path("data/splits/0/train"))

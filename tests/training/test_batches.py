@@ -9,7 +9,7 @@ import torch
 
 from augury.images.image_set import ImageSet
 from augury.pipeline.seeding import batch_rows
-from augury.training.batches import STEPS_AHEAD, Batches
+from augury.training.batches import STEPS_AHEAD, Batches, class_members, rows_by_class
 
 CPU = torch.device("cpu")
 
@@ -53,3 +53,33 @@ def test_a_step_finds_its_images_where_those_of_the_one_before_were() -> None:
         batches.load(step)
         assert batches.rows.data_ptr() == place
         assert batches.rows.tolist() == batch_rows(9, 4, step, 0).tolist()
+
+
+def test_by_class_rare_images_are_shown_as_often_as_their_class() -> None:
+    """Every class equally often to within two images, and of a class any image, by chance."""
+    labels = np.array([3] * 90 + [0] * 9 + [1])  # of class 2 there are none
+    members = class_members(labels)
+    steps = [rows_by_class(members, 32, step, 0) for step in range(300)]
+    rows = np.concatenate(steps)
+    of_classes = np.bincount(labels[rows], minlength=4)
+    assert of_classes[2] == 0
+    assert of_classes[[0, 1, 3]].max() - of_classes[[0, 1, 3]].min() <= 2
+    shown = np.bincount(rows, minlength=100)
+    for of_class, expected in ((shown[:90], 3200 / 90), (shown[90:99], 3200 / 9)):
+        assert np.abs(of_class - expected).max() < 5 * np.sqrt(expected)
+    # A pure function of seed and step.
+    assert np.array_equal(steps[7], rows_by_class(members, 32, 7, 0))
+    assert not np.array_equal(steps[7], rows_by_class(members, 32, 7, 1))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_share_the_images_of_a_step_by_class_too(processes: int) -> None:
+    images = noise(7)
+    parts = []
+    for rank in range(processes):
+        accelerator: Any = SimpleNamespace(process_index=rank, num_processes=processes, device=CPU)
+        batches = Batches(images, 10, 0, accelerator, "classes")
+        batches.load(STEPS_AHEAD + 1)
+        parts.append(batches.rows)
+    expected = rows_by_class(class_members(images.labels), 10, STEPS_AHEAD + 1, 0)
+    assert torch.stack(parts, dim=1).flatten().tolist() == expected.tolist()
