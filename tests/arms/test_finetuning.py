@@ -16,6 +16,7 @@ from augury.arms.finetuning import Consistency, Tuning, evaluate, fine_tune, gro
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.soft_labels import targets_of
+from augury.pipeline.devices import native_bfloat16
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FineTune
 from augury.pipeline.seeding import seeded
@@ -197,6 +198,24 @@ def test_the_first_step_of_adam_is_each_groups_rate() -> None:
         assert float(moved.median()) == pytest.approx(rate, rel=0.01)
         shrunk = rate * 0.5 * before[key] if before[key].ndim > 1 else torch.zeros_like(before[key])
         assert torch.allclose(plain[key] - decayed[key], shrunk, atol=1e-7)
+
+
+@pytest.mark.skipif(not native_bfloat16(CPU), reason="this CPU computes in float32 alone")
+def test_grouped_convolutions_alone_are_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[int, torch.dtype] = {}
+    convolve = nn.Conv2d._conv_forward
+
+    def noted(layer: nn.Conv2d, x: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        result = convolve(layer, x, *arguments)
+        seen[layer.groups] = result.dtype
+        return result
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", noted)
+    blocks = [nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(4, 8, 3, groups=4, bias=False)]
+    network = Backbone([nn.Sequential(*blocks)], width=8, smallest=5)
+    tune("scratch", network=network, steps=2)
+    assert seen == {1: torch.bfloat16, 4: torch.float32}
+    assert type(blocks[1]) is nn.Conv2d  # the given one stays as it is
 
 
 # What is chosen.
