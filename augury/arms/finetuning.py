@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -106,7 +107,7 @@ def train_network(
         if device.type == "cpu":
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-                    layer.__class__ = GroupedConvolution
+                    layer.forward = partial(in_float32, layer.forward)  # type: ignore[method-assign]
         groups = groups_of(network, tuning.mode, settings)
         optimiser = torch.optim.AdamW(_parameters(groups, weight_decay), lr=settings.learning_rate, fused=True)
         pixels, targets = train.images.pixels, torch.from_numpy(train.targets).to(device)
@@ -164,12 +165,10 @@ class Phase:
     hold: bool = False
 
 
-class GroupedConvolution(nn.Conv2d):
-    """In float32, whatever surrounds it: on a CPU its gradient in bfloat16 takes twice as long."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with autocast(x.device, enabled=False):
-            return super().forward(x.float())
+def in_float32(forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """A convolution in groups, whatever surrounds it: on a CPU its gradient in bfloat16 takes twice as long."""
+    with autocast(x.device, enabled=False):
+        return forward(x.float())
 
 
 def phases_of(
