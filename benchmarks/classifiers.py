@@ -24,8 +24,9 @@ from torchvision import models as torchvision_models
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augury.arms.finetuning import Tuning, train_network
+from augury.arms.finetuning import train_network
 from augury.arms.training_set import Labelled, TrainingSet, training_set
+from augury.arms.uses import Tuning
 from augury.features.backbones import load_backbone
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augury.arms.composites import composites, owed_to_ground
-from augury.arms.finetuning import Tuning, fine_tune, predict
+from augury.arms.finetuning import fine_tune, predict
 from augury.arms.probing import Lesson, features_of, fit_probes
 from augury.arms.training_set import Labelled, seed_of, training_set
 from augury.arms.trials import Trial, columns_of
+from augury.arms.uses import Tuning
 from augury.features.backbones import check_resolution, load_backbone
 from augury.features.extractor import classifier_levels
 from augury.features.heads import Standardiser

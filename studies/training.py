@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from augury.arms.finetuning import Tuning, evaluate, predict, train_network
+from augury.arms.finetuning import evaluate, predict, train_network
 from augury.arms.training_set import TrainingSet
+from augury.arms.uses import Tuning
 from augury.evidence.results import numbered
 from augury.images.image_set import ImageSet
 from augury.pipeline.section import PositiveFloat, PositiveInt, Section

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.arms.finetuning import Tuning, train_network
+from augury.arms.finetuning import train_network
 from augury.arms.training_set import TrainingSet
+from augury.arms.uses import Tuning
 from augury.features.backbones import check_resolution, read_backbone
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device

@@ -12,8 +12,9 @@ from torch import nn
 
 from augury.arms import finetuning
 from augury.arms.choice import Choice
-from augury.arms.finetuning import Consistency, Tuning, evaluate, fine_tune, groups_of, predict, rate_at, train_network
+from augury.arms.finetuning import evaluate, fine_tune, groups_of, predict, rate_at, train_network
 from augury.arms.training_set import Labelled, TrainingSet
+from augury.arms.uses import Consistency, Tuning
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.soft_labels import targets_of
 from augury.pipeline.devices import native_bfloat16
