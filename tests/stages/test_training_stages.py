@@ -26,7 +26,7 @@ from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.training import snapshots
-from augury.training.checkpoints import STORE
+from augury.training.checkpoints import STORE, Checkpoint
 from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.dcgan import DCGAN
@@ -522,6 +522,38 @@ def test_without_a_change_there_is_none(folder: Path, without: dict[str, torch.T
     """Which is what the test above rests on."""
     train("stylegan", snapshot_every_kimg=0.2)
     assert same(weights("stylegan"), without)
+
+
+@pytest.mark.usefixtures("_whatever_it_draws")
+def test_a_training_on_frozen_features_goes_on_where_it_was_stopped_and_leaves_nothing_of_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = settings()
+    projected = params.train_gan["dcgan"].model_copy(update={"discriminator": "projected", "learning_rate": 0.002})
+    params = params.model_copy(update={"train_gan": {"dcgan": projected}})
+    train_gan.main(params, "dcgan")
+    whole = weights("dcgan")
+    shutil.rmtree("data")
+    write_splits()
+
+    def save_and_stop(self: Checkpoint) -> None:
+        save(self)
+        raise KeyboardInterrupt
+
+    save = Checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_gan.main(params, "dcgan")
+    [state] = STORE.rglob("state.pt")
+    saved = torch.load(state, weights_only=True)
+    assert {name.partition(".")[0] for name in saved["discriminator"]} == {"levels"}
+    assert saved["run"]["step"] == 9
+    train_gan.main(params, "dcgan")
+    assert same(weights("dcgan"), whole)
+    load_generator(Path("data/generators/0/dcgan"), torch.device("cpu"))  # which takes no weights but a DCGAN's
+    criterion = json.loads(Path("data/generators/0/dcgan/training.json").read_text())["criterion"]
+    assert criterion.endswith("with random weights")
 
 
 @pytest.mark.parametrize(("target", "rises"), [(-0.99, True), (0.99, False)])
