@@ -99,6 +99,8 @@ def main(params: Params) -> None:
         in_common=splits["expected_overlap"] if params.prepare.redraw == "labels" else 0.0,
         alike=share_alike(runs),
         seed=params.seed,
+        labelled=[sum(pair) for pair in zip(splits["train"], splits["validation"], strict=True)],
+        alike_classes=params.classes_alike,
     ).summary()
     trials = trials_of(comparison, params.classify.arms)
     comparison["predictors"] = predictors(trials, params.compare.confidence)

@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
-from augury.evidence.measures import Measure
+from augury.evidence.measures import Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, chosen_arms, in_words, to_use
 from augury.evidence.rules import rule_of
@@ -53,7 +53,8 @@ class Judgement:
 @dataclass(frozen=True)
 class Comparison:
     """runs, overlap, in_common: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test
-    images that look like some that arms learn from. seed: of the bootstrap.
+    images that look like some that arms learn from. seed: of the bootstrap. labelled: (K,) images of each class that
+    arms learn from, in the first replicate. alike_classes: whether choices count all classes alike, by any measure.
     """
 
     runs: Replicates
@@ -64,10 +65,17 @@ class Comparison:
     in_common: float = 0.0
     alike: float = 0.0
     seed: int = 0
+    labelled: Sequence[int] = ()
+    alike_classes: bool = False
+
+    @cached_property
+    def rare(self) -> list[int]:
+        """The rarest classes of a long tail."""
+        return rarest_third(self.labelled)
 
     @cached_property
     def gains(self) -> Gains:
-        measure, reference = Measure.of(self.compare.measure, self.class_names), self.compare.reference
+        measure, reference = Measure.of(self.compare.measure, self.class_names, self.rare), self.compare.reference
         fixed = next(iter(self.runs[0])) if reference == BEST_REAL else reference
         gains = Gains(self.runs, fixed, measure, self.overlap, self.in_common)  # once all are known to be of one test
         runs = {
@@ -80,11 +88,11 @@ class Comparison:
     @cached_property
     def chosen(self) -> dict[str, Chosen]:
         """`best_real` and `recipe`, as far as there are arms that could be them."""
-        return chosen_arms(self.runs, self.arms, balanced=self.compare.measure != "accuracy")
+        return chosen_arms(self.runs, self.arms, self.alike_classes or self.compare.measure != "accuracy")
 
     @cached_property
     def others(self) -> Others:
-        return Others(self.gains, self.compare.resamples, self.seed)
+        return Others(self.gains, self.compare.resamples, self.seed, self.rare)
 
     @property
     def alpha(self) -> float:
@@ -137,7 +145,7 @@ class Comparison:
             there = {
                 int(of_class[label]): int(label)
                 for of_class in counts
-                for label in (np.flatnonzero(of_class) if wanted is None else [wanted])
+                for label in (self.gains.measure.rare or np.flatnonzero(of_class) if wanted is None else [wanted])
             }
             if (fewest := min(there)) < FEW_OF_A_CLASS:
                 reasons.append(f"of class {self.class_names[there[fewest]]} there are {fewest} test images alone")
@@ -251,6 +259,7 @@ class Comparison:
             "value": self.gains.value(arm, self.scope),
             "values": {str(number): self.gains.measured[number, arm][0].tolist() for number in self.runs},
             **{f"{key}_mean": float(np.mean([runs[arm].mean(key) for runs in counted])) for key in MEANS},
+            **(means_of_tail(self.per_class(arm, self.scope), self.rare) if self.rare else {}),
             "per_class_accuracy": self.per_class(arm, self.scope),
             "gain": {scope: rows.get(scope, {}).get(arm) for scope in (SET, BUDGET)}
             if arm in self.gains.arms
@@ -282,6 +291,7 @@ class Comparison:
             "n_groups": self.gains.cases if self.gains.grouped else None,
             "caution": None if self.caution is None else f"{self.caution[0].upper()}{self.caution[1:]}.",
             "rule": rule_of(self.gains, self.compare, self.scope, len(self.family), RECIPE in self.chosen),
+            **({"rarest_third": [self.class_names[label] for label in self.rare]} if self.rare else {}),
             "family": self.family,
             "sources": {arm: self.gains.sources(arm, self.scope) for arm in self.family},
             "arms": {arm: self.entry(arm, rows) for arm in self.kinds},

@@ -11,25 +11,51 @@ from augury.pipeline.errors import UserError, unknown
 
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")
+OF_A_TAIL = ("balanced_accuracy", "rarest_third")
+TAIL = 2.0  # labels of the largest over those of the smallest class, above which classes are a long tail
+
+
+def rarest_third(labelled: Sequence[int]) -> list[int]:
+    """The classes with the fewest labelled images, a third of all or, of equal ones, more; none without a long tail."""
+    if not labelled or max(labelled) <= TAIL * min(labelled):
+        return []
+    most = sorted(labelled)[max(1, round(len(labelled) / 3)) - 1]
+    return [label for label, count in enumerate(labelled) if count <= most]
+
+
+def means_of_tail(per_class: Sequence[float | None], rare: Sequence[int]) -> dict[str, float]:
+    """Means of the classes' recalls, None for one without test images: over all and over rare ones."""
+    tested = {label: recall for label, recall in enumerate(per_class) if recall is not None}
+    of_rare = [tested[label] for label in rare if label in tested]
+    return {"balanced_accuracy_mean": float(np.mean([*tested.values()])), "rarest_third_mean": float(np.mean(of_rare))}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """name: accuracy | balanced_accuracy | macro_f1 | recall. wanted: the class that `recall` is of, by its number."""
+    """name: accuracy | balanced_accuracy | rarest_third | macro_f1 | recall. wanted: the class that `recall` is of, by
+    its number. rare: those whose mean recall `rarest_third` is.
+    """
 
     name: str
     title: str
     wanted: int | None = None
     precision: float | None = None
+    rare: Sequence[int] = ()
 
     @classmethod
-    def of(cls, asked: str | RecallAt, class_names: Sequence[str]) -> "Measure":
-        """As compare.measure asks for it. Raises UserError for a class that the images do not have."""
+    def of(cls, asked: str | RecallAt, class_names: Sequence[str], rare: Sequence[int] = ()) -> "Measure":
+        """As compare.measure asks for it. Raises UserError for classes that the images do not have."""
         if isinstance(asked, RecallAt):
             if asked.recall_of not in class_names:
                 raise UserError(unknown("compare.measure.recall_of", asked.recall_of, class_names))
             title = f"recall of {asked.recall_of} at a precision of {asked.precision:g}"
             return cls("recall", title, class_names.index(asked.recall_of), asked.precision)
+        if asked == "rarest_third":
+            if not rare:
+                raise UserError(
+                    "compare.measure: rarest_third: classes have about equally many labels; choose accuracy"
+                )
+            return cls(asked, "recall of the rarest third of classes", rare=rare)
         return cls(asked, {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}.get(asked, asked))
 
     def influences(self, runs: Runs) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +67,8 @@ class Measure:
         match self.name:
             case "accuracy":
                 return _stratified(runs.right, np.zeros_like(runs.labels), {0: 1.0})
-            case "balanced_accuracy":
-                present = np.unique(runs.labels).tolist()
+            case "balanced_accuracy" | "rarest_third":
+                present = _tested(runs, self.rare)
                 return _stratified(runs.right, runs.labels, dict.fromkeys(present, 1 / len(present)))
             case "recall" if self.wanted is not None and runs.called is not None:
                 if not (runs.labels == self.wanted).any():
@@ -52,7 +78,15 @@ class Measure:
                 each = [_macro_f1(runs.labels, predicted, len(runs.per_class)) for predicted in runs.predicted]
                 return np.array([value for value, _ in each]), np.stack([influence for _, influence in each])
             case _:
-                raise ValueError(f"{self.name}: expected accuracy, balanced_accuracy, macro_f1 or recall")
+                raise ValueError(f"{self.name}: expected accuracy, balanced_accuracy, rarest_third, macro_f1 or recall")
+
+
+def _tested(runs: Runs, classes: Sequence[int]) -> list[int]:
+    """Those of the classes (none: of all) that there are test images of. Raises UserError where there are none."""
+    present = np.unique(runs.labels).tolist()
+    if classes and not {*classes} & {*present}:
+        raise UserError("compare.measure: no test image is of one of the rarest classes; choose balanced_accuracy")
+    return [label for label in present if not classes or label in classes]
 
 
 def _stratified(hits: np.ndarray, strata: np.ndarray, weights: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +115,9 @@ def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[
     return float(f1.mean()), influence
 
 
-def weighted_others(runs: Runs, weights: np.ndarray) -> np.ndarray:
-    """OTHERS of every seed with the cases weighted: weights (cases, B) -> (S, B, 4).
+def weighted_others(runs: Runs, weights: np.ndarray, rare: Sequence[int] = ()) -> np.ndarray:
+    """OTHERS of every seed with the cases weighted: weights (cases, B) -> (S, B, 4); OF_A_TAIL too where classes are
+    rare: (S, B, 6).
 
     Expected calibration error over 15 bins, as `classify` has it; the mean negative log likelihood; the accuracy of the
     class that is worst. A class neither labelled nor predicted counts as an F1 of 0.
@@ -112,5 +147,8 @@ def weighted_others(runs: Runs, weights: np.ndarray) -> np.ndarray:
         gaps = np.abs(sums(bins, ECE_BINS, confidence - right)).sum(axis=1)
         losses = -np.log(np.maximum(truth.astype(float), np.finfo(np.float32).tiny))
         nll = sums(everything, 1, losses)[:, 0]
-        of_seeds.append(np.stack([f1.mean(axis=1), gaps / total, nll / total, recall.min(axis=1)], axis=1))
+        values = [f1.mean(axis=1), gaps / total, nll / total, recall.min(axis=1)]
+        if rare:
+            values += [recall[:, _tested(runs, classes)].mean(axis=1) for classes in ((), rare)]
+        of_seeds.append(np.stack(values, axis=1))
     return np.stack(of_seeds)

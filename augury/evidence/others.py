@@ -1,5 +1,6 @@
 """What else changes with an arm, beside the measure that it is judged by: differences with intervals, no verdicts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -8,7 +9,7 @@ import numpy as np
 
 from augury.evidence.crossed import Crossed
 from augury.evidence.gains import SEEDS_OF_A_REPLICATE, Gains
-from augury.evidence.measures import OTHERS, weighted_others
+from augury.evidence.measures import OF_A_TAIL, OTHERS, weighted_others
 from augury.evidence.verdicts import BUDGET, SET
 from augury.pipeline.seeding import derive_seed
 
@@ -18,16 +19,22 @@ WEIGHTS_AT_ONCE = 4_000_000  # in memory: 32 MB
 @dataclass(frozen=True)
 class Others:
     """The bootstrap with one weight per case, shared by all arms, seeds and replicates that have the case in common
-    (Owen & Eckles 2012), gives the mean squares of the crossed analysis, and that the intervals.
+    (Owen & Eckles 2012), gives the mean squares of the crossed analysis, and that the intervals. rare: classes of a
+    long tail, of which there is more to say.
     """
 
     gains: Gains
     resamples: int
     seed: int
+    rare: Sequence[int] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return OTHERS + (OF_A_TAIL if self.rare else ())
 
     @cached_property
     def resampled(self) -> dict[tuple[int, str], np.ndarray]:
-        """(replicate, arm) -> OTHERS of each seed, with equal weights and with random ones: (S, 1 + B, 4).
+        """(replicate, arm) -> what `names` names of each seed, with equal weights and with random ones: (S, 1 + B, n).
 
         Weights are exponential (Rubin 1981), so that no class is ever left without images.
         """
@@ -39,7 +46,7 @@ class Others:
             counts = [min(several, self.resamples - done) for done in range(0, self.resamples, several)]
             for weights in chain([np.ones((cases, 1))], (random.exponential(size=(cases, count)) for count in counts)):
                 for arm, runs in of_arms.items():
-                    values.setdefault((replicate, arm), []).append(weighted_others(runs, weights))
+                    values.setdefault((replicate, arm), []).append(weighted_others(runs, weights, self.rare))
         return {key: np.concatenate(parts, axis=1) for key, parts in values.items()}
 
     def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
@@ -48,7 +55,7 @@ class Others:
         each = [self.resampled[number, arm] - self.resampled[number, reference] for number in self.gains.counted(scope)]
         rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
         found = {}
-        for place, name in enumerate(OTHERS):
+        for place, name in enumerate(self.names):
             analysis = self.crossed(rows[..., place], scope)
             found[name] = [analysis.gain, *analysis.interval(alpha)]
         return found

@@ -23,7 +23,7 @@ class Compare(Section):
     """
 
     reference: str
-    measure: Literal["accuracy", "balanced_accuracy", "macro_f1"] | RecallAt
+    measure: Literal["accuracy", "balanced_accuracy", "rarest_third", "macro_f1"] | RecallAt
     matters: PositiveFloat
     confidence: Fraction
     resamples: Annotated[int, Field(ge=100)]
@@ -35,7 +35,9 @@ class Compare(Section):
         try:
             return handler(value)
         except ValidationError as error:
-            allowed = "accuracy, balanced_accuracy, macro_f1, {recall_of: CLASS, precision: between 0 and 1}"
+            allowed = (
+                "accuracy, balanced_accuracy, rarest_third, macro_f1, {recall_of: CLASS, precision: between 0 and 1}"
+            )
             raise PydanticCustomError("measure", f"Choose from {allowed}") from error
 
 

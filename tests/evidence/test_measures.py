@@ -6,7 +6,15 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from augury.arms.metrics import classification_metrics
 from augury.evidence.crossed import Crossed, by_case
-from augury.evidence.measures import OTHERS, Measure, _stratified, weighted_others
+from augury.evidence.measures import (
+    OF_A_TAIL,
+    OTHERS,
+    Measure,
+    _stratified,
+    means_of_tail,
+    rarest_third,
+    weighted_others,
+)
 from augury.evidence.runs import Runs
 from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError
@@ -65,6 +73,28 @@ def test_an_influence_is_what_an_image_does(name: str) -> None:
         )  # fmt: skip
         changes.append((values[0] - measure.influences(without)[0][0]) * 599)
     assert changes == pytest.approx(influences[0, ::7], rel=0.1, abs=0.02)
+
+
+def test_the_rarest_third_are_the_classes_with_the_fewest_labels() -> None:
+    assert rarest_third([100, 65, 42, 27, 18, 11, 7, 5, 3, 2]) == [7, 8, 9]
+    assert rarest_third([3, 90, 3, 3]) == [0, 2, 3]  # as rare as each other
+    assert rarest_third([50, 30, 25]) == rarest_third([]) == []
+    of_arm, rare = runs(), [1, 3]
+    values, influences = Measure.of("rarest_third", NAMES, rare).influences(of_arm)
+    recalls = [
+        [recall_score(of_arm.labels == label, of_seed == label) for label in rare] for of_seed in of_arm.predicted
+    ]
+    assert values == pytest.approx(np.mean(recalls, axis=1))
+    assert influences.sum(axis=1) == pytest.approx([0, 0], abs=1e-8)
+    # As one of the other measures, and as the means of an arm.
+    of_tail = dict(zip(OTHERS + OF_A_TAIL, weighted_others(of_arm, np.ones((IMAGES, 1)), rare)[:, 0].T, strict=True))
+    assert of_tail["rarest_third"] == pytest.approx(values)
+    assert of_tail["balanced_accuracy"] == pytest.approx(Measure.of("balanced_accuracy", NAMES).influences(of_arm)[0])
+    means = means_of_tail(of_arm.per_class, rare)
+    assert means["rarest_third_mean"] == pytest.approx(values.mean())
+    assert means["balanced_accuracy_mean"] == pytest.approx(of_tail["balanced_accuracy"].mean())
+    with pytest.raises(UserError, match=r"compare.measure: rarest_third: classes have about equally many labels"):
+        Measure.of("rarest_third", NAMES)
 
 
 def test_what_cannot_be_measured_is_one_line() -> None:

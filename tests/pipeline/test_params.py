@@ -205,7 +205,11 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("classify.head.l2_penalties.0", 0.0, "greater than 0"),
         ("compare.confidence", 1.0, "less than 1"),
         ("compare.resamples", 99, "greater than or equal to 100"),
-        ("compare.measure", "auc", "choose from accuracy, balanced_accuracy, macro_f1, {recall_of: CLASS, precision"),
+        (
+            "compare.measure",
+            "auc",
+            "choose from accuracy, balanced_accuracy, rarest_third, macro_f1, {recall_of: CLASS, precision",
+        ),
         ("compare.measure", {"recall_of": "Coat"}, "choose from accuracy"),
         ("compare.matters", 0, "greater than 0"),
         # Not one of the choices

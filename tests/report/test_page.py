@@ -122,6 +122,7 @@ def comparison_of(
     held_back: int = 80,
     overlap: float | None = None,
     chosen: bool = False,
+    labelled: Sequence[int] = (),
     **compare: Any,
 ) -> dict[str, Any]:
     """What `compare` makes of invented runs. overlap: of folds. chosen: whether it is known what held-out images say.
@@ -139,7 +140,9 @@ def comparison_of(
         runs = {
             replicate: {arm: with_held_out(of_arm) for arm, of_arm in each.items()} for replicate, each in runs.items()
         }
-    return Comparison(runs, recipes, settings, [f"class {label}" for label in range(classes)], overlap).summary()
+    return Comparison(
+        runs, recipes, settings, [f"class {label}" for label in range(classes)], overlap, labelled=labelled
+    ).summary()
 
 
 def distances(class_names: tuple[str, ...], **different: Any) -> dict[str, Any]:
@@ -472,6 +475,20 @@ def test_every_measure_leads_with_its_name() -> None:
     # Of equal classes accuracy and balanced accuracy are the same.
     assert [float(row[1]) for row in rows] == pytest.approx([float(row[1]) for row in sorted_rows(html)], abs=0.011)
     assert ">Macro-F1, %<" in page(measure="macro_f1")
+
+
+def test_a_long_tail_shows_its_rarest_third_beside_the_measure() -> None:
+    assert "Rarest third" not in page(arms=CONTROLLED)
+    html = page(arms=CONTROLLED, labelled=[90, 2, 40, 3, 30])
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    assert comparison["rarest_third"] == ["class 1", "class 3"]
+    for arm, row in zip(CONTROLLED, sorted_rows(html), strict=True):
+        entry = comparison["arms"][arm]
+        recalls = entry["per_class_accuracy"]
+        assert entry["rarest_third_mean"] == pytest.approx((recalls[1] + recalls[3]) / 2)
+        assert float(row[2].split()[0]) == pytest.approx(100 * entry["rarest_third_mean"], abs=0.051)
+    assert "with the fewest labels, class 1, class 3;" in html
+    assert ">Balanced accuracy, %<" in html
 
 
 def sorted_rows(html: str) -> list[list[str]]:
