@@ -243,7 +243,7 @@ class Comparison:
         use = to_use(choices, self.arms)
         text, row = in_words(name, use, choices, self.arms), rows[self.scope].get(name)
         if row is not None and row["verdict"] is not None:
-            text += f". {name} over {row['over']}: {row['sentence']}"
+            text += f". What they chose, over the best arm of real images alone: {row['sentence']}"
         return {
             "use": use,
             "chosen": {str(number): list(chosen.arms[number][:count]) for number, count in seeds.items()},

@@ -16,7 +16,8 @@ def regimes_plot(
 ) -> str:
     """A panel per mode, a row per recipe, a column per tail and number of labels; a mark and a gain -> inline SVG.
 
-    gains: None where the recipe is the best of real images alone throughout. recipes: name -> its cost, in words.
+    gains: None where the recipe is the best of real images alone throughout; none of what was not tried. recipes:
+    name -> its cost, in words.
     """
     modes = list(dict.fromkeys(regime.mode for regime in regimes))
     with drawing_style(name, grid_axis="x"):
@@ -27,6 +28,8 @@ def regimes_plot(
             axes.set_title(f"mode {mode}")
             for row, recipe in enumerate(recipes):
                 for column, regime in enumerate(columns):
+                    if (regime, recipe) not in gains:
+                        continue
                     gain = gains[regime, recipe]
                     if gain is None:
                         axes.text(column, row, "–", color=MUTED, ha="center", va="center")

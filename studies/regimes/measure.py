@@ -26,10 +26,11 @@ def main(name: str, replicate: int, here: Path = Path(), root: Path = ROOT) -> N
         raise UserError(unknown("labels_per_class, tails, modes", name, regimes))
     regime = regimes[name]
     workspace = here / "runs" / f"{regime.name}-{replicate}"
-    make_workspace(workspace, study.recipes, overrides(study, top, regime, replicate), root=root)
+    recipes = study.recipes_in(regime.mode)
+    make_workspace(workspace, recipes, overrides(study, top, regime, replicate), root=root)
     params = load(workspace / "params.yaml")
     run_stage(workspace, "prepare", replicate=replicate)
-    for entry in dict.fromkeys(entry for arm in study.recipes for entry in stages_behind(arm, params)):
+    for entry in dict.fromkeys(entry for arm in recipes for entry in stages_behind(arm, params)):
         stage, _, rest = entry.partition("@")
         _, *names = rest.split("-")
         match stage:
@@ -84,13 +85,12 @@ def shortened(training: Training, share: float) -> dict[str, float]:
 
 def point(study: Regimes, regime: Regime, results: Results) -> dict[str, Any]:
     """What is kept of a regime in one replicate: for every recipe what its seeds got right, and what they chose."""
-    splits = results.splits()
+    splits, recipes = results.splits(), study.recipes_in(regime.mode)
     runs = {
-        name: replace(results.runs(name, study.seeds), held_out=results.held_out(name, study.seeds))
-        for name in study.recipes
+        name: replace(results.runs(name, study.seeds), held_out=results.held_out(name, study.seeds)) for name in recipes
     }
-    of_arms = {name: results.of_arm(name, study.seeds) for name in study.recipes}
-    chosen = chosen_arms({0: runs}, study.recipes, balanced=regime.tail > 1)
+    of_arms = {name: results.of_arm(name, study.seeds) for name in recipes}
+    chosen = chosen_arms({0: runs}, recipes, balanced=regime.tail > 1)
     return {
         **regime._asdict(),
         "replicate": results.replicate,
@@ -104,7 +104,7 @@ def point(study: Regimes, regime: Regime, results: Results) -> dict[str, Any]:
                 "synthetic_weight": [result["synthetic_weight"] for result in of_arms[name]],
                 "hits": Hits(runs[name].right, runs[name].groups).packed(),
             }
-            for name in study.recipes
+            for name in recipes
         },
     }
 

@@ -50,6 +50,9 @@ class Regimes(Section):
 
     @model_validator(mode="after")
     def _there_is_something_to_compare(self) -> "Regimes":
+        for name, keys in self.modes.items():
+            if "mode" not in keys:
+                raise ValueError(f"modes.{name}.mode: missing")
         for name, recipe in self.recipes.items():
             if not recipe.is_candidate or recipe.mode:
                 raise ValueError(f"recipes.{name}: more_real, repeat, draw and mode have no place here")
@@ -64,6 +67,11 @@ class Regimes(Section):
     @property
     def synthetic(self) -> list[str]:
         return [name for name, recipe in self.recipes.items() if recipe.synthetic]
+
+    def recipes_in(self, mode: str) -> dict[str, Arm]:
+        """Those that can be tried in a mode: a head on frozen features has but one use for synthetic images."""
+        head = self.modes[mode]["mode"] == "head"
+        return {name: recipe for name, recipe in self.recipes.items() if recipe.use == "labelled" or not head}
 
     def regimes(self) -> Iterator[Regime]:
         """Mode by mode, tail by tail, the fewest labels first."""

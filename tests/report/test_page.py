@@ -453,7 +453,8 @@ def test_what_to_use_comes_right_after_the_answer_and_is_the_first_row(reference
     assert advice
     assert advice[1].startswith(
         "<strong>What to use:</strong> classic+vae, with synthetic images. Held-out labelled images were clearly "
-        "better told with synthetic images on 4 of 4 seeds. recipe over best_real: helps: +"
+        "better told with synthetic images on 4 of 4 seeds. What they chose, over the best arm of real images "
+        "alone: helps: +"
     )
     table = html[html.index('id="arms"') : html.index("</table>")]
     rows = re.findall(r'<th scope="row" class="first" data-value="(.*?)">(.*?)</th>', table)
