@@ -7,16 +7,25 @@ from augury.pipeline.sections import BACKGROUND_SWAP
 from augury.preflight.choice import Choice
 from augury.preflight.survey import Survey
 
-FEW_LABELS = 30  # of the smallest class, up to which training a network whole is worth a try
+FEW_LABELS = 30  # of the smallest class, up to which more is worth a try
+FEW_IN_ALL = 1000  # labels, for which features at a larger size cost seconds
 LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
 CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
 VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
 
 
 def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> list[Choice]:
-    """Further arms of real images alone, of which held-out images take the best, where they suit and are affordable."""
+    """Further arms, of which held-out images take the best, where they suit and are affordable."""
     classic = [policy for policy in params.augment.policies if policy == "classic"]
-    choices = []
+    larger, choices = params.classify.arms.get("larger"), list[Choice]()
+    if labels.min() <= FEW_LABELS and labels.sum() <= FEW_IN_ALL and larger and larger.resolution:
+        reason = f"synthetic images seen larger too, which takes little time for {labels.sum()} labels"
+        for generator in params.sample.generators:
+            key = f"classify.arms.larger+{generator}"
+            choices += [
+                Choice(f"{key}.resolution", larger.resolution, reason),
+                Choice(f"{key}.synthetic.{generator}", 1.0, "per labelled image"),
+            ]
     if labels.min() <= FEW_LABELS and device == "cuda":
         reason = (
             f"few labels ({labels.min()} of a class at least), of which a network may make more that is trained whole"

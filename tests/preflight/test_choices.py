@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augury.pipeline import params
+from augury.pipeline import edits, params
 from augury.pipeline.errors import UserError
 from augury.pipeline.preparing import Prepare
 from augury.preflight.choices import SIZES, choose, label_counts, left_to_learn
@@ -17,6 +17,7 @@ from augury.preflight.survey import Copies, Stems, Survey
 from tests import CHECKOUT
 
 PARAMS = params.load(CHECKOUT / "params.yaml")
+LARGER = {f"larger+{generator}" for generator in PARAMS.sample.generators}
 
 
 def found(counts: list[int] | dict[str, list[int]], size: int = 100, **different: Any) -> Survey:
@@ -152,16 +153,22 @@ def test_generators_draw_what_the_arms_take() -> None:
 
 @pytest.mark.parametrize(
     ("count", "size", "device", "arms"),
-    [(25, 100, "cuda", {"full", "rand_augment"}), (500, 100, "cuda", {"rand_augment"}), (25, 40, "cuda", {"full"}),
-     (25, 100, "cpu", set())],
-)  # fmt: skip
+    [
+        (25, 100, "cuda", {"full", "rand_augment", *LARGER}),
+        (500, 100, "cuda", {"rand_augment"}),
+        (25, 40, "cuda", {"full", *LARGER}),
+        (25, 100, "cpu", {*LARGER}),
+    ],
+)
 def test_arms_suit_what_there_is_and_what_is_affordable(count: int, size: int, device: str, arms: set[str]) -> None:
     choices = choose(found([count] * 3, size), PARAMS, device)
-    of_arms = {choice.key: choice.value for choice in choices if choice.key.startswith("classify.arms.")}
-    assert {key.split(".")[2] for key in of_arms} == arms
+    of_arms = edits.nested({choice.key: choice.value for choice in choices if choice.key.startswith("classify.arms.")})
+    there = of_arms["classify"]["arms"] if of_arms else {}
+    assert set(there) == arms
     if "full" in arms:
-        assert of_arms["classify.arms.full.mode"] == "full"
-        assert of_arms["classify.arms.full.augment"] == ["classic"]
+        assert there["full"] == {"mode": "full", "augment": ["classic"]}
+    for name in arms & LARGER:
+        assert there[name] == {"resolution": 160, "synthetic": {name.removeprefix("larger+"): 1.0}}
 
 
 def test_copies_are_kept_together_but_not_where_all_images_look_alike() -> None:
