@@ -111,7 +111,7 @@ class Comparison:
         """Of what an arm is a variation: of the reference; where that is chosen, of what it could be, if of any."""
         if self.compare.reference != BEST_REAL:
             return self.compare.reference
-        plain = self.arms[arm].bare.model_copy(update={"draw": 0, "repeat": 0.0})
+        plain = self.arms[arm].bare.model_copy(update={"draw": 0, "repeat": 0.0, "fill": None})
         twins = [name for name in self.runs[0] if self.arms[name] == plain and name != arm]
         return twins[0] if twins else None
 

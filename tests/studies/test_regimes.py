@@ -123,7 +123,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
         assert regime["recipe"]["gain"] == pytest.approx(0.2 if "scratch" in name else 0.0, abs=0.01)
         assert (regime["recipe"]["verdict"] == "helps") == ("scratch" in name)
         trained = {"first", "consistency"} if "scratch" in name else set()  # which a head cannot do
-        assert set(regime["recipes"]) == {"vae", "classic+vae", "classic+more_vae"} | trained
+        assert set(regime["recipes"]) == {"vae", "classic+vae", "classic+more_vae", "filled"} | trained
     text = (page / "page/index.html").read_text()
     assert "helped in 6 of 12 regimes: scratch, 5 labels, scratch, 20 labels" in text
     assert "; were not chosen in 6" in text
