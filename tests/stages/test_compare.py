@@ -203,6 +203,20 @@ def test_replicates_are_compared_together(params: Params) -> None:
     assert set(json.loads(Path("data/metrics.json").read_text())["generators"]) == set(params.sample.generators)
 
 
+def test_the_best_real_arm_can_be_what_all_are_compared_with(params: Params) -> None:
+    settings = params.compare.model_copy(update={"reference": "best_real"})
+    write_runs(drawn(dict.fromkeys(params.classify.arms, 0.0) | {"classic+vae": 4.0}))
+    write_scores(list(params.sample.generators))
+    compare.main(params.model_copy(update={"compare": settings}))
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    assert comparison["arms"]["classic+vae"]["gain"]["this set"]["over"] == "best_real"
+    assert comparison["arms"]["again"]["gain"]["this set"]["over"] == "classic"
+    assert set(comparison["family"]) == {f"classic+{name}" for name in [*params.sample.generators, "all"]}
+    # A generator's gain is still over the arm without it.
+    arms = {arm: entry["value"] for arm, entry in comparison["arms"].items()}
+    assert comparison["predictors"]["gains"]["vae"] == pytest.approx(arms["classic+vae"] - arms["classic"])
+
+
 def test_folds_are_compared_with_what_they_share(params: Params) -> None:
     """250 test images for 1000 that arms learn from."""
     prepare = params.prepare.model_copy(update={"redraw": "folds"})
