@@ -57,7 +57,8 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     nested = [Choice(f"prepare.{choice.key}", choice.value, choice.reason) for choice in prepare]
     labels = label_counts(left, chosen)
     more = [*arms(labels, chosen["image_size"], params, device), *backgrounds(survey, params)]
-    return [*nested, drawn(labels, params), measure(survey), *more]
+    filled = any(choice.key.endswith(".fill") for choice in more)
+    return [*nested, drawn(labels, params, filled), measure(survey), *more]
 
 
 def check_counts(survey: Survey) -> None:
@@ -244,12 +245,14 @@ def measure(survey: Survey) -> Choice:
     return Choice("compare.measure", "accuracy", "the classes of the test images are about equal")
 
 
-def drawn(labels: np.ndarray, params: Params) -> Choice:
+def drawn(labels: np.ndarray, params: Params, filled: bool) -> Choice:
     """How many images of each class generators draw: what the arms take on all seeds, and enough for scores."""
     most = max([ratio for arm in params.classify.arms.values() for ratio in arm.synthetic.values()], default=0.0)
     of_seed = math.ceil(most * labels.sum() / len(labels)) + 1  # arms take equally many of all classes
+    if filled:  # the rarest class takes what it lacks
+        of_seed = max(of_seed, int(labels.max() - labels.min()))
     needed, usual = of_seed * len(params.classify.seeds), max(min(500, DRAWN // len(labels)), 50)
     if needed > usual:
-        reason = f"synthetic images of a class: what the arms take, {most:g} per labelled one, others on each seed"
+        reason = "synthetic images of a class: what the arms take of one, others on each seed"
         return Choice("sample.per_class", needed, reason)
     return Choice("sample.per_class", usual, f"synthetic images of a class; the arms take {needed}, scores all")

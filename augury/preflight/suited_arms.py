@@ -9,6 +9,7 @@ from augury.preflight.survey import Survey
 
 FEW_LABELS = 30  # of the smallest class, up to which more is worth a try
 FEW_IN_ALL = 1000  # labels, for which features at a larger size cost seconds
+LONG_TAIL = 5.0  # largest over smallest class, from where on rare classes need arms of their own
 LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
 CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
 VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
@@ -37,7 +38,29 @@ def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> li
     if image_size >= LARGE_ENOUGH and "rand_augment" in params.augment.policies:
         reason = f"images of {image_size} pixels are large enough for its shifts"
         choices += [Choice("classify.arms.rand_augment.augment", ["rand_augment"], reason)]
-    return choices
+    return [*choices, *tail(labels, classic, params)]
+
+
+def tail(labels: np.ndarray, classic: list[str], params: Params) -> list[Choice]:
+    """Where some classes are rare: logit adjustment, and over it synthetic images that fill them up."""
+    if labels.max() < LONG_TAIL * labels.min():
+        return []
+    adjusted, filled = "classify.arms.adjusted", "classify.arms.filled"
+    ratio = f"a long tail: the largest class has {labels.max() / labels.min():.0f} times the labels of the smallest"
+    choices = [
+        Choice(f"{adjusted}.augment", classic, ratio),
+        Choice(f"{adjusted}.balance", "logit_adjustment", "as if all classes were equally frequent"),
+    ]
+    if "vae" not in params.sample.generators:
+        return choices
+    return [
+        *choices,
+        Choice(f"{filled}.augment", classic, "the same"),
+        Choice(f"{filled}.balance", "logit_adjustment", "the same"),
+        Choice(f"{filled}.synthetic.vae", 1.0, "with synthetic images"),
+        Choice(f"{filled}.fill", "largest", "of each class, up to the largest"),
+        Choice("train_vae.sampling", "classes", "learns from all classes equally often"),
+    ]
 
 
 def backgrounds(survey: Survey, params: Params) -> list[Choice]:

@@ -10,7 +10,9 @@ import pytest
 from augury.pipeline import edits, params
 from augury.pipeline.errors import UserError
 from augury.pipeline.preparing import Prepare
-from augury.preflight.choices import SIZES, choose, label_counts, left_to_learn
+from augury.pipeline.sections import Arm
+from augury.preflight import suited_arms
+from augury.preflight.choices import SIZES, choose, drawn, label_counts, left_to_learn
 from augury.preflight.cut_outs import Behind
 from augury.preflight.layouts import Layout
 from augury.preflight.survey import Copies, Stems, Survey
@@ -258,3 +260,22 @@ def test_damage_is_why_there_are_too_few_images() -> None:
         UserError, match=r"'class 1' has 4 images, .* needed; 1 are damaged, first photos/a.png: 0 bytes;"
     ):
         choose(survey, PARAMS, "cpu")
+
+
+def test_rare_classes_get_arms_of_their_own() -> None:
+    shipped = params.load(CHECKOUT / "params.yaml")
+    assert suited_arms.arms(np.array([400, 100]), 28, shipped, "cpu") == []
+    keys = {choice.key: choice.value for choice in suited_arms.arms(np.array([2000, 400, 100]), 28, shipped, "cpu")}
+    assert keys == {
+        "classify.arms.adjusted.augment": ["classic"],
+        "classify.arms.adjusted.balance": "logit_adjustment",
+        "classify.arms.filled.augment": ["classic"],
+        "classify.arms.filled.balance": "logit_adjustment",
+        "classify.arms.filled.synthetic.vae": 1.0,
+        "classify.arms.filled.fill": "largest",
+        "train_vae.sampling": "classes",
+    }
+    content = edits.nested(keys)
+    assert Arm.model_validate(content["classify"]["arms"]["filled"]).synthetic == {"vae": 1.0}
+    # Each of four seeds takes other images of the rarest class.
+    assert drawn(np.array([400, 40, 2]), shipped, filled=True).value == 4 * 398
