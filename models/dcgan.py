@@ -15,7 +15,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from models.draws import Seeds, randn_per_image
+from models.latent import slerp
+from models.projection import project
 from models.pyramid import pyramid
+from models.start import Start
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,25 @@ class DCGAN(nn.Module):
             x = F.relu(norm(rise(x), labels))
         return torch.tanh(self.to_image(x).float())
 
-    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
+    def embed(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What `sample` starts from: the z (N, latent_size) whose images are nearest to those given."""
+        start = torch.zeros(len(images), self.config.latent_size, device=images.device)
+        return project(lambda z: self(z, labels), start, images)
+
+    def sample(
+        self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0, start: Start | None = None
+    ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
         generator: for the batch, or one per image on the CPU. spread: standard deviation of z, 1 in training;
-        less is safer and less varied.
+        less is safer and less varied. start: two embeddings, and z lies on the arc between or beyond them.
         """
-        z = randn_per_image((len(labels), self.config.latent_size), generator) * spread
-        return self(z.to(labels.device), labels)
+        if start is None:
+            z = randn_per_image((len(labels), self.config.latent_size), generator).to(labels.device)
+        else:
+            first, second = start.sources.unbind(dim=1)
+            z = slerp(first, second, start.amount(generator).to(labels.device))
+        return self(spread * z, labels)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 
 from models.draws import Draws, Seeds, randn_per_image
 from models.equalised import GAIN, EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
+from models.projection import project
 from models.pyramid import pyramid
+from models.start import Start
 
 
 @dataclass(frozen=True)
@@ -220,20 +222,44 @@ class StyleGAN(nn.Module):
         self.mapping = Mapping(config, classes)
         self.synthesis = Synthesis(config, image_size, channels)
 
-    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
+    def embed(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What `sample` starts from: the styles (N, layers, style_size) whose images are nearest to those given.
+
+        One style for each layer (W+, Abdal et al. 2019) comes nearer than one for all; without noise.
+        """
+        start = self.mapping.average[labels][:, None].expand(-1, self.synthesis.layers, -1)
+        return project(self.synthesis, start, images)
+
+    def sample(
+        self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0, start: Start | None = None
+    ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
         generator: for the batch, or one per image on the CPU. spread: how far styles lie from their class's mean
         compared with training; less is safer and less varied. Draws in training mode mix styles, too.
+        start: two embeddings, and styles lie between or beyond them, or are the first's up to some layer and then the
+        second's (style_mixing).
         """
-        z = randn_per_image((len(labels), self.config.latent_size), generator)
+        if start is None:
+            z = randn_per_image((len(labels), self.config.latent_size), generator)
+            w = self.mapping(z.to(labels.device), labels)
+        else:
+            w = self._between(start, generator)
         noise = randn_per_image((len(labels), self.synthesis.noise_size), generator).to(labels.device)
-        w = self.mapping(z.to(labels.device), labels)
         if self.training and self.config.style_mixing > 0 and isinstance(generator, Draws):
             w = self._mix(w, labels, generator)
         if spread != 1:
             w = self.mapping.truncate(w, labels, spread)
         return self.synthesis(w, noise)
+
+    def _between(self, start: Start, generator: Seeds) -> torch.Tensor:
+        """Styles (N, layers, style_size) out of those of two images each, along the straight line, as W has no arcs."""
+        first, second = start.sources.unbind(dim=1)
+        amount = start.amount(generator).to(first.device)[:, None]
+        if start.strategy == "style_mixing":  # at least one layer is the first's, and one the second's
+            layers = torch.arange(self.synthesis.layers, device=first.device)
+            amount = (layers >= 1 + amount * (self.synthesis.layers - 1)).to(first.dtype)
+        return torch.lerp(first, second, amount[..., None].expand_as(first))
 
     def _mix(self, w: torch.Tensor, labels: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Replace an image's styles from a random layer on by those of another z: (N, style_size) -> (N, layers, ...).

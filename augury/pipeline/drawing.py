@@ -8,13 +8,13 @@ from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Sectio
 
 # Generator -> where its images may start from, the prior being noise, and of a pretrained model its prompt.
 STRATEGIES = {
-    "dcgan": ("prior",),
-    "stylegan": ("prior",),
+    "dcgan": ("prior", "interpolation", "extrapolation"),
+    "stylegan": ("prior", "interpolation", "extrapolation", "style_mixing"),
     "vae": ("prior", "image", "interpolation", "extrapolation"),
     "diffusion": ("prior", "image"),
 }
-Strategy = Literal["prior", "image", "interpolation", "extrapolation"]
-PAIRING = ("interpolation", "extrapolation")  # strategies that start from two training images
+Strategy = Literal["prior", "image", "interpolation", "extrapolation", "style_mixing"]
+PAIRING = ("interpolation", "extrapolation", "style_mixing")  # strategies that start from two training images
 DENOISING = ("diffusion",)  # generators that noise an image to a strength, and take guidance and steps
 
 
@@ -23,7 +23,8 @@ class Drawing(Section):
 
     spread: scale of the latent's distance from its average: below 1 truncates, above 1 expands.
     strategy: where images start: from the prior (None too), or from training images: image (one of them, altered),
-    interpolation (between two of a class), extrapolation (beyond the second one).
+    interpolation (between two of a class), extrapolation (beyond the second one), style_mixing (coarse styles of one,
+    fine ones of another).
     strengths: how noisy `image` makes them before it denoises, in (0, 1); the images of a class take turns.
     prior_share: of images that start from the prior all the same. sources: whether training images are of the class
     that is drawn (None too), or of others.

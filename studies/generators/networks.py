@@ -7,6 +7,7 @@ from torch import nn
 
 from models.draws import Seeds, randn_per_image
 from models.equalised import EqualisedLinear, pixel_norm
+from models.start import Start
 from models.stylegan import Mapping, StyleGAN, StyleGANConfig, Synthesis
 
 
@@ -39,8 +40,11 @@ class Unmapped(Mapping):
 class NoNoise(StyleGAN):
     """No noise is added to the layers: the style alone decides every pixel."""
 
-    def sample(self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0) -> torch.Tensor:
-        """As of StyleGAN-lite, of the same latents for the same seeds."""
+    def sample(
+        self, labels: torch.Tensor, *, generator: Seeds, spread: float = 1.0, start: Start | None = None
+    ) -> torch.Tensor:
+        """As of StyleGAN-lite, of the same latents for the same seeds; from the prior alone."""
+        assert start is None, "this variant is drawn from the prior"
         z = randn_per_image((len(labels), self.config.latent_size), generator)
         w = self.mapping(z.to(labels.device), labels)
         if spread != 1:
