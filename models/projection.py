@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-STEPS, LEARNING_RATE = 300, 0.1
+STEPS, LEARNING_RATE = 200, 0.1
 PULL = 0.01  # weight of a latent's mean squared distance from where it began, beside squared errors of pixels
 
 

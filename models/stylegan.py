@@ -258,7 +258,7 @@ class StyleGAN(nn.Module):
         amount = start.amount(generator).to(first.device)[:, None]
         if start.strategy == "style_mixing":  # at least one layer is the first's, and one the second's
             layers = torch.arange(self.synthesis.layers, device=first.device)
-            amount = (layers >= 1 + amount * (self.synthesis.layers - 1)).to(first.dtype)
+            amount = (layers > (amount * (self.synthesis.layers - 1)).floor()).to(first.dtype)
         return torch.lerp(first, second, amount[..., None].expand_as(first))
 
     def _mix(self, w: torch.Tensor, labels: torch.Tensor, draws: Draws) -> torch.Tensor:

@@ -15,6 +15,7 @@ from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
+from augury.images.made_of import counts_by_start
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
@@ -52,10 +53,10 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     if not len(images):
         raise UserError(f"sample.filter: no image of {generator} passed; {params.sample.filter.advice}")
     images.write(replicate.folder("synthetic") / generator)
-    write_json(
-        replicate.folder("selection") / f"{generator}.json",
-        {"generator": generator, "near_copy_below": select.near_copy_below, "classes": classes},
-    )
+    selection = {"generator": generator, "near_copy_below": select.near_copy_below, "classes": classes}
+    if starts := counts_by_start(images.provenance):
+        selection["starts"] = starts
+    write_json(replicate.folder("selection") / f"{generator}.json", selection)
     previews = replicate.folder("previews")
     write_png(previews / f"{generator}.png", class_grid(images))
     # The same grid with the nearest training image in place of each synthetic one.

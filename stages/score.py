@@ -14,6 +14,8 @@ import numpy as np
 from augury.features.extractor import classifier_levels
 from augury.images.grids import pairs_grid, write_png
 from augury.images.image_set import ImageSet
+from augury.images.made_of import SOURCES, source_rows
+from augury.images.shards import columns_of
 from augury.images.streams import stream_of
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import write_json
@@ -67,7 +69,10 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     }
     first = extractors[0]
     in_first = (images.features[first.name] for images in (train, validation, generated))
-    memorised = memorisation(*in_first, confidence=confidence, seed=seed)
+    # In rows of the training images that were looked at: an image may come near those that it starts from.
+    columns = {name: column[generated.rows] for name, column in columns_of(synthetic, SOURCES).items()}
+    sources = source_rows(columns, columns_of(splits / "train", ["index"])["index"][train.rows]) if columns else None
+    memorised = memorisation(*in_first, confidence=confidence, seed=seed, sources=sources)
     worst = memorised.closest(WORST_PAIRS)
     neighbours = memorised.neighbours[worst]
     on_levels = [Labelled(images.features[levels.name], images.labels) for images in (train, generated, validation)]

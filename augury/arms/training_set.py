@@ -13,16 +13,15 @@ from augury.arms.policies import augment, compose
 from augury.arms.rows import REPEATED, front_rows, slice_rows, synthetic_counts
 from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet, concatenate, in_turn
+from augury.images.made_of import GROUND, SOURCES, source_rows
 from augury.images.prior import log_prior
-from augury.images.shards import count_rows, labels_of, shard_paths
+from augury.images.shards import columns_of, count_rows, shard_paths
 from augury.images.soft_labels import targets_of
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 
-# Columns with the `index` of a training image that an image shows part of, or starts from; -1: of none.
-MADE_OF = ("ground", "source", "other_source")
 Kind = Literal["real", "more_real", "copies", "synthetic", "repeated", "mixed"]
 SYNTHETIC: tuple[Kind, ...] = ("synthetic", "repeated")  # those that are weighed
 
@@ -55,14 +54,13 @@ class Labelled:
         return fold[:, None] == np.arange(self.fold.max() + 1)
 
     def left_out_with_sources(self, images: ImageSet, left_out: np.ndarray) -> np.ndarray:
-        """(n, F) bool: `left_out`, and where a training image is held out that an image is made of: its `MADE_OF`."""
+        """(n, F) bool: `left_out`, and where a training image is held out that an image is made of."""
         train = np.flatnonzero(~self.validation)
-        row_of = dict(zip(self.images.provenance["index"][train].tolist(), train.tolist(), strict=True))
+        index, names = self.images.provenance["index"][train], (GROUND, *SOURCES)
         left_out = left_out.copy()
-        for column in [name for name in MADE_OF if name in images.provenance]:
-            made = np.flatnonzero(images.provenance[column] >= 0)
-            rows = [row_of[index] for index in images.provenance[column][made].tolist()]
-            left_out[made] |= self.left_out(self.fold)[rows]
+        for rows in source_rows(images.provenance, index, names).T:
+            made = np.flatnonzero(rows >= 0)
+            left_out[made] |= self.left_out(self.fold)[train[rows[made]]]
         return left_out
 
     def copies(self, images: ImageSet, of_sources: np.ndarray) -> tuple["Kind", ImageSet, np.ndarray]:
@@ -227,7 +225,7 @@ def training_set(
             unit = sum(images.counts()[counts.argmax()] for _, images, _ in parts) / counts.max()
     for generator in recipe.synthetic:
         folder, wanted = replicate.folder("synthetic") / generator, wanted_of[generator]
-        labels, asked = labels_of(folder), wanted.sum()
+        labels, asked = columns_of(folder, ["label"])["label"], wanted.sum()
         rows = slice_rows(labels, wanted, draw)
         if len(rows) < asked:
             warn("classify: %s: images of %s: %d asked for, %d there", arm, generator, asked, len(rows))

@@ -16,6 +16,7 @@ from augury.features.heads import Standardiser, balanced_examples, fit_head
 from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
+from augury.images.made_of import source_rows
 from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.drawing import Filter
 from augury.pipeline.sections import Classify, Head
@@ -37,6 +38,8 @@ class Judgement:
     unsure, near_copy, outlier: (N,) bool, why an image is refused; several may hold.
     usefulness: (N,) float32, of those that pass the largest are kept. None: the first ones, and there is no outlier.
     soft_labels: (N, K) float32, what an ensemble takes an image for.
+    altered_copy: (N,) bool, as close to a training image as no near-copy may be, but to one that the image starts from;
+        None: all start from the prior.
     """
 
     confidence: np.ndarray
@@ -47,6 +50,7 @@ class Judgement:
     outlier: np.ndarray | None = None
     usefulness: np.ndarray | None = None
     soft_labels: np.ndarray | None = None
+    altered_copy: np.ndarray | None = None
 
     @property
     def refused(self) -> dict[str, np.ndarray]:
@@ -83,8 +87,8 @@ class Selector:
     `outlier_quantile`, to the heads that did not learn from them (Sadinle et al. 2019, eq. 6: so the truth is among
     those allowed for all but that share of real images).
     An image is a near-copy if it is closer to a training image than the share `near_copy_quantile` of the validation
-    images are, and an outlier if it is farther from all than all but `outlier_quantile` of them are: how close unseen
-    real images come.
+    images are, other than one that it starts from, and an outlier if it is farther from all than all but
+    `outlier_quantile` of them are: how close unseen real images come.
     """
 
     def __init__(
@@ -102,7 +106,7 @@ class Selector:
         self.extractor = classifier_levels(classify)
         features = self.extractor(train, device, store)
         self.standardise = Standardiser(features, device)
-        self.train = self.standardise(features)
+        self.train, self.train_index = self.standardise(features), train.provenance.get("index", np.arange(len(train)))
         held_out = self.standardise(self.extractor(validation, device, store))
         if rules.keep == "confident":
             # A long tail would otherwise make it unsure of all images of the rare classes, for which they are drawn.
@@ -128,14 +132,21 @@ class Selector:
         """Judge images; progress: whether to show a progress bar."""
         features = self.standardise(self.extractor.compute(images, self.device, progress=progress))
         distances, neighbours = self._nearest(features)
-        distances = distances / self.scale
+        distances, altered_copy = distances / self.scale, None
         near_copy = distances < self.near_copy_below
+        sources = source_rows(images.provenance, self.train_index) if "source" in images.provenance else None
+        if sources is not None:
+            to_others, _ = self._nearest(features, sources)
+            close, near_copy = near_copy, to_others / self.scale < self.near_copy_below
+            altered_copy = close & ~near_copy
         rows, rules = np.arange(len(images)), self.rules
         if rules.keep == "confident":
             confidence = self.head(features).softmax(dim=1).cpu().numpy()[rows, images.labels]
             soft_labels = self.ensemble(features).mean(dim=0).cpu().numpy() if rules.soft_labels else None
             unsure = confidence < rules.min_confidence
-            return Judgement(confidence, neighbours, distances, unsure, near_copy, soft_labels=soft_labels)
+            return Judgement(
+                confidence, neighbours, distances, unsure, near_copy, soft_labels=soft_labels, altered_copy=altered_copy
+            )
         of_heads = self.ensemble(features)
         soft_labels = of_heads.mean(dim=0).cpu().numpy()
         confidence = soft_labels[rows, images.labels]
@@ -144,13 +155,23 @@ class Selector:
             outlier=distances > self.outlier_above,
             usefulness=USEFULNESS[rules.keep](self.ensemble, features, of_heads).cpu().numpy(),
             soft_labels=soft_labels if rules.soft_labels else None,
+            altered_copy=altered_copy,
         )  # fmt: skip
 
-    def _nearest(self, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Distance to the nearest training image, (N,) float32, and its row, (N,) int64."""
-        nearest = [torch.cdist(chunk, self.train).min(dim=1) for chunk in features.split(1000)]
-        distances, rows = zip(*nearest, strict=True)
-        return torch.cat(distances).cpu().numpy(), torch.cat(rows).cpu().numpy()
+    def _nearest(self, features: torch.Tensor, but: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Distance to the nearest training image, (N,) float32, and its row, (N,) int64.
+
+        but: (N, S) int64, rows of training images that do not count for each; -1: all count.
+        """
+        nearest = []
+        for start in range(0, len(features), 1000):
+            distances = torch.cdist(features[start : start + 1000], self.train)
+            for rows in () if but is None else but[start : start + 1000].T:
+                some = np.flatnonzero(rows >= 0)
+                distances[some, rows[some]] = torch.inf
+            nearest.append(distances.min(dim=1))
+        distances_of_all, rows_of_all = zip(*nearest, strict=True)
+        return torch.cat(distances_of_all).cpu().numpy(), torch.cat(rows_of_all).cpu().numpy()
 
 
 def fill_quota(
@@ -164,7 +185,8 @@ def fill_quota(
     """Draw until each class has its quota of images that pass, or `most_draws` of them have been drawn.
 
     quota: (K,) int64, of which at least one is not 0. first: (K,) int64, what of each class counts as drawn before.
-    Returns the images, the classes taking turns, and the counts per class of what was drawn, kept and refused.
+    Returns the images, the classes taking turns, and the counts per class of what was drawn, kept and refused, and of
+    altered copies among what was kept.
     """
     classes, limit = len(class_names), most_draws(quota, rules)
     before = np.zeros(classes, np.int64) if first is None else first
@@ -193,6 +215,8 @@ def fill_quota(
         kept = np.bincount(batches[0].labels, minlength=classes)
     [images] = batches
     counts = {"drawn": drawn, "kept": kept, **refused}
+    if "altered_copy" in images.provenance:
+        counts["altered_copy"] = np.bincount(images.labels[images.provenance["altered_copy"]], minlength=classes)
     return images.select(in_turn(images.labels)), {
         class_names[label]: {name: int(values[label]) for name, values in counts.items()} for label in range(classes)
     }
@@ -210,6 +234,8 @@ def described(images: ImageSet, judgement: Judgement) -> ImageSet:
     columns = {name: getattr(judgement, name) for name in ("confidence", "neighbour", "neighbour_distance")}
     if judgement.usefulness is not None:
         columns["usefulness"] = judgement.usefulness
+    if judgement.altered_copy is not None:
+        columns["altered_copy"] = judgement.altered_copy
     if judgement.soft_labels is not None:
         columns |= soft_label_columns(judgement.soft_labels)
     return ImageSet(images.pixels, images.labels, images.class_names, images.provenance | columns)

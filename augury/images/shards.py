@@ -95,10 +95,13 @@ def count_rows(paths: Sequence[Path]) -> int:
     return sum(pq.read_metadata(path).num_rows for path in paths)
 
 
-def labels_of(directory: Path) -> np.ndarray:
-    """(N,) int64: the labels of a set on disk, without its images."""
+def columns_of(directory: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the columns that a set on disk has, (N,) each, without reading its images."""
     with readable(directory):
-        return np.concatenate([pq.read_table(path, columns=["label"])["label"] for path in shard_paths(directory)])
+        paths = shard_paths(directory)
+        there = [name for name in names if name in pq.read_schema(paths[0]).names]
+        table = pa.concat_tables([pq.read_table(path, columns=there) for path in paths])
+        return {name: table[name].to_numpy() for name in there}
 
 
 def class_counts(directory: Path) -> dict[str, int]:

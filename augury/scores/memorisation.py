@@ -20,7 +20,7 @@ class Memorisation:
     floor: the same for held-out images, against the 1st percentile of others. Without memorisation the two agree.
     fraction_ci, floor_ci: intervals; with few held-out images the 1st percentile is uncertain, and they are wide.
     distances (M,): of every generated image to its nearest training image, over the median of the held-out images'.
-    neighbours (M,): the rows of those training images.
+    neighbours (M,): the rows of those training images. One that an image starts from does not count.
     """
 
     fraction: float
@@ -41,16 +41,28 @@ class Memorisation:
 
 
 def memorisation(
-    train: np.ndarray, held_out: np.ndarray, generated: np.ndarray, *, confidence: float, seed: int
+    train: np.ndarray,
+    held_out: np.ndarray,
+    generated: np.ndarray,
+    *,
+    confidence: float,
+    seed: int,
+    sources: np.ndarray | None = None,
 ) -> Memorisation:
     """Compare nearest-training-neighbour distances of generated and of held-out real features (Meehan et al. 2020).
 
     train (N, D), held_out (V, D), generated (M, D). The bootstrap draws held-out and generated images with replacement.
+    sources: (M, S) int64, rows of the training images that generated ones start from, -1 for none: to come near these
+    is what they are asked for.
     Raises ValueError on fewer than 2 held-out images, or an empty side.
     """
     if len(held_out) < 2:
         raise ValueError(f"found {len(held_out)} held-out images, expected at least 2")
     distances, neighbours = nearest(generated, train)
+    for rank in range(1, 1 + (0 if sources is None else min(sources.shape[1], len(train) - 1))):
+        own = np.flatnonzero((neighbours[:, None] == sources).any(axis=1))
+        if len(own):
+            distances[own], neighbours[own] = nearest(generated[own], train, rank)
     reference, _ = nearest(held_out, train)
     random = np.random.default_rng(derive_seed(seed, "memorisation"))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]

@@ -64,15 +64,18 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray, neighbours: int) ->
     )
 
 
-def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, references: np.ndarray, rank: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Distance of each query (N, D) to its nearest reference (M, D), (N,) float64, and that reference's row, (N,).
 
-    Raises ValueError where a side is empty, D differs, or features are not finite.
+    rank: 1 for the second nearest, and so on. Raises ValueError where N is 0, M not above rank, D differs, or features
+    are not finite.
     """
     check_features(queries, references, at_least=1)
+    if rank >= len(references):
+        raise ValueError(f"found {len(references)} references, expected at least {rank + 1}")
     origin = references.mean(axis=0, dtype=np.float64)
     blocks = _blocks(_Points(queries, origin), _Points(references, origin))
-    columns, squared = zip(*(block.smallest(0) for block in blocks), strict=True)
+    columns, squared = zip(*(block.smallest(rank) for block in blocks), strict=True)
     return np.sqrt(np.concatenate(squared)), np.concatenate(columns)
 
 

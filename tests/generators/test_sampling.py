@@ -26,7 +26,7 @@ from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing, Filter
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
-from models import GENERATORS
+from models import GENERATORS, projection
 from models.draws import Seeds
 from models.vae import VAE, VAEConfig
 from stages import sample as stage
@@ -209,6 +209,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(features, "STORE", tmp_path / ".cache")
     monkeypatch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 100}))
+    monkeypatch.setattr(projection, "STEPS", 10)
     write_split("train", 30, seed=1)
     write_split("validation", 15, seed=2)
     return tmp_path
@@ -290,7 +291,7 @@ def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: 
     columns = ImageSet.read(Path("data/synthetic/0/vae")).provenance
     assert list(columns) == [
         "origin", "seed", "index", "spread", "start", "source", "other_source",
-        "confidence", "neighbour", "neighbour_distance",
+        "confidence", "neighbour", "neighbour_distance", "altered_copy",
     ]  # fmt: skip
     assert columns["spread"].tolist() == [0.5] * 12
     assert columns["start"].tolist() == ["interpolation"] * 3 + ["prior"] * 3 + ["interpolation"] * 3 + ["prior"] * 3

@@ -56,6 +56,26 @@ def test_some_copies_among_new_images_are_counted() -> None:
     assert np.argsort(found.distances, kind="stable")[:60].tolist() == list(range(60))
 
 
+def test_what_an_image_starts_from_is_not_memorised_and_any_other_is() -> None:
+    """The same images, said to start from what they copy, from that and another, from others, or from none."""
+    rows, other = np.arange(100), np.arange(100) + 150
+    copies, none = gaussian(300, 0)[:100], np.full(100, -1)
+    for sources in ([rows], [rows, other], [other, rows], [rows, none]):
+        found = memorisation(
+            gaussian(300, 0), gaussian(400, 1), copies, confidence=0.95, seed=0, sources=np.stack(sources, axis=1)
+        )
+        assert found.fraction < 0.04
+        distances = np.linalg.norm(copies[:, None] - gaussian(300, 0), axis=2)
+        for each in sources:
+            distances[rows[each >= 0], each[each >= 0]] = np.inf
+        assert found.neighbours.tolist() == distances.argmin(axis=1).tolist()
+    for sources in ([other], [none, none]):
+        found = memorisation(
+            gaussian(300, 0), gaussian(400, 1), copies, confidence=0.95, seed=0, sources=np.stack(sources, axis=1)
+        )
+        assert found.fraction == 1
+
+
 def test_the_interval_holds_the_expected_fraction_as_often_as_it_says() -> None:
     """A share of 20% copies, drawn anew each time."""
     train, held, repeats, confidence = gaussian(100, 0), 0, 60, 0.8
