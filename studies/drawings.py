@@ -30,7 +30,7 @@ VERDICTS = {  # verdict -> colour, marker
 }
 
 
-def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
+def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str, unit: str = "percentage points of accuracy") -> str:
     """Gains with their intervals in percentage points, one panel per reference and one row per arm -> inline SVG.
 
     gains: reference -> arm -> its gain; references without any are left out. Returns "" if all are.
@@ -59,7 +59,7 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str) -> str:
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
-        all_axes[-1].set_xlabel("percentage points of accuracy")
+        all_axes[-1].set_xlabel(unit)
         return inline_svg(figure, name)
 
 

@@ -130,12 +130,12 @@ def readable(path: Path, root: Path) -> np.ndarray:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def tile(image: np.ndarray) -> np.ndarray:
-    """The central square of an image (H, W, 1 or 3) -> (TILE, TILE, 3)."""
+def tile(image: np.ndarray, size: int = TILE) -> np.ndarray:
+    """The central square of an image (H, W, 1 or 3) -> (size, size, 3)."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = np.ascontiguousarray(image[top : top + side, left : left + side])
-    small = cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA).reshape(TILE, TILE, -1)
+    small = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA).reshape(size, size, -1)
     return small if small.shape[2] == 3 else small.repeat(3, axis=2)
 
 

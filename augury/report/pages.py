@@ -25,6 +25,7 @@ STUDIES = {
     "generators": "how do the generators learn, and what does each component of a GAN do?",
     "architectures": "what do networks from LeNet-5 to ConvNeXt cost, and what does each make of these images?",
     "scaling": "is a network's extra cost better spent on depth, width or resolution, or on all three?",
+    "segmentation": "where every pixel gets a class, are dilated convolutions better than pooling, or strides?",
 }
 
 

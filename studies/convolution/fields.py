@@ -17,8 +17,8 @@ from torch import fx, nn
 from augury.pipeline.seeding import seeded
 from models.backbone import Backbone
 from studies.convolution.arithmetic import Window
+from studies.reach import reach_of
 
-SHARE = 0.95  # of the gradient's square, that the measured field holds
 DRAWS = 2  # random combinations of channels whose gradients are averaged
 
 
@@ -217,13 +217,3 @@ def measured_field(backbone: Backbone, stages: int, images: torch.Tensor, seed: 
 def middle_of(field: Field) -> int:
     """The pixel about which the position in the middle of a map sees."""
     return (field.low + field.high + 1) // 2 + field.size // 2 * field.jump
-
-
-def reach_of(energy: np.ndarray, center: int, share: float = SHARE) -> int:
-    """Pixels on each side of pixel `center`, of the smallest square that holds that share of the energy (R, R)."""
-    resolution = len(energy)
-    for reach in range(resolution):
-        part = energy[max(0, center - reach) : center + reach + 1, max(0, center - reach) : center + reach + 1]
-        if part.sum() >= share * energy.sum():
-            return reach
-    return resolution

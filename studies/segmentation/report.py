@@ -1,0 +1,202 @@
+"""Put together the page and the numbers of the study: `python -m studies.segmentation.report`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from augury.pipeline.outputs import write_csv, write_json
+from studies.drawings import forest_plot
+from studies.gains import Gain, holds_for, how_judged
+from studies.page import Figure, Page, Section, Table, listed
+from studies.pictures import TILE, as_uri, enlarged, tiled
+from studies.segmentation.findings import ASKED, CELLS, PLAIN_ARM, Points, mean_of, of_arms, over_networks, read_points
+from studies.segmentation.images import Cases, read
+from studies.segmentation.networks import CONVOLUTIONS, MEANINGS, NETWORKS
+from studies.segmentation.settings import Segmentation
+from studies.segmentation.train import ARMS, SHOWN
+from studies.workspace import ROOT, load_params, run
+
+QUESTION = "where every pixel gets a class, are dilated convolutions better than pooling, or strides?"
+VERBS = {
+    "helps": "beats",
+    "hurts": "loses to",
+    "no difference that matters": "is no different, as far as it matters, from",
+    "can't tell": "cannot be told from",
+}
+NAMES = {network: "a plain network" if network == "plain" else f"the {network} one" for network in NETWORKS}
+COLUMNS = (
+    "network", "arm", "width", "parameters", "multiply_adds", "possible_field", "measured_field", "iou", "low", "high",
+)  # fmt: skip
+
+
+def main(here: Path = Path(), root: Path = ROOT) -> None:
+    study, top = load_params(Segmentation, here, root)
+    compare = top.compare.model_copy(update={"matters": study.matters})
+    points = read_points(here / "points")
+    train, test = read(here)
+    networks, arms = over_networks(points, compare), of_arms(points, compare)
+    rows = [(*cell, *_numbers(points, cell, compare.confidence)) for cell in CELLS]
+    write_csv(here / "segmentation.csv", COLUMNS, rows)
+    write_json(
+        here / "segmentation.json",
+        {
+            "n_train": len(train), "n_test": len(test), "seeds": len(study.seeds),
+            "iou": {f"{network}-{arm}": row[-3] for (network, arm), row in zip(CELLS, rows, strict=True)},
+            "gain_of_dilation_over": {network: gain.as_row() for network, gain in networks.items()},
+            "gain_of_arms": {arm: gain.as_row() for arm, gain in arms.items()},
+        },
+    )  # fmt: skip
+    shown = {cell: np.load(here / "points" / "-".join(cell) / "shown.npy") for cell in CELLS}
+    page = Page(
+        question=QUESTION,
+        answer=f"At equal multiply-adds, dilation {verdicts_on(networks)} {holds_for(generators=False)}",
+        sentences=[
+            f"Of images and masks altered in training: {_alterations(arms)}.",
+            *_fields(points),
+        ],
+        cautions=cautions(study, points),
+        drawing=forest_plot(
+            {f"{network}, by dilation": {ASKED: gain} for network, gain in networks.items()}
+            | {"images as they are": {ARMS[arm]: gain for arm, gain in arms.items()}},
+            "gains", "points of intersection over union",
+        ),
+        alternative="; ".join(
+            [f"dilation over {network}: {gain.in_points}, {gain.verdict}" for network, gain in networks.items()]
+            + [f"{ARMS[arm]}: {gain.in_points}, {gain.verdict}" for arm, gain in arms.items()]
+        ),
+        caption="Marks right of 0: with the network or the images that the row names, masks overlap more with the true "
+        "ones. The gray bar is what would be found 4 times out of 5.",
+        tables=[_table(points, compare.confidence)],
+        sections=[Section("What they draw", [_what_is_shown(study)], [_pictures(test, shown)])],
+        protocol={
+            "Images": _images(study, train, test),
+            "Networks": f"{CONVOLUTIONS} convolutions of 3 x 3 with batch normalisation and one of 1 x 1: "
+            f"{'; '.join(f'{network}: {words}' for network, words in MEANINGS.items())}. Their widths are those whose "
+            f"multiply-adds are nearest to {study.multiply_adds:g} million for an image of {study.resolution} pixels.",
+            "Training": f"From a random start, by the cross-entropy of every pixel; {study.training.steps} steps of "
+            f"{study.training.batch_size} images at learning rate {study.training.learning_rate:g}, the same for all. "
+            "A longer training, or a rate tuned to each network, could change the order.",
+            "Altered images": f"{study.copies} copies of each for every seed. Albumentations alters image and mask "
+            f"together ({listed([step.name for step in study.policy])}). Other grounds are those of other images to "
+            "learn from, filled in where their objects were. Only the dilated network learns from them.",
+            "Intersection over union": "Of a drawn and a true mask, the pixels in both over those in either; the mean "
+            "over test images, each of which counts alike.",
+            "Fields": "Possible: the pixels that the score in the middle depends on at all. Measured: the square about "
+            "the middle that holds 95% of its squared gradient, after training, over images that were learned from "
+            "(Luo et al. 2016).",
+            "Verdicts": f"{how_judged(compare, f'the {len(study.seeds)} seeds', generators=False)} Networks are one "
+            "family, ways to alter images the other; which are compared was fixed beforehand.",
+        },
+    )  # fmt: skip
+    page.write(here / "page")
+
+
+def _numbers(points: Points, cell: tuple[str, str], confidence: float) -> Sequence[float]:
+    point = points[cell]
+    counted = [point[key] for key in ("width", "parameters", "multiply_adds", "possible_field")]
+    return [*counted, float(np.mean(point["measured_field"])), *mean_of(point, confidence)]
+
+
+def verdicts_on(gains: Mapping[str, Gain]) -> str:
+    """ "beats the pooled one, and cannot be told from the strided one"."""
+    parts = []
+    for verdict, verb in VERBS.items():
+        if found := [NAMES[key] for key, gain in gains.items() if gain.verdict == verdict]:
+            parts.append(f"{verb} {listed(found)}")
+    return ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
+
+
+def _alterations(gains: Mapping[str, Gain]) -> str:
+    return "; ".join(f"{ARMS[arm]}: {gain.verdict}, {gain.in_points}" for arm, gain in gains.items())
+
+
+def _fields(points: Points) -> list[str]:
+    each = [
+        f"{network} {points[network, PLAIN_ARM]['possible_field']} and "
+        f"{np.mean(points[network, PLAIN_ARM]['measured_field']):.0f}"
+        for network in NETWORKS
+    ]
+    return [f"Pixels a side that a score in the middle may depend on, and does for the most part: {listed(each)}."]
+
+
+def cautions(study: Segmentation, points: Points) -> list[str]:
+    notes = []
+    if study.images is None:
+        notes.append(
+            "These scenes are drawn so that one has to see far: pieces of the object's own material lie about. Name a "
+            "folder of photographs in the study's params.yaml for what holds there."
+        )
+    elif study.masks is None:
+        notes.append(
+            "The true masks are GrabCut's, of those images where two attempts agree: the networks learn its mistakes, "
+            "and are measured by them."
+        )
+    if study.images is not None and study.group_pattern is None:
+        notes.append(
+            "Images of one person or thing may lie on both sides of the split; group_pattern keeps them apart."
+        )
+    wanted = 1e6 * study.multiply_adds
+    if far := [name for name in NETWORKS if abs(points[name, PLAIN_ARM]["multiply_adds"] / wanted - 1) > 0.1]:
+        notes.append(f"More than 10% off the multiply-adds asked for: {listed(far)}.")
+    return notes
+
+
+def _table(points: Points, confidence: float) -> Table:
+    rows = []
+    for network, arm in CELLS:
+        width, parameters, cost, possible, measured, mean, low, high = _numbers(points, (network, arm), confidence)
+        rows.append(
+            [f"{network}, {ARMS[arm]}", f"{width}", f"{parameters:,}", f"{cost / 1e6:.1f}", f"{possible}",
+             f"{measured:.0f}", f"{100 * mean:.1f}% ({100 * low:.1f} to {100 * high:.1f})"]
+        )  # fmt: skip
+    return Table(
+        "Intersection over union",
+        ["network and images", "channels", "parameters", "million multiply-adds", "possible field", "measured field",
+         "intersection over union"],
+        rows,
+        f"Channels of the first convolution. Fields in pixels a side. Intervals ({100 * confidence:g}%) are the "
+        "optimiser's noise on these test images; the verdicts above say what holds on others.",
+    )  # fmt: skip
+
+
+def _what_is_shown(study: Segmentation) -> str:
+    seed = study.seeds[0]
+    return (
+        f"The first {SHOWN} test images, what is true, and what each network draws, by its training with seed {seed}."
+    )
+
+
+def _pictures(test: Cases, shown: Mapping[tuple[str, str], np.ndarray]) -> Figure:
+    """A row of images, one of true masks, and one for each network and arm."""
+    images, truth = test.pixels[:SHOWN], test.masks[:SHOWN]
+    rows = [images, *(mask[..., None].repeat(3, axis=3) * np.uint8(255) for mask in (truth, *shown.values()))]
+    names = ["image", "true mask"]
+    names += [network if arm == PLAIN_ARM else f"{network}, {arm}" for network, arm in shown]
+    side = max(TILE, images.shape[1])
+    return Figure(
+        "Masks", as_uri(tiled(enlarged(np.concatenate(rows), side), len(images))),
+        f"The first {len(images)} test images with their masks, true and drawn.",
+        "Look at outlines, which a quarter of the resolution blurs, and at small pieces, which only a network that "
+        "sees far enough leaves out.",
+        names,
+    )  # fmt: skip
+
+
+def _images(study: Segmentation, train: Cases, test: Cases) -> str:
+    split = f"{len(train)} to learn from and {len(test)} to test on, at {study.resolution} pixels"
+    if study.images is None:
+        return (
+            f"{split}. Each is drawn by the study: an object of random outline before a textured ground, and a few "
+            "pieces of the object's material, too small to be one. Objects and grounds have colours of their own in "
+            "each scene."
+        )
+    source = "GrabCut's masks" if study.masks is None else f"the masks in {study.masks}"
+    groups = "" if study.group_pattern is None else ", groups whole"
+    return (
+        f"{split}, from {study.images} by {source}; split at random{groups}. Images without a usable mask are left out."
+    )
+
+
+if __name__ == "__main__":
+    run("segmentation", main)
