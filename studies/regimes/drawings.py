@@ -20,16 +20,18 @@ def regimes_plot(
     name -> its cost, in words.
     """
     modes = list(dict.fromkeys(regime.mode for regime in regimes))
+    rows = {
+        mode: [name for name in recipes if any(of.mode == mode and to == name for of, to in gains)] for mode in modes
+    }
     with drawing_style(name, grid_axis="x"):
-        figure = Figure(figsize=(WIDTH, len(modes) * (0.36 * len(recipes) + 1.0)), layout="constrained")
-        all_axes = figure.subplots(len(modes), squeeze=False)[:, 0]
+        heights = [0.36 * len(rows[mode]) + 1.0 for mode in modes]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(modes), squeeze=False, height_ratios=heights)[:, 0]
         for axes, mode in zip(all_axes, modes, strict=True):
             columns = [regime for regime in regimes if regime.mode == mode]
             axes.set_title(f"mode {mode}")
-            for row, recipe in enumerate(recipes):
+            for row, recipe in enumerate(rows[mode]):
                 for column, regime in enumerate(columns):
-                    if (regime, recipe) not in gains:
-                        continue
                     gain = gains[regime, recipe]
                     if gain is None:
                         axes.text(column, row, "–", color=MUTED, ha="center", va="center")
@@ -44,10 +46,8 @@ def regimes_plot(
                 if columns[column].tail != columns[column - 1].tail:
                     axes.axvline(column - 0.5, color=RULE, linewidth=1.2)
             axes.set_xlim(-0.6, len(columns) - 0.4)
-            axes.set_ylim(len(recipes) - 0.4, -0.6)
-            axes.set_yticks(
-                range(len(recipes)), [f"{recipe}\n{cost}" for recipe, cost in recipes.items()], fontsize=6.5
-            )
+            axes.set_ylim(len(rows[mode]) - 0.4, -0.6)
+            axes.set_yticks(range(len(rows[mode])), [f"{name}\n{recipes[name]}" for name in rows[mode]], fontsize=6.5)
             axes.set_xticks(
                 range(len(columns)), [f"{regime.labels}\n1 : {regime.tail}" for regime in columns], fontsize=6.5
             )

@@ -31,7 +31,7 @@ class Regime(NamedTuple):
 
     @property
     def in_words(self) -> str:
-        return f"{self.mode}, {self.labels} labels" + (f", tail 1 : {self.tail}" if self.tail > 1 else "")
+        return f"{self.mode} with {self.labels} labels" + (f" at 1 : {self.tail}" if self.tail > 1 else "")
 
 
 class Regimes(Section):

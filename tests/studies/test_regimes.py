@@ -125,7 +125,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
         trained = {"first", "consistency"} if "scratch" in name else set()  # which a head cannot do
         assert set(regime["recipes"]) == {"vae", "classic+vae", "classic+more_vae", "filled"} | trained
     text = (page / "page/index.html").read_text()
-    assert "helped in 6 of 12 regimes: scratch, 5 labels, scratch, 20 labels" in text
+    assert "helped in 6 of 12 regimes: scratch with 5 labels, scratch with 20 labels" in text
     assert "; were not chosen in 6" in text
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
@@ -160,5 +160,5 @@ def test_recipes_must_have_something_to_compare(root: Path) -> None:
 def test_regimes_have_names_and_words() -> None:
     assert len([*STUDY.regimes()]) == 12
     assert Regime(20, 50, "head").name == "20-50-head"
-    assert Regime(20, 50, "head").in_words == "head, 20 labels, tail 1 : 50"
-    assert Regime(5, 1, "scratch").in_words == "scratch, 5 labels"
+    assert Regime(20, 50, "head").in_words == "head with 20 labels at 1 : 50"
+    assert Regime(5, 1, "scratch").in_words == "scratch with 5 labels"
