@@ -1,0 +1,325 @@
+"""A pretrained text-to-image pipeline: read from a folder in diffusers' layout, asked and drawn from, never changed.
+
+What a folder must hold is checked before any of it is loaded: weights as safetensors alone, no code, nothing fetched.
+diffusers, transformers and peft are optional and slow to import, so they are imported where they are used.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+INDEX = "model_index.json"
+ORIGIN = "augury-base.json"  # where `python -m augury fetch-base` got a folder from: id, revision
+DISTILLED = re.compile(r"turbo|schnell|lightning|hyper-?sd|\blcm\b|-lcm|distill", re.IGNORECASE)
+DISTILLED_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+
+
+class BaseError(ValueError):
+    """A base that cannot be used, in one line that names the folder or the file."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pipelines of one kind. from_image: diffusers' class that starts from images. denoiser: the component that LoRA
+    goes into. time_scale: of a flow, what its denoiser calls the level 1; None where time is a step of a DDPM."""
+
+    from_image: str
+    denoiser: str
+    time_scale: int | None = None
+    experimental: bool = False
+
+
+# By the class that model_index.json names.
+FAMILIES = {
+    "StableDiffusionPipeline": Family("StableDiffusionImg2ImgPipeline", "unet"),
+    "StableDiffusionXLPipeline": Family("StableDiffusionXLImg2ImgPipeline", "unet"),
+    "StableDiffusion3Pipeline": Family("StableDiffusion3Img2ImgPipeline", "transformer", 1000, experimental=True),
+    "FluxPipeline": Family("FluxImg2ImgPipeline", "transformer", 1, experimental=True),
+}
+
+
+class _Caught(Exception):  # noqa: N818
+    """What a denoiser was to be told is known: the pipeline need not go on."""
+
+
+class Base:
+    """The pipeline in `folder`, with its weights in `precision`. Raises BaseError where it cannot be used.
+
+    Latents are (N, C, h, w) as the pipeline scales them; images (N, 3, R, R) float32 in [-1, 1].
+    """
+
+    def __init__(self, folder: Path, precision: torch.dtype) -> None:
+        name, variant = check_base(folder)
+        import diffusers
+
+        self.family = FAMILIES[name]
+        more: dict[str, Any] = {}
+        if name == "StableDiffusionPipeline":  # its safety checker blackens skin and medicine
+            more = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        elif name == "StableDiffusionXLPipeline":
+            more = {"add_watermarker": False}
+        try:
+            self.pipeline: Any = getattr(diffusers, name).from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, dtype=precision, variant=variant, **more
+            )
+        except Exception as error:  # whatever of it diffusers, transformers or tokenizers cannot read
+            raise BaseError(f"{folder}: not a pipeline that can be loaded ({' '.join(str(error).split())})") from error
+        self.modules = [each for each in self.pipeline.components.values() if isinstance(each, torch.nn.Module)]
+        for module in self.modules:
+            module.requires_grad_(False).eval()
+        self.denoiser: Any = getattr(self.pipeline, self.family.denoiser)
+        self.from_image = self._starting_from_images()
+        for pipeline in (self.pipeline, self.from_image):
+            pipeline.set_progress_bar_config(disable=True)
+        self.signal: torch.Tensor | None = None  # of a DDPM: share of the variance that is signal, by time, (T,)
+        if self.family.time_scale is None:
+            from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+            schedule = DDPMScheduler.from_config(self.pipeline.scheduler.config)
+            if schedule.config.prediction_type not in ("epsilon", "v_prediction"):
+                raise BaseError(f"{folder}: predicts {schedule.config.prediction_type}; epsilon or v_prediction needed")
+            self.signal, self.predicts = schedule.alphas_cumprod, schedule.config.prediction_type
+
+    def _starting_from_images(self) -> Any:
+        """The pipeline of the same networks that starts from images.
+
+        Not by `from_pipe`, which would give an adapter the precision of the base.
+        """
+        import diffusers
+
+        kind = getattr(diffusers, self.family.from_image)
+        there = {**self.pipeline.config, **self.pipeline.components, "add_watermarker": False}
+        return kind(**{name: there[name] for name in inspect.signature(kind.__init__).parameters if name in there})
+
+    def apply(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Do to every tensor what `nn.Module.to` would do."""
+        for module in self.modules:
+            module._apply(change)
+        if self.signal is not None:
+            self.signal = change(self.signal)
+
+    @property
+    def device(self) -> torch.device:
+        return self.denoiser.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self.pipeline.vae.dtype
+
+    def conditions(self, prompts: Sequence[str], size: int) -> "Conditions":
+        """What the denoiser is told of each of K prompts, and last of none, as guidance has it."""
+        each = [self._told(prompt, size, guidance=1.0) for prompt in prompts]
+        pair = self._told("", size, guidance=2.0)
+        guided = len(pair["encoder_hidden_states"]) == 2  # without a prompt, then with it; FLUX is told its guidance
+        return Conditions.of([*each, _rows(pair, slice(0, 1)) if guided else self._told("", size, guidance=1.0)])
+
+    @torch.no_grad()
+    def _told(self, prompt: str, size: int, guidance: float) -> dict[str, Any]:
+        """Caught on its way from the pipeline, which alone knows how its family makes it."""
+        caught: dict[str, Any] = {}
+
+        def catch(module: torch.nn.Module, arguments: Any, named: dict[str, Any]) -> None:
+            caught.update(named)
+            raise _Caught
+
+        handle = self.denoiser.register_forward_pre_hook(catch, with_kwargs=True)
+        try:
+            with contextlib.suppress(_Caught):
+                self.pipeline(
+                    prompt=prompt, height=size, width=size, num_inference_steps=1, guidance_scale=guidance,
+                    output_type="latent", generator=torch.Generator().manual_seed(0),
+                )  # fmt: skip
+        finally:
+            handle.remove()
+        own = ("hidden_states", "timestep", "return_dict")
+        return {key: value for key, value in caught.items() if key not in own and value is not None}
+
+    @torch.no_grad()
+    def posterior(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the latents of images, each float32."""
+        config, posterior = self.pipeline.vae.config, self.pipeline.vae.encode(images.to(self.precision)).latent_dist
+        shift, scale = config.shift_factor or 0.0, config.scaling_factor
+        return (posterior.mean.float() - shift) * scale, posterior.std.float() * scale
+
+    def noised(
+        self, x: torch.Tensor, noise: torch.Tensor, level: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x, noise (N, C, h, w), level (N,) in [0, 1) -> what the denoiser is shown, when, and what it should answer.
+
+        DDPM: Ho et al. 2020, with the velocity of Salimans & Ho 2022; flows: Esser et al. 2024.
+        """
+        if self.family.time_scale is not None:
+            sigma = level.view(-1, 1, 1, 1)
+            shown, time, answer = (1 - sigma) * x + sigma * noise, level * self.family.time_scale, noise - x
+        else:
+            assert self.signal is not None, "a DDPM has one"
+            time = (level * len(self.signal)).long().clamp_max(len(self.signal) - 1)
+            signal = self.signal[time].view(-1, 1, 1, 1)
+            alpha, sigma = signal.sqrt(), (1 - signal).sqrt()
+            shown = alpha * x + sigma * noise
+            answer = noise if self.predicts == "epsilon" else alpha * noise - sigma * x
+        return self._packed(shown), time, self._packed(answer)
+
+    def predict(self, shown: torch.Tensor, time: torch.Tensor, conditions: dict[str, Any]) -> torch.Tensor:
+        """The denoiser's answer, float32. conditions: `rows` of those that it is told."""
+        name = "sample" if self.family.denoiser == "unet" else "hidden_states"
+        return self.denoiser(**{name: shown.to(self.precision)}, timestep=time, **conditions).sample.float()
+
+    @torch.no_grad()
+    def draw(
+        self, prompts: Sequence[str], generators: Sequence[torch.Generator], *, size: int, steps: int, guidance: float,
+        noise: torch.Tensor | None = None, images: torch.Tensor | None = None, strength: float = 1.0,
+    ) -> torch.Tensor:  # fmt: skip
+        """Images by the pipeline's own sampling: from `noise` (N, C, h, w), or from `images` noised to a strength."""
+        more: dict[str, Any] = {"height": size, "width": size}
+        pipeline = self.pipeline
+        if noise is not None:
+            more["latents"] = self._packed(noise.to(self.device, self.precision))
+        if images is not None:
+            pipeline = self.from_image
+            if "height" not in inspect.signature(pipeline.__call__).parameters:  # it goes by the images
+                more = {}
+            more |= {"image": (images.to(self.device) / 2 + 0.5).clamp(0, 1), "strength": strength}
+        drawn = pipeline(
+            prompt=[*prompts], generator=[*generators], num_inference_steps=steps, guidance_scale=guidance,
+            output_type="pt", **more,
+        ).images  # fmt: skip
+        return drawn.float() * 2 - 1
+
+    def noise_shape(self, size: int) -> tuple[int, int, int]:
+        """(C, h, w) of the latents of an image of `size` pixels."""
+        side = size // self.pipeline.vae_scale_factor
+        return self.pipeline.vae.config.latent_channels, side, side
+
+    def _packed(self, latents: torch.Tensor) -> torch.Tensor:
+        """Of FLUX, 2 x 2 latents are one token."""
+        return (
+            self.pipeline._pack_latents(latents, *latents.shape) if hasattr(self.pipeline, "_pack_latents") else latents
+        )
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a denoiser is told beside latents and time. each: a row per prompt, in mappings too; shared: by all rows."""
+
+    each: dict[str, Any]
+    shared: dict[str, Any]
+
+    @classmethod
+    def of(cls, prompts: Sequence[dict[str, Any]]) -> Self:
+        """From what it is told of one prompt at a time."""
+        first = prompts[0]
+        own = [key for key, value in first.items() if isinstance(value, dict) or len(value) == 1]
+        return cls(
+            {key: _joined([told[key] for told in prompts]) for key in own},
+            {key: first[key] for key in {*first} - {*own}},
+        )
+
+    def rows(self, rows: torch.Tensor) -> dict[str, Any]:
+        """Of a batch whose images have these prompts, (N,) int64."""
+        return {**_rows(self.each, rows), **self.shared}
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {key: _joined([value[key] for value in values]) for key in values[0]}
+    return torch.cat([*values])
+
+
+def _rows(tree: Any, rows: Any) -> Any:
+    return {key: _rows(value, rows) for key, value in tree.items()} if isinstance(tree, dict) else tree[rows]
+
+
+def check_base(folder: Path) -> tuple[str, str | None]:
+    """The class of the pipeline in `folder`, and the variant of its files. Raises BaseError where it cannot be used."""
+    if not folder.is_dir():
+        raise BaseError(
+            f"{folder}: no such folder; `python -m augury fetch-base ID --revision SHA --out FOLDER` makes one"
+        )
+    index = read_index(folder)
+    name = index.get("_class_name")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise BaseError(f"{folder}: {name} is not supported; choose a base of {', '.join(FAMILIES)}")
+    if why := _distilled(folder, index, FAMILIES[name]):
+        raise BaseError(
+            f"{folder}: a distilled model ({why}), which training would undo; choose the one it was made from"
+        )
+    for part in components(index):
+        weights = sorted((folder / part).glob("*.safetensors"))
+        pickles = [path for path in (folder / part).glob("*") if path.suffix in PICKLES]
+        if pickles and not weights:
+            raise BaseError(f"{pickles[0]}: a pickle, which may run code; get the safetensors of it")
+        for path in weights:
+            try:
+                with safe_open(path, "pt"):
+                    pass
+            except (SafetensorError, OSError) as error:
+                raise BaseError(f"{path}: damaged ({' '.join(str(error).split())}); get it again") from error
+    weights = sorted((folder / FAMILIES[name].denoiser).glob("*.safetensors"))
+    if not weights:
+        raise BaseError(f"{folder / FAMILIES[name].denoiser}: no *.safetensors in it; get the folder again")
+    return name, "fp16" if all(".fp16." in path.name for path in weights) else None
+
+
+def base_files(folder: Path) -> dict[str, str]:
+    """Path in the folder -> SHA-256, of every file that the pipeline is made of."""
+    paths = [folder / INDEX]
+    paths += [path for part in components(read_index(folder)) for path in (folder / part).rglob("*") if path.is_file()]
+    files = {}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return files
+
+
+def base_digest(files: dict[str, str]) -> str:
+    """SHA-256 over the names and digests of a base's files."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """model_index.json. Raises BaseError where it is none."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BaseError(f"{folder}: no {INDEX}, thus no pipeline in diffusers' layout") from error
+    except (OSError, ValueError) as error:
+        raise BaseError(f"{folder / INDEX}: damaged ({' '.join(str(error).split())}); get it again") from error
+    if not isinstance(index, dict):
+        raise BaseError(f"{folder / INDEX}: expected a mapping; get it again")
+    return index
+
+
+def components(index: dict[str, Any]) -> list[str]:
+    """The folders of a pipeline's parts, but for those that it does without here."""
+    parts = {key: value for key, value in index.items() if isinstance(value, list) and len(value) == 2 and value[1]}
+    return [key for key in parts if key not in ("safety_checker", "feature_extractor")]
+
+
+def _distilled(folder: Path, index: dict[str, Any], family: Family) -> str | None:
+    """What shows that a base was distilled into few steps, where anything does."""
+    configs = {}
+    for part, name in (("scheduler", "scheduler_config.json"), (family.denoiser, "config.json")):
+        with contextlib.suppress(OSError, ValueError):
+            configs[part] = json.loads((folder / part / name).read_text(encoding="utf-8"))
+    scheduler, denoiser = configs.get("scheduler", {}), configs.get(family.denoiser, {})
+    names = [folder.name, index.get("_name_or_path"), denoiser.get("_name_or_path")]
+    with contextlib.suppress(OSError, ValueError):
+        names.append(json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["id"])
+    if named := [name for name in names if name and DISTILLED.search(str(name))]:
+        return str(named[0])
+    if scheduler.get("_class_name") in DISTILLED_SCHEDULERS:
+        return scheduler["_class_name"]
+    if denoiser.get("_class_name") == "FluxTransformer2DModel" and not denoiser.get("guidance_embeds"):
+        return "without guidance embeddings"
+    return None
