@@ -17,12 +17,13 @@ COMMANDS = {
     "init": "look at a folder of images and write the params for it",
     "repro": "`dvc repro` with the stages side by side, on the cores or GPUs that there are",
     "masks": "cut out what the images of a folder show, and see whether that can be relied on",
+    "fetch-base": "a pretrained text-to-image model out of the Hugging Face Hub, into a folder for train_pretrained",
     "generate": "a labelled synthetic set of any size, out of a trained generator",
     "export": "write a split or a synthetic set as image files, WebDataset, Parquet or CSV",
     "score": "score any two sets of images: FID, KID, precision and recall, each beside what real images get",
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
-ANYWHERE = {"score", "masks"}  # of the folders that are named: nothing of a checkout is needed
+ANYWHERE = {"score", "masks", "fetch-base"}  # of the folders that are named: nothing of a checkout is needed
 NEED_PARAMS = {"doctor", "init", "repro", "generate", "export"}
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMMANDS:
         if arguments[0] != "doctor":  # which has more to say of them
             require_packages()
-        command = importlib.import_module(f"augury.commands.{arguments[0]}")
+        command = importlib.import_module(f"augury.commands.{arguments[0].replace('-', '_')}")
         command.add_arguments(parsers[arguments[0]])
     asked = parser.parse_args(arguments)
     assert command is not None, "without a command, the parser has ended the program"

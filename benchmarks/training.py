@@ -19,7 +19,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from augury.images.image_set import ImageSet
-from augury.pipeline import params, sections
+from augury.pipeline import params, trainings
 from augury.pipeline.process import one_line_errors
 from augury.training.processes import start_processes
 from augury.training.training_run import TrainingRun
@@ -43,7 +43,7 @@ def forever(loader: DataLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         yield from loader
 
 
-def plain(folder: Path, images: ImageSet, budget: sections.GanTraining, workers: int) -> float:
+def plain(folder: Path, images: ImageSet, budget: trainings.GanTraining, workers: int) -> float:
     """Images per second of the plain recipe."""
     channels = images.channels
     steps = [transforms.Grayscale()] if channels == 1 else []
@@ -75,7 +75,7 @@ def plain(folder: Path, images: ImageSet, budget: sections.GanTraining, workers:
     return STEPS * budget.batch_size / (time.perf_counter() - started)
 
 
-def pipeline(images: ImageSet, validation: ImageSet, budget: sections.GanTraining) -> float:
+def pipeline(images: ImageSet, validation: ImageSet, budget: trainings.GanTraining) -> float:
     """Images per second of the stage's own loop, between two of its steps; snapshots are not in it."""
     times: list[float] = []
     record = TrainingRun.record

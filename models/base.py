@@ -1,51 +1,19 @@
-"""A pretrained text-to-image pipeline: read from a folder in diffusers' layout, asked and drawn from, never changed.
+"""A pretrained text-to-image pipeline, asked and drawn from, never changed.
 
-What a folder must hold is checked before any of it is loaded: weights as safetensors alone, no code, nothing fetched.
-diffusers, transformers and peft are optional and slow to import, so they are imported where they are used.
+Families differ in what denoisers are told, in noise, time and packing; what can be is left to the pipeline itself.
+diffusers is slow to import, and transformers optional, so both are imported where they are used.
 """
 
 import contextlib
-import hashlib
 import inspect
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-INDEX = "model_index.json"
-ORIGIN = "augury-base.json"  # where `python -m augury fetch-base` got a folder from: id, revision
-DISTILLED = re.compile(r"turbo|schnell|lightning|hyper-?sd|\blcm\b|-lcm|distill", re.IGNORECASE)
-DISTILLED_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-
-
-class BaseError(ValueError):
-    """A base that cannot be used, in one line that names the folder or the file."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Pipelines of one kind. from_image: diffusers' class that starts from images. denoiser: the component that LoRA
-    goes into. time_scale: of a flow, what its denoiser calls the level 1; None where time is a step of a DDPM."""
-
-    from_image: str
-    denoiser: str
-    time_scale: int | None = None
-    experimental: bool = False
-
-
-# By the class that model_index.json names.
-FAMILIES = {
-    "StableDiffusionPipeline": Family("StableDiffusionImg2ImgPipeline", "unet"),
-    "StableDiffusionXLPipeline": Family("StableDiffusionXLImg2ImgPipeline", "unet"),
-    "StableDiffusion3Pipeline": Family("StableDiffusion3Img2ImgPipeline", "transformer", 1000, experimental=True),
-    "FluxPipeline": Family("FluxImg2ImgPipeline", "transformer", 1, experimental=True),
-}
+from models.base_folder import FAMILIES, BaseError, check_base
 
 
 class _Caught(Exception):  # noqa: N818
@@ -107,6 +75,15 @@ class Base:
             module._apply(change)
         if self.signal is not None:
             self.signal = change(self.signal)
+
+    def save_memory(self) -> None:
+        """Compute the denoiser's blocks anew for the gradient, rather than keep what they gave."""
+        from torch.utils.checkpoint import checkpoint
+
+        def again(module: torch.nn.Module, *given: Any) -> Any:  # nothing in it is random, and a graph allows no look
+            return checkpoint(module, *given, use_reentrant=False, preserve_rng_state=False)
+
+        self.denoiser.enable_gradient_checkpointing(again)
 
     @property
     def device(self) -> torch.device:
@@ -238,88 +215,3 @@ def _joined(values: Sequence[Any]) -> Any:
 
 def _rows(tree: Any, rows: Any) -> Any:
     return {key: _rows(value, rows) for key, value in tree.items()} if isinstance(tree, dict) else tree[rows]
-
-
-def check_base(folder: Path) -> tuple[str, str | None]:
-    """The class of the pipeline in `folder`, and the variant of its files. Raises BaseError where it cannot be used."""
-    if not folder.is_dir():
-        raise BaseError(
-            f"{folder}: no such folder; `python -m augury fetch-base ID --revision SHA --out FOLDER` makes one"
-        )
-    index = read_index(folder)
-    name = index.get("_class_name")
-    if not isinstance(name, str) or name not in FAMILIES:
-        raise BaseError(f"{folder}: {name} is not supported; choose a base of {', '.join(FAMILIES)}")
-    if why := _distilled(folder, index, FAMILIES[name]):
-        raise BaseError(
-            f"{folder}: a distilled model ({why}), which training would undo; choose the one it was made from"
-        )
-    for part in components(index):
-        weights = sorted((folder / part).glob("*.safetensors"))
-        pickles = [path for path in (folder / part).glob("*") if path.suffix in PICKLES]
-        if pickles and not weights:
-            raise BaseError(f"{pickles[0]}: a pickle, which may run code; get the safetensors of it")
-        for path in weights:
-            try:
-                with safe_open(path, "pt"):
-                    pass
-            except (SafetensorError, OSError) as error:
-                raise BaseError(f"{path}: damaged ({' '.join(str(error).split())}); get it again") from error
-    weights = sorted((folder / FAMILIES[name].denoiser).glob("*.safetensors"))
-    if not weights:
-        raise BaseError(f"{folder / FAMILIES[name].denoiser}: no *.safetensors in it; get the folder again")
-    return name, "fp16" if all(".fp16." in path.name for path in weights) else None
-
-
-def base_files(folder: Path) -> dict[str, str]:
-    """Path in the folder -> SHA-256, of every file that the pipeline is made of."""
-    paths = [folder / INDEX]
-    paths += [path for part in components(read_index(folder)) for path in (folder / part).rglob("*") if path.is_file()]
-    files = {}
-    for path in sorted(paths):
-        with path.open("rb") as file:
-            files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return files
-
-
-def base_digest(files: dict[str, str]) -> str:
-    """SHA-256 over the names and digests of a base's files."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json. Raises BaseError where it is none."""
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BaseError(f"{folder}: no {INDEX}, thus no pipeline in diffusers' layout") from error
-    except (OSError, ValueError) as error:
-        raise BaseError(f"{folder / INDEX}: damaged ({' '.join(str(error).split())}); get it again") from error
-    if not isinstance(index, dict):
-        raise BaseError(f"{folder / INDEX}: expected a mapping; get it again")
-    return index
-
-
-def components(index: dict[str, Any]) -> list[str]:
-    """The folders of a pipeline's parts, but for those that it does without here."""
-    parts = {key: value for key, value in index.items() if isinstance(value, list) and len(value) == 2 and value[1]}
-    return [key for key in parts if key not in ("safety_checker", "feature_extractor")]
-
-
-def _distilled(folder: Path, index: dict[str, Any], family: Family) -> str | None:
-    """What shows that a base was distilled into few steps, where anything does."""
-    configs = {}
-    for part, name in (("scheduler", "scheduler_config.json"), (family.denoiser, "config.json")):
-        with contextlib.suppress(OSError, ValueError):
-            configs[part] = json.loads((folder / part / name).read_text(encoding="utf-8"))
-    scheduler, denoiser = configs.get("scheduler", {}), configs.get(family.denoiser, {})
-    names = [folder.name, index.get("_name_or_path"), denoiser.get("_name_or_path")]
-    with contextlib.suppress(OSError, ValueError):
-        names.append(json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["id"])
-    if named := [name for name in names if name and DISTILLED.search(str(name))]:
-        return str(named[0])
-    if scheduler.get("_class_name") in DISTILLED_SCHEDULERS:
-        return scheduler["_class_name"]
-    if denoiser.get("_class_name") == "FluxTransformer2DModel" and not denoiser.get("guidance_embeds"):
-        return "without guidance embeddings"
-    return None

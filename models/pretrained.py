@@ -14,8 +14,10 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional as F
 
-from models.base import Base, BaseError, Conditions, base_digest, base_files
+from models.base import Base, Conditions
+from models.base_folder import BaseError, base_digest, base_files
 from models.draws import Draws, randn_per_image
+from models.start import Start
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]  # the same names in U-Nets and in diffusion transformers
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in gray (ITU-R BT.601)
@@ -116,35 +118,36 @@ class Pretrained(nn.Module):
         spread: float = 1.0,
         guidance: float = 2.0,
         steps: int | None = None,
+        start: Start | None = None,
     ) -> torch.Tensor:
         """Images of the given classes: labels (N,) int64 -> (N, C, H, W) float32 in [-1, 1].
 
         generator: for all, or one per image on the CPU: then an image is the same, to the byte, whatever else is drawn.
         spread: standard deviation of the noise that sampling starts from. guidance: 1 follows the prompt, more
-        exaggerates it. steps: of the denoiser.
+        exaggerates it. steps: of the denoiser. start: training images are noised to the strength in place of noise
+        alone, and denoised for the last strength x steps of the steps (SDEdit, Meng et al. 2022); spread does nothing.
         """
         seeds = _one_each(generator, len(labels))
         parts = []
         for first in range(0, len(labels), self.config.batch):
             rows = slice(first, first + self.config.batch)
-            drawn = self._drawn(labels[rows], seeds[rows], spread, guidance, steps or self.steps)
-            parts.append(self._from_base(drawn))
+            # Filled up to a whole batch, as kernels round otherwise for other sizes.
+            missing = self.config.batch - len(labels[rows])
+            generators = [*seeds[rows], *(torch.Generator().manual_seed(0) for _ in range(missing))]
+            prompts = [*(self.config.prompts[label] for label in labels[rows].tolist()), *[""] * missing]
+            begin: dict[str, Any]
+            if start is None:
+                shape = (self.config.batch, *self.base.noise_shape(self.config.resolution))
+                begin = {"noise": spread * randn_per_image(shape, generators)}
+            else:
+                images = self._to_base(start.sources[rows, 0])
+                images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
+                begin = {"images": images, "strength": start.strength}
+            drawn = self.base.draw(
+                prompts, generators, size=self.config.resolution, steps=steps or self.steps, guidance=guidance, **begin
+            )
+            parts.append(self._from_base(drawn[: len(labels[rows])]))
         return torch.cat(parts)
-
-    def _drawn(
-        self, labels: torch.Tensor, seeds: Sequence[torch.Generator], spread: float, guidance: float, steps: int
-    ) -> torch.Tensor:
-        """At most a batch of images, as the base draws them.
-
-        Filled up to a whole batch, as kernels round otherwise for other sizes.
-        """
-        missing = self.config.batch - len(labels)
-        generators = [*seeds, *(torch.Generator().manual_seed(0) for _ in range(missing))]
-        prompts = [*(self.config.prompts[label] for label in labels.tolist()), *[""] * missing]
-        size = self.config.resolution
-        noise = spread * randn_per_image((len(generators), *self.base.noise_shape(size)), generators)
-        drawn = self.base.draw(prompts, generators, size=size, steps=steps, guidance=guidance, noise=noise)
-        return drawn[: len(labels)]
 
     def _to_base(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [-1, 1] -> (N, 3, R, R) in [-1, 1]."""

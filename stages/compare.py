@@ -98,6 +98,7 @@ def main(params: Params) -> None:
         overlap=overlap_of(params, splits, runs),
         in_common=splits["expected_overlap"] if params.prepare.redraw == "labels" else 0.0,
         alike=share_alike(runs),
+        outside=params.train_pretrained,
         seed=params.seed,
         labelled=[sum(pair) for pair in zip(splits["train"], splits["validation"], strict=True)],
         alike_classes=params.classes_alike,

@@ -11,9 +11,9 @@ from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import GanTraining
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
+from augury.pipeline.trainings import GanTraining
 from augury.training.adversaries import adversaries, augmentations
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, recordable, start_processes

@@ -12,9 +12,9 @@ from augury.images.pixels import from_network
 from augury.pipeline.devices import autocast
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import TrainVae
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
+from augury.pipeline.trainings import TrainVae
 from augury.training.history import DivergenceError
 from augury.training.moving_average import moving_average
 from augury.training.processes import average_gradients, recordable, start_processes

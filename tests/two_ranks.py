@@ -86,7 +86,7 @@ def main() -> None:
                 raise CutOffError
             yield step
 
-    TrainingRun.publish = noted  # type: ignore[method-assign]
+    TrainingRun.publish = noted  # type: ignore[method-assign, assignment]
     settings = params.load()
     for name, stage in STAGES.items():
         stage(settings)

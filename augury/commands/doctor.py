@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from augury.pipeline.errors import UserError
-from augury.preflight.inventory import Finding, packages, python_version, repository, sam_weights, weights
+from augury.preflight.inventory import Finding, bases, packages, python_version, repository, sam_weights, weights
 
 REQUIREMENTS, LOCK = Path("requirements.txt"), Path("dvc.lock")
 
@@ -59,7 +59,7 @@ def examine(*, with_cost: bool) -> list[str]:
     pretrained = params.classify.pretrained and params.classify.mode != "scratch"
     extractors = {name: extractor.weights for name, extractor in params.score.extractors.items()}
     wanted = weights(extractors, params.classify.backbone if pretrained else None)
-    problems += shown("Weights", [*wanted, *sam_weights(params.augment)])
+    problems += shown("Weights", [*wanted, *sam_weights(params.augment), *bases(params.train_pretrained)])
     costs = Results().costs()
     last = last_costs(read_yaml(PARAMS_FILE), read_yaml(LOCK), costs) if costs and LOCK.exists() else {}
     data, work = find_data(params.prepare, prepared="prepare@0" in last)

@@ -1,6 +1,6 @@
 """Arms compared with the reference: verdicts and what is to be said of them, as data/comparison.json has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -53,8 +53,9 @@ class Judgement:
 @dataclass(frozen=True)
 class Comparison:
     """runs, overlap, in_common: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test
-    images that look like some that arms learn from. seed: of the bootstrap. labelled: (K,) images of each class that
-    arms learn from, in the first replicate. alike_classes: whether choices count all classes alike, by any measure.
+    images that look like some that arms learn from. outside: generators that know more than the labels taught. seed: of
+    the bootstrap. labelled: (K,) images of each class that arms learn from, in the first replicate. alike_classes:
+    whether choices count all classes alike, by any measure.
     """
 
     runs: Replicates
@@ -64,6 +65,7 @@ class Comparison:
     overlap: float | None = None
     in_common: float = 0.0
     alike: float = 0.0
+    outside: Collection[str] = ()
     seed: int = 0
     labelled: Sequence[int] = ()
     alike_classes: bool = False
@@ -130,6 +132,13 @@ class Comparison:
     @property
     def family(self) -> list[str]:
         return [arm for arm, kind in self.kinds.items() if kind == "synthetic"]
+
+    @cached_property
+    def with_outside_data(self) -> list[str]:
+        """The arms that learn from what such generators draw, and what chose one of them."""
+        arms = [arm for arm in self.kinds if any(name in self.outside for name in self.arms[arm].synthetic)]
+        choices = {name: {*sum(map(list, chosen.arms.values()), [])} for name, chosen in self.chosen.items()}
+        return [*arms, *(name for name, of_one in choices.items() if not of_one.isdisjoint(arms))]
 
     @cached_property
     def caution(self) -> str | None:
@@ -205,7 +214,8 @@ class Comparison:
             "verdict": word,
             "sentence": sentence(
                 analysis, self.compare, word, decides, scope, level=level,
-                synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)), caution=self.caution,
+                synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)),
+                outside=arm in self.with_outside_data, caution=self.caution,
             ),
             "decides": decides,
             "narrowed_by": {
@@ -293,6 +303,7 @@ class Comparison:
             "rule": rule_of(self.gains, self.compare, self.scope, len(self.family), RECIPE in self.chosen),
             **({"rarest_third": [self.class_names[label] for label in self.rare]} if self.rare else {}),
             "family": self.family,
+            **({"with_outside_data": self.with_outside_data} if self.with_outside_data else {}),
             "sources": {arm: self.gains.sources(arm, self.scope) for arm in self.family},
             "arms": {arm: self.entry(arm, rows) for arm in self.kinds},
             "chosen": {name: self.choice(name, rows) for name in self.chosen},

@@ -73,6 +73,7 @@ def stages_of(params: Params) -> list[str]:
         "train_gan": [f"-{architecture}" for architecture in params.train_gan],
         "train_vae": [""],
         "train_diffusion": [""],
+        "train_pretrained": [f"-{name}" for name in params.train_pretrained],
         "sample": [f"-{generator}" for generator in params.sample.generators],
         "score": [f"-{generator}" for generator in params.sample.generators],
         "classify": [f"-{arm}" for arm in params.classify.arms],
@@ -83,7 +84,7 @@ def stages_of(params: Params) -> list[str]:
         for number in params.replicates
         for entry in entries
     )
-    return [*of_replicates, "compare"]
+    return [*(f"base@{name}" for name in params.train_pretrained), *of_replicates, "compare"]
 
 
 def stages_behind(arm: str, params: Params) -> list[str]:
@@ -96,7 +97,10 @@ def stages_behind(arm: str, params: Params) -> list[str]:
     for generator in recipe.synthetic:
         latent = generator == "diffusion" and params.train_diffusion.network.get("space", "latent") == "latent"
         stages += ["train_vae@0"] * latent
-        stages += [f"train_gan@0-{generator}" if generator in params.train_gan else f"train_{generator}@0"]
+        if generator in params.train_pretrained:
+            stages += [f"base@{generator}", f"train_pretrained@0-{generator}"]
+        else:
+            stages += [f"train_gan@0-{generator}" if generator in params.train_gan else f"train_{generator}@0"]
         stages += [f"sample@0-{generator}"]
     return list(dict.fromkeys([*stages, f"classify@0-{arm}"]))
 

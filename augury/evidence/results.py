@@ -55,6 +55,11 @@ class Results:
     def config(self, generator: str) -> dict[str, Any]:
         return self._json("generators", f"{generator}/config")
 
+    def base(self, generator: str) -> dict[str, Any] | None:
+        """What others have trained and a generator began with, as data/bases has it; None of most generators."""
+        path = self.generator(generator) / "base.json"
+        return read_json(path) if path.exists() else None
+
     def training(self, generator: str) -> dict[str, Any]:
         return self._json("generators", f"{generator}/training")
 

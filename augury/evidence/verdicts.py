@@ -25,15 +25,19 @@ def sentence(
     *,
     level: float,
     synthetic: bool,
+    outside: bool,
     caution: str | None,
 ) -> str:
     """The verdict with gain, interval and scope. word: None for an arm without a verdict. decides: what would, if any.
 
     level: of the interval, less than alpha where it is for several arms at once. synthetic: whether the arm has
-    synthetic images. caution: why the verdict is not to be taken without a but.
+    synthetic images. outside: whether these know more than the labels taught. caution: why the verdict is not to be
+    taken without a but.
     """
     gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(level)))})"
     text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
+    if outside:
+        text += ", with outside data"
     if word is None:
         return text
     if word in ("helps", "hurts") and abs(analysis.gain) < compare.matters / 100:

@@ -88,11 +88,11 @@ def dataset_card(
     those of its objects.
     """
     synthetic = origin in params.sample.generators
-    source = _source(params)
+    source, base = _source(params), results.base(origin)
     total = sum(counts)
     title = source.title if origin in SPLITS else f"{source.title}, {'synthetic' if synthetic else 'augmented'}"
     metadata = DatasetCardData(
-        license=source.licence or "unknown",
+        license=_licence(source, base),
         pretty_name=f"{title}: {origin}",
         task_categories=["image-classification"],
         size_categories=next((name for limit, name in SIZES if total < limit), "n>1M"),
@@ -117,6 +117,7 @@ def dataset_card(
         reading=READING[layout],
         generation=generation,
         masks=masks,
+        base=base,
         **(_about_generator(params, origin, results) if synthetic else {}),
     )  # fmt: skip
     return str(DatasetCard(_spaced(text)))
@@ -124,7 +125,7 @@ def dataset_card(
 
 def model_card(params: Params, generator: str, results: Results) -> str:
     """The card of a trained generator, as text."""
-    source, about = _source(params), _about_generator(params, generator, results)
+    source, about, base = _source(params), _about_generator(params, generator, results), results.base(generator)
     splits = if_there(results.splits)
     name = f"{generator} for {source.title}"
     scores = about["scores"]
@@ -142,10 +143,12 @@ def model_card(params: Params, generator: str, results: Results) -> str:
         if scores[key] is not None
     ]  # fmt: skip
     metadata = ModelCardData(
-        license=source.licence or "unknown",
-        library_name="diffusers" if generator == "diffusion" else "pytorch",
-        pipeline_tag="unconditional-image-generation",
-        tags=["augury", "class-conditional", "image-generation", generator],
+        license=_licence(source, base),
+        library_name="diffusers" if generator == "diffusion" or base else "pytorch",
+        pipeline_tag="text-to-image" if base else "unconditional-image-generation",
+        tags=["augury", "class-conditional", "image-generation", generator, *(["lora"] if base else [])],
+        base_model=base["name"] if base and "/" in base["name"] else None,
+        **({"base_model_relation": "adapter", "license_name": base["licence"]} if base else {}),
         model_name=name,
         eval_results=measured or None,
     )
@@ -161,6 +164,11 @@ def model_card(params: Params, generator: str, results: Results) -> str:
         **about,
     )  # fmt: skip
     return str(ModelCard(_spaced(text)))
+
+
+def _licence(source: Source, base: Mapping[str, Any] | None) -> str:
+    """As the Hub has it: what began with a base is under two, and the card names both."""
+    return "other" if base else source.licence or "unknown"
 
 
 def weights_digest(folder: Path) -> str:
@@ -193,6 +201,7 @@ def _about_generator(params: Params, generator: str, results: Results) -> dict[s
         "comparison": comparison,
         "verdicts": None if comparison is None else _verdicts(params, generator, comparison),
         "digest": weights_digest(folder) if folder.exists() else None,
+        "base": results.base(generator),
     }
 
 

@@ -1,7 +1,8 @@
 """Trained generators on disk: safetensors and JSON, never pickles.
 
-config.json says how to build the network. Its weights are in model.safetensors; those of a diffusion model are in
-diffusers' layout instead, one folder per component, which diffusers opens without this repository:
+config.json says how to build the network. Its weights are in model.safetensors, of an adapted pretrained model those
+of the adapter, which diffusers' `load_lora_weights` reads; those of a diffusion model are in diffusers' layout instead,
+one folder per component, which diffusers opens without this repository:
 
     DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
 """
@@ -22,8 +23,13 @@ from torch import nn
 
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.packages import require_pretrained
 from models import GENERATORS
+from models.base_folder import BaseError
 from models.diffusion import Diffusion
+from models.pretrained import Pretrained
+
+PRETRAINED = "pretrained"  # what config.json calls one of them, whatever its name
 
 
 def save_generator(
@@ -42,7 +48,7 @@ def save_generator(
     write_json(
         folder / "config.json",
         {
-            "generator": name,
+            "generator": PRETRAINED if isinstance(network, Pretrained) else name,
             "image_size": image_size,
             "channels": channels,
             "class_names": list(class_names),
@@ -60,11 +66,15 @@ def load_generator(
     """
     try:
         config = read_json(folder / "config.json")
-        network_class = network_class or GENERATORS[config["generator"]]
+        if config["generator"] == PRETRAINED:
+            require_pretrained(str(folder))
+        network_class = network_class or {**GENERATORS, PRETRAINED: Pretrained}[config["generator"]]
         class_names = tuple(config["class_names"])
         network_config = TypeAdapter(network_class.Config).validate_python(config["network"], extra="forbid")
         network = network_class(network_config, config["image_size"], config["channels"], len(class_names))
         network.load_state_dict(_load_state(folder))
+    except BaseError as error:
+        raise UserError(f"{folder}: {error}") from error
     except (UserError, OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")  # on one line
         raise UserError(f"{folder}: not a trained generator ({reason}); run `dvc repro` to train it") from error

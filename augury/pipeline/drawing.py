@@ -16,6 +16,7 @@ STRATEGIES = {
 Strategy = Literal["prior", "image", "interpolation", "extrapolation", "style_mixing"]
 PAIRING = ("interpolation", "extrapolation", "style_mixing")  # strategies that start from two training images
 DENOISING = ("diffusion",)  # generators that noise an image to a strength, and take guidance and steps
+PRETRAINED_STEPS = 25  # of the denoiser of a pretrained model, where `steps` does not say
 
 
 class Drawing(Section):

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field, PrivateAttr, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from augury.pipeline import conclusions, preparing, sections
+from augury.pipeline import conclusions, preparing, sections, trainings
 from augury.pipeline.checkout import where_to_start
-from augury.pipeline.drawing import DENOISING, STRATEGIES, Drawing
+from augury.pipeline.drawing import DENOISING, PRETRAINED_STEPS, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.section import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
@@ -31,9 +31,10 @@ class Params(Section):
     log: Literal["none", "tensorboard"]
     prepare: preparing.Prepare
     augment: sections.Augment
-    train_gan: dict[Name, sections.GanTraining]
-    train_vae: sections.TrainVae
-    train_diffusion: sections.Training
+    train_gan: dict[Name, trainings.GanTraining]
+    train_vae: trainings.TrainVae
+    train_diffusion: trainings.Training
+    train_pretrained: Annotated[dict[Name, trainings.TrainPretrained], Field(default_factory=dict)]
     sample: sections.Sample
     score: sections.Score
     classify: sections.Classify
@@ -45,6 +46,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         trained = [*self.train_gan, "vae", "diffusion"]
+        for name in self.train_pretrained:
+            if name in trained:
+                raise ValueError(f"train_pretrained.{name}: the name is taken; choose another")
+        trained += self.train_pretrained
         for generator, drawing in self.sample.generators.items():
             if generator not in trained:
                 raise ValueError(unknown("sample.generators", generator, trained))
@@ -118,18 +123,22 @@ class Params(Section):
         return params
 
     def _check_drawing(self, key: str, generator: str, drawing: Drawing) -> None:
-        """Say what of a drawing this generator cannot do."""
-        strategies, denoises = STRATEGIES.get(generator, ("prior",)), generator in DENOISING
+        """Say what of a drawing this generator cannot do; a pretrained one can do what a diffusion model can."""
+        pretrained = generator in self.train_pretrained
+        strategies = STRATEGIES["diffusion" if pretrained else generator]
+        denoising = (*DENOISING, *self.train_pretrained)
+        denoises = generator in denoising
         if drawing.strategy is not None and drawing.strategy not in strategies:
             raise ValueError(unknown(f"{key}.strategy", drawing.strategy, strategies))
         for option in ("strengths", "guidance", "steps"):
             if getattr(drawing, option) is not None and not denoises:
-                raise ValueError(f"{key}.{option}: for {', '.join(DENOISING)} alone")
+                raise ValueError(f"{key}.{option}: for {', '.join(denoising)} alone")
         if not denoises or not drawing.from_images:
             return
         if drawing.strengths is None:
             raise ValueError(f"{key}.strengths: missing; say how noisy images are made, such as [0.3, 0.6]")
-        steps = drawing.steps or self.train_diffusion.network.get("sampling_steps", 20)
+        usual = PRETRAINED_STEPS if pretrained else self.train_diffusion.network.get("sampling_steps", 20)
+        steps = drawing.steps or usual
         if min(drawing.strengths) * steps < 1:
             raise ValueError(
                 f"{key}.strengths: {min(drawing.strengths):g} of {steps} steps is less than one; raise it, or steps"

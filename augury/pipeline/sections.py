@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seed
@@ -28,61 +28,6 @@ class Augment(Section):
     def swapping(self) -> list[str]:
         """The policies that set objects on other grounds."""
         return [name for name, steps in self.policies.items() if steps[0].name == BACKGROUND_SWAP]
-
-
-Sampling = Literal["images", "classes"]
-
-
-class Training(Section):
-    """What every generator's training has. Budgets are in thousands of images."""
-
-    network: dict[str, Any]  # checked against the network's own Config
-    total_kimg: PositiveFloat
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    ema_halflife_kimg: PositiveFloat
-    snapshot_every_kimg: PositiveFloat
-    patience: PositiveInt | None  # so many snapshots without a nearer one end training; None: all are made
-    sampling: Sampling = "images"  # which of them are drawn equally often
-
-
-class GanTraining(Training):
-    """discriminator: the architecture's own, or one on features of EfficientNet-Lite0 (models/projected.py), which sees
-    images at projected_resolution pixels, a multiple of 32.
-    """
-
-    adam_betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-    discriminator_learning_rate: PositiveFloat | None = None  # None: as the generator's
-    objective: Literal["hinge", "logistic"]
-    r1_gamma: Annotated[float, Field(ge=0)] = 0.0
-    r1_every: PositiveInt = 16
-    path_length_weight: Annotated[float, Field(ge=0)] = 0.0
-    path_length_every: PositiveInt = 8
-    ada_target: Annotated[float, Field(gt=-1, lt=1)] | None = None
-    diffaugment: list[Literal["brightness", "saturation", "contrast", "translation", "cutout"]]
-    discriminator: Literal["own", "projected"] = "own"
-    projected_resolution: Annotated[int, Field(ge=32, multiple_of=32)] = 32
-
-    @model_validator(mode="after")
-    def _projected_is_flat_already(self) -> Self:
-        if self.discriminator == "projected" and self.r1_gamma > 0:
-            raise ValueError(
-                f"r1_gamma: {self.r1_gamma:g}: a projected discriminator is kept flat by spectral normalisation, and a "
-                "gradient's gradient through its features costs more than a step; set it to 0"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_augmentation(self) -> Self:
-        if self.ada_target is not None and self.diffaugment:
-            raise ValueError("ada_target: adaptive augmentation takes the place of diffaugment, which must be []")
-        return self
-
-
-class TrainVae(Training):
-    kl_weight: PositiveFloat
-    edge_weight: Annotated[float, Field(ge=0)]
-    warmup_kimg: Annotated[float, Field(ge=0)]
 
 
 class Sample(Section):

@@ -4,6 +4,7 @@ A stage's last run counts where its params in dvc.lock, and those of the stages 
 params.yaml.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,18 @@ from functools import cache
 from typing import Any
 
 from augury.evidence.ledger import stages_of
-from augury.pipeline.devices import busy_elsewhere
+from augury.generators.bases import JUDGED_STEPS
+from augury.pipeline.devices import busy_elsewhere, choose_device
+from augury.pipeline.drawing import PRETRAINED_STEPS
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Training
+from augury.pipeline.trainings import Budget
 from augury.preflight.data_at_hand import Workload
 from augury.preflight.machine import BUSY
+from augury.training.snapshots import DRAWN
 
 START = 5.0  # seconds that a process takes to start, which no stage counts
+DRAWS = 1.5  # of a pretrained model, for an image that passes the filter
+NOT_ON_A_CPU = "not on a CPU, where an image takes minutes: take a GPU, or leave it out"
 PATIENCE = 25.0, 100.0  # seconds for the trial, and where others keep the machine busy
 
 
@@ -57,31 +63,38 @@ def _at(content: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def trainings(params: Params) -> dict[str, Training]:
+def trainings(params: Params) -> dict[str, Budget]:
     """Stage of replicate 0 -> its budget, in the pipeline's order."""
     gans = {f"train_gan@0-{name}": budget for name, budget in params.train_gan.items()}
-    return {**gans, "train_vae@0": params.train_vae, "train_diffusion@0": params.train_diffusion}
+    adapted = {f"train_pretrained@0-{name}": budget for name, budget in params.train_pretrained.items()}
+    return {**gans, "train_vae@0": params.train_vae, "train_diffusion@0": params.train_diffusion, **adapted}
 
 
 def cost_lines(params: Params, work: Workload, last: Mapping[str, float]) -> Iterator[str]:
     """What a run will take here, line by line; trainings that are not in `last` (see `last_costs`) are tried first."""
     waiting, paces = [stage for stage in trainings(params) if stage not in last], dict[str, float | str]()
+    adapted = [stage for stage in waiting if stage.startswith("train_pretrained@")]
+    if choose_device(params.device).type == "cpu":
+        paces |= dict.fromkeys(adapted, NOT_ON_A_CPU)
+        waiting = [stage for stage in waiting if stage not in adapted]
     if waiting:
         from augury.preflight.trial import try_trainings  # takes seconds to import
 
-        patience = PATIENCE[busy_elsewhere() > BUSY]
+        patience = PATIENCE[busy_elsewhere() > BUSY or not {*waiting}.isdisjoint(adapted)]
         yield f"  a trial of trainings that were not run here: {patience:.0f} s at most, or --no-cost"
-        paces = try_trainings(waiting, params, len(work.train), work.channels, patience)
-    yield from table(forecast(params, last, paces), len(stages_of(params)))
+        paces |= try_trainings(waiting, params, len(work.train), work.channels, patience)
+    yield from table(forecast(params, last, paces, len(work.train)), len(stages_of(params)))
     if waiting:
         yield "  What is scaled is rough: between half of it and twice as much, more so on a busy machine."
 
 
-def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, float | str]) -> list[Forecast]:
+def forecast(
+    params: Params, last: Mapping[str, float], paces: Mapping[str, float | str], classes: int = 0
+) -> list[Forecast]:
     """Every stage before `report`, but in one all that are neither in `last` nor trainings.
 
     last: stage -> seconds of its last run. paces: stage -> images per second of its trial, or why it failed. What was
-    not run for a further replicate is foretold as for replicate 0.
+    not run for a further replicate is foretold as for replicate 0. classes: how many a generator draws images of.
     """
     budgets, lines, others = trainings(params), [], 0
     for stage in stages_of(params):
@@ -91,15 +104,46 @@ def forecast(params: Params, last: Mapping[str, float], paces: Mapping[str, floa
             lines.append(Forecast(stage, last[stage], "measured on the last run"))
         elif first in last:
             lines.append(Forecast(stage, last[first], f"as {first} on the last run"))
+        elif (more := _of_pretrained(params, first, paces, classes)) is not None:
+            lines.append(Forecast(stage, *more))
         elif first not in budgets:
             others += 1
         elif isinstance(pace, str):
-            lines.append(Forecast(stage, None, f"tried in vain: {pace}"))
+            lines.append(Forecast(stage, None, pace if pace == NOT_ON_A_CPU else f"tried in vain: {pace}"))
         else:
             kimg = budgets[first].total_kimg
             lines.append(Forecast(stage, 1000 * kimg / pace, f"{kimg:g} kimg at {pace:,.0f} images/s"))
     share = "not tried: all but the trainings take a third of a run's time with the default params"
     return [*lines, Forecast(f"{others} other stages", None, share)] if others else lines
+
+
+def _of_pretrained(
+    params: Params, stage: str, paces: Mapping[str, float | str], classes: int
+) -> tuple[float, str] | None:
+    """Seconds of adapting a pretrained model, or of drawing from it, and how they are known; None of other stages.
+
+    Both are passes through its denoiser: of an image learned from, forward and back, and forward again where that
+    saves memory; of one that is drawn, two for each step, with the prompt and without.
+    """
+    kind, _, entry = stage.partition("@0-")
+    pace = paces.get(f"train_pretrained@0-{entry}")
+    if not isinstance(pace, float) or kind not in ("train_pretrained", "sample"):
+        return None
+    budget = params.train_pretrained[entry]
+    passes = pace * (3 if budget.gradient_checkpointing else 2)  # a second
+    if kind == "train_pretrained":
+        snapshots = max(1, math.ceil(budget.total_kimg / budget.snapshot_every_kimg))
+        judging = snapshots * DRAWN * JUDGED_STEPS * 2 / passes
+        basis = f"{budget.total_kimg:g} kimg at {pace:,.0f} images/s, and {snapshots} snapshots"
+        return 1000 * budget.total_kimg / pace + judging, basis
+    drawing, images = params.sample.generators[entry], params.sample.per_class * classes
+    whole, strengths = drawing.steps or PRETRAINED_STEPS, drawing.strengths or [1.0]
+    share = drawing.prior_share or 0.0
+    steps = round(whole * (share + (1 - share) * sum(strengths) / len(strengths)))
+    return (
+        DRAWS * images * steps * 2 / passes,
+        f"about {DRAWS:g} draws for each of {images:,} images, {steps} steps each",
+    )
 
 
 def table(lines: Sequence[Forecast], stages: int) -> list[str]:

@@ -1,12 +1,14 @@
 """What is there of what the pipeline needs: packages, weights, a DVC repository; nothing is fetched to find out."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.packages import installed_version, read_pins
 from augury.pipeline.sections import Augment
+from augury.pipeline.trainings import TrainPretrained
 
 PYTHONS = (3, 11), (3, 13)  # oldest and newest that are tested
 
@@ -146,6 +148,21 @@ def _backbone_weights(name: str) -> Finding:
         return Finding(name, str(path))
     without = "without them it fails; classify.pretrained: false does without"
     return Finding(name, f"not in {path}; `classify` tries to download them, {without}", there=False)
+
+
+def bases(wanted: Mapping[str, TrainPretrained]) -> list[Finding]:
+    """The pretrained models that generators begin with, by their names in train_pretrained."""
+    from augury.generators.bases import checked_base
+
+    found = []
+    for name, budget in wanted.items():
+        try:
+            pipeline = checked_base(name, budget)
+        except UserError as error:
+            found.append(Finding(name, f"{budget.base}, which cannot be used", str(error), there=False))
+            continue
+        found.append(Finding(name, f"{budget.base}: {pipeline}"))
+    return found
 
 
 def repository(root: Path) -> list[Finding]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import broadcast_object_list
 
+from augury.generators.bases import describe_base
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import use_threads
@@ -68,10 +69,19 @@ def lay_out(folder: Path, params: Params, classes: int, channels: int) -> None:
     (folder / PARAMS_FILE).write_bytes(PARAMS_FILE.read_bytes())
     budget = {"total_kimg": ENDLESS, "snapshot_every_kimg": ENDLESS}
     gans = {name: {**budget} for name in params.train_gan}
+    adapted = {name: {**budget} for name in params.train_pretrained}
     lay_over(
-        folder / PARAMS_FILE, {"log": "none", "train_gan": gans, "train_vae": budget, "train_diffusion": {**budget}}
-    )
-    size, names = params.prepare.image_size, tuple(map(str, range(classes)))
+        folder / PARAMS_FILE,
+        {
+            "log": "none", "train_gan": gans, "train_vae": budget, "train_diffusion": {**budget},
+            "train_pretrained": adapted,
+        },
+    )  # fmt: skip
+    for name, of_base in params.train_pretrained.items():
+        there = Path("data/bases") / f"{name}.json"  # made already, as hashing takes seconds
+        write_json(folder / there, read_json(there) if there.exists() else describe_base(name, of_base))
+    called = [each for of_base in params.train_pretrained.values() for each in of_base.names]
+    size, names = params.prepare.image_size, tuple(dict.fromkeys([*called, *map(str, range(classes))]))[:classes]
     labels = np.repeat(np.arange(classes), 2)
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), size, size, channels), np.uint8)
     replicate = Replicate(data=folder / "data")

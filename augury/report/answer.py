@@ -83,16 +83,37 @@ def headline(comparison: Comparison) -> str:
         opening = f"Some {opening[0].lower()}{opening[1:]}"
     if comparison["caution"] and verdict != "can't tell":
         opening = f"With caution: {opening[0].lower()}{opening[1:]}"
+    outside = " with outside data" if arm in comparison.get("with_outside_data", ()) else ""
     alone = len(rows) == 1
     interval = points_between(*(row["interval"] if alone else row["simultaneous"]))
     little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
     return (
-        f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}, {_change(row, comparison)} over "
+        f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, {_change(row, comparison)} over "
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
         f"{'' if alone else f' for all {len(rows)} at once'} {interval})"
         f"{', less than what matters' if little else ''}"
         f"{but}"
     )
+
+
+def outside_data(comparison: Comparison, arms: Mapping[str, Arm], bases: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each generator that others have trained: whose it is, and what it means for the arms that use it.
+
+    bases: generator -> what it began with.
+    """
+    sentences = []
+    for generator, base in bases.items():
+        users = [
+            arm for arm in comparison.get("with_outside_data", []) if arm in arms and generator in arms[arm].synthetic
+        ]
+        revision = base["revision"] or "not known"
+        sentences.append(
+            f"{' and '.join(users) or 'No arm'} learned from images of {generator}, which knows more than the labels "
+            f"taught: it began with {base['name']} (revision {revision}, SHA-256 {base['digest'][:16]}, licence "
+            f"{base['licence']}), which others have trained on images that are not of this set. A gain is what that is "
+            "worth too; and images of a public test set may have been among them."
+        )
+    return sentences
 
 
 def estimator(comparison: Comparison) -> str:

@@ -42,6 +42,7 @@ class Contents:
     scores: Sequence[dict[str, Any]]
     selections: Sequence[Mapping[str, Any]]
     trainings: Mapping[str, Mapping[str, Any]]
+    bases: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, str]
     closest: str | None
     masks: Mapping[str, Mapping[str, Any]]
@@ -63,6 +64,7 @@ class Contents:
             scores=[results.scores(generator) for generator in generators],
             selections=[results.selection(generator) for generator in generators],
             trainings={generator: results.training(generator) for generator in generators},
+            bases={name: base for name in generators if (base := results.base(name)) is not None},
             pictures={
                 **{name: data_uri(results.preview(name), WIDEST_GRID) for name in _previews(params)},
                 **{f"{name}_masks": data_uri(results.masks_sheet(name), WIDEST_GRID) for name in swapping},
@@ -92,6 +94,7 @@ class Contents:
             holds=answer.HOLDS[comparison["scope"]],
             estimator=answer.estimator(comparison),
             controls=answer.controls(comparison, self.params.classify.arms, self.more_real),
+            outside=answer.outside_data(comparison, self.params.classify.arms, self.bases),
             effort=answer.where_effort_pays(comparison),
             decides=answer.what_would_decide(comparison),
             another=answer.another_replicate(comparison, round(1 / self.params.prepare.test_fraction)),

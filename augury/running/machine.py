@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-WITHOUT_GPU = ("prepare", "augment", "compare", "cards", "report")
+WITHOUT_GPU = ("base", "prepare", "augment", "compare", "cards", "report")
 # Their bytes are the same for any number of threads. The others get those that `dvc repro` would give them, which are
 # all of the cores unless `threads` in params.yaml or OMP_NUM_THREADS says otherwise.
 SHARING = ("augment", "classify", "cards", "report")

@@ -6,8 +6,8 @@ from accelerate import Accelerator
 
 from augury.images.image_set import ImageSet
 from augury.images.pixels import scaled
-from augury.pipeline.sections import Sampling
 from augury.pipeline.seeding import batch_rows, derive_seed
+from augury.pipeline.trainings import Sampling
 
 STEPS_AHEAD = 32  # whose rows are sent to the device at once
 LARGEST_SHARE = 0.25  # of a GPU's free memory; a set of more pixels is sent batch by batch

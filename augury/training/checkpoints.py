@@ -22,7 +22,7 @@ from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.imports import CHECKOUT, imported_files
 from augury.pipeline.outputs import whole_file
-from augury.pipeline.sections import Training
+from augury.pipeline.trainings import Budget
 
 STORE = Path(".cache/checkpoints")  # untracked: what is in it is lost at no cost but time
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -74,7 +74,7 @@ class Checkpoint:
 
 
 def digest_of(
-    name: str, budget: Training, images: Sequence[ImageSet], seed: int, network: nn.Module, accelerator: Accelerator,
+    name: str, budget: Budget, images: Sequence[ImageSet], seed: int, network: nn.Module, accelerator: Accelerator,
     pretrained: bool,
 ) -> str:  # fmt: skip
     """Of all that the result of a training depends on.
@@ -87,6 +87,7 @@ def digest_of(
         "budget": budget.model_dump(),
         "seed": seed,
         "pretrained": pretrained,
+        "network": repr(getattr(network, "config", None)),
         "device": device,
         "processes": accelerator.num_processes,
         "torch": torch.__version__,

@@ -20,8 +20,8 @@ from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_directory, write_json
-from augury.pipeline.sections import Training
 from augury.pipeline.seeding import derive_seed
+from augury.pipeline.trainings import Budget
 from augury.training.batches import Batches
 from augury.training.checkpoints import Checkpoint, Stateful, digest_of
 from augury.training.history import DivergenceError, History, check_finite
@@ -40,7 +40,7 @@ def schedule(total_kimg: float, every_kimg: float, batch_size: int) -> tuple[int
 
     Snapshots are evenly spaced, at most `every_kimg` apart (to the nearest step), and the last step has one.
     """
-    steps = max(1, round(total_kimg * 1000 / batch_size))
+    steps = max(int(total_kimg > 0), round(total_kimg * 1000 / batch_size))
     count = min(steps, math.ceil(total_kimg / every_kimg - 1e-9))
     return steps, frozenset(round(steps * (snapshot + 1) / count) - 1 for snapshot in range(count))
 
@@ -65,7 +65,7 @@ class TrainingRun:
         self,
         name: str,
         origin: str,
-        budget: Training,
+        budget: Budget,
         images: ImageSet,
         validation: ImageSet,
         seed: int,
@@ -105,6 +105,8 @@ class TrainingRun:
         self.tracking.start(self.history.rows)
         pace = Pace(self.name, self.budget.batch_size, self.accelerator)
         pace.warn_of_neighbours()
+        if not self.steps_total and not self.snapshots:  # what is used as it came
+            self._take_snapshot(math.inf)
         bar = tqdm(
             total=self.steps_total * self.budget.batch_size, initial=self.images_seen,
             unit="img", unit_scale=True, desc=self.origin, disable=None if self.accelerator.is_main_process else True,
@@ -194,14 +196,17 @@ class TrainingRun:
         if self.accelerator.is_main_process:
             logging.info("%s: keeping the snapshot at %g kimg", self.name, self.kept.kimg)
 
-    def publish(self, generator: Path, curve: Path) -> None:
+    def publish(self, generator: Path, curve: Path, **notes: Any) -> None:
         """Write the kept snapshot, its progress grids and training.json into a folder, and the history as CSV.
 
+        notes: name -> content of further JSON files in the folder.
         Then the state of this run, and of unfinished ones of its seed with other params before it, is deleted.
         """
         if self.accelerator.is_main_process:
             with whole_directory(generator) as folder:
                 images = self.images
+                for name, content in notes.items():
+                    write_json(folder / f"{name}.json", content)
                 save_generator(folder, self.origin, self.snapshot, images.channels, images.class_names, images.size)
                 shutil.copytree(self.checkpoint.folder / "progress", folder / "progress")
                 write_json(
@@ -259,7 +264,7 @@ class TrainingRun:
             return
         left = (self.steps_total - self.step - 1) * self.budget.batch_size / images_per_second
         figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items())
-        speed = f"{images_per_second:,.0f} img/s, {left / 60:.1f} min left"
-        logging.info("%s: %s  (%s)", self.name, figures, speed)
+        speed = f"  ({images_per_second:,.0f} img/s, {left / 60:.1f} min left)" if self.steps_total else ""
+        logging.info("%s: %s%s", self.name, figures, speed)
         for problem in problems:
             logging.warning("%s: %g kimg: %s", self.name, row["kimg"], problem)

@@ -11,7 +11,7 @@ from augury.evidence.results import Results
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params, load
-from augury.pipeline.sections import Training
+from augury.pipeline.trainings import Training
 from studies.hits import Hits
 from studies.regimes.settings import Regime, Regimes
 from studies.workspace import ROOT, load_params, make_workspace, run, run_module, run_stage

@@ -27,24 +27,44 @@ def test_a_word(gain: float, p_value: float, interval: tuple[float, float], word
 
 def test_a_sentence_says_for_whom_it_holds() -> None:
     analysis = Crossed(0.0042, 1, 10_000, 0.0, 0.0, 0.0016**2)
-    assert sentence(analysis, COMPARE, "helps", None, SET, level=0.05, synthetic=True, caution=None) == (
+    assert sentence(analysis, COMPARE, "helps", None, SET, level=0.05, synthetic=True, outside=False, caution=None) == (
         "helps: +0.42 points (+0.11 to +0.73) on new images like the test ones, for these labels and this set of "
         "synthetic images, less than the 0.5 that matter"
     )
     decides = {"replicates": 6, "seeds": None, "test_images": 25_000}
     text = sentence(
-        analysis, COMPARE, "can't tell", decides, BUDGET, level=0.05, synthetic=True, caution="there are two replicates"
+        analysis,
+        COMPARE,
+        "can't tell",
+        decides,
+        BUDGET,
+        level=0.05,
+        synthetic=True,
+        outside=False,
+        caution="there are two replicates",
     )
     assert text == (
         "can't tell: +0.42 points (+0.11 to +0.73) on new images like the test ones, for another draw of as many "
         "labels and another training of the generators; about 6 replicates or 25,000 test images would decide, "
         "were the gain what it seems (with caution: there are two replicates)"
     )
+    text = sentence(analysis, COMPARE, "helps", None, SET, level=0.05, synthetic=True, outside=True, caution=None)
+    assert "for these labels and this set of synthetic images, with outside data, less than" in text
     nothing = dict.fromkeys(decides)
-    text = sentence(analysis, COMPARE, "can't tell", nothing, SET, level=0.05, synthetic=False, caution=None)
+    text = sentence(
+        analysis, COMPARE, "can't tell", nothing, SET, level=0.05, synthetic=False, outside=False, caution=None
+    )
     assert text.endswith("for these labels; only more seeds and more test images together would decide")
     text = sentence(
-        analysis, COMPARE, None, None, BUDGET, level=0.05, synthetic=False, caution="there are two replicates"
+        analysis,
+        COMPARE,
+        None,
+        None,
+        BUDGET,
+        level=0.05,
+        synthetic=False,
+        outside=False,
+        caution="there are two replicates",
     )
     assert text == (
         "+0.42 points (+0.11 to +0.73) on new images like the test ones, for another draw of as many labels"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from models import base as module
-from models.base import Base, BaseError, base_digest, base_files, check_base
+from models.base import Base
+from models.base_folder import ORIGIN, BaseError, base_digest, base_files, check_base
 from tests.bases import FAMILIES, SIDE, base_folder
 
 
@@ -158,7 +158,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: change(folder / "scheduler/scheduler_config.json", _class_name="LCMScheduler"), "LCMScheduler",
     ),
     "distilled by origin": (
-        lambda folder: (folder / module.ORIGIN).write_text('{"id": "ByteDance/SDXL-Lightning"}'), "SDXL-Lightning",
+        lambda folder: (folder / ORIGIN).write_text('{"id": "ByteDance/SDXL-Lightning"}'), "SDXL-Lightning",
     ),
 }  # fmt: skip
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.base import BaseError, base_digest, base_files
+from augury.pipeline.drawing import PRETRAINED_STEPS
+from models.base_folder import BaseError, base_digest, base_files
 from models.draws import Draws
 from models.pretrained import Pretrained, PretrainedConfig
+from models.start import Start
 from tests.bases import FAMILIES, SIDE, base_folder
 
 PROMPTS = ("a photo of a cat", "a photo of a dog", "an eel")
@@ -176,3 +178,25 @@ def test_another_base_than_it_was_made_for_is_refused() -> None:
         pretrained(base_digest="0" * 64)
     with pytest.raises(ValueError, match="3 prompts for 2 classes"):
         Pretrained(config_of("sd"), 20, 3, 2)
+
+
+@every_family
+def test_images_that_start_from_others_are_nearer_to_them_the_lower_the_strength(family: str) -> None:
+    network, sources = pretrained(family), images()[:2, None]
+    labels = torch.tensor([0, 1])
+    drawn = {
+        strength: network.sample(labels, generator=seeds(1, 2), steps=10, start=Start("image", sources, strength))
+        for strength in (0.1, 0.9)
+    }
+    vae = network.base.pipeline.vae  # what an untrained one leaves of an image is all that can come back
+    with torch.no_grad():
+        whole = network._to_base(sources[:, 0])
+        through = network._from_base(vae.decode(vae.encode(whole).latent_dist.mean).sample)
+    distance = {strength: (each - through).square().mean() for strength, each in drawn.items()}
+    assert distance[0.1] < distance[0.9]
+    alone = network.sample(labels[1:], generator=seeds(2), steps=10, start=Start("image", sources[1:], 0.9))
+    assert torch.equal(alone[0], drawn[0.9][1])
+
+
+def test_steps_where_nobody_says() -> None:
+    assert Pretrained.steps == PRETRAINED_STEPS

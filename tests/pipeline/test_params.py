@@ -16,7 +16,8 @@ from augury.pipeline.drawing import DENOISING, PAIRING, STRATEGIES, Drawing, Str
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params, network_config
 from augury.pipeline.section import Section
-from augury.pipeline.sections import Arm, GanTraining
+from augury.pipeline.sections import Arm
+from augury.pipeline.trainings import GanTraining
 from models import GENERATORS
 from tests import CHECKOUT
 

@@ -24,7 +24,7 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, network_config
 from augury.pipeline.replicates import Replicate
-from augury.pipeline.sections import GanTraining
+from augury.pipeline.trainings import GanTraining
 from augury.training.training_run import UnfitError
 from models import GENERATORS
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig

@@ -24,7 +24,7 @@ from torch import nn
 
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
-from augury.pipeline.sections import Training
+from augury.pipeline.trainings import Training
 from augury.training import checkpoints, pace, snapshots, training_run
 from augury.training.checkpoints import STORE, Checkpoint
 from augury.training.history import DivergenceError

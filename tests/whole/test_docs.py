@@ -271,7 +271,7 @@ def check_augury(arguments: list[str]) -> None:
     if arguments == ["--help"]:
         return
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    importlib.import_module(f"augury.commands.{arguments[0]}").add_arguments(parser)
+    importlib.import_module(f"augury.commands.{arguments[0].replace('-', '_')}").add_arguments(parser)
     parser.parse_args(arguments[1:])
 
 
