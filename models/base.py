@@ -29,7 +29,10 @@ class Base:
     def __init__(self, folder: Path, precision: torch.dtype) -> None:
         name, variant = check_base(folder)
         import diffusers
+        import transformers
 
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
         self.family = FAMILIES[name]
         more: dict[str, Any] = {}
         if name == "StableDiffusionPipeline":  # its safety checker blackens skin and medicine

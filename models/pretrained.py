@@ -7,7 +7,7 @@ nor counted. The module's own are the adapter's, named and stored as diffusers r
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from annotated_types import Gt

@@ -161,6 +161,7 @@ def model_card(params: Params, generator: str, results: Results) -> str:
         config=results.config(generator),
         training=results.training(generator),
         train_count=None if splits is None else sum(splits["train"]),
+        base=base,
         **about,
     )  # fmt: skip
     return str(ModelCard(_spaced(text)))
@@ -201,7 +202,6 @@ def _about_generator(params: Params, generator: str, results: Results) -> dict[s
         "comparison": comparison,
         "verdicts": None if comparison is None else _verdicts(params, generator, comparison),
         "digest": weights_digest(folder) if folder.exists() else None,
-        "base": results.base(generator),
     }
 
 

@@ -81,7 +81,7 @@ class TrainPretrained(Budget):
     base: Annotated[str, Field(min_length=1)]
     base_licence: str
     prompt: str = "a photo of a {name}"
-    names: Annotated[dict[str, Annotated[str, Field(min_length=1)]], Field(default_factory=dict)]
+    names: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     resolution: Annotated[int, Field(gt=0, multiple_of=16)] = 512
     rank: PositiveInt = 16
     precision: Literal["bfloat16", "float32"] = "bfloat16"

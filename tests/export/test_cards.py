@@ -1,5 +1,7 @@
 """Cards of data sets and generators: what they say, and that they never say what was not measured."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,10 +12,11 @@ from augury.evidence.results import Results
 from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
 from augury.generators.ensemble import DRAWS, FOLDS
 from augury.pipeline import params as params_module
-from augury.pipeline.drawing import Filter
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
-from augury.pipeline.sections import Transform
+from augury.pipeline.sections import Arm, Transform
+from augury.pipeline.trainings import TrainPretrained
 from stages.cards import main
 from tests import CHECKOUT
 
@@ -257,3 +260,52 @@ def test_the_stage_writes_two_cards_for_every_generator(
     found = {path.relative_to(data / "cards").as_posix() for path in data.glob("cards/*/*.md")}
     assert found == {f"{kind}/{name}.md" for kind in ("models", "datasets") for name in params.sample.generators}
     assert "1,500 labelled images" in (data / "cards/datasets/stylegan.md").read_text(encoding="utf-8")
+
+
+FALSE_OF_OUTSIDE_DATA = (  # sentences that hold for generators which begin with nothing
+    "None of them is a photograph",
+    "know nothing that",
+    "It knows no more than its training images show",
+)
+
+
+def test_what_began_with_a_base_names_it_and_says_nothing_that_is_false_of_it(params: Params, data: Path) -> None:
+    entry = TrainPretrained(base="/models/sd15", base_licence="creativeml-openrail-m")
+    generators = {**params.sample.generators, "adapted": Drawing()}
+    arms = {**params.classify.arms, "classic+adapted": Arm(augment=["classic"], synthetic={"adapted": 1.0})}
+    adapting = params.model_copy(
+        update={
+            "train_pretrained": {"adapted": entry},
+            "sample": params.sample.model_copy(update={"generators": generators}),
+            "classify": params.classify.model_copy(update={"arms": arms}),
+        }
+    )
+    shutil.copytree(data / "generators/0/dcgan", data / "generators/0/adapted")
+    base = {
+        "name": "owner/sd15", "revision": "0123abc", "licence": "creativeml-openrail-m", "experimental": False,
+        "pipeline": "StableDiffusionPipeline", "digest": "d" * 64, "files": {"unet/config.json": "f" * 64},
+    }  # fmt: skip
+    write_json(data / "generators/0/adapted/base.json", base)
+    network = {"rank": 16, "resolution": 512, "prompts": ["a photo of a cat"]}
+    config = {"image_size": 28, "channels": 1, "class_names": NAMES, "network": network}
+    write_json(data / "generators/0/adapted/config.json", config)
+    for kind in ("selection", "scores"):
+        shutil.copy(data / f"{kind}/0/dcgan.json", data / f"{kind}/0/adapted.json")
+    comparison = json.loads((data / "comparison.json").read_text())
+    comparison["arms"]["classic+adapted"] = gained("helps: +1.00 points, with outside data")
+    write_json(data / "comparison.json", comparison)
+
+    texts = {"set": card(adapting, data, "adapted"), "model": model_card(adapting, "adapted", Results(data))}
+    for text in texts.values():
+        for named in ("owner/sd15", "0123abc", "d" * 64, "creativeml-openrail-m", "**With outside data**", "mit"):
+            assert named in text
+        for sentence in FALSE_OF_OUTSIDE_DATA:
+            assert sentence not in text
+    assert "| unet/config.json | `" + "f" * 64 in texts["model"]
+    metadata = ModelCard(texts["model"]).data.to_dict()
+    assert (metadata["license"], metadata["license_name"]) == ("other", "creativeml-openrail-m")
+    assert (metadata["base_model"], metadata["base_model_relation"]) == ("owner/sd15", "adapter")
+    assert DatasetCard(texts["set"]).data.to_dict()["license"] == "other"
+    others = card(adapting, data, "dcgan") + model_card(adapting, "dcgan", Results(data))
+    assert all(sentence in others for sentence in FALSE_OF_OUTSIDE_DATA)
+    assert "outside data" not in others

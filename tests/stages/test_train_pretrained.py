@@ -160,7 +160,7 @@ def test_saving_memory_changes_nothing_in_what_is_learned(folder: Path) -> None:
         draws = train_pretrained.Draws(CPU, 0)
         network.loss(mean, deviation, torch.tensor([0, 1, 0, 1]), draws, 0.1).backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
-    assert all(torch.equal(first, other) for first, other in zip(*gradients, strict=True))  # type: ignore[arg-type]
+    assert all(torch.equal(first, other) for first, other in zip(*gradients, strict=True))
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
