@@ -58,7 +58,8 @@ WHO_RUNS: dict[str, str] = {
     r"python -m augury masks \S+ --masks sam .+": "test_cut_outs::test_sam_finds_them_where_its_weights_are",
     r"pip install -r requirements-pretrained\.txt -c constraints\.txt": "not run: `make test` has installed them",
     r"hf download \S+": "not run: needs the network; test_sam finds in the cache what it leaves there",
-    r"python -m augury fetch-base .+": "test_fetching::test_a_base_is_what_its_pipeline_needs_and_says_where_it_is_from",
+    r"python -m augury fetch-base .+":
+        "test_fetching::test_a_base_is_what_its_pipeline_needs_and_says_where_it_is_from",
     r"python -m augury predictors": "test_commands::test_experiments_are_pooled",
     r"python -m augury repro( --jobs 4)?": "test_repro::test_stages_run_side_by_side_and_leave_what_repro_leaves",
     r"torchrun --nnodes 2 .+": "test_nodes::test_two_machines_train_what_two_processes_of_one_do",
