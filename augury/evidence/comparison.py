@@ -137,8 +137,8 @@ class Comparison:
     def with_outside_data(self) -> list[str]:
         """The arms that learn from what such generators draw, and what chose one of them."""
         arms = [arm for arm in self.kinds if any(name in self.outside for name in self.arms[arm].synthetic)]
-        choices = {name: {*sum(map(list, chosen.arms.values()), [])} for name, chosen in self.chosen.items()}
-        return [*arms, *(name for name, of_one in choices.items() if not of_one.isdisjoint(arms))]
+        seeds = {number: len(of_arms[next(iter(of_arms))].seeds) for number, of_arms in self.runs.items()}
+        return [*arms, *(name for name, chosen in self.chosen.items() if not {*arms}.isdisjoint(chosen.by(seeds)))]
 
     @cached_property
     def caution(self) -> str | None:
