@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from augury.features.backbones import load_backbone
-from augury.pipeline.sections import GanTraining
+from augury.pipeline.trainings import GanTraining
 from models.ada import AdaptiveAugmentation
 from models.diffaugment import diffaugment
 from models.projected import ProjectedDiscriminator, ProjectedFeatures

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from augury.pipeline import params
-from augury.pipeline.sections import GanTraining
+from augury.pipeline.trainings import GanTraining
 from augury.training.adversaries import adversaries, augmentations
 from models.ada import AdaptiveAugmentation
 from models.dcgan import DCGAN, DCGANDiscriminator
