@@ -11,7 +11,7 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
-from augury.evidence.recipes import Chosen, chosen_arms, in_words, to_use
+from augury.evidence.recipes import Chosen, chosen_arms, in_words, kind_of, to_use
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
@@ -21,19 +21,6 @@ from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from
 FEW_GROUPS = FEW_OF_A_CLASS = 10  # so few of which say little about others
-
-
-def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
-    """What an arm is there for, fixed by its recipe before any result is seen."""
-    if arm == reference:
-        return "reference"
-    same = recipe.bare.model_copy(update={"draw": of_reference.draw}) == of_reference.bare
-    if recipe.synthetic and recipe.synthetic != of_reference.synthetic:
-        # Where something else is different too, a gain may be owed to that.
-        return "synthetic" if same else "other"
-    if recipe.repeat or same:
-        return "control"
-    return "yardstick" if recipe.more_real else "other"
 
 
 @dataclass(frozen=True)

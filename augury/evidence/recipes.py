@@ -1,4 +1,4 @@
-"""Which of the arms that were trained one would use: held-out labelled images choose, seed by seed, never test images.
+"""What arms are there for, and which one would use: held-out labelled images choose, seed by seed, never test images.
 
 `best_real` is the best arm of real images alone: what synthetic images have to be better than. `recipe` is that one as
 well, unless an arm with synthetic images is better beyond doubt. Nothing is trained again for them, and their
@@ -16,6 +16,19 @@ from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 SURE = (
     1.0  # standard errors by which synthetic images must be better (the one-standard-error rule, Breiman et al. 1984)
 )
+
+
+def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
+    """What an arm is there for, fixed by its recipe before any result is seen."""
+    if arm == reference:
+        return "reference"
+    same = recipe.bare.model_copy(update={"draw": of_reference.draw}) == of_reference.bare
+    if recipe.synthetic and recipe.synthetic != of_reference.synthetic:
+        # Where something else is different too, a gain may be owed to that.
+        return "synthetic" if same else "other"
+    if recipe.repeat or same:
+        return "control"
+    return "yardstick" if recipe.more_real else "other"
 
 
 @dataclass(frozen=True)

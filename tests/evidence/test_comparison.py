@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augury.evidence.comparison import Comparison, kind_of
+from augury.evidence.comparison import Comparison
 from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Replicates
+from augury.evidence.recipes import kind_of
 from augury.evidence.runs import Runs
 from augury.evidence.statistics import holm, mean_interval
 from augury.pipeline.conclusions import Compare, RecallAt

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from augury.evidence.comparison import kind_of
 from augury.evidence.ledger import (
     ArmCost,
     another_replicate,
@@ -18,6 +17,7 @@ from augury.evidence.ledger import (
     stages_behind,
     stages_of,
 )
+from augury.evidence.recipes import kind_of
 from augury.pipeline import params as parameters
 from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import write_json
