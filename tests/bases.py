@@ -31,7 +31,7 @@ def write(family: str, folder: Path) -> Path:
     return folder / family
 
 
-def _tokenizer(work: Path) -> Any:
+def tokenizer(work: Path) -> Any:
     """CLIP's, of single bytes alone."""
     from transformers import CLIPTokenizer
 
@@ -103,14 +103,18 @@ def _ddim(**more: Any) -> Any:
     )  # fmt: skip
 
 
-def _sd(work: Path, **schedule: Any) -> Any:
+def stable_diffusion(words: Any, text: Any, unet: Any, vae: Any, **schedule: Any) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    tokenizer = _tokenizer(work)
     return StableDiffusionPipeline(
-        vae=_vae(4), text_encoder=_clip(tokenizer), tokenizer=tokenizer, unet=_unet(), scheduler=_ddim(**schedule),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=vae, text_encoder=text, tokenizer=words, unet=unet, scheduler=_ddim(**schedule), safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
+
+
+def _sd(work: Path, **schedule: Any) -> Any:
+    words = tokenizer(work)
+    return stable_diffusion(words, _clip(words), _unet(), _vae(4), **schedule)
 
 
 def _sd_v(work: Path) -> Any:
@@ -120,21 +124,21 @@ def _sd_v(work: Path) -> Any:
 def _sdxl(work: Path) -> Any:
     from diffusers import StableDiffusionXLPipeline
 
-    tokenizer = _tokenizer(work)
+    words = tokenizer(work)
     unet = _unet(
         cross_attention_dim=64, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=80,
     )  # fmt: skip
     return StableDiffusionXLPipeline(
-        vae=_vae(4, scaling_factor=0.13025), text_encoder=_clip(tokenizer), text_encoder_2=_clip(tokenizer, True),
-        tokenizer=tokenizer, tokenizer_2=tokenizer, unet=unet, scheduler=_ddim(),
+        vae=_vae(4, scaling_factor=0.13025), text_encoder=_clip(words), text_encoder_2=_clip(words, True),
+        tokenizer=words, tokenizer_2=words, unet=unet, scheduler=_ddim(),
     )  # fmt: skip
 
 
 def _sd3(work: Path) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 
-    tokenizer, (tokenizer_3, encoder_3) = _tokenizer(work), _t5()
+    words, (tokenizer_3, encoder_3) = tokenizer(work), _t5()
     transformer = SD3Transformer2DModel(
         sample_size=32, patch_size=2, in_channels=16, out_channels=16, num_layers=2, attention_head_dim=8,
         num_attention_heads=4, caption_projection_dim=32, joint_attention_dim=32, pooled_projection_dim=64,
@@ -142,15 +146,15 @@ def _sd3(work: Path) -> Any:
     return StableDiffusion3Pipeline(
         transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=_vae(16, scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
-        text_encoder=_clip(tokenizer, True), tokenizer=tokenizer, text_encoder_2=_clip(tokenizer, True),
-        tokenizer_2=tokenizer, text_encoder_3=encoder_3, tokenizer_3=tokenizer_3,
+        text_encoder=_clip(words, True), tokenizer=words, text_encoder_2=_clip(words, True),
+        tokenizer_2=words, text_encoder_3=encoder_3, tokenizer_3=tokenizer_3,
     )  # fmt: skip
 
 
 def _flux(work: Path) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
-    tokenizer, (tokenizer_2, encoder_2) = _tokenizer(work), _t5()
+    words, (tokenizer_2, encoder_2) = tokenizer(work), _t5()
     transformer = FluxTransformer2DModel(
         patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
         joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=[4, 4, 8], guidance_embeds=True,
@@ -159,5 +163,5 @@ def _flux(work: Path) -> Any:
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15),
         vae=_vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
-        text_encoder=_clip(tokenizer), tokenizer=tokenizer, text_encoder_2=encoder_2, tokenizer_2=tokenizer_2,
+        text_encoder=_clip(words), tokenizer=words, text_encoder_2=encoder_2, tokenizer_2=tokenizer_2,
     )  # fmt: skip

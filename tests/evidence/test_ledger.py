@@ -23,6 +23,7 @@ from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Arm
+from augury.pipeline.trainings import TrainPretrained
 from augury.report.numbers import duration, number, signed
 from stages.report import main
 from tests import CHECKOUT
@@ -96,14 +97,24 @@ def test_stages_are_those_of_the_pipeline() -> None:
     assert {f"classify@0-{arm}" for arm in PARAMS.classify.arms} <= set(stages)
 
 
+def test_an_adapted_model_costs_what_its_base_and_its_training_do() -> None:
+    entry = TrainPretrained(base="/models/sd15", base_licence="openrail")
+    arms = PARAMS.classify.model_copy(update={"arms": {"adapted": Arm(synthetic={"adapted": 1.0})}})
+    adapting = PARAMS.model_copy(update={"train_pretrained": {"adapted": entry}, "classify": arms})
+    assert stages_behind("adapted", adapting) == [
+        "base@adapted", "train_pretrained@0-adapted", "sample@0-adapted", "classify@0-adapted",
+    ]  # fmt: skip
+
+
 def test_no_stage_of_the_pipeline_is_left_out() -> None:
     pipeline = YAML(typ="safe", pure=True).load((CHECKOUT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    stages = stages_of(PARAMS)
+    entry = TrainPretrained(base="/models/sd15", base_licence="openrail")
+    stages = stages_of(PARAMS.model_copy(update={"train_pretrained": {"adapted": entry}}))
     assert list(dict.fromkeys(stage.partition("@")[0] for stage in stages)) == [
         name for name in pipeline if name not in ("manifest", "cards", "report")
     ]
     assert {stage.partition("@")[0] for stage in stages if "@" in stage} == {
-        name for name, stage in pipeline.items() if "matrix" in stage
+        name for name, stage in pipeline.items() if {"matrix", "foreach"} & {*stage}
     }
 
 

@@ -24,6 +24,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.profiles import lay_over
 from augury.pipeline.trainings import TrainPretrained
 from augury.training import checkpoints, snapshots
+from benchmarks.pretrained import measure
 from models.base_folder import base_files
 from stages import base, train_pretrained
 from stages.train_pretrained import learning_rate
@@ -171,6 +172,14 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
     assert 45 < rates.index(max(rates)) < 55
     assert rates[1000] == pytest.approx(0.5)
     assert rates[-1] < 1e-5
+
+
+def test_the_benchmark_measures_what_it_says(folder: Path) -> None:
+    found = measure("tiny", 3, 2, CPU, sampling_batch=2)
+    assert found["same_bytes"]
+    assert found["trained"] > 0
+    assert found["drawn"] > 0
+    assert found["training_gib"] is None
 
 
 # What is refused, each in a line.
