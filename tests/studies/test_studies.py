@@ -271,7 +271,8 @@ def test_deps_in_the_repository_exist_and_hold_every_module_of_the_study(study: 
     assert modules
     assert modules <= listed_files
     # What the main pipeline gives, it makes.
-    outs = {out.split("$")[0].rstrip("/") for stage in read_yaml(CHECKOUT / "dvc.yaml")["stages"].values()
+    pipeline = [stage.get("do", stage) for stage in read_yaml(CHECKOUT / "dvc.yaml")["stages"].values()]
+    outs = {out.split("$")[0].rstrip("/") for stage in pipeline
             for outs in (stage["outs"], stage.get("metrics", [])) for each in outs
             for out in ([each] if isinstance(each, str) else each)}  # fmt: skip
     for stage in stages.values():

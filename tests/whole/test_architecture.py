@@ -22,6 +22,7 @@ def read_yaml(name: str) -> Any:
 # A stage of a `foreach` by what each of its entries does.
 PIPELINE = {name: stage | stage.get("do", {}) for name, stage in read_yaml("dvc.yaml")["stages"].items()}
 PARAMS = read_yaml("params.yaml")
+OPTIONAL = {"base", "train_pretrained"}  # stages that there are where params.yaml asks for them
 ELSEWHERE = {"manifest": "prepare", "base": "train_pretrained"}  # stages that go by the section of another
 # Those that run when what they depend on has changed; `manifest` always runs.
 DEPENDENT = {name: stage for name, stage in PIPELINE.items() if not stage.get("always_changed")}
