@@ -279,3 +279,14 @@ def test_single_runs_are_analysed_as_they_are() -> None:
     for field in ("gain", "row_variance", "interaction", "shared"):
         assert getattr(found, field) == pytest.approx(getattr(expected, field))
     assert isinstance(of_arm, Runs)
+
+
+def test_arms_with_outside_data_are_named_and_their_sentences_say_so(summary: dict[str, Any]) -> None:
+    assert "with_outside_data" not in summary
+    assert "outside data" not in str(summary)
+    marked = compared(outside=["gan"]).summary()
+    assert marked["with_outside_data"] == ["classic+gan"]
+    for arm, entry in marked["arms"].items():
+        if entry["gain"] is not None:
+            said = entry["gain"][marked["scope"]]["sentence"]
+            assert ("with outside data" in said) == (arm == "classic+gan")

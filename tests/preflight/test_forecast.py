@@ -7,7 +7,10 @@ import pytest
 
 from augury.evidence.ledger import stages_of
 from augury.pipeline import params
-from augury.preflight.forecast import Forecast, forecast, last_costs, table, trainings
+from augury.pipeline.drawing import Drawing
+from augury.pipeline.trainings import TrainPretrained
+from augury.preflight.data_at_hand import Workload
+from augury.preflight.forecast import NOT_ON_A_CPU, Forecast, cost_lines, forecast, last_costs, table, trainings
 from tests import CHECKOUT
 
 PARAMS = params.load(CHECKOUT / "params.yaml")
@@ -90,3 +93,34 @@ def test_a_further_replicate_takes_as_long_as_the_first() -> None:
 
 def test_every_training_of_the_pipeline_is_known() -> None:
     assert [*trainings(PARAMS)] == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "train_diffusion@0"]
+
+
+def adapting(**drawing: Any) -> params.Params:
+    """The project's params with a pretrained model: 2,000 steps of 8, four snapshots."""
+    entry = TrainPretrained(base="/models/sd15", base_licence="openrail")
+    generators = {**PARAMS.sample.generators, "adapted": Drawing(**drawing)}
+    sample = PARAMS.sample.model_copy(update={"generators": generators, "per_class": 100})
+    return PARAMS.model_copy(update={"train_pretrained": {"adapted": entry}, "sample": sample})
+
+
+def test_adapting_and_drawing_are_foretold_by_the_pace_of_a_trial() -> None:
+    """12 images a second learned from, with blocks computed again, are 36 passes; one drawn takes two a step."""
+    paces = {"train_pretrained@0-adapted": 12.0}
+    lines = {line.stage: line for line in forecast(adapting(), {}, paces, classes=10)}
+    training = lines["train_pretrained@0-adapted"]
+    assert training.seconds == pytest.approx(16_000 / 12 + 4 * 500 * 10 * 2 / 36)
+    assert training.basis == "16 kimg at 12 images/s, and 4 snapshots"
+    assert lines["sample@0-adapted"].seconds == pytest.approx(1.5 * 1000 * 25 * 2 / 36)
+    image = adapting(strategy="image", strengths=[0.5, 0.7], prior_share=0.5, steps=20)
+    lines = {line.stage: line for line in forecast(image, {}, paces, classes=10)}
+    assert lines["sample@0-adapted"].seconds == pytest.approx(1.5 * 1000 * 16 * 2 / 36)  # of 20 steps, 12 or all
+    assert lines["sample@0-adapted"].basis == "about 1.5 draws for each of 1,000 images, 16 steps each"
+
+
+def test_on_a_cpu_nothing_is_adapted() -> None:
+    last = dict.fromkeys(trainings(PARAMS), 10.0)
+    settings = adapting().model_copy(update={"device": "cpu"})
+    work = Workload(train=[80] * 10, validation=[20] * 10, test=[100] * 10, held_back=[0] * 10, channels=3)
+    lines = [*cost_lines(settings, work, last)]
+    assert next(line for line in lines if "train_pretrained@0-adapted" in line).endswith(NOT_ON_A_CPU)
+    assert not any("a trial of" in line for line in lines)

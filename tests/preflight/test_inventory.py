@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from augury.pipeline.sections import Augment
+from augury.pipeline.trainings import TrainPretrained
 from augury.preflight.inventory import (
     Finding,
+    bases,
     packages,
     python_version,
     read_pins,
@@ -21,6 +23,7 @@ from augury.preflight.inventory import (
     weights,
 )
 from tests import CHECKOUT
+from tests.bases import base_folder
 
 
 def test_every_pin_of_the_project_is_read() -> None:
@@ -155,3 +158,13 @@ def test_what_is_no_repository_is_a_problem(tmp_path: Path) -> None:
     damaged = repository(make_repository(tmp_path / "damaged", "[core\n"))[0]
     assert str(damaged.problem).startswith(".dvc/config: ")
     assert "\n" not in str(damaged.problem)
+
+
+def test_a_pretrained_model_is_there_or_what_is_wrong_with_it_is_said(tmp_path: Path) -> None:
+    there, gone = (
+        TrainPretrained(base=str(folder), base_licence="mit") for folder in (base_folder("sd"), tmp_path / "gone")
+    )
+    found, missing = bases({"there": there, "gone": gone})
+    assert (found.text, found.problem) == (f"{there.base}: StableDiffusionPipeline", None)
+    assert (missing.there, missing.text) == (False, f"{gone.base}, which cannot be used")
+    assert str(missing.problem).startswith(f"train_pretrained.gone.base: {gone.base}: no such folder; ")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from augury.pipeline.sections import Arm
 from augury.report.answer import (
     OPENINGS,
     another_replicate,
@@ -11,6 +12,7 @@ from augury.report.answer import (
     estimator,
     headline,
     leader,
+    outside_data,
     what_would_decide,
     where_effort_pays,
 )
@@ -151,3 +153,15 @@ def test_another_replicate_is_the_next_number_while_there_are_folds() -> None:
     assert another_replicate({"redraw": "labels", "replicates": [0, 1, 2]}, folds=2) == [0, 1, 2, 3]
     assert another_replicate({"redraw": "folds", "replicates": [0, 1]}, folds=3) == [0, 1, 2]
     assert another_replicate({"redraw": "folds", "replicates": [0, 2, 1]}, folds=3) is None
+
+
+def test_whose_outside_data_it_is_is_said() -> None:
+    base = {"name": "owner/sd15", "revision": None, "digest": "abcdef0123456789" * 4, "licence": "openrail"}
+    arms = {"a": Arm(synthetic={"adapted": 1.0}), "b": Arm(synthetic={"other": 1.0})}
+    [sentence] = outside_data({"with_outside_data": ["a", "b", "recipe"]}, arms, {"adapted": base})
+    assert sentence.startswith(
+        "a learned from images of adapted, which knows more than the labels taught: it began with"
+    )
+    for named in ("owner/sd15 (revision not known", "SHA-256 abcdef0123456789,", "licence openrail"):
+        assert named in sentence
+    assert outside_data({}, arms, {}) == []
