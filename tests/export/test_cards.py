@@ -146,6 +146,30 @@ def test_a_set_of_the_most_useful_draws_says_by_what(params: Params, data: Path)
     assert "Soft labels" not in card(params, data)
 
 
+def test_a_set_that_starts_from_training_images_says_so_and_how_many_are_altered_copies(
+    params: Params, data: Path
+) -> None:
+    drawing = Drawing(strategy="image", strengths=[0.3, 0.6])
+    sample = params.sample.model_copy(update={"generators": {**params.sample.generators, "diffusion": drawing}})
+    starts = [
+        {"start": "image", "strength": 0.3, "images": 900, "altered_copies": 120},
+        {"start": "prior", "strength": 1.0, "images": 600, "altered_copies": 0},
+    ]
+    classes = {name: {"drawn": 700, "kept": 500, "unsure": 50, "near_copy": 20, "altered_copy": 40} for name in NAMES}
+    write_json(data / "selection/0/diffusion.json", {"classes": classes, "starts": starts})
+    changed = params.model_copy(update={"sample": sample})
+    text = card(changed, data, "diffusion")
+    assert "Images start from real training images" in text
+    assert "As close to one of them as no near-copy may be: 120 of 900 by image at strength 0.3\n" in text
+    assert "no near-copy of a training image that it does not start from" in text
+    assert "None of them is a photograph" not in text
+    assert "Images start from real" not in card(params, data, "diffusion")
+    generation = {"seed": 7, "filtered": True, "short": {}, "classes": classes}
+    assert "As close to one of them as no near-copy may be: 120\n" in card(
+        changed, data, "diffusion", generation=generation
+    )
+
+
 def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path) -> None:
     text = card(params, tmp_path / "empty")
     for needed in ("Not scored", "Not measured", "Not tried", "sha256:unknown"):

@@ -185,6 +185,7 @@ def build_data(
     trials: Sequence[Trial] = (),
     kept: tuple[int, ...] = (),
     refused: Mapping[str, int] | None = None,
+    starts: Sequence[Mapping[str, Any]] | None = None,
     training: dict[str, Any] | None = None,
     held_back: int = 80,
     groups: dict[str, int] | None = None,
@@ -254,6 +255,7 @@ def build_data(
                     }
                     for label, name in enumerate(class_names)
                 },
+                **({} if starts is None else {"starts": starts}),
             },
         )  # fmt: skip
         snapshots = [
@@ -744,6 +746,20 @@ def test_where_the_most_useful_are_kept_the_table_says_what_was_passed_over(keep
     assert f"{DRAWS * FOLDS} classifiers" in table
     assert "mean probabilities of an image" in table
     assert "probability of 0.5" not in table
+
+
+def test_altered_copies_of_what_images_start_from_are_counted_by_strength() -> None:
+    starts = [
+        {"start": "image", "strength": 0.3, "images": 900, "altered_copies": 120},
+        {"start": "interpolation", "strength": None, "images": 1600, "altered_copies": 7},
+        {"start": "prior", "strength": 1.0, "images": 600, "altered_copies": 0},
+    ]
+    html = page(starts=starts)
+    told = "120 of 900 by image at strength 0.3, 7 of 1,600 by interpolation. Such altered copies are kept"
+    assert told in section(html, "selection")
+    assert "that an image starts from does not count" in section(html, "memorisation")
+    assert "start from training images" not in section(page(), "selection")
+    assert "starts from" not in section(page(), "memorisation")
 
 
 def test_classes_that_fell_short_are_named_with_what_they_have() -> None:
