@@ -79,7 +79,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     for split, per_class in (("train", 8), ("validation", 4)):
         labels = np.tile(np.arange(3), per_class)
-        images = ImageSet(random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), labels, NAMES)
+        pixels, index = random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), np.arange(len(labels))
+        images = ImageSet(pixels, labels, NAMES, {"index": index})
         images.write(folder / "data/splits/0" / split)
     return folder
 
