@@ -123,8 +123,8 @@ def answer_of(points: Points, gains: Gains) -> str:
         opening = (
             f"Synthetic images, chosen by held-out images, helped in {len(helped)} of {count} regimes: {listed(helped)}"
         )
-    others = {"hurts": "they hurt in", "no difference that matters": "made no difference that matters in",
-              "can't tell": "the data can't tell in", "not chosen": "were not chosen in"}  # fmt: skip
+    others = {"hurts": "they hurt in", "no difference that matters": "they made no difference that matters in",
+              "can't tell": "the data can't tell in", "not chosen": "they were not chosen in"}  # fmt: skip
     rest = [f"{words} {len(by_verdict[word])}" for word, words in others.items() if word in by_verdict]
     return "; ".join([opening, *rest])
 

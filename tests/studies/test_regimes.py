@@ -126,7 +126,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
         assert set(regime["recipes"]) == {"vae", "classic+vae", "classic+more_vae", "filled"} | trained
     text = (page / "page/index.html").read_text()
     assert "helped in 6 of 12 regimes: scratch with 5 labels, scratch with 20 labels" in text
-    assert "; were not chosen in 6" in text
+    assert "; they were not chosen in 6" in text
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
     assert "9k images" in text  # of the 60 thousand that the VAE's training sees
