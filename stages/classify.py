@@ -89,8 +89,6 @@ def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tr
         probes = fit_probes(
             lessons, features_of(lessons, extractor, standardise, real), real, classify.head, classify.synthetic_weight,
             balanced=params.classes_alike,
-            # A threshold is read off heads that are as sure of themselves as the one that it is for.
-            all_steps=not isinstance(params.compare.measure, str),
         )  # fmt: skip
         return [
             Trial([*map(probe.probabilities, unseen)], probe.choice, lesson.train.counts)

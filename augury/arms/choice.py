@@ -15,7 +15,7 @@ from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.sections import FineTune, Head
 
 # Trials take a quarter of the steps. On the default data linear heads then choose the same penalty as with all of them,
-# in a quarter of the time.
+# in a quarter of the time. What is chosen is then held out with all of them, as the result is compared between arms.
 TRIAL_SHARE = 4
 LEAST_LIKELY = float(np.log(np.finfo(np.float32).tiny))  # of a certain mistake, which is otherwise infinitely bad
 Budget = TypeVar("Budget", Head, FineTune)

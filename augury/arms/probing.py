@@ -1,13 +1,14 @@
 """Transfer learning by linear heads on features of a frozen backbone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
 import torch
 
-from augury.arms.choice import Choice, Question, choose_together, choosing, shorter
+from augury.arms.choice import Choice, choose_together, choosing, shorter
 from augury.arms.training_set import Labelled, TrainingSet, seed_of, training_set
 from augury.features.extractor import Extractor
 from augury.features.heads import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits
@@ -66,16 +67,15 @@ def fit_probes(
     synthetic_weights: Sequence[float],
     *,
     balanced: bool,
-    all_steps: bool = False,
 ) -> list[Probe]:
     """Choose L2 penalty and weight of synthetic images by folds (see `choosing`), then fit a head on all labels.
 
     Of several seeds of an arm at once. features (N, D) of each lesson's images and of_labelled (R, D), standardised.
-    all_steps: whether trials take as many steps as the head. A head's start depends on its seed alone, its batches on
-    the seed and how often each image is drawn.
+    What is chosen is fitted by folds with all steps as well: arms are ranked, and thresholds read off, by heads that
+    are as sure of themselves as those that are tried. A head's start depends on its seed alone, its batches on the seed
+    and how often each image is drawn.
     """
     classes, device = lessons[0].train.targets.shape[1], of_labelled.device
-    trials = settings if all_steps else shorter(settings)
 
     def examples(number: int, synthetic_weight: float | None) -> Examples:
         train = lessons[number].train
@@ -89,21 +89,24 @@ def fit_probes(
             None if log_prior is None else torch.from_numpy(log_prior),
         )
 
-    def answers(questions: Mapping[int, Question]) -> list[np.ndarray]:
+    def held_out(questions: Mapping[int, tuple[float | None, Sequence[float]]], budget: Head) -> list[np.ndarray]:
         fits, folds = [], []
         for number, (synthetic_weight, penalties) in questions.items():
             lesson = lessons[number]
             fits.append(Fit(examples(number, synthetic_weight), seeded(lesson.seed, "trial"), penalties))
             left_out, fold = lesson.train.left_out, lesson.labelled.fold
             folds.append(Folds(torch.from_numpy(left_out).to(device), torch.from_numpy(fold).to(device)))
-        logits = held_out_logits(fits, folds, of_labelled, classes, trials)
+        logits = held_out_logits(fits, folds, of_labelled, classes, budget)
         return [each.double().log_softmax(dim=-1).cpu().numpy() for each in logits]
 
     choosers = [
         choosing(lesson.train, lesson.labelled, settings.l2_penalties, synthetic_weights, balanced=balanced)
         for lesson in lessons
     ]
-    choices = choose_together(choosers, answers)
+    choices = choose_together(choosers, partial(held_out, budget=shorter(settings)))
+    chosen = {number: (choice.synthetic_weight, [choice.regularisation]) for number, choice in enumerate(choices)}
+    of_chosen = held_out(chosen, settings)
+    choices = [replace(choice, held_out=of_one[0]) for choice, of_one in zip(choices, of_chosen, strict=True)]
     fits = [
         Fit(examples(number, choice.synthetic_weight), seeded(lessons[number].seed, "head"), [choice.regularisation])
         for number, choice in enumerate(choices)

@@ -152,7 +152,8 @@ class TrainingSet:
             # No number of them drowns the others. A long tail may be filled, hence as if all classes were the largest.
             per_class = self.targets[(self.synthetic == 0) & ~mixed_rows].sum(axis=0)
             most = per_class.max() * len(per_class)
-            weight *= synthetic_weight * min(1.0, most / max(1, self.unit * (self.synthetic[~mixed_rows] > 0).sum()))
+            number = self.unit * (self.synthetic[~mixed_rows] > 0).sum()
+            weight *= synthetic_weight * (most / number if 0 < most < number else 1.0)
         amounts = weight**self.synthetic
         if mixed_rows.any():
             amounts[mixed_rows] /= max(amounts[~mixed_rows].mean(), np.finfo(np.float64).tiny)

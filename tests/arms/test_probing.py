@@ -9,9 +9,11 @@ import torch
 from augury.arms.choice import Choice, choose, choose_together
 from augury.arms.probing import Lesson, Probe, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
+from augury.features.heads import Examples, Fit, Folds, held_out_logits
 from augury.images.image_set import ImageSet
 from augury.images.soft_labels import targets_of
 from augury.pipeline.sections import Head
+from augury.pipeline.seeding import seeded
 
 CLASSES, DIMENSIONS, FOLDS = 3, 8, 4
 WEIGHTS = [0.0, 0.1, 1.0]
@@ -67,9 +69,9 @@ def lesson(
     return Lesson(train, labelled, seed), of_all, of_real
 
 
-def probe(*of_lesson: Any, all_steps: bool = False, **more: Any) -> Probe:
+def probe(*of_lesson: Any, **more: Any) -> Probe:
     taught, features, of_real = lesson(*of_lesson, **more)
-    [taken] = fit_probes([taught], [features], of_real, SETTINGS, WEIGHTS, balanced=False, all_steps=all_steps)
+    [taken] = fit_probes([taught], [features], of_real, SETTINGS, WEIGHTS, balanced=False)
     return taken
 
 
@@ -129,10 +131,28 @@ def test_images_are_told_by_heads_that_did_not_learn_from_them() -> None:
     np.testing.assert_allclose(np.exp(choice.held_out).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_trials_take_a_quarter_of_the_steps_unless_asked() -> None:
-    short, long = probe().choice, probe(all_steps=True).choice
-    assert short.regularisation == long.regularisation
-    assert not np.allclose(short.held_out, long.held_out, atol=1e-4)
+def test_what_is_chosen_is_held_out_with_all_steps_after_trials_of_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or heads would be ranked beside networks, which take all of theirs, as if they had learned as long."""
+    asked: list[tuple[int, list[int]]] = []
+
+    def fits_of_folds(fits: Any, folds: Any, of_real: Any, classes: int, settings: Head) -> Any:
+        asked.append((settings.steps, [len(fit.penalties) for fit in fits]))
+        return held_out_logits(fits, folds, of_real, classes, settings)
+
+    monkeypatch.setattr("augury.arms.probing.held_out_logits", fits_of_folds)
+    taught = [lesson(blobs(15, seed=3), seed, 24) for seed in (0, 1)]
+    lessons, features, [of_real, *_] = zip(*taught, strict=True)
+    probes = fit_probes(lessons, features, of_real, SETTINGS, WEIGHTS, balanced=False)
+    assert asked == [(50, [3, 3]), *[(50, [1, 1])] * 2, (200, [1, 1])]
+    for each, of_each, of_one in zip(lessons, features, probes, strict=True):
+        choice, train = of_one.choice, each.train
+        sampling = train.sampling(choice.synthetic_weight)
+        drawn = None if sampling is None else torch.from_numpy(sampling)
+        examples = Examples(of_each, torch.from_numpy(train.targets), drawn)
+        fit = Fit(examples, seeded(each.seed, "trial"), [choice.regularisation])
+        folds = Folds(torch.from_numpy(train.left_out), torch.from_numpy(each.labelled.fold))
+        [[logits]] = held_out_logits([fit], [folds], of_real, CLASSES, SETTINGS)
+        np.testing.assert_allclose(choice.held_out, logits.double().log_softmax(dim=-1), atol=1e-4)
 
 
 # The choice itself, of trials that are made up.

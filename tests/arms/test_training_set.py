@@ -535,6 +535,25 @@ def test_no_number_of_synthetic_images_drowns_the_others() -> None:
         assert [ratio[count] for count in (30, 60, 300)] == pytest.approx([30 / 18 * weight] * 3, rel=1e-6)
 
 
+@pytest.mark.parametrize("balance", [None, "oversample", "class_weights", "logit_adjustment"])
+@pytest.mark.parametrize("mix", [None, "mixup"])
+@pytest.mark.parametrize("recipe", [{"synthetic": {"vae": 1.0}}, {"synthetic": {}, "repeat": 1.0}])
+def test_where_there_are_no_others_synthetic_images_count_in_trials_as_in_the_end(
+    recipe: dict[str, Any], balance: str | None, mix: str | None
+) -> None:
+    write("synthetic/vae", image_set(turns([6, 6, 3]), SYNTHETIC["vae"]))
+    train = put_together({"real": False, "balance": balance, "mix": mix, **recipe})
+    for look in (train.sampling, train.weights, train.log_prior):
+        in_trials, in_the_end = look(1.0), look(None)
+        assert (in_trials is None) == (in_the_end is None)
+        if in_trials is not None and in_the_end is not None:
+            assert np.isfinite(in_trials).all()
+            assert in_trials.any()
+            np.testing.assert_array_equal(in_trials, in_the_end)
+    found = {"oversample": train.sampling, "class_weights": train.weights, "logit_adjustment": train.log_prior}
+    assert balance is None or found[balance](1.0) is not None
+
+
 @pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
 @pytest.mark.parametrize("mix", [None, "mixup"])
 def test_at_weight_0_it_is_the_arm_without_synthetic_images(balance: str | None, mix: str | None) -> None:
