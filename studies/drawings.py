@@ -22,6 +22,7 @@ from augury.report.plots import (
 )
 from studies.gains import Gain
 
+MOST = 100.0  # percentage points, by which two shares can differ
 VERDICTS = {  # verdict -> colour, marker
     "helps": (HELPS, "o"),
     "hurts": (HURTS, "s"),
@@ -59,6 +60,9 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str, unit: str = 
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
+        low, high = all_axes[0].get_xlim()
+        if low < -MOST or high > MOST:  # intervals of few seeds reach further than a gain can
+            all_axes[0].set_xlim(max(low, -MOST), min(high, MOST))
         all_axes[-1].set_xlabel(unit)
         return inline_svg(figure, name)
 

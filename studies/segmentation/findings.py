@@ -11,8 +11,9 @@ from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
 from studies.gains import Gain, judged
 from studies.hits import Hits
+from studies.segmentation.images import Cases
 from studies.segmentation.networks import NETWORKS
-from studies.segmentation.train import ARMS
+from studies.segmentation.train import ARMS, iou
 
 Points = Mapping[tuple[str, str], Mapping[str, Any]]  # network, arm -> what `train` wrote
 ASKED, PLAIN_ARM = "dilated", "as_they_are"  # the network whose gains are judged; what arms are compared with
@@ -31,6 +32,17 @@ def overlaps(point: Mapping[str, Any]) -> Hits:
 def mean_of(point: Mapping[str, Any], confidence: float) -> tuple[float, float, float]:
     """Over seeds, with the interval of the optimiser's noise on these test images."""
     return accuracy_interval(overlaps(point).accuracy, confidence)
+
+
+def of_one_mask(train: Cases, test: Cases) -> float:
+    """What one mask for every image gets: the pixels that are the object's in a share of the training masks.
+
+    Of 20 shares, that which gets most on the images to learn from.
+    """
+    often = train.masks.mean(axis=0)
+    masks = [often >= share for share in np.linspace(0, 1, 20)]
+    best = max(masks, key=lambda mask: iou(np.broadcast_to(mask, train.masks.shape), train.masks).mean())
+    return float(iou(np.broadcast_to(best, test.masks.shape), test.masks).mean())
 
 
 def over_networks(points: Points, compare: Compare) -> dict[str, Gain]:

@@ -104,7 +104,9 @@ def _cut(path: Path, root: Path, side: int, method: Method) -> Pair | None:
 
 def _given(path: Path, root: Path, masks: Path, side: int) -> Pair | None:
     """None where the file has no mask, or is no image. Raises UserError where the mask is of another size."""
-    file = masks / path.relative_to(root).with_suffix(".png")
+    inside = masks / path.relative_to(root)
+    whole = inside.with_name(f"{inside.name}.png")  # as `augury masks` calls it where a/001.png would be of two images
+    file = whole if whole.exists() else inside.with_suffix(".png")
     try:
         image, mask = readable(path, root), readable(file, masks)
     except UnreadableError:
@@ -112,7 +114,7 @@ def _given(path: Path, root: Path, masks: Path, side: int) -> Pair | None:
     if image.shape[:2] != mask.shape[:2]:
         sizes = (f"{each.shape[1]} x {each.shape[0]}" for each in (mask, image))
         raise UserError(f"masks: {file}: {' pixels, its image '.join(sizes)}")
-    mask = tile(mask, side)[..., 0] > 127
+    mask = tile(mask * 255 if mask.max() <= 1 else mask, side)[..., 0] > 127
     return (tile(image, side), mask) if mask.any() else None
 
 

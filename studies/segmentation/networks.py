@@ -93,14 +93,22 @@ def possible_field(name: str, side: int) -> int:
         if isinstance(module, nn.Conv2d):
             nn.init.ones_(module.weight)
     layers = [nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer for layer in network]
-    energy = squared_gradient(nn.Sequential(*layers).double(), torch.ones(1, 3, side, side, dtype=torch.float64))
+    image, middle = torch.ones(1, 3, side, side, dtype=torch.float64), np.full((1, 2), side // 2)
+    energy = squared_gradient(nn.Sequential(*layers).double(), image, middle)
     rows = np.flatnonzero(energy.any(axis=1))
     return int(rows[-1] - rows[0] + 1)
 
 
-def squared_gradient(network: nn.Module, images: torch.Tensor) -> np.ndarray:
-    """(R, R): how much the score in the middle depends on each pixel of images (N, 3, R, R), on average."""
-    inputs = images.clone().requires_grad_()
-    middle = inputs.shape[-1] // 2
-    (gradient,) = torch.autograd.grad(network(inputs)[:, 0, middle, middle].sum(), inputs)
-    return gradient.square().sum(dim=(0, 1)).cpu().numpy()
+def squared_gradient(network: nn.Module, images: torch.Tensor, places: np.ndarray) -> np.ndarray:
+    """(2R - 1, 2R - 1): how much scores depend on the pixels around them, summed over images (N, 3, R, R).
+
+    places: (N, 2) int, row and column of each image's score, which is in the middle of what is returned.
+    """
+    inputs, side = images.clone().requires_grad_(), images.shape[-1]
+    scores = network(inputs)[np.arange(len(places)), 0, places[:, 0], places[:, 1]]
+    (gradient,) = torch.autograd.grad(scores.sum(), inputs)
+    around = np.zeros((2 * side - 1, 2 * side - 1))
+    for energy, (row, column) in zip(gradient.square().sum(dim=1).cpu().numpy(), places, strict=True):
+        top, left = side - 1 - row, side - 1 - column
+        around[top : top + side, left : left + side] += energy
+    return around

@@ -9,7 +9,8 @@ import numpy as np
 from augury.pipeline.seeding import derive_seed
 
 CORNERS = 10  # of an object's outline
-OBJECT, PIECE = (0.24, 0.36), (0.07, 0.13)  # radii, as shares of the side
+OBJECT, PIECE = (0.18, 0.3), (0.07, 0.13)  # radii, as shares of the side
+CENTRE = (0.15, 0.85)  # of an object: were all in the middle, one mask would do for every scene
 PIECES = (6, 12)  # are tried; those that would touch the object are left out
 FINE = 4  # times finer than the scene, so that outlines are smooth
 
@@ -17,7 +18,7 @@ FINE = 4  # times finer than the scene, so that outlines are smooth
 def draw_scene(side: int, *seed: int | str) -> tuple[np.ndarray, np.ndarray]:
     """(side, side, 3) uint8, and (side, side) bool: the object."""
     random = np.random.default_rng(derive_seed(*seed, "scene"))
-    centre = side * random.uniform(0.38, 0.62, 2)
+    centre = side * random.uniform(*CENTRE, 2)
     truth = _blob(side, centre, side * random.uniform(*OBJECT), random)
     material, around = truth.copy(), cv2.dilate(truth.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     for _ in range(random.integers(*PIECES)):

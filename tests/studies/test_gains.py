@@ -108,6 +108,13 @@ def test_forest_plot_names_arms_gains_and_verdicts() -> None:
     assert {row.verdict for rows in GAINS.values() for row in rows.values()} == set(VERDICTS)
 
 
+def test_an_axis_ends_where_gains_do() -> None:
+    ticks = re.findall(r">([+−]\d+)<", forest_plot({"none": {"vae": gain(0.1, -3.99, 4.1, "can't tell")}}, "forest"))
+    assert ticks
+    assert {"+100", "+50"} & {*ticks}
+    assert max(int(tick[1:]) for tick in ticks) <= 100
+
+
 def test_long_names_of_arms_are_broken_into_lines() -> None:
     names = ("classic+stylegan_filtered+diffusion", "without mapping network", "fifteen letters next")
     svg = forest_plot({"none": dict.fromkeys(names, gain(0.001, -0.004, 0.005, "can't tell"))}, "forest")

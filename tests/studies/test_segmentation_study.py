@@ -20,7 +20,7 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
 from studies.segmentation import images, report, train
-from studies.segmentation.findings import CELLS, of_arms, over_networks
+from studies.segmentation.findings import CELLS, of_arms, of_one_mask, over_networks, read_points
 from studies.segmentation.images import Cases, grouped, photographed, split
 from studies.segmentation.networks import (
     DILATIONS,
@@ -61,11 +61,20 @@ def discs(count: int, side: int = 16) -> Cases:
 def test_scenes_have_an_object_and_are_the_same_every_time() -> None:
     scenes = [draw_scene(48, 0, row) for row in range(6)]
     for row, (image, mask) in enumerate(scenes):
-        assert 0.1 < mask.mean() < 0.5
+        assert 0.05 < mask.mean() < 0.4
         again, its_mask = draw_scene(48, 0, row)
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(mask, its_mask)
     assert len({image.tobytes() for image, _ in scenes}) == 6
+
+
+def test_one_mask_does_not_do_for_every_scene() -> None:
+    masks = np.stack([draw_scene(24, 0, row)[1] for row in range(200)])
+    scenes = Cases(masks, masks, np.arange(200))
+    assert of_one_mask(scenes.select(np.arange(100)), scenes.select(np.arange(100, 200))) < 0.35
+    assert of_one_mask(discs(4), discs(4)) == 1
+    halves = replace(scenes, masks=np.stack([np.eye(4, dtype=bool), np.eye(4, dtype=bool)[::-1]]))
+    assert of_one_mask(halves, halves) == 0.5  # both diagonals, or one of them
 
 
 def test_groups_stay_on_one_side() -> None:
@@ -97,6 +106,8 @@ def test_photographs_come_with_masks_given_or_cut_out(tmp_path: Path) -> None:
         assert cases.pixels.shape == (count, 16, 16, 3)
         for mask in cases.masks:
             assert train.iou(mask[None], truth[None])[0] > 0.85
+    Image.fromarray(truth.astype(np.uint8)).resize((40, 40)).save(tmp_path / "masks/cat/0.png.png")
+    assert len(photographed(study(images="photographs", masks="masks"), tmp_path, 0)) == 5  # of 0 and 1, a longer name
     Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / "masks/cat/1.png")
     with pytest.raises(UserError, match=r"^masks: .*cat/1\.png: 8 x 8 pixels, its image 40 x 40"):
         photographed(study(images="photographs", masks="masks"), tmp_path, 0)
@@ -133,8 +144,23 @@ def test_how_far_a_network_may_see_is_what_its_layers_say() -> None:
     assert possible_field("plain", 48) == 1 + 2 * len(DILATIONS)
     assert possible_field("dilated", 64) == 1 + 2 * sum(DILATIONS) == 47
     assert 40 <= possible_field("strided", 64) <= possible_field("pooled", 64) <= 52
-    energy = squared_gradient(torch.nn.Conv2d(3, 1, 3, padding=1), torch.ones(2, 3, 9, 9))
-    assert {*zip(*np.nonzero(energy), strict=True)} == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}
+    places = np.array([[4, 4], [0, 8]])
+    energy = squared_gradient(torch.nn.Conv2d(3, 1, 3, padding=1), torch.ones(2, 3, 9, 9), places)
+    assert {*zip(*np.nonzero(energy), strict=True)} == {(y, x) for y in (7, 8, 9) for x in (7, 8, 9)}
+
+
+def test_fields_are_measured_at_outlines() -> None:
+    masks = np.zeros((3, 9, 9), bool)
+    masks[0, 1:6, 2:7], masks[1] = True, True
+    rows, places = train.outline_places(masks)
+    assert (rows.tolist(), places.tolist()) == ([0], [[5, 4]])
+    cases = Cases(np.full((3, 9, 9, 3), 255, np.uint8), masks, np.arange(3))
+    window = torch.nn.Conv2d(3, 1, 5, padding=2)
+    torch.nn.init.ones_(window.weight)
+    assert train.measured_field(window, cases, CPU) == 5
+    torch.nn.init.zeros_(window.weight)
+    assert train.measured_field(window, cases, CPU) is None
+    assert train.measured_field(window, replace(cases, masks=~masks & masks), CPU) is None
 
 
 # Training.
@@ -206,6 +232,7 @@ def test_the_numbers_are_those_of_the_trainings(here: Path) -> None:
         assert all(1 <= field <= 16 for field in point["measured_field"])
     gain = found["gain_of_dilation_over"]["pooled"]["gain"]
     assert gain == pytest.approx(found["iou"]["dilated-as_they_are"] - found["iou"]["pooled-as_they_are"])
+    assert 0.1 < found["iou_of_one_mask_for_all"] < 0.4
     assert [*found["gain_of_arms"]] == ["augmented", "swapped", "both"]
     assert len((here / "segmentation.csv").read_text().splitlines()) == 1 + len(CELLS)
 
@@ -244,6 +271,20 @@ def test_verdicts_are_on_new_images() -> None:
     )
 
 
+def test_what_does_not_learn_or_costs_more_is_named(here: Path) -> None:
+    points = read_points(here / "points")
+    nothing = {
+        cell: point | {"iou": np.zeros((2, 10)), "measured_field": [None, None]} for cell, point in points.items()
+    }
+    (lost,) = [note for note in report.cautions(study(), nothing, 0.3) if "one mask for every image (30.0%)" in note]
+    assert all(f"{network}, images as they are" in lost for network in NETWORKS)
+    assert not [note for note in report.cautions(study(), points, -0.1) if "one mask" in note]
+    assert any("pieces of its own material" in note for note in report.cautions(study(), points, 0.3))
+    assert report.measured(nothing["plain", "as_they_are"]) is None
+    assert report.measured({"measured_field": [None, 5, 8]}) == 6.5
+    assert report.off_cost(study(multiply_adds=9.0), points) == [*NETWORKS]
+
+
 @needs_chromium
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_the_screen(here: Path, browser: Browser, width: int) -> None:
@@ -253,4 +294,5 @@ def test_the_page_fits_the_screen(here: Path, browser: Browser, width: int) -> N
 def test_the_page_says_what_was_drawn_and_measured(here: Path) -> None:
     text = (here / "page/index.html").read_text(encoding="utf-8")
     assert "These scenes are drawn so that one has to see far" in text
+    assert "one mask for every image" in text
     assert json.dumps(STUDY["training"]["steps"]) + " steps" in text
