@@ -5,6 +5,7 @@ diffusers is slow to import, and transformers optional, so both are imported whe
 """
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,13 +161,16 @@ class Base:
         self, prompts: Sequence[str], generators: Sequence[torch.Generator], *, size: int, steps: int, guidance: float,
         noise: torch.Tensor | None = None, images: torch.Tensor | None = None, strength: float = 1.0,
     ) -> torch.Tensor:  # fmt: skip
-        """Images by the pipeline's own sampling: from `noise` (N, C, h, w), or from `images` noised to a strength."""
+        """Images by the pipeline's own sampling: from `noise` (N, C, h, w), or from `images` noised to a strength.
+
+        Safe to call from several threads: what a pipeline and its scheduler note on the way is each call's own.
+        """
         more: dict[str, Any] = {"height": size, "width": size}
-        pipeline = self.pipeline
+        pipeline = copy.copy(self.pipeline if images is None else self.from_image)
+        pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
         if noise is not None:
             more["latents"] = self._packed(noise.to(self.device, self.precision))
         if images is not None:
-            pipeline = self.from_image
             if "height" not in inspect.signature(pipeline.__call__).parameters:  # it goes by the images
                 more = {}
             more |= {"image": (images.to(self.device) / 2 + 0.5).clamp(0, 1), "strength": strength}

@@ -5,6 +5,7 @@ whether they helped the classifier, and what they are not for. What was not meas
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from augury.evidence.results import Results, if_there
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import FOLDER_SOURCES
+
+log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPLITS = ("train", "validation", "test", "held_back")
@@ -193,29 +196,43 @@ def _source(params: Params) -> Source:
 
 def _about_generator(params: Params, generator: str, results: Results) -> dict[str, Any]:
     """What the pipeline found out about a generator, as far as its stages have run."""
-    comparison = if_there(results.comparison)
     folder = results.generator(generator)
     return {
         "scores": if_there(results.scores, generator),
         "score_titles": SCORES,
         "selection": if_there(results.selection, generator),
-        "comparison": comparison,
-        "verdicts": None if comparison is None else _verdicts(params, generator, comparison),
+        "helped": _helped(params, generator, results),
         "digest": weights_digest(folder) if folder.exists() else None,
     }
 
 
-def _verdicts(params: Params, generator: str, comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The arms that learn from a generator's images, each with its gain over the reference, at the widest scope."""
-    return [
-        {
-            "arm": arm,
-            "others": [name for name in params.classify.arms[arm].synthetic if name != generator],
-            **entry["gain"][comparison["scope"]],
+def _helped(params: Params, generator: str, results: Results) -> dict[str, Any] | str:
+    """The arms that learn from a generator's images, each with its gain over the reference, at the widest scope.
+
+    What is said instead, where there is no comparison, or one of other arms, or of a version with other keys.
+    """
+    comparison = if_there(results.comparison)
+    if comparison is None:
+        return "Not tried: `dvc repro compare` has not run."
+    try:
+        using = {arm: params.classify.arms[arm].synthetic for arm in comparison["arms"]}
+        return {
+            "verdicts": [
+                {
+                    "arm": arm,
+                    "others": [name for name in using[arm] if name != generator],
+                    "sentence": entry["gain"][comparison["scope"]]["sentence"],
+                }
+                for arm, entry in comparison["arms"].items()
+                if generator in using[arm] and entry["gain"] is not None
+            ],
+            "measure": comparison["measure"]["title"],
+            "recipe": comparison["chosen"]["recipe"]["sentence"] if "recipe" in comparison["chosen"] else None,
+            **{key: comparison[key] for key in ("reference", "replicates", "n_test", "confidence")},
         }
-        for arm, entry in comparison["arms"].items()
-        if generator in params.classify.arms[arm].synthetic and entry["gain"] is not None
-    ]
+    except (KeyError, TypeError):
+        log.warning("%s is out of date, and left out of the card; run `dvc repro`", results.data / "comparison.json")
+        return "Not known: the comparison is out of date; `dvc repro` makes it anew."
 
 
 def _hub_split(origin: str) -> str:

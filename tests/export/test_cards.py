@@ -177,6 +177,24 @@ def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path)
     assert "helps" not in text
 
 
+@pytest.mark.parametrize("lacks", ["arm", "chosen", "confidence", "measure", "replicates", "scope", "sentence"])
+def test_a_comparison_of_other_arms_or_an_older_version_is_left_out_and_called_out_of_date(
+    lacks: str, params: Params, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    comparison = json.loads((data / "comparison.json").read_text())
+    if lacks == "arm":
+        comparison["arms"]["of before"] = gained("helps")
+    elif lacks == "sentence":
+        comparison["arms"]["classic+dcgan"]["gain"]["this set"] = {"verdict": "helps"}
+    else:
+        del comparison[lacks]
+    write_json(data / "comparison.json", comparison)
+    for text in (card(params, data), model_card(params, "dcgan", Results(data))):
+        assert "the comparison is out of date" in text
+        assert "points" not in text
+    assert "comparison.json is out of date, and left out of the card; run `dvc repro`" in caplog.text
+
+
 def test_a_set_by_generate_says_whose_scores_these_are_and_what_it_is_short_of(params: Params, data: Path) -> None:
     whole = card(params, data, generation={"seed": 7, "filtered": True, "short": {}})
     assert "Seed: 7" in whole

@@ -1,14 +1,18 @@
 """What is adapted, what stays as it is, and that an image does not depend on the others."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from augury.pipeline.drawing import PRETRAINED_STEPS
+from augury.pipeline.threads import single_threaded
 from models.base_folder import BaseError, base_digest, base_files
 from models.draws import Draws
 from models.pretrained import Pretrained, PretrainedConfig
@@ -96,6 +100,29 @@ def test_an_image_is_the_same_to_the_byte_alone_and_among_any_others(family: str
     assert torch.equal(alone[0], five[4])
     assert torch.equal(two, five[[4, 1]])
     assert (five[1] - five[4]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "options"), [("PNDMScheduler", {"skip_prk_steps": True}), ("EulerDiscreteScheduler", {})]
+)
+def test_threads_that_draw_in_lockstep_draw_what_each_draws_alone(scheduler: str, options: dict[str, Any]) -> None:
+    """Schedulers of two widespread bases, which note where they are."""
+    network, lockstep = pretrained(), threading.Barrier(2, timeout=30)
+    for pipeline in (network.base.pipeline, network.base.from_image):
+        pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config, **options)
+
+    def draw(seed: int) -> torch.Tensor:
+        return network.sample(torch.tensor([0]), generator=seeds(seed), steps=3)
+
+    def wait(*_: object) -> None:
+        lockstep.wait()
+
+    with single_threaded():
+        alone = [draw(seed) for seed in (1, 2)]
+        network.base.denoiser.register_forward_hook(wait)
+        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            together = [*pool.map(draw, (1, 2))]
+    assert all(map(torch.equal, alone, together))
 
 
 @pytest.mark.parametrize(("image_size", "channels"), [(28, 1), (64, 3), (SIDE, 3)])
