@@ -89,10 +89,10 @@ def overlap_of(params: Params, splits: Mapping[str, Any], runs: Replicates) -> f
 
 
 def main(params: Params) -> None:
-    runs, splits = read_runs(params), Results().splits()
+    runs, splits, arms = read_runs(params), Results().splits(), params.classify.arms_in_full
     comparison = Comparison(
         runs,
-        params.classify.arms,
+        arms,
         params.compare,
         class_names=splits["class_names"],
         overlap=overlap_of(params, splits, runs),
@@ -103,7 +103,7 @@ def main(params: Params) -> None:
         labelled=[sum(pair) for pair in zip(splits["train"], splits["validation"], strict=True)],
         alike_classes=params.classes_alike,
     ).summary()
-    trials = trials_of(comparison, params.classify.arms)
+    trials = trials_of(comparison, arms)
     comparison["predictors"] = predictors(trials, params.compare.confidence)
     write_json(Path("data/comparison.json"), comparison)
     metrics = {

@@ -11,7 +11,7 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
-from augury.evidence.recipes import Chosen, chosen_arms, in_words, kind_of, to_use
+from augury.evidence.recipes import Chosen, candidates, chosen_arms, in_words, kind_of, to_use
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
@@ -39,10 +39,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """runs, overlap, in_common: as in `Gains`. arms: their recipes. alike: the largest share, over replicates, of test
-    images that look like some that arms learn from. outside: generators that know more than the labels taught. seed: of
-    the bootstrap. labelled: (K,) images of each class that arms learn from, in the first replicate. alike_classes:
-    whether choices count all classes alike, by any measure.
+    """runs, overlap, in_common: as in `Gains`. arms: their recipes in full. alike: the largest share, over replicates,
+    of test images that look like some that arms learn from. outside: generators that know more than the labels taught.
+    seed: of the bootstrap. labelled: (K,) images of each class that arms learn from, in the first replicate.
+    alike_classes: whether choices count all classes alike, by any measure.
     """
 
     runs: Replicates
@@ -71,8 +71,8 @@ class Comparison:
             number: {**of_arms, **{name: chosen.runs[number] for name, chosen in self.chosen.items()}}
             for number, of_arms in self.runs.items()
         }
-        twins = {arm: twin for arm, kind in self.kinds.items() if kind == "control" and (twin := self.twin(arm))}
-        return replace(gains, runs=runs, reference=reference, instead={**twins, RECIPE: BEST_REAL})
+        repeated = {arm: twin for arm, (kind, twin) in self.twins.items() if kind == "control"}
+        return replace(gains, runs=runs, reference=reference, instead={**repeated, RECIPE: BEST_REAL})
 
     @cached_property
     def chosen(self) -> dict[str, Chosen]:
@@ -96,25 +96,21 @@ class Comparison:
         """The widest there is."""
         return self.gains.scopes[-1]
 
-    def twin(self, arm: str) -> str | None:
-        """Of what an arm is a variation: of the reference; where that is chosen, of what it could be, if of any."""
-        if self.compare.reference != BEST_REAL:
-            return self.compare.reference
-        plain = self.arms[arm].bare.model_copy(update={"draw": 0, "repeat": 0.0, "fill": None})
-        twins = [name for name in self.runs[0] if self.arms[name] == plain and name != arm]
-        return twins[0] if twins else None
+    @cached_property
+    def twins(self) -> dict[str, tuple[str, str]]:
+        """Arm -> its kind, and beside which arm: the reference; where that is chosen, one that it could be, if any."""
+        reference, twins = self.compare.reference, {}
+        others = candidates(self.runs[0], self.arms)[0] if reference == BEST_REAL else [reference]
+        for arm in self.runs[0]:
+            each = [(kind_of(self.arms[arm], self.arms[other]), other) for other in others if other != arm]
+            neither = "reference" if arm == reference else "other", reference
+            twins[arm] = next((pair for pair in each if pair[0] != "other"), neither)
+        return twins
 
     @cached_property
     def kinds(self) -> dict[str, str]:
         """Of the arms that were trained."""
-        kinds = {}
-        for arm in self.runs[0]:
-            recipe, twin = self.arms[arm], self.twin(arm)
-            if twin is None:
-                kinds[arm] = "yardstick" if recipe.more_real else "other"
-            else:
-                kinds[arm] = kind_of(arm, recipe, twin, self.arms[twin])
-        return kinds
+        return {arm: kind for arm, (kind, _) in self.twins.items()}
 
     @property
     def family(self) -> list[str]:
@@ -153,16 +149,22 @@ class Comparison:
         """Replicate -> how many of its seeds count."""
         return {number: len(runs[self.compare.reference].seeds) for number, runs in self.gains.counted(scope).items()}
 
+    def each_seed(self, arm: str, scope: str) -> list[str]:
+        """What was trained for the seeds that count."""
+        seeds = self.seeds_of(scope)
+        return self.chosen[arm].by(seeds) if arm in self.chosen else [arm] * sum(seeds.values())
+
     def judge(self, scope: str) -> dict[str, Judgement]:
         """Every other arm's gain over the reference: the family together, controls each alone, as is the recipe, which
-        is the answer to another question. Where it is the best real-only arm throughout, there is nothing to judge.
+        is the answer to another question. An arm that is what it is compared with, on every seed, gains nothing.
         """
-        analyses = {arm: self.gains.crossed(arm, scope) for arm in self.gains.arms}
+        analyses = {
+            arm: self.gains.crossed(arm, scope)
+            for arm in self.gains.arms
+            if self.each_seed(arm, scope) != self.each_seed(self.gains.over(arm), scope)
+        }
         corrected = holm({arm: analyses[arm].p_value for arm in self.family})
-        judged = [arm for arm, kind in self.kinds.items() if kind in ("synthetic", "control")]
-        if RECIPE in self.chosen:
-            recipe, best_real = (self.chosen[name].by(self.seeds_of(scope)) for name in (RECIPE, BEST_REAL))
-            judged += [RECIPE] * (recipe != best_real)
+        judged = [RECIPE, *(arm for arm, kind in self.kinds.items() if kind in ("synthetic", "control"))]
         judgements = {}
         for arm, analysis in analyses.items():
             p_holm, word = corrected.get(arm), None
@@ -239,7 +241,7 @@ class Comparison:
         choices = chosen.by(seeds)
         use = to_use(choices, self.arms)
         text, row = in_words(name, use, choices, self.arms), rows[self.scope].get(name)
-        if row is not None and row["verdict"] is not None:
+        if name == RECIPE and row is not None:
             text += f". What they chose, over the best arm of real images alone: {row['sentence']}"
         return {
             "use": use,
@@ -251,6 +253,7 @@ class Comparison:
     def entry(self, arm: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """What there is of an arm. rows: scope -> arm -> its gain."""
         counted = self.gains.counted(self.scope).values()
+        gain = {scope: rows.get(scope, {}).get(arm) for scope in (SET, BUDGET)}
         return {
             "kind": self.kinds.get(arm, "chosen"),
             "value": self.gains.value(arm, self.scope),
@@ -258,9 +261,7 @@ class Comparison:
             **{f"{key}_mean": float(np.mean([runs[arm].mean(key) for runs in counted])) for key in MEANS},
             **(means_of_tail(self.per_class(arm, self.scope), self.rare) if self.rare else {}),
             "per_class_accuracy": self.per_class(arm, self.scope),
-            "gain": {scope: rows.get(scope, {}).get(arm) for scope in (SET, BUDGET)}
-            if arm in self.gains.arms
-            else None,
+            "gain": gain if gain[self.scope] else None,
         }
 
     def summary(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What arms are there for, and which one would use: held-out labelled images choose, seed by seed, never test images.
 
 `best_real` is the best arm of real images alone: what synthetic images have to be better than. `recipe` is that one as
-well, unless an arm with synthetic images is better beyond doubt. Nothing is trained again for them, and their
-predictions on the test images are those of the arm that was chosen, so that they open the test split no further time.
+well, unless an arm with synthetic images is better by more than a standard error. Nothing is trained again for them,
+and their predictions on the test images are those of the arm that was chosen, so that they open the test split no
+further time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +19,20 @@ SURE = (
 )
 
 
-def kind_of(arm: str, recipe: Arm, reference: str, of_reference: Arm) -> str:
-    """What an arm is there for, fixed by its recipe before any result is seen."""
-    if arm == reference:
-        return "reference"
-    same = recipe.bare.model_copy(update={"draw": of_reference.draw}) == of_reference.bare
-    if recipe.synthetic and recipe.synthetic != of_reference.synthetic:
-        # Where something else is different too, a gain may be owed to that.
-        return "synthetic" if same else "other"
-    if recipe.repeat or same:
+def kind_of(recipe: Arm, other: Arm) -> str:
+    """What an arm is there for beside another one, fixed by their recipes before any result is seen.
+
+    A kind is for one difference: where something else is different too, a gain may be owed to that.
+    """
+
+    def same_but_for(*keys: str) -> bool:
+        return recipe.without("draw", *keys) == other.without("draw", *keys)
+
+    if same_but_for() or (recipe.repeat and same_but_for("repeat")):
         return "control"
-    return "yardstick" if recipe.more_real else "other"
+    if recipe.synthetic and recipe.synthetic != other.synthetic and same_but_for("synthetic"):
+        return "synthetic"
+    return "yardstick" if recipe.more_real and same_but_for("more_real") else "other"
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,34 @@ class Chosen:
         return [arm for number, count in seeds.items() for arm in self.arms[number][:count]]
 
 
+def candidates(of_arms: Mapping[str, Runs], recipes: Mapping[str, Arm]) -> tuple[list[str], list[str]]:
+    """Arms of real images alone, and arms that are the same as one of these but for synthetic images.
+
+    Only of such is it known what synthetic images did. Arms whose held-out images were not kept are no candidates.
+    """
+    arms = [arm for arm, runs in of_arms.items() if recipes[arm].is_candidate and runs.held_out is not None]
+    real_only = [arm for arm in arms if not recipes[arm].synthetic]
+    bare = [recipes[arm] for arm in real_only]
+    return real_only, [arm for arm in arms if recipes[arm].synthetic and recipes[arm].bare in bare]
+
+
 def chosen_arms(
     runs: Mapping[int, Mapping[str, Runs]], recipes: Mapping[str, Arm], balanced: bool
 ) -> dict[str, Chosen]:
     """`best_real` where an arm could be it, and `recipe` where arms with synthetic images could be it, too.
 
-    balanced: whether every class counts the same. Arms whose held-out images were not kept are no candidates.
+    balanced: whether every class counts the same. A seed that gave synthetic images no weight does not choose them.
     """
-    candidates = [arm for arm, of_arm in runs[0].items() if recipes[arm].is_candidate and of_arm.held_out is not None]
-    real_only = [arm for arm in candidates if not recipes[arm].synthetic]
-    synthetic = [arm for arm in candidates if recipes[arm].synthetic]
+    real_only, synthetic = candidates(runs[0], recipes)
     if not real_only:
         return {}
     best, used = dict[int, list[str]](), dict[int, list[str]]()
     for number, of_arms in runs.items():
-        held_out = {arm: part for arm in candidates if (part := of_arms[arm].held_out) is not None}
+        held_out = {arm: part for arm in (*real_only, *synthetic) if (part := of_arms[arm].held_out)}
         for position in range(len(of_arms[real_only[0]].seeds)):
             best.setdefault(number, []).append(best_real(held_out, real_only, position, balanced))
-            used.setdefault(number, []).append(recipe(held_out, best[number][-1], synthetic, position, balanced))
+            weighed = [arm for arm in synthetic if of_arms[arm].results[position]["synthetic_weight"] != 0]
+            used.setdefault(number, []).append(recipe(held_out, best[number][-1], weighed, position, balanced))
     choices = {BEST_REAL: best} | ({RECIPE: used} if synthetic else {})
     return {
         name: Chosen(arms, {number: Runs.seed_by_seed([runs[number][arm] for arm in arms[number]]) for number in runs})
@@ -82,7 +96,10 @@ def in_words(name: str, use: str, choices: Sequence[str], recipes: Mapping[str, 
     synthetic, seeds = sum(bool(recipes[arm].synthetic) for arm in choices), len(choices)
     which = f"{use}, with synthetic images" if recipes[use].synthetic else f"{use}, real images alone"
     many = f"{synthetic or 'none'} of {seeds} seeds"
-    return f"{which}. Held-out labelled images were clearly better told with synthetic images on {many}"
+    return (
+        f"{which}. An arm with synthetic images told held-out labelled images better, by more than a standard error, "
+        f"on {many}"
+    )
 
 
 def best_real(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: int, balanced: bool) -> str:
@@ -100,8 +117,9 @@ def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str],
     """The reference, unless an arm's likelihood is better by more than a standard error: then the best such arm.
 
     Asked are the images that both hold out, which for arms with synthetic images are those of the validation split
-    alone, as no generator has learned from these. They are few, and of several arms one is easily better by chance;
-    synthetic images cost more than real ones that are there, so that they have to be better for it.
+    alone, as no generator has learned from these. They are few, and the weight was chosen by them, too: of several arms
+    one is often better by chance. Synthetic images cost more than real ones that are there, so that they have to be
+    better for it.
     """
     best, most = reference, 0.0
     for arm in arms:

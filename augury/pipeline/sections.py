@@ -123,8 +123,15 @@ class Arm(Section):
 
     @property
     def bare(self) -> Self:
-        """The same without synthetic images, and what only they need."""
-        return self.model_copy(update={"synthetic": {}, "use": "labelled", "fill": self.fill if self.repeat else None})
+        return self.without("synthetic")
+
+    def without(self, *keys: str) -> Self:
+        """The same but for these, which are left at their defaults; `use` and `fill` too, where nothing needs them."""
+        fields = type(self).model_fields
+        left = self.model_copy(update={key: fields[key].get_default(call_default_factory=True) for key in keys})
+        if left.synthetic or left.repeat:
+            return left
+        return left.model_copy(update={key: fields[key].default for key in ("use", "fill")})
 
     @property
     def is_candidate(self) -> bool:
@@ -159,11 +166,20 @@ class Classify(Section):
         """The arms of real images alone, of which one may choose the best."""
         return [name for name, arm in self.arms.items() if arm.is_candidate and not arm.synthetic]
 
+    @property
+    def arms_in_full(self) -> dict[str, Arm]:
+        """The arms with the mode and the resolution that each of them comes to, so that what is alike is equal."""
+        return {
+            name: arm.model_copy(
+                update={"mode": arm.mode or self.mode, "resolution": arm.resolution or self.resolution}
+            )
+            for name, arm in self.arms.items()
+        }
+
     def of_arm(self, name: str) -> Self:
         """With the mode and the resolution of an arm."""
-        arm = self.arms[name]
-        own = {"mode": arm.mode or self.mode, "resolution": arm.resolution or self.resolution}
-        return self.model_copy(update=own)
+        arm = self.arms_in_full[name]
+        return self.model_copy(update={"mode": arm.mode, "resolution": arm.resolution})
 
     def seeds_of(self, replicate: int) -> list[int]:
         """All of them in replicate 0; two in others, where a new draw of labels says more than a further seed."""

@@ -56,15 +56,23 @@ def summary() -> dict[str, Any]:
 
 
 def test_kinds_follow_from_recipes() -> None:
-    kinds = {arm: kind_of(arm, recipe, "classic", ARMS["classic"]) for arm, recipe in ARMS.items()}
-    assert list(kinds.values()) == [
-        "other", "reference", "control", "control", "synthetic", "synthetic", "yardstick",
-    ]  # fmt: skip
-    assert kind_of("a", Arm(synthetic={"vae": 1.0}), "a", Arm(synthetic={"vae": 1.0})) == "reference"
+    kinds = [kind_of(recipe, ARMS["classic"]) for arm, recipe in ARMS.items() if arm != "classic"]
+    assert kinds == ["other", "control", "control", "synthetic", "synthetic", "yardstick"]
+    assert list(compared(replicates=ONE).kinds.values()) == ["other", "reference", *kinds[1:]]
     # Where something else is different too, the gain may be owed to that.
-    for more in (Arm(synthetic={"vae": 1.0}), Arm(augment=["classic"], mix="mixup", synthetic={"vae": 1.0}),
-                 Arm(augment=["classic"], more_real=1.0, synthetic={"vae": 1.0})):  # fmt: skip
-        assert kind_of("a", more, "classic", ARMS["classic"]) == "other"
+    additions: list[dict[str, Any]] = [{"synthetic": {"vae": 1.0}}, {"repeat": 1.0}, {"more_real": 1.0}]
+    others: list[dict[str, Any]] = [{"augment": []}, {"mix": "mixup"}, {"balance": "oversample"}, {"mode": "full"}]
+    for added in additions:
+        for more in others:
+            assert kind_of(Arm(**{**CLASSIC, **added, **more}), ARMS["classic"]) == "other"
+    both: dict[str, Any] = {**CLASSIC, "synthetic": {"vae": 1.0}}
+    assert kind_of(Arm(**both, more_real=1.0), ARMS["classic"]) == "other"
+    assert kind_of(Arm(**both, repeat=1.0), ARMS["classic"]) == "other"
+    assert kind_of(ARMS["classic"], Arm(**both)) == "other"  # which is no repetition of it
+    assert kind_of(Arm(**both, use="first"), Arm(**both)) == "other"  # nothing is added
+    # What only images that are added need is no further difference.
+    assert kind_of(Arm(**both, fill="largest", use="first"), ARMS["classic"]) == "synthetic"
+    assert kind_of(Arm(**CLASSIC, repeat=1.0, fill="largest", use="first"), ARMS["classic"]) == "control"
 
 
 def test_the_file_holds_everything_that_is_read_of_it(summary: dict[str, Any]) -> None:

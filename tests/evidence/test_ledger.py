@@ -76,7 +76,7 @@ def comparison() -> dict[str, Any]:
         for arm, gain in GAINS.items()
     }
     arms = {
-        arm: {"kind": kind_of(arm, recipe, "classic", ARMS["classic"]),
+        arm: {"kind": "reference" if arm == "classic" else kind_of(recipe, ARMS["classic"]),
               "gain": {"this set": gains[arm]} if arm in gains else None}
         for arm, recipe in ARMS.items()
     }  # fmt: skip

@@ -9,12 +9,13 @@ import pytest
 
 from augury.evidence.comparison import Comparison
 from augury.evidence.recipes import best_real, chosen_arms, mean_and_error, recipe, to_use
-from augury.evidence.runs import HeldOut
+from augury.evidence.runs import HeldOut, Runs
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import draw_runs
 from tests.evidence.test_comparison import ARMS, CLASSES, SETTINGS
 
 LABELS = np.array([0, 0, 0, 1])
+MORE: list[dict[str, float]] = [{}, {"vae": 1.0}]
 TWO = {0: [0, 1], 1: [0, 1]}
 
 
@@ -131,7 +132,42 @@ def test_where_no_seed_chose_synthetic_images_there_is_nothing_to_judge(comparis
     }
     chosen = replace(comparison, runs=runs).summary()["chosen"]
     assert chosen["recipe"]["use"] == chosen["best_real"]["use"]
-    assert chosen["recipe"]["gain"]["this budget"]["verdict"] is None
+    assert chosen["recipe"]["gain"] is None
+    assert "What they chose" not in chosen["recipe"]["sentence"]
+
+
+def with_weight(comparison: Comparison, weight: float) -> dict[int, dict[str, Runs]]:
+    """Runs whose seeds gave synthetic images this weight, if any, and by which these are far better."""
+    return {
+        number: {
+            arm: replace(
+                of_arm,
+                held_out=HeldOut(held.labels, held.likelihoods + 9 * ("+" in arm)),
+                results=[{**result, "synthetic_weight": weight} if "+" in arm else result for result in of_arm.results],
+            )
+            for arm, of_arm in arms.items()
+            if (held := of_arm.held_out) is not None
+        }
+        for number, arms in comparison.runs.items()
+    }
+
+
+def test_synthetic_images_are_chosen_where_it_is_known_what_they_did(comparison: Comparison) -> None:
+    def choices(weight: float, arms: dict[str, Arm]) -> set[str]:
+        chosen = chosen_arms(with_weight(comparison, weight), arms, balanced=False)
+        return {arm for each in chosen["recipe"].arms.values() for arm in each}
+
+    mixed = Arm(augment=["classic"], mix="mixup", synthetic={"vae": 1.0})
+    alone = Arm(augment=["classic"], real=False, synthetic={"gan": 1.0})
+    assert choices(0.1, ARMS) <= {"classic+vae", "classic+gan"}
+    assert choices(0.1, ARMS | {"classic+vae": mixed}) == {"classic+gan"}  # none has the mixtures alone
+    assert choices(0.1, ARMS | {"none": mixed.bare, "classic+vae": mixed, "classic+gan": alone}) == {"classic+vae"}
+    assert choices(0.0, ARMS) <= {"none", "classic"}  # the images had no part in it
+
+
+def test_the_sentence_is_no_surer_than_the_rule(comparison: Comparison) -> None:
+    sentence = replace(comparison, runs=with_weight(comparison, 0.1)).summary()["chosen"]["recipe"]["sentence"]
+    assert "told held-out labelled images better, by more than a standard error, on 4 of 4 seeds. What they" in sentence
 
 
 def test_the_best_real_arm_can_be_the_reference(comparison: Comparison) -> None:
@@ -145,6 +181,9 @@ def test_the_best_real_arm_can_be_the_reference(comparison: Comparison) -> None:
     }  # fmt: skip
     over = {arm: entry["gain"]["this budget"]["over"] for arm, entry in summary["arms"].items()}
     assert over == dict.fromkeys(ARMS, "best_real") | {"again": "classic", "placebo": "classic"}
+    # What more labels gain is not owed to the synthetic images beside them.
+    arms["again"], arms["placebo"] = (Arm(augment=["classic"], more_real=1.0, synthetic=each) for each in MORE)
+    assert Comparison(comparison.runs, arms, settings, CLASSES).family == ["classic+vae"]
     best, vae = summary["chosen"]["best_real"], summary["arms"]["classic+vae"]
     assert best["gain"] is None
     assert vae["gain"]["this budget"]["gain"] == pytest.approx(vae["value"] - best["value"])
