@@ -96,12 +96,21 @@ def holds_for(generators: bool) -> str:
     return f"on new images like the test ones, for these labels{trainings}"
 
 
-def how_judged(compare: Compare, rows: str, *, generators: bool) -> str:
-    """The rule behind the verdicts, in words. rows: what is crossed with the test images, as "the 4 seeds"."""
+def how_judged(compare: Compare, rows: str, *, generators: bool, redrawn: bool = False) -> str:
+    """The rule behind the verdicts, in words. rows: what is crossed with the test images, as "the 4 seeds".
+
+    redrawn: whether each row has labels and trainings of its own.
+    """
+    scope = (
+        "on new images like the test ones, with another draw of as many labels and other trainings; it says nothing "
+        "about other data"
+        if redrawn
+        else f"{holds_for(generators)}; others would add to the interval"
+    )
     confidence = f"{100 * compare.confidence:g}%"
     return (
         f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
-        f"1995; intervals by Banerjee 1961). It holds {holds_for(generators)}; others would add to the interval. A "
+        f"1995; intervals by Banerjee 1961). It holds {scope}. A "
         f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
         f"it makes no difference that matters when its {confidence} interval lies within {compare.matters:g} "
         f"points of 0; otherwise the data can't tell. The {confidence} intervals hold for all gains of a family "

@@ -11,7 +11,7 @@ from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
-from augury.evidence.recipes import Chosen, candidates, chosen_arms, in_words, kind_of, to_use
+from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
@@ -126,21 +126,20 @@ class Comparison:
     @cached_property
     def caution(self) -> str | None:
         """Why no verdict stands without a but; None where nothing is known against them."""
+        return self.caution_over(self.compare.reference)
+
+    def caution_over(self, reference: str) -> str | None:
+        """The same of gains over an arm."""
         reasons = []
+        if self.rare and self.family and not balances(reference, self.arms):
+            reasons.append(f"gains over {reference} include what balancing the long tail of the labels brings")
         if self.alike > ALIKE:
             reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
         if self.gains.grouped and self.gains.cases < FEW_GROUPS:
             reasons.append(f"the test images come from {self.gains.cases} groups alone")
-        if self.gains.measure.name != "accuracy":
-            wanted = self.gains.measure.wanted
-            counts = [np.bincount(runs.labels, minlength=len(self.class_names)) for runs in self.gains.tried]
-            there = {
-                int(of_class[label]): int(label)
-                for of_class in counts
-                for label in (self.gains.measure.rare or np.flatnonzero(of_class) if wanted is None else [wanted])
-            }
-            if (fewest := min(there)) < FEW_OF_A_CLASS:
-                reasons.append(f"of class {self.class_names[there[fewest]]} there are {fewest} test images alone")
+        fewest, label = self.gains.fewest
+        if self.gains.measure.name != "accuracy" and fewest < FEW_OF_A_CLASS:
+            reasons.append(f"of class {self.class_names[label]} there are {fewest} test images alone")
         if len(self.runs) == 2:
             reasons.append("there are two replicates alone, which may agree by chance")
         return " and ".join(reasons) or None
@@ -204,7 +203,7 @@ class Comparison:
             "sentence": sentence(
                 analysis, self.compare, word, decides, scope, level=level,
                 synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)),
-                outside=arm in self.with_outside_data, caution=self.caution,
+                outside=arm in self.with_outside_data, caution=self.caution_over(self.gains.over(arm)),
             ),
             "decides": decides,
             "narrowed_by": {

@@ -63,6 +63,14 @@ class Gains:
         return self.reference_runs(0).groups is not None
 
     @property
+    def fewest(self) -> tuple[int, int]:
+        """Test images of the class with the fewest of those that the measure asks, and which class that is."""
+        asked = self.measure.rare if self.measure.wanted is None else [self.measure.wanted]
+        counts = [np.bincount(runs.labels, minlength=max(asked, default=0) + 1) for runs in self.tried]
+        there = [(int(count[label]), int(label)) for count in counts for label in asked or np.flatnonzero(count)]
+        return min(reversed(there), key=lambda pair: pair[0])
+
+    @property
     def arms(self) -> list[str]:
         """All but the reference."""
         return [arm for arm in self.runs[0] if arm != self.reference]

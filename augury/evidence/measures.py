@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.runs import Runs
-from augury.pipeline.conclusions import RecallAt
+from augury.pipeline.conclusions import TAIL, RecallAt
 from augury.pipeline.errors import UserError, unknown
 
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")
 OF_A_TAIL = ("balanced_accuracy", "rarest_third")
-TAIL = 2.0  # labels of the largest over those of the smallest class, above which classes are a long tail
 
 
 def rarest_third(labelled: Sequence[int]) -> list[int]:

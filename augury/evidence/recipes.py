@@ -35,6 +35,12 @@ def kind_of(recipe: Arm, other: Arm) -> str:
     return "yardstick" if recipe.more_real and same_but_for("more_real") else "other"
 
 
+def balances(reference: str, recipes: Mapping[str, Arm]) -> bool:
+    """Whether the reference, or an arm that `best_real` could be, makes up for a long tail among the labels."""
+    real_only = [arm for arm in recipes.values() if arm.is_candidate and not arm.synthetic]
+    return any(arm.balance or arm.fill for arm in (real_only if reference == BEST_REAL else [recipes[reference]]))
+
+
 @dataclass(frozen=True)
 class Chosen:
     """replicate -> the arm that each of its seeds chose, and their runs."""

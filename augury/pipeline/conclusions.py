@@ -7,6 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Section
 
+TAIL = 2.0  # labels of the largest over those of the smallest class, above which classes are a long tail
+
 
 class RecallAt(Section):
     """Recall of a class at the threshold that has this precision on folds."""

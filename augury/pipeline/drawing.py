@@ -33,7 +33,7 @@ class Drawing(Section):
     """
 
     spread: PositiveFloat = 1.0
-    strategy: Strategy | None = None
+    strategy: str | None = None  # of the generator's STRATEGIES, which Params knows
     strengths: Annotated[list[Fraction], Field(min_length=1)] | None = None
     prior_share: Fraction | None = None
     sources: Literal["own", "other"] | None = None

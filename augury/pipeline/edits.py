@@ -3,6 +3,7 @@
 Values are flat: "prepare.folder" -> "images".
 """
 
+import copy
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,14 +58,14 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `flat` makes flat."""
+    """What `flat` makes flat; each key has a value of its own, as YAML would else write one as an alias of another."""
     tree: dict[str, Any] = {}
     for key, value in values.items():
         *sections, last = key.split(".")
         part = tree
         for section in sections:
             part = part.setdefault(section, {})
-        part[last] = value
+        part[last] = copy.deepcopy(value)
     return tree
 
 

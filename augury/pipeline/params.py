@@ -11,8 +11,10 @@ from ruamel.yaml.error import YAMLError
 
 from augury.pipeline import conclusions, preparing, sections, trainings
 from augury.pipeline.checkout import where_to_start
+from augury.pipeline.conclusions import TAIL
 from augury.pipeline.drawing import DENOISING, PRETRAINED_STEPS, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.preparing import fewest_labels
 from augury.pipeline.section import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
 
@@ -54,6 +56,9 @@ class Params(Section):
             if generator not in trained:
                 raise ValueError(unknown("sample.generators", generator, trained))
             self._check_drawing(f"sample.generators.{generator}", generator, drawing)
+        for extractor in self.score.extractors:
+            if extractor not in sections.EXTRACTORS:
+                raise ValueError(unknown("score.extractors", extractor, sections.EXTRACTORS))
         for policy in self.augment.policies:
             if policy in (*trained, "real", "more_real", "mixed", "reconstructions"):
                 raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
@@ -83,6 +88,19 @@ class Params(Section):
             raise ValueError(
                 "prepare.redraw: labels draws the same ones for every replicate where labels_per_class is null; "
                 "set a number, choose folds, or set replicates: [0]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _measure_has_its_classes(self) -> Self:
+        """Rare classes need a tail; with all images as they are, or natural proportions, `compare` looks for one."""
+        labels, ratio = self.prepare.labels_per_class, self.prepare.imbalance_ratio or 1.0
+        if self.compare.measure != "rarest_third" or labels is None or self.prepare.proportions == "natural":
+            return self
+        if labels <= TAIL * fewest_labels(labels, ratio):
+            raise ValueError(
+                "compare.measure: rarest_third: classes have about equally many labels; choose accuracy, or "
+                "prepare.proportions: natural, or a larger prepare.imbalance_ratio"
             )
         return self
 
@@ -174,7 +192,7 @@ class Params(Section):
         if arm.fill is not None and not (arm.synthetic or arm.repeat):
             raise ValueError(f"{key}.fill: nothing to fill with; choose from synthetic, repeat")
         if arm.fill is not None and labels is not None and imbalance is not None:
-            gap, shares = labels - max(2, round(labels / imbalance)), sum(arm.synthetic.values()) + arm.repeat
+            gap, shares = labels - fewest_labels(labels, imbalance), sum(arm.synthetic.values()) + arm.repeat
             for generator, ratio in arm.synthetic.items():
                 if (needed := int(gap * ratio / shares)) > self.sample.per_class:
                     raise ValueError(

@@ -12,6 +12,11 @@ FOLDER_SOURCES = ("imagefolder", "parquet", "csv")  # whose images are whatever 
 SOURCE_NAMES = ("fashion_mnist", "digits", *FOLDER_SOURCES, "torchvision:NAME")
 
 
+def fewest_labels(labels: int, ratio: float) -> int:
+    """Labels of the smallest class of a tail that is made: the largest one's by the ratio, but two at least."""
+    return max(2, round(labels / ratio))
+
+
 class Prepare(Section):
     """Where the labelled images come from, and how they are split.
 

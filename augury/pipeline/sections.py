@@ -9,7 +9,8 @@ from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, 
 
 BEST_REAL, RECIPE = "best_real", "recipe"  # arms that held-out images choose among those that were trained
 Mode = Literal["head", "partial", "full", "scratch"]
-Resolution = Annotated[int, Field(ge=28)]  # pixels
+Resolution = Annotated[int, Field(ge=28, le=1024)]  # pixels; beyond, features cost hours and know no more
+EXTRACTORS = ("efficientnet_lite0", "inception", "dinov2_small", "dinov2_large", "random_cnn")
 
 
 class Transform(Section):
@@ -41,7 +42,7 @@ class FeatureExtractor(Section):
     """How images become features. weights: a file, `auto` where they are to be found, or `off`."""
 
     weights: str = "auto"
-    resolution: Annotated[int, Field(ge=28)] | None = None  # None: the extractor's own
+    resolution: Resolution | None = None  # None: the extractor's own
 
 
 def distance_title(extractor: str) -> str:

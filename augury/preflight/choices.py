@@ -11,7 +11,7 @@ from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
 from augury.preflight.choice import Choice
 from augury.preflight.layouts import Layout
-from augury.preflight.suited_arms import arms, backgrounds
+from augury.preflight.suited_arms import arms, backgrounds, is_tail
 from augury.preflight.survey import Survey
 
 SIZES = sorted(base * 2**level for base in (4, 5, 6, 7) for level in range(1, 5))  # 8 to 112, as params.yaml allows
@@ -58,7 +58,7 @@ def choose(survey: Survey, params: Params, device: str) -> list[Choice]:
     labels = label_counts(left, chosen)
     more = [*arms(labels, chosen["image_size"], params, device), *backgrounds(survey, params)]
     filled = any(choice.key.endswith(".fill") for choice in more)
-    return [*nested, drawn(labels, params, filled), measure(survey), *more]
+    return [*nested, drawn(labels, params, filled), measure(survey, labels), *more]
 
 
 def check_counts(survey: Survey) -> None:
@@ -235,12 +235,15 @@ def label_counts(left: np.ndarray, chosen: dict[str, Any]) -> np.ndarray:
     return np.minimum(left, np.rint(chosen["labels_per_class"] * share).astype(np.int64))
 
 
-def measure(survey: Survey) -> Choice:
-    """What arms are compared by."""
+def measure(survey: Survey, labels: np.ndarray) -> Choice:
+    """What arms are compared by, and by which choices count classes. labels: (K,) to learn from."""
     tested = survey.counts.get("test", survey.counts["train"])  # a test split that is carved out has the same shares
     ratio = max(tested) / min(tested)
     if ratio > UNEQUAL:
         reason = f"the largest test class has {ratio:.1f} times the images of the smallest: all classes count alike"
+        return Choice("compare.measure", "balanced_accuracy", reason)
+    if is_tail(labels):
+        reason = "classes are a long tail among the labels, though not among the test images: all count alike"
         return Choice("compare.measure", "balanced_accuracy", reason)
     return Choice("compare.measure", "accuracy", "the classes of the test images are about equal")
 

@@ -101,7 +101,7 @@ def _extractor_weights(name: str, where: str) -> Finding:
 
     from augury.pipeline.downloads import cached_file
     from augury.pipeline.sections import distance_title
-    from augury.scores.extractors import DINOV2, EXTRACTORS
+    from augury.scores.extractors import DINOV2
 
     without = f"without them no {distance_title(name)}, and the report says why"
     if where == "off":
@@ -114,12 +114,9 @@ def _extractor_weights(name: str, where: str) -> Finding:
     if name == "inception":
         path = cached_file(pytorch_fid.inception.FID_WEIGHTS_URL)
         there, looked = path.is_file(), path
-    elif name in DINOV2:
+    else:
         cached = try_to_load_from_cache(f"timm/{DINOV2[name]}", "model.safetensors")
         there, path, looked = isinstance(cached, str), Path(str(cached)), Path(constants.HF_HUB_CACHE)
-    else:
-        problem = unknown("score.extractors", name, EXTRACTORS)
-        return Finding(name, "unknown", problem, there=False)
     if there:
         return Finding(name, str(path))
     return Finding(name, f"not in {looked}; `score` tries to download them, {without}", there=False)

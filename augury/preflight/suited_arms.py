@@ -3,7 +3,7 @@
 import numpy as np
 
 from augury.pipeline.params import Params
-from augury.pipeline.sections import BACKGROUND_SWAP
+from augury.pipeline.sections import BACKGROUND_SWAP, BEST_REAL
 from augury.preflight.choice import Choice
 from augury.preflight.survey import Survey
 
@@ -41,15 +41,21 @@ def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> li
     return [*choices, *tail(labels, classic, params)]
 
 
+def is_tail(labels: np.ndarray) -> bool:
+    """labels: (K,) of each class."""
+    return bool(labels.max() >= LONG_TAIL * labels.min())
+
+
 def tail(labels: np.ndarray, classic: list[str], params: Params) -> list[Choice]:
-    """Where some classes are rare: logit adjustment, and over it synthetic images that fill them up."""
-    if labels.max() < LONG_TAIL * labels.min():
+    """Where some classes are rare: logit adjustment as what is to be beaten, and synthetic images that fill them up."""
+    if not is_tail(labels):
         return []
     adjusted, filled = "classify.arms.adjusted", "classify.arms.filled"
     ratio = f"a long tail: the largest class has {labels.max() / labels.min():.0f} times the labels of the smallest"
     choices = [
         Choice(f"{adjusted}.augment", classic, ratio),
         Choice(f"{adjusted}.balance", "logit_adjustment", "as if all classes were equally frequent"),
+        Choice("compare.reference", BEST_REAL, "synthetic images balance classes: they must beat real ones that do"),
     ]
     if "vae" not in params.sample.generators:
         return choices

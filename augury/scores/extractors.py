@@ -1,4 +1,7 @@
-"""The networks in whose features image sets are compared. A new one is a function and its name in EXTRACTORS."""
+"""The networks in whose features image sets are compared.
+
+A new one is a function and its name in EXTRACTORS, here and in augury/pipeline/sections.py.
+"""
 
 import logging
 from collections.abc import Callable, Mapping

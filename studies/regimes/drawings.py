@@ -48,8 +48,6 @@ def regimes_plot(
             axes.set_xlim(-0.6, len(columns) - 0.4)
             axes.set_ylim(len(rows[mode]) - 0.4, -0.6)
             axes.set_yticks(range(len(rows[mode])), [f"{name}\n{recipes[name]}" for name in rows[mode]], fontsize=6.5)
-            axes.set_xticks(
-                range(len(columns)), [f"{regime.labels}\n1 : {regime.tail}" for regime in columns], fontsize=6.5
-            )
-        all_axes[-1].set_xlabel("labels of the largest class, and smallest to largest class")
+            axes.set_xticks(range(len(columns)), [regime.of_classes for regime in columns], fontsize=6.5)
+        all_axes[-1].set_xlabel("labels of each class; in a long tail of the largest : smallest one")
         return inline_svg(figure, name)

@@ -43,6 +43,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "regimes": {
             regime.name: {
                 "labelled": of_regime[0]["labelled"],
+                "fewest": of_regime[0]["fewest"],
                 "best_real": {"accuracy": accuracy(of_regime, BEST_REAL), "chosen": choices(of_regime, BEST_REAL)},
                 "recipe": {"chosen": choices(of_regime, RECIPE), **gains[regime, RECIPE].as_row()},
                 "recipes": {name: each[of, name].as_row() for of, name in each if of == regime},
@@ -191,7 +192,8 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
         ],
         protocol={
             "Regimes": "Labels per class, validation included: those of the largest class, and in a long tail so many "
-            "times fewer of the smallest, by powers in between, but two at least (Cui et al. 2019). Modes: "
+            "times fewer of the smallest, by powers in between, but two at least (Cui et al. 2019). A tail is named by "
+            "the labels that there are of its largest and smallest class. Modes: "
             f"{'; '.join(f'{name}: {named_keys(keys)}' for name, keys in study.modes.items())}.",
             "Replicates": f"{count}, each with labels, trainings of the generators and {len(study.seeds)} seeds of its "
             "own, on the same test images.",
@@ -199,7 +201,7 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
             "with synthetic images if it tells the validation images better by more than a standard error. In a long "
             "tail all classes count alike. No generator has learned from validation images, and no test image has a "
             "part in it.",
-            "Test": f"{how_judged(top.compare, f'{count} replicates', generators=False)} "
+            "Test": f"{how_judged(top.compare, f'{count} replicates', generators=False, redrawn=True)} "
             f"{len(hits_of(first, BEST_REAL).right[0]):,} test images, each counting the same.",
         },
     )  # fmt: skip

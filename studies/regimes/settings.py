@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
+from augury.pipeline.preparing import fewest_labels
 from augury.pipeline.section import Fraction, Name, Section, Seed
 from augury.pipeline.sections import Arm
 
@@ -19,7 +20,9 @@ class Budget(Section):
 
 
 class Regime(NamedTuple):
-    """labels: of the largest class. tail: how many times as many as the smallest one has. mode: a name of `modes`."""
+    """labels: of the largest class. tail: how many times as many as the smallest one should have, which keeps two at
+    least. mode: a name of `modes`.
+    """
 
     labels: int
     tail: int
@@ -31,7 +34,18 @@ class Regime(NamedTuple):
 
     @property
     def in_words(self) -> str:
-        return f"{self.mode} with {self.labels} labels" + (f" at 1 : {self.tail}" if self.tail > 1 else "")
+        asked = f" (1 : {self.tail} asked for)" if self.labels != self.tail * self.fewest else ""
+        return f"{self.mode} with {self.of_classes} labels{asked}"
+
+    @property
+    def fewest(self) -> int:
+        """Labels of the smallest class."""
+        return fewest_labels(self.labels, self.tail)
+
+    @property
+    def of_classes(self) -> str:
+        """Labels of the largest and, in a tail, of the smallest class, as they are."""
+        return f"{self.labels} : {self.fewest}" if self.tail > 1 else f"{self.labels}"
 
 
 class Regimes(Section):

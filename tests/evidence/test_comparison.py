@@ -12,7 +12,7 @@ from scipy import stats
 from augury.evidence.comparison import Comparison
 from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Replicates
-from augury.evidence.recipes import kind_of
+from augury.evidence.recipes import balances, kind_of
 from augury.evidence.runs import Runs
 from augury.evidence.statistics import holm, mean_interval
 from augury.pipeline.conclusions import Compare, RecallAt
@@ -264,6 +264,19 @@ def test_cautions_are_part_of_the_sentence() -> None:
     assert two["caution"] == "There are two replicates alone, which may agree by chance."
     few = compared(replicates=ONE, groups=np.arange(1500) % 5).summary()
     assert few["caution"] == "The test images come from 5 groups alone."
+
+
+def test_gains_over_unbalanced_real_images_are_said_to_be_of_balancing_too() -> None:
+    tail = [100, *[10] * (len(CLASSES) - 1)]
+    assert (
+        compared(replicates=ONE, labelled=tail).caution
+        == "gains over classic include what balancing the long tail of the labels brings"
+    )
+    assert compared(replicates=ONE, labelled=[100] * len(CLASSES)).caution is None
+    balanced = {arm: recipe.model_copy(update={"balance": "logit_adjustment"}) for arm, recipe in ARMS.items()}
+    assert replace(compared(replicates=ONE, labelled=tail), arms=balanced).caution is None
+    assert not balances("best_real", ARMS)
+    assert balances("best_real", {**ARMS, "adjusted": balanced["none"]})
 
 
 def test_other_measures_intervals_hold_what_is_true() -> None:

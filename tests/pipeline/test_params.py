@@ -197,6 +197,8 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("sample.per_class", 0, "greater than 0"),
         ("score.extractors", {}, "at least 1 item"),
         ("score.extractors.efficientnet_lite0.resolution", 27, "greater than or equal to 28"),
+        ("score.extractors.efficientnet_lite0.resolution", 1_000_000, "less than or equal to 1024"),
+        ("classify.resolution", 1_000_000, "less than or equal to 1024"),
         ("score.halvings", 0, "greater than 0"),
         ("score.resamples", 19, "greater than or equal to 20"),
         ("score.neighbours", 0, "greater than 0"),
@@ -218,7 +220,6 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ("train_gan.dcgan.discriminator", "pretrained", "choose from own, projected"),
         ("train_gan.dcgan.projected_resolution", 48, "multiple of 32"),
         ("train_gan.dcgan.objective", "wasserstein", "choose from hinge, logistic"),
-        ("sample.generators.vae.strategy", "priro", "choose from prior, image, interpolation, extrapolation"),
         ("threads", 0, "greater than 0"),
         ("threads", 1.0, "valid integer"),
         ("launch", "rm -rf /", "python|torchrun|accelerate launch"),
@@ -383,6 +384,26 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
         ),
         ({"prepare.redraw": "folds", "prepare.test_fraction": 0.7}, "prepare.test_fraction", "no second fold"),
         ({"sample.generators.dcgan.strategy": "image"}, "sample.generators.dcgan.strategy", "choose from prior"),
+        (
+            {"sample.generators.vae.strategy": "posterior"},
+            "sample.generators.vae.strategy",
+            "unknown 'posterior'; choose from prior, image, interpolation, extrapolation",
+        ),
+        (
+            {"score.extractors.random_foo": {}},
+            "score.extractors",
+            "unknown 'random_foo'; choose from efficientnet_lite0",
+        ),
+        (
+            {"compare.measure": "rarest_third"},
+            "compare.measure",
+            "rarest_third: classes have about equally many labels",
+        ),
+        (
+            {"compare.measure": "rarest_third", "prepare.imbalance_ratio": 2.0},
+            "compare.measure",
+            "rarest_third: classes have about equally many labels",
+        ),
         ({"sample.generators.vae": {"guidance": 2}}, "sample.generators.vae.guidance", "for diffusion alone"),
         ({"sample.generators.vae": {"strengths": [0.3]}}, "sample.generators.vae.strengths", "set strategy"),
         (

@@ -129,6 +129,12 @@ def test_a_long_tail_is_kept() -> None:
     assert chosen(found([100, 110]))["proportions"] == "equal"
 
 
+def test_a_long_tail_among_the_labels_is_measured_with_all_classes_alike() -> None:
+    for labels, test, expected in (([1000, 120], [50, 50], "balanced_accuracy"), ([130, 120], [50, 50], "accuracy")):
+        values = {choice.key: choice.value for choice in choose(found({"train": labels, "test": test}), PARAMS, "cpu")}
+        assert values["compare.measure"] == expected
+
+
 @pytest.mark.parametrize(
     ("counts", "value"),
     [
@@ -269,6 +275,7 @@ def test_rare_classes_get_arms_of_their_own() -> None:
     assert keys == {
         "classify.arms.adjusted.augment": ["classic"],
         "classify.arms.adjusted.balance": "logit_adjustment",
+        "compare.reference": "best_real",
         "classify.arms.filled.augment": ["classic"],
         "classify.arms.filled.balance": "logit_adjustment",
         "classify.arms.filled.synthetic.vae": 1.0,
@@ -276,6 +283,8 @@ def test_rare_classes_get_arms_of_their_own() -> None:
         "train_vae.sampling": "classes",
     }
     content = edits.nested(keys)
+    arms = content["classify"]["arms"]
+    assert arms["filled"]["augment"] is not arms["adjusted"]["augment"]  # of which YAML would write an alias
     assert Arm.model_validate(content["classify"]["arms"]["filled"]).synthetic == {"vae": 1.0}
     # Each of four seeds takes other images of the rarest class.
     assert drawn(np.array([400, 40, 2]), shipped, filled=True).value == 4 * 398

@@ -708,6 +708,23 @@ def test_fine_tuning_names_weight_decays_and_has_no_folds() -> None:
     assert "are chosen by the validation images" in html
 
 
+def test_arms_of_several_modes_are_told_apart() -> None:
+    build_data()
+    path = Path("data/results/0/none/1.json")
+    write_json(path, {**json.loads(path.read_text()), "steps": 7})
+    params = params_for(["vae"])
+    arms = params.classify.arms | {"none": params.classify.arms["none"].model_copy(update={"mode": "full"})}
+    main(params.model_copy(update={"classify": params.classify.model_copy(update={"arms": arms})}))
+    whole = Path("data/report/index.html").read_text(encoding="utf-8")
+    html = section(whole, "protocol")
+    assert (
+        "stratified folds of the labelled images or, where networks are trained (none), the validation images" in html
+    )
+    assert "L2 penalties or weight decays chosen" in html
+    assert "the same optimiser steps" not in section(whole, "arms")
+    assert "Each took the same optimiser steps on the same" in section(page(), "arms")
+
+
 def test_only_the_cost_ledger_may_be_framed() -> None:
     html = page()
     policy = re.search(r'Content-Security-Policy" content="(.*?)"', html)

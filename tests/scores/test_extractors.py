@@ -21,6 +21,7 @@ from augury.features.frechet import frechet_distance_of_moments
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.images.streams import stream_of
+from augury.pipeline import sections
 from augury.pipeline.errors import UserError
 from augury.pipeline.sections import FeatureExtractor, distance_title
 from augury.scores.extractors import EXTRACTORS, WeightsUnavailableError, available_extractors, build_extractor
@@ -190,6 +191,10 @@ def test_dinov2_at_another_resolution_is_timms_own(dinov2_weights: Path) -> None
         expected = network.forward_features(normalised)[:, 0].numpy()
     settings = FeatureExtractor(weights=str(dinov2_weights), resolution=56)
     assert np.allclose(build_extractor("dinov2_small", settings)(images, CPU), expected, atol=1e-4)
+
+
+def test_params_know_the_names() -> None:
+    assert set(sections.EXTRACTORS) == set(EXTRACTORS)
 
 
 def test_an_unknown_extractor_is_told_the_choices() -> None:

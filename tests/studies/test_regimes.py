@@ -73,7 +73,7 @@ def test_a_regime_is_measured_with_the_stages_as_they_are(root: Path, monkeypatc
     assert own.train_vae.total_kimg == 1.0  # half of the 2 that the smoke run has
     point = json.loads((here / "points/8-4-head-1.json").read_text())
     assert (point["labels"], point["tail"], point["mode"], point["replicate"]) == (8, 4, "head", 1)
-    assert point["fewest"] == 2
+    assert point["fewest"] == Regime(8, 4, "head").fewest == 2
     assert point["labelled"] == sum(np.maximum(2, np.rint(8 * 4 ** (-np.arange(10) / 9))))
     assert {*point["chosen"]["best_real"]} <= {"none", "classic"}
     assert [recipe["n_synthetic"] for recipe in point["recipes"].values()] == [0, 0, point["labelled"]]
@@ -126,6 +126,9 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
         assert set(regime["recipes"]) == {"vae", "classic+vae", "classic+more_vae", "filled"} | trained
     text = (page / "page/index.html").read_text()
     assert "helped in 6 of 12 regimes: scratch with 5 labels, scratch with 20 labels" in text
+    assert "scratch with 5 : 2 labels (1 : 50 asked for), " in text
+    assert "with another draw of as many labels and other trainings" in text
+    assert "for these labels" not in text
     assert "; they were not chosen in 6" in text
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
@@ -160,5 +163,7 @@ def test_recipes_must_have_something_to_compare(root: Path) -> None:
 def test_regimes_have_names_and_words() -> None:
     assert len([*STUDY.regimes()]) == 12
     assert Regime(20, 50, "head").name == "20-50-head"
-    assert Regime(20, 50, "head").in_words == "head with 20 labels at 1 : 50"
+    assert Regime(100, 50, "head").in_words == "head with 100 : 2 labels"
+    assert Regime(20, 50, "head").in_words == "head with 20 : 2 labels (1 : 50 asked for)"
+    assert Regime(5, 50, "head").of_classes == "5 : 2"
     assert Regime(5, 1, "scratch").in_words == "scratch with 5 labels"
