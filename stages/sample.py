@@ -16,6 +16,7 @@ from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.made_of import counts_by_start
+from augury.images.names import shortened
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.outputs import write_json
@@ -34,6 +35,11 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     real, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))
     drawing = params.sample.generators[generator]
     sources = Sources.of(network, real, drawing, device)
+    if sources is not None and (alone := sources.unpaired(drawing)):
+        logging.warning(
+            "sample@%d-%s: %s pairs the one training image of class %s with itself: reconstructions, which are refused "
+            "where they are near-copies", replicate.number, generator, drawing.strategy, shortened(alone),
+        )  # fmt: skip
 
     def draw(labels: np.ndarray, drawn: np.ndarray) -> ImageSet:
         return sample_images(

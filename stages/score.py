@@ -14,8 +14,9 @@ import numpy as np
 from augury.features.extractor import classifier_levels
 from augury.images.grids import pairs_grid, write_png
 from augury.images.image_set import ImageSet
-from augury.images.made_of import SOURCES, source_rows
+from augury.images.made_of import SOURCES, excused_rows
 from augury.images.shards import columns_of
+from augury.images.soft_labels import soft_label_names, soft_labels_in
 from augury.images.streams import stream_of
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import write_json
@@ -70,14 +71,22 @@ def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> 
     first = extractors[0]
     in_first = (images.features[first.name] for images in (train, validation, generated))
     # In rows of the training images that were looked at: an image may come near those that it starts from.
-    columns = {name: column[generated.rows] for name, column in columns_of(synthetic, SOURCES).items()}
-    sources = source_rows(columns, columns_of(splits / "train", ["index"])["index"][train.rows]) if columns else None
+    classes = len(train.class_names)
+    stored = columns_of(synthetic, [*SOURCES, *soft_label_names(classes)])
+    columns = {name: column[generated.rows] for name, column in stored.items()}
+    index = columns_of(splits / "train", ["index"])["index"][train.rows] if "source" in columns else None
+    sources = None if index is None else excused_rows(columns, index)
     memorised = memorisation(*in_first, confidence=confidence, seed=seed, sources=sources)
     worst = memorised.closest(WORST_PAIRS)
     neighbours = memorised.neighbours[worst]
-    on_levels = [Labelled(images.features[levels.name], images.labels) for images in (train, generated, validation)]
+    soft = soft_labels_in(columns, classes)  # which arms would learn
+    labels = train.labels, generated.labels if soft is None else soft, validation.labels
+    on_levels = [
+        Labelled(images.features[levels.name], of_images)
+        for images, of_images in zip((train, generated, validation), labels, strict=True)
+    ]
     accuracy = classification_accuracy_score(
-        *on_levels, classes=len(train.class_names), head=params.classify.head, confidence=confidence, seed=seed
+        *on_levels, classes=classes, head=params.classify.head, confidence=confidence, seed=seed
     )
     inception = by_extractor.get("inception", {})
     result = {

@@ -68,8 +68,8 @@ def phases_of(
         return [phase(steps, synthetic_weight)]
     if train.use == "consistency":
         return [phase(steps, 0.0)]
-    first_steps = int(tuning.settings.first_phase * steps)
-    return [phase(first_steps, synthetic_weight, first=True), phase(steps - first_steps, 0.0)]
+    first_steps = max(1, int(tuning.settings.first_phase * steps))  # or they would have no part in it
+    return [phase(first_steps, synthetic_weight, first=True), phase(steps - first_steps, 0.0)][:steps]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from augury.features.heads import Standardiser, balanced_examples, fit_head
 from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
-from augury.images.made_of import source_rows
+from augury.images.made_of import excused_rows
 from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.drawing import Filter
 from augury.pipeline.sections import Classify, Head
@@ -134,7 +134,7 @@ class Selector:
         distances, neighbours = self._nearest(features)
         distances, altered_copy = distances / self.scale, None
         near_copy = distances < self.near_copy_below
-        sources = source_rows(images.provenance, self.train_index) if "source" in images.provenance else None
+        sources = excused_rows(images.provenance, self.train_index) if "source" in images.provenance else None
         if sources is not None:
             to_others, _ = self._nearest(features, sources)
             close, near_copy = near_copy, to_others / self.scale < self.near_copy_below

@@ -31,6 +31,11 @@ class Sources:
             return None
         return cls(images, torch.cat([network.embed(*images.batch(rows, device)) for rows in images.slices()]))
 
+    def unpaired(self, drawing: Drawing) -> list[str]:
+        """Classes whose one training image is paired with itself, where images start from two."""
+        counts = zip(self.images.class_names, self.images.counts(), strict=True)
+        return [name for name, count in counts if count == 1 and drawing.strategy in PAIRING]
+
 
 @dataclass(frozen=True)
 class Starts:

@@ -20,6 +20,16 @@ def source_rows(columns: Mapping[str, np.ndarray], index: np.ndarray, names: Seq
     return np.array(rows, np.int64).reshape(len(there), len(there[0]) if there else 0).T
 
 
+def excused_rows(columns: Mapping[str, np.ndarray], index: np.ndarray) -> np.ndarray:
+    """As `source_rows`: where the images are that each may come near, as it starts from them.
+
+    Not where two are one and the same: a reconstruction is not altered, and as near a copy as any.
+    """
+    rows = source_rows(columns, index)
+    alike = (rows == rows[:, :1]).all(axis=1) & (rows.shape[1] > 1)
+    return np.where(alike[:, None], -1, rows)
+
+
 def counts_by_start(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """How many images start where, and how many of them are altered copies; empty where all start from the prior.
 

@@ -182,6 +182,8 @@ class Params(Section):
                 raise ValueError(f"{use} is for networks that are trained, not for a head on frozen ones; {trained}")
             if not (others and (arm.synthetic or arm.repeat)):
                 raise ValueError(f"{use} needs real images, and synthetic or repeated ones; choose labelled")
+            if arm.use == "first" and arm.mix:
+                raise ValueError(f"{use} has synthetic images alone at first, mix mixes them with the others; drop one")
             if arm.use == "consistency" and not arm.augment:
                 raise ValueError(f"{use} needs a policy in {key}.augment, by which images are copied")
         if arm.more_real > self.prepare.held_back:

@@ -14,7 +14,7 @@ SEEDS, RESAMPLES = 3, 1000  # heads that are averaged; resamples of the bootstra
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features (N, D) float32 and labels (N,) int64 of one set of images."""
+    """Features (N, D) float32 of images and their labels: (N,) int64, or to learn from, soft ones (N, K) float32."""
 
     features: np.ndarray
     labels: np.ndarray

@@ -42,7 +42,7 @@ def test_at_weight_0_it_is_the_arm_without_synthetic_images_to_the_bit(use: str,
     assert not same(without, weighing)
 
 
-def brightness_seen(use: str, monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
+def brightness_seen(use: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[list[float]]:
     """Of the images of each batch that is answered."""
     seen: list[list[float]] = []
     forward = TransferClassifier.forward
@@ -52,7 +52,7 @@ def brightness_seen(use: str, monkeypatch: pytest.MonkeyPatch) -> list[list[floa
         return forward(network, images)
 
     monkeypatch.setattr(TransferClassifier, "forward", noted)
-    tune("scratch", with_synthetic(training(BRIGHT), DARK, use), synthetic_weight=1.0, **STILL)
+    tune("scratch", with_synthetic(training(BRIGHT), DARK, use), synthetic_weight=1.0, **{**STILL, **changes})
     return seen
 
 
@@ -69,6 +69,14 @@ def test_synthetic_images_come_when_their_use_says(
     use: str, batches: list[list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert brightness_seen(use, monkeypatch) == batches
+
+
+@pytest.mark.parametrize("use", ["first", "mixed_first"])
+def test_what_comes_first_has_a_step_at_least(use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for steps in (1, 12):
+        first, *later = brightness_seen(use, monkeypatch, steps=steps, first_phase=0.001)
+        assert 30 in first
+        assert later == [[200]] * (steps - 1)
 
 
 @pytest.mark.parametrize(("use", "steps"), [("first", 6), ("mixed_first", 6), ("consistency", 12)])

@@ -285,6 +285,16 @@ def test_the_stage_draws_from_every_generator(folder: Path, name: str) -> None:
     assert selected(name)["generator"] == name
 
 
+def test_a_class_of_one_training_image_is_named_where_images_start_from_two(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save("vae")
+    ImageSet.read(Path("data/splits/0/train")).select(np.array([0, 1, 2, 3, 4])).write(Path("data/splits/0/train"))
+    stage.main(settings(drawing={"strategy": "interpolation"}, per_class=2), "vae")
+    [warning] = caplog.messages
+    assert warning.startswith("sample@0-vae: interpolation pairs the one training image of class eel with itself:")
+
+
 def test_every_image_has_what_it_was_drawn_by_and_what_the_filter_found(folder: Path) -> None:
     save("vae")
     stage.main(settings(drawing={"spread": 0.5, "strategy": "interpolation", "prior_share": 0.5}, per_class=4), "vae")

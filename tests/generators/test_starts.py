@@ -68,6 +68,11 @@ def test_a_pair_is_two_images_of_the_class_where_there_are_two() -> None:
         assert counts.min() > 0.6 * counts.mean()
 
 
+def test_classes_of_one_training_image_have_no_pair() -> None:
+    assert sources().unpaired(Drawing(strategy="interpolation")) == ["eel"]
+    assert sources().unpaired(Drawing(strategy="image")) == []
+
+
 def test_sources_of_other_classes() -> None:
     rows = starts(LABELS, sources="other").rows[:, 0]
     for label, own in OF_CLASS.items():

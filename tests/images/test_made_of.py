@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from augury.images.made_of import counts_by_start, source_rows
+from augury.images.made_of import counts_by_start, excused_rows, source_rows
 
 INDEX = np.array([7, 3, 11])
 
@@ -17,6 +17,13 @@ def test_sources_are_found_by_their_index() -> None:
     assert source_rows({"source": columns["source"]}, INDEX).tolist() == [[1], [-1], [2], [-1]]
     assert source_rows(columns, INDEX, ["ground"]).tolist() == [[1]] * 4
     assert source_rows({}, INDEX).shape[1] == 0
+
+
+def test_a_pair_of_one_image_with_itself_excuses_nothing() -> None:
+    columns = {"source": np.array([3, 11, -1]), "other_source": np.array([7, 11, -1])}
+    assert source_rows(columns, INDEX).tolist() == [[1, 0], [2, 2], [-1, -1]]
+    assert excused_rows(columns, INDEX).tolist() == [[1, 0], [-1, -1], [-1, -1]]
+    assert excused_rows({"source": columns["source"]}, INDEX).tolist() == [[1], [2], [-1]]
 
 
 def test_images_are_counted_by_where_they_start() -> None:

@@ -454,6 +454,11 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
             "classify.arms.nil.use",
             "consistency needs a policy in classify.arms.nil.augment",
         ),
+        (
+            {"classify.mode": "full", "classify.arms.nil": {"repeat": 1.0, "use": "first", "mix": "mixup"}},
+            "classify.arms.nil.use",
+            "first has synthetic images alone at first, mix mixes them with the others; drop one",
+        ),
     ],
 )
 def test_names_that_disagree_are_told_apart(tmp_path: Path, changes: dict[str, object], key: str, told: str) -> None:

@@ -1,6 +1,7 @@
 """The stage that scores a generator: what its file holds, copies, classes and images that are missing, and reruns."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from augury.features.extractor import Extractor
 from augury.features.frechet import frechet_distance
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet, concatenate
+from augury.images.soft_labels import soft_label_columns
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import load
 from augury.pipeline.sections import FeatureExtractor
@@ -50,7 +52,7 @@ def stripes(per_class: int | list[int], seed: int, channels: int = 1, size: int 
 
 def write(images: ImageSet, folder: str) -> None:
     rows = np.arange(len(images))
-    provenance = {"origin": np.full(len(rows), folder), "seed": rows, "index": rows}
+    provenance = {**images.provenance, "origin": np.full(len(rows), folder), "seed": rows, "index": rows}
     ImageSet(images.pixels, images.labels, images.class_names, provenance).write(Path("data") / folder)
 
 
@@ -201,6 +203,18 @@ def test_a_set_that_fell_short_is_scored_by_what_there_is(
         assert (of_class["fd"] is None) == (count < 2)
     assert all(np.isfinite(value) for value in numbers(result).values())
     assert 1 <= len(result["nearest_pairs"]) <= min(score.WORST_PAIRS, sum(per_class))
+
+
+def test_the_accuracy_score_learns_soft_labels_where_arms_do(checkout: Path) -> None:
+    """Images that are each of the other class than was asked for, as their soft labels say."""
+    write_splits()
+    images = stripes(15, 2)
+    swapped = replace(images, labels=1 - images.labels)
+    write(swapped, "synthetic/0/vae")
+    assert scored()["cas"] < 0.2
+    soft = soft_label_columns(np.eye(2, dtype=np.float32)[images.labels])
+    write(replace(swapped, provenance=swapped.provenance | soft), "synthetic/0/vae")
+    assert scored()["cas"] > 0.8
 
 
 def test_a_set_of_one_image_is_an_error_and_leaves_no_score(checkout: Path) -> None:
