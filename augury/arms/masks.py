@@ -56,8 +56,6 @@ def method_called(name: Masks, weights: str | None = None, device: str = "auto")
         return Method(name, grabcut.attempts, _digest(cv2.__version__.encode(), _code(grabcut)))
     from augury.arms import sam  # torch, which it imports, takes seconds
 
-    if weights is None:
-        raise UserError("masks: sam: needs weights: a folder, or an id in the Hugging Face Hub's cache")
     network, digest = sam.load(sam.find_weights(weights), device, AREA)
     return Method(name, network, _digest(cv2.__version__.encode(), _code(grabcut, sam), digest))
 

@@ -64,11 +64,13 @@ def _on(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device, torch.float32) if tensor.is_floating_point() else tensor.to(device)
 
 
-def find_weights(weights: str) -> Path:
+def find_weights(weights: str | None) -> Path:
     """The folder of a network: itself, or that of an id of the Hugging Face Hub in its cache.
 
-    Raises UserError where a package is missing, or there is no such folder, or no network in it.
+    Raises UserError where none is named, a package is missing, or there is no such folder, or no network in it.
     """
+    if weights is None or not weights.strip():
+        raise UserError("masks: sam: needs weights: a folder, or an id in the Hugging Face Hub's cache")
     require_pretrained("masks: sam")
     folder = Path(weights)
     if not folder.is_dir():

@@ -97,6 +97,8 @@ class TrainPretrained(Budget):
 
     @model_validator(mode="after")
     def _can_be_passed_on(self) -> Self:
+        if not self.base.strip():
+            raise ValueError("base: empty; name the folder of a model, such as `python -m augury fetch-base` leaves")
         if not self.base_licence.strip():
             raise ValueError("base_licence: empty; find out the licence of the base, such as creativeml-openrail-m")
         if "{name}" not in self.prompt:

@@ -80,7 +80,7 @@ def sam_weights(augment: Augment) -> list[Finding]:
         arguments = augment.policies[policy][0].kwargs
         if arguments.get("masks") == "sam":
             try:
-                wanted.append(Finding("sam", str(find_weights(str(arguments.get("weights"))))))
+                wanted.append(Finding("sam", str(find_weights(arguments.get("weights")))))
             except UserError as error:
                 wanted.append(Finding("sam", "missing", f"augment.policies.{policy}: {error}", there=False))
     return wanted

@@ -4,15 +4,19 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from augury.running.warm import path_for
 
 LOCK = Path("dvc.lock")
+PATIENCE = 10.0  # seconds that what is interrupted gets to end by itself
 
 
 class DvcError(Exception):
@@ -57,16 +61,36 @@ def dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
     Raises DvcError where it fails: its one line, or that of the stage.
     """
     python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # to get one warm takes longer than two questions
-    done = subprocess.run(
+    with subprocess.Popen(
         [python, "-m", "dvc", *arguments], env=os.environ | {"PATH": path_for(python)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,  # a signal to all of ours would end it at once, amid the writing of a file
+    ) as process:  # fmt: skip
+        try:
+            said, words = process.communicate()
+        finally:
+            stop([process])
+    done = subprocess.CompletedProcess(process.args, process.returncode, said, words)
     if done.returncode != 0:
         lines = done.stderr.splitlines()
         of_stages = [line for line in lines if line.startswith(tuple(f"{argument}: " for argument in arguments))]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        raise DvcError([*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0])
+        error = [*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0]
+        # A DVC that was killed has left it; only the user knows whether another one is at work.
+        raise DvcError(f"{error}; where no DVC is at work here, remove it" if "RWLock-file" in error else error)
     return done
+
+
+def stop(processes: Iterable["subprocess.Popen[Any]"]) -> None:
+    """End processes, each the first of its group, and what they started: by Ctrl-C, by force if that takes too long."""
+    processes = list(processes)
+    for blow in (signal.SIGINT, signal.SIGKILL):
+        alive = [process for process in processes if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, blow)
+        deadline = time.monotonic() + PATIENCE
+        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def pass_on(said: str) -> None:

@@ -1,20 +1,16 @@
 """Stages that do not need each other's outputs side by side; DVC runs each, and records it."""
 
 import logging
-import os
-import signal
 import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from augury.running.dvc import Plan, pass_on
+from augury.running.dvc import Plan, pass_on, stop
 from augury.running.machine import SHARING, Machine, Place, kind_of
 from augury.running.warm import warm_environment, warm_python
 
 LOGS = Path(".cache/repro")  # what the stages at work, and those that failed, had to say
-PATIENCE = 10.0  # seconds that an interrupted stage gets to end by itself
 
 
 @dataclass
@@ -96,15 +92,3 @@ def ended_well(running: Running) -> bool:
 
 def text_of(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-
-
-def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes and what they started: by Ctrl-C, and by force if that takes too long."""
-    processes = list(processes)
-    for blow in (signal.SIGINT, signal.SIGKILL):
-        alive = [process for process in processes if process.poll() is None]
-        for process in alive:
-            os.killpg(process.pid, blow)
-        deadline = time.monotonic() + PATIENCE
-        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
-            time.sleep(0.05)

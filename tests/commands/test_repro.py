@@ -251,6 +251,15 @@ def test_where_there_is_no_pipeline_one_line_says_so(pipeline: Path, monkeypatch
         main(["repro"])
 
 
+def test_a_lock_that_a_killed_dvc_has_left_is_named(pipeline: Path) -> None:
+    (pipeline / ".dvc/tmp").mkdir(exist_ok=True)
+    (pipeline / ".dvc/tmp/rwlock").touch()
+    with pytest.raises(
+        SystemExit, match=r"^repro: [^\n]*'.dvc/tmp/rwlock'[^\n]*; where no DVC is at work here, remove it$"
+    ):
+        main(["repro"])
+
+
 def workers(folder: Path) -> list[int]:
     """Process ids of the stages that run in `folder`."""
     found = []

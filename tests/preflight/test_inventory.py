@@ -109,6 +109,9 @@ def test_the_sam_of_a_policy_is_looked_for(tmp_path: Path) -> None:
         return sam_weights(Augment.model_validate({"copies": 1, "policies": {"plain": [plain], "swap": [swap, plain]}}))
 
     assert findings(masks="grabcut") == []
+    for nothing in ({}, {"weights": " "}):
+        [missing] = findings(masks="sam", **nothing)
+        assert str(missing.problem).startswith("augment.policies.swap: masks: sam: needs weights: a folder, or an id")
     [missing] = findings(masks="sam", weights=str(tmp_path))
     problem = f"augment.policies.swap: masks: sam: weights: {tmp_path}: no config.json, model.safetensors in it"
     assert missing == Finding("sam", "missing", problem, there=False)

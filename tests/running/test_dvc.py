@@ -1,10 +1,15 @@
 """dvc.lock in one order, and what stages say; what is to run is tried in tests/commands/test_repro.py."""
 
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from augury.running.dvc import locked, order_lock, pass_on
+from augury.running.dvc import dvc, locked, order_lock, pass_on
 
 HEAD = "schema: '2.0'\nstages:\n"
 
@@ -39,3 +44,40 @@ def test_progress_bars_and_empty_lines_are_not_passed_on(caplog: pytest.LogCaptu
         "digits: 5 images of 2 classes: 0 (3), 1 (2)\n\n  0%|   | 0.00/9M\r100%|###| 9M/9M [00:01, 9MB/s]\n50% kept\n"
     )
     assert caplog.messages == ["digits: 5 images of 2 classes: 0 (3), 1 (2)", "50% kept"]
+
+
+SLOW_TO_END = """#!{python} -SI
+import os, pathlib, signal, sys, time
+
+def end(number, frame):
+    time.sleep(0.5)
+    pathlib.Path("ended").write_text("by itself")
+    sys.exit(1)
+
+signal.signal(signal.SIGINT, end)
+pathlib.Path("began").write_text(str(os.getpgid(0)))
+time.sleep(60)
+"""
+
+
+def test_a_dvc_that_is_interrupted_ends_what_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("python").write_text(SLOW_TO_END.format(python=sys.executable))
+    Path("python").chmod(0o755)
+    monkeypatch.setenv("AUGURY_WARM_PYTHON", str(tmp_path / "python"))
+
+    def terminate() -> None:
+        deadline = time.monotonic() + 30
+        while not Path("began").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        threading.Thread(target=terminate).start()
+        with pytest.raises(KeyboardInterrupt):
+            dvc("status")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert Path("ended").read_text() == "by itself"
+    assert int(Path("began").read_text()) != os.getpgid(0)  # what is sent to all of ours does not reach it

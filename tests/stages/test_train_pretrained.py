@@ -200,6 +200,7 @@ def one_line(**changes: Any) -> str:
     ("changes", "expected"),
     [
         ({"base_licence": " "}, "train_pretrained.adapted.base_licence: empty; find out the licence of the base"),
+        ({"base": " "}, "train_pretrained.adapted.base: empty; name the folder of a model, such as `python -m augury"),
         ({"prompt": "a photo"}, "train_pretrained.adapted.prompt: 'a photo' has no {name}, and would be the same"),
         ({"resolution": 100}, "train_pretrained.adapted.resolution: 100: input should be a multiple of 16"),
         ({"base": "/no/such"}, "train_pretrained.adapted.base: /no/such: no such folder; `python -m augury fetch-base"),
