@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from models.base_folder import FAMILIES, BaseError, check_base
+from models.base_folder import FAMILIES, BaseError, check_base, read_index
 
 
 class _Caught(Exception):  # noqa: N818
@@ -28,22 +28,34 @@ class Base:
     """
 
     def __init__(self, folder: Path, precision: torch.dtype) -> None:
-        name, variant = check_base(folder)
+        name, networks = check_base(folder)
         import diffusers
         import transformers
 
-        for library in (diffusers, transformers):
+        libraries: dict[str, Any] = {"diffusers": diffusers, "transformers": transformers}
+        for library in libraries.values():
             library.utils.logging.disable_progress_bar()
+            library.utils.logging.set_verbosity_error()  # tensors that are missing are an error of ours
         self.family = FAMILIES[name]
         more: dict[str, Any] = {}
+        how: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
         if name == "StableDiffusionPipeline":  # its safety checker blackens skin and medicine
             more = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         elif name == "StableDiffusionXLPipeline":
             more = {"add_watermarker": False}
         try:
-            self.pipeline: Any = getattr(diffusers, name).from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True, dtype=precision, variant=variant, **more
-            )
+            for part, variant in networks.items():
+                library, kind = read_index(folder)[part]
+                more[part], told = getattr(libraries[library], kind).from_pretrained(
+                    str(folder / part), dtype=precision, variant=variant, output_loading_info=True, **how
+                )
+                if missing := sorted(told["missing_keys"]):
+                    raise BaseError(
+                        f"{folder / part}: {len(missing)} tensors are missing, such as {missing[0]}; get it again"
+                    )
+            self.pipeline: Any = getattr(diffusers, name).from_pretrained(str(folder), **how, **more)
+        except BaseError:
+            raise
         except Exception as error:  # whatever of it diffusers, transformers or tokenizers cannot read
             raise BaseError(f"{folder}: not a pipeline that can be loaded ({' '.join(str(error).split())})") from error
         self.modules = [each for each in self.pipeline.components.values() if isinstance(each, torch.nn.Module)]

@@ -17,6 +17,8 @@ INDEX = "model_index.json"
 ORIGIN = "augury-base.json"  # where `python -m augury fetch-base` got a folder from: id, revision
 DISTILLED = re.compile(r"turbo|schnell|lightning|hyper-?sd|\blcm\b|-lcm|distill", re.IGNORECASE)
 DISTILLED_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")  # that all families have, beside the denoiser
+WITHOUT_WEIGHTS = ("tokenizer", "scheduler")  # and tokenizer_2
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -44,8 +46,11 @@ FAMILIES = {
 }
 
 
-def check_base(folder: Path) -> tuple[str, str | None]:
-    """The class of the pipeline in `folder`, and the variant of its files. Raises BaseError where it cannot be used."""
+def check_base(folder: Path) -> tuple[str, dict[str, str | None]]:
+    """The class of the pipeline in `folder`, and the networks that are its parts, each with the variant of its files.
+
+    Raises BaseError where it cannot be used.
+    """
     if not folder.is_dir():
         raise BaseError(
             f"{folder}: no such folder; `python -m augury fetch-base ID --revision SHA --out FOLDER` makes one"
@@ -58,21 +63,29 @@ def check_base(folder: Path) -> tuple[str, str | None]:
         raise BaseError(
             f"{folder}: a distilled model ({why}), which training would undo; choose the one it was made from"
         )
+    if missing := [part for part in (FAMILIES[name].denoiser, *PARTS) if part not in components(index)]:
+        raise BaseError(f"{folder / INDEX}: without {', '.join(missing)}; get the folder again")
+    networks: dict[str, str | None] = {}
     for part in components(index):
+        if part.startswith(WITHOUT_WEIGHTS):
+            if not any((folder / part).glob("*.*")):
+                raise BaseError(f"{folder / part}: nothing in it; get the folder again")
+            continue
         weights = sorted((folder / part).glob("*.safetensors"))
         pickles = [path for path in (folder / part).glob("*") if path.suffix in PICKLES]
         if pickles and not weights:
             raise BaseError(f"{pickles[0]}: a pickle, which may run code; get the safetensors of it")
+        for needed in ("*.safetensors", "config.json"):
+            if not any((folder / part).glob(needed)):
+                raise BaseError(f"{folder / part}: no {needed} in it; get the folder again")
         for path in weights:
             try:
                 with safe_open(path, "pt"):
                     pass
             except (SafetensorError, OSError) as error:
                 raise BaseError(f"{path}: damaged ({' '.join(str(error).split())}); get it again") from error
-    weights = sorted((folder / FAMILIES[name].denoiser).glob("*.safetensors"))
-    if not weights:
-        raise BaseError(f"{folder / FAMILIES[name].denoiser}: no *.safetensors in it; get the folder again")
-    return name, "fp16" if all(".fp16." in path.name for path in weights) else None
+        networks[part] = "fp16" if all(".fp16." in path.name for path in weights) else None
+    return name, networks
 
 
 def base_files(folder: Path) -> dict[str, str]:

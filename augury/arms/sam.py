@@ -98,13 +98,18 @@ def load(folder: Path, device: str, area: tuple[float, float]) -> tuple[Sam, byt
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # tensors that are missing are an error of ours
     try:
-        model = transformers.AutoModelForMaskGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
+        model, told = transformers.AutoModelForMaskGeneration.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
         processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # what files that are not a SAM's make the library raise is nearly anything
         raise UserError(f"masks: sam: weights: {folder}: no SAM or SAM 2 ({one_line(error)[:200]})") from error
+    if missing := sorted(told["missing_keys"]):
+        raise UserError(
+            f"masks: sam: weights: {folder}: {len(missing)} tensors are missing, such as {missing[0]}; get it again"
+        )
     digest = hashlib.blake2b(f"{transformers.__version__}/{(chosen := choose_device(device)).type}".encode())
     for path in (folder / WEIGHTS, *sorted(folder.glob("*.json"))):
         with path.open("rb") as file:

@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from augury.evidence.results import Results, if_there
+from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import FOLDER_SOURCES
 
@@ -90,8 +91,8 @@ def dataset_card(
     generation: how `python -m augury generate` made it; None for what the pipeline itself left. masks: whether it has
     those of its objects.
     """
-    synthetic = origin in params.sample.generators
-    source, base = _source(params), results.base(origin)
+    synthetic = generation is not None or origin in params.sample.generators
+    source, base = _source(params), results.base(origin) if generation is None else generation.get("base")
     total = sum(counts)
     title = source.title if origin in SPLITS else f"{source.title}, {'synthetic' if synthetic else 'augmented'}"
     metadata = DatasetCardData(
@@ -100,6 +101,7 @@ def dataset_card(
         task_categories=["image-classification"],
         size_categories=next((name for limit, name in SIZES if total < limit), "n>1M"),
         annotations_creators=["machine-generated"] if synthetic else None,
+        **({"license_name": base["licence"]} if base else {}),
         tags=["augury", "synthetic" if synthetic else "augmented" if origin not in SPLITS else "real"],
         configs=None
         if data_files is None
@@ -121,7 +123,7 @@ def dataset_card(
         generation=generation,
         masks=masks,
         base=base,
-        **(_about_generator(params, origin, results) if synthetic else {}),
+        **(_of_set(params, origin, results, generation) if synthetic else {}),
     )  # fmt: skip
     return str(DatasetCard(_spaced(text)))
 
@@ -194,6 +196,28 @@ def _source(params: Params) -> Source:
     return Source(asked.title or title, asked.licence or licence, asked.attribution or attribution)
 
 
+def _of_set(params: Params, origin: str, results: Results, generation: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a card says of a synthetic set: by the plan in its own folder, where `augury generate` made it.
+
+    What the pipeline found out is left out where its generator, by now, is another one.
+    """
+    about = _about_generator(params, origin, results)
+    drawing, rules = params.sample.generators.get(origin), params.sample.filter
+    if generation is None:
+        training = if_there(results.training, origin)
+        about["adapted"] = training is None or training["kept_kimg"] > 0
+        return {**about, "drawing": drawing, "rules": rules}
+    about["adapted"] = (generation.get("base") or {}).get("kept_kimg", 1) > 0
+    if "options" in generation:
+        drawing = Drawing.model_validate(generation["options"])
+    if generation.get("filter"):
+        rules = Filter.model_validate(generation["filter"])
+    if generation.get("weights", about["digest"]) != about["digest"]:
+        about |= {"scores": None, "selection": None, "digest": generation["weights"], "replaced": True}
+        about["helped"] = "Not known of this generator."
+    return {**about, "drawing": drawing, "rules": rules}
+
+
 def _about_generator(params: Params, generator: str, results: Results) -> dict[str, Any]:
     """What the pipeline found out about a generator, as far as its stages have run."""
     folder = results.generator(generator)
@@ -203,6 +227,7 @@ def _about_generator(params: Params, generator: str, results: Results) -> dict[s
         "selection": if_there(results.selection, generator),
         "helped": _helped(params, generator, results),
         "digest": weights_digest(folder) if folder.exists() else None,
+        "replaced": False,
     }
 
 

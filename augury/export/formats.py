@@ -79,7 +79,7 @@ def export(folder: Path, layout: str, out: Path, params: Params, mask_of: MaskOf
     generation = how_generated(folder)
     images = open_encoded(folder)
     known = [*SPLITS, *params.augment.policies, *params.sample.generators]
-    if images.origin not in known:
+    if images.origin not in known and generation is None:
         raise UserError(f"{folder}: images of {images.origin!r}, which params.yaml lacks; it has {', '.join(known)}")
     for name, count in Counter(images.class_names).items():
         if count > 1:

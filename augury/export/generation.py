@@ -85,6 +85,9 @@ def generate(
         "batch_size": batch_size,
         "device": device.type,
     }
+    if base := Results().base(generator):
+        told = {key: value for key, value in base.items() if key != "files"}
+        content["base"] = {**told, "kept_kimg": Results().training(generator)["kept_kimg"]}
     plan = make_plan(content, quota, rows or max(1, min(ROWS, RAW_BYTES // raw_bytes)), rules)
 
     processes = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from augury.images.image_set import ImageSet
-from augury.pipeline.drawing import PAIRING, Drawing
+from augury.pipeline.drawing import Drawing
 from augury.pipeline.errors import UserError
 from augury.pipeline.seeding import derive_seed
 from models.start import Start
@@ -34,7 +34,7 @@ class Sources:
     def unpaired(self, drawing: Drawing) -> list[str]:
         """Classes whose one training image is paired with itself, where images start from two."""
         counts = zip(self.images.class_names, self.images.counts(), strict=True)
-        return [name for name, count in counts if count == 1 and drawing.strategy in PAIRING]
+        return [name for name, count in counts if count == 1 and drawing.pairs]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Starts:
         share = drawing.prior_share or 0.0
         before, after = (np.floor(count * share + 1e-9).astype(np.int64) for count in (indices, indices + 1))
         from_prior, places = after > before, indices - before
-        rows = np.full((len(labels), 2 if drawing.strategy in PAIRING else 1), -1)
+        rows = np.full((len(labels), 2 if drawing.pairs else 1), -1)
         for label in np.unique(labels[~from_prior]):
             own = sources.images.labels == label
             pool = np.flatnonzero(~own if drawing.sources == "other" else own)

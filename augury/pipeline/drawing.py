@@ -45,6 +45,11 @@ class Drawing(Section):
         return self.strategy not in (None, "prior")
 
     @property
+    def pairs(self) -> bool:
+        """Whether an image starts from two training images."""
+        return self.strategy in PAIRING
+
+    @property
     def options(self) -> dict[str, float]:
         """What the network's `sample` takes, whatever an image starts from."""
         return self.model_dump(include={"spread", "guidance", "steps"}, exclude_none=True)

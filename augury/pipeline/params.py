@@ -19,6 +19,8 @@ from augury.pipeline.section import Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
 
 PARAMS_FILE = Path("params.yaml")
+# What images are called by their origin that no generator or policy made, as well as what is made of both.
+TAKEN = ("train", "validation", "test", "held_back", "real", "more_real", "mixed", "reconstructions")
 
 Config = TypeVar("Config")
 SomeSection = TypeVar("SomeSection", bound=Section)
@@ -49,7 +51,7 @@ class Params(Section):
     def _names_agree(self) -> Self:
         trained = [*self.train_gan, "vae", "diffusion"]
         for name in self.train_pretrained:
-            if name in trained:
+            if name in (*trained, *STRATEGIES, *TAKEN):
                 raise ValueError(f"train_pretrained.{name}: the name is taken; choose another")
         trained += self.train_pretrained
         for generator, drawing in self.sample.generators.items():
@@ -60,7 +62,7 @@ class Params(Section):
             if extractor not in sections.EXTRACTORS:
                 raise ValueError(unknown("score.extractors", extractor, sections.EXTRACTORS))
         for policy in self.augment.policies:
-            if policy in (*trained, "real", "more_real", "mixed", "reconstructions"):
+            if policy in (*trained, *TAKEN):
                 raise ValueError(f"augment.policies.{policy}: the name is taken; choose another")
         for name, arm in self.classify.arms.items():
             self._check_arm(f"classify.arms.{name}", arm)

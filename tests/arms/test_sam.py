@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import save_file
 from torch import nn
 
 from augury.arms import masks as masks_module
@@ -130,6 +131,9 @@ def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match=r"^masks: sam: weights: .*: no SAM or SAM 2 \(") as caught:
         method_called("sam", str(tmp_path))
     assert len(str(caught.value).splitlines()) == 1
+    save_file({"no": torch.zeros(1)}, save_tiny("sam", tmp_path) / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"^masks: sam: weights: .*: \d+ tensors are missing, such as [\w.]+; get it"):
+        method_called("sam", str(tmp_path))
     with pytest.raises(UserError, match=r"^masks: sam: needs weights: a folder, or an id"):
         method_called("sam")
     with pytest.raises(UserError, match=r"^masks: grabcut: has no weights; leave out x, or choose sam"):

@@ -159,7 +159,7 @@ def test_a_set_that_starts_from_training_images_says_so_and_how_many_are_altered
     write_json(data / "selection/0/diffusion.json", {"classes": classes, "starts": starts})
     changed = params.model_copy(update={"sample": sample})
     text = card(changed, data, "diffusion")
-    assert "Images start from real training images" in text
+    assert "Images start from real training images**, whose `index` is in the column `source`, and may" in text
     assert "As close to one of them as no near-copy may be: 120 of 900 by image at strength 0.3\n" in text
     assert "no near-copy of a training image that it does not start from" in text
     assert "None of them is a photograph" not in text
@@ -168,6 +168,16 @@ def test_a_set_that_starts_from_training_images_says_so_and_how_many_are_altered
     assert "As close to one of them as no near-copy may be: 120\n" in card(
         changed, data, "diffusion", generation=generation
     )
+
+
+def test_a_rule_that_refuses_nothing_is_not_said_to(params: Params, data: Path) -> None:
+    def filtered(confidence: float, near_copy: float) -> str:
+        rules = {"min_confidence": confidence, "near_copy_quantile": near_copy}
+        sample = params.sample.model_copy(update={"filter": params.sample.filter.model_copy(update=rules)})
+        return card(params.model_copy(update={"sample": sample}), data)
+
+    assert "is here if it is no near-copy of a training image (closer" in filtered(0.0, 0.01)
+    assert "a probability of at least 0.5\n" in filtered(0.5, 0.0)
 
 
 def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path) -> None:
@@ -347,7 +357,45 @@ def test_what_began_with_a_base_names_it_and_says_nothing_that_is_false_of_it(pa
     metadata = ModelCard(texts["model"]).data.to_dict()
     assert (metadata["license"], metadata["license_name"]) == ("other", "creativeml-openrail-m")
     assert (metadata["base_model"], metadata["base_model_relation"]) == ("owner/sd15", "adapter")
-    assert DatasetCard(texts["set"]).data.to_dict()["license"] == "other"
+    of_set = DatasetCard(texts["set"]).data.to_dict()
+    assert (of_set["license"], of_set["license_name"]) == ("other", "creativeml-openrail-m")
+    assert "drew after it was adapted to real ones." in texts["set"]
+    assert "It learned from 240 images" in texts["model"]
     others = card(adapting, data, "dcgan") + model_card(adapting, "dcgan", Results(data))
     assert all(sentence in others for sentence in FALSE_OF_OUTSIDE_DATA)
     assert "outside data" not in others
+
+    training = json.loads((data / "generators/0/adapted/training.json").read_text())
+    write_json(data / "generators/0/adapted/training.json", training | {"total_kimg": 0.0, "kept_kimg": 0.0})
+    text = card(adapting, data, "adapted") + model_card(adapting, "adapted", Results(data))
+    assert "by prompts alone: it was not adapted" in text
+    assert "It was not adapted to them" in text
+    assert "after it was adapted" not in text
+    assert "It learned from" not in text
+
+
+def test_a_set_by_generate_is_described_by_its_own_plan_whatever_came_after(params: Params, data: Path) -> None:
+    """The generator is adapted to another base, then removed, as is its entry in params.yaml."""
+    base = {
+        "name": "owner/sd15", "revision": "0123abc", "licence": "openrail", "experimental": False, "kept_kimg": 16.0,
+        "pipeline": "StableDiffusionPipeline", "digest": "d" * 64,
+    }  # fmt: skip
+    generation = {
+        "seed": 7, "filtered": True, "short": {}, "weights": "a" * 64, "base": base, "options": {"spread": 0.5},
+        "filter": {"min_confidence": 0.75, "near_copy_quantile": 0.0, "max_draws": 4.0},
+    }  # fmt: skip
+    shutil.copytree(data / "generators/0/dcgan", data / "generators/0/adapted")
+    write_json(data / "generators/0/adapted/base.json", base | {"name": "owner/another", "digest": "e" * 64})
+    texts = [card(params, data, "adapted", generation=generation)]
+    shutil.rmtree(data / "generators")
+    texts.append(card(params, data, "adapted", generation=generation))
+    for text in texts:
+        for needed in (
+            "owner/sd15", "d" * 64, "sha256:" + "a" * 64, "**With outside data**", "spread 0.5", "of at least 0.75\n",
+            "the generator that made this set is not the one that is there now", "Not known of this generator",
+        ):  # fmt: skip
+            assert needed in text, needed
+        assert "owner/another" not in text
+        metadata = DatasetCard(text).data.to_dict()
+        assert (metadata["license"], metadata["license_name"]) == ("other", "openrail")
+        assert "synthetic" in metadata["tags"]

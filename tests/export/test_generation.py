@@ -34,6 +34,7 @@ from augury.images.soft_labels import targets_of
 from augury.pipeline import params
 from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
 from augury.running.warm import warm_python
 from models.dcgan import DCGAN, DCGANConfig
 from stages import sample
@@ -144,6 +145,23 @@ def test_shards_share_out_the_quota_and_no_draw_belongs_to_two(
             plan.quotas[:-1, label], plan.firsts[:-1, label], plan.firsts[1:, label], strict=True
         ):
             assert after - first == (own if max_draws is None else round(max_draws * own)) >= own
+
+
+def test_the_plan_names_the_base_that_a_generator_began_with(tmp_path: Path) -> None:
+    """And no other plan says anything of one."""
+    folder, base = Path("data/generators/0/dcgan"), {"name": "owner/sd15", "licence": "openrail", "revision": None}
+    told = {"experimental": False, "pipeline": "StableDiffusionPipeline", "digest": "d" * 64}
+    write_json(folder / "base.json", base | told | {"files": {"unet/config.json": "f" * 64}})
+    write_json(folder / "training.json", {"kept_kimg": 0.0})
+    try:
+        files = generate(tmp_path / "adapted", "--no-filter", "--per-class", "1")
+    finally:
+        for name in ("base.json", "training.json"):
+            (folder / name).unlink()
+    assert json.loads(files[".generation.json"])["base"] == base | told | {"kept_kimg": 0.0}
+    assert b"by prompts alone: it was not adapted" in files["README.md"]
+    plain = generate(tmp_path / "plain", "--no-filter", "--per-class", "1")
+    assert "base" not in json.loads(plain[".generation.json"])
 
 
 def test_a_set_has_its_images_labels_and_provenance_and_a_card(tmp_path: Path) -> None:

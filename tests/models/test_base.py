@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.base import Base
 from models.base_folder import ORIGIN, BaseError, base_digest, base_files, check_base
@@ -150,6 +151,15 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: truncate(folder / "unet/diffusion_pytorch_model.safetensors"), "safetensors: damaged (",
     ),
     "no weights": (lambda folder: shutil.rmtree(folder / "unet"), "unet: no *.safetensors in it"),
+    "no vae": (lambda folder: shutil.rmtree(folder / "vae"), "vae: no *.safetensors in it"),
+    "no weights of the text": (
+        lambda folder: (folder / "text_encoder/model.safetensors").unlink(), "text_encoder: no *.safetensors in it",
+    ),
+    "no tokenizer": (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer: nothing in it"),
+    "no scheduler": (lambda folder: shutil.rmtree(folder / "scheduler"), "scheduler: nothing in it"),
+    "no part": (
+        lambda folder: change(folder / "model_index.json", vae=[None, None]), "model_index.json: without vae; get",
+    ),
     "distilled by name": (
         lambda folder: change(folder / "unet/config.json", _name_or_path="stabilityai/sd-turbo"),
         "a distilled model (stabilityai/sd-turbo)",
@@ -189,8 +199,18 @@ def test_what_diffusers_cannot_load_is_one_line_too(folder: Path) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_files_in_half_precision_alone_are_found(folder: Path) -> None:
-    for weights in folder.rglob("*.safetensors"):
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_tensors_that_are_missing_are_not_made_up(folder: Path, part: str) -> None:
+    [path] = (folder / part).glob("*.safetensors")
+    tensors = load_file(path)
+    save_file({name: tensors[name] for name in sorted(tensors)[: len(tensors) // 2]}, path, {"format": "pt"})
+    with pytest.raises(BaseError, match=rf"^{folder / part}: \d+ tensors are missing, such as [\w.]+; get it again$"):
+        Base(folder, torch.float32)
+
+
+@pytest.mark.parametrize("where", ["*", "vae"])
+def test_files_in_half_precision_alone_are_found(folder: Path, where: str) -> None:
+    for weights in folder.glob(f"{where}/*.safetensors"):
         weights.rename(weights.with_name(weights.name.replace(".safetensors", ".fp16.safetensors")))
     base = Base(folder, torch.float32)
     assert torch.equal(

@@ -438,6 +438,11 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
             "unknown 'clasic'; choose from classic",
         ),
         ({"augment.policies.mixed": [{"name": "HorizontalFlip"}]}, "augment.policies.mixed", "taken"),
+        ({"augment.policies.train": [{"name": "HorizontalFlip"}]}, "augment.policies.train", "taken"),
+        *(
+            ({"train_pretrained": {name: {"base": "sd", "base_licence": "mit"}}}, f"train_pretrained.{name}", "taken")
+            for name in ("real", "held_back", "reconstructions", "stylegan")
+        ),
         ({"classify.arms.nil": {"real": False, "synthetic": {}}}, "classify.arms.nil", "nothing to train on"),
         (
             {"classify.arms.placebo.use": "first"},
