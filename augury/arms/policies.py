@@ -3,6 +3,7 @@
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -29,6 +30,8 @@ AUTOMATIC = {
     "AugMix": "aug_mix",
     "AutoAugment": "auto_augment",
 }
+
+ONE_AT_A_TIME = threading.Lock()  # of the threads that import albumentations
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ def _import_albumentations() -> ModuleType:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks a server for the latest version
     # It does without the folder where that cannot be imported, as of a module that is None. Whoever asks for the folder
     # later gets it.
-    hidden = sys.modules.setdefault("albumentations.pytorch", None) is None  # type: ignore[arg-type]
-    import albumentations
+    with ONE_AT_A_TIME:
+        hidden = sys.modules.setdefault("albumentations.pytorch", None) is None  # type: ignore[arg-type]
+        import albumentations
 
-    if hidden:
-        del sys.modules["albumentations.pytorch"]
+        if hidden:
+            del sys.modules["albumentations.pytorch"]
     return albumentations
 
 

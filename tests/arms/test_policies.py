@@ -1,10 +1,13 @@
 """Augmentation policies: what is refused, and that a copy depends on its seed, policy and image alone."""
 
+import builtins
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -521,3 +524,20 @@ def test_the_stage_tells_an_unknown_policy_those_there_are() -> None:
 def test_arguments_may_be_left_out() -> None:
     with_defaults = settings(policies=policies(demo=[{"name": "TrivialAugmentWide"}]))
     assert with_defaults.augment.policies["demo"][0].kwargs == {}
+
+
+def test_policies_can_be_composed_in_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def slow(name: str, *others: Any) -> Any:
+        if name == "albumentations":
+            time.sleep(0.05)
+        return real(name, *others)
+
+    available()
+    monkeypatch.delitem(sys.modules, "albumentations.pytorch", raising=False)
+    monkeypatch.setattr(builtins, "__import__", slow)
+    with ThreadPoolExecutor(4) as threads:
+        names = list(threads.map(lambda _: available(), range(4)))
+    assert names == [names[0]] * 4
+    assert "albumentations.pytorch" not in sys.modules
