@@ -30,7 +30,7 @@ def draw_scene(side: int, *seed: int | str) -> tuple[np.ndarray, np.ndarray]:
     image = np.where(
         material[..., None],
         object_colour + 22 * _texture(side, 2, random),
-        ground_colour + 22 * _texture(side, 3, random),
+        ground_colour + 22 * _texture(side, 6, random),
     )
     return np.clip(image + 22 * coarse, 0, 255).astype(np.uint8), truth
 
