@@ -3,7 +3,6 @@
 Weights are taken as safetensors alone, and no code; nothing is fetched.
 """
 
-import contextlib
 import hashlib
 import json
 import re
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 INDEX = "model_index.json"
 ORIGIN = "augury-base.json"  # where `python -m augury fetch-base` got a folder from: id, revision
-DISTILLED = re.compile(r"turbo|schnell|lightning|hyper-?sd|\blcm\b|-lcm|distill", re.IGNORECASE)
+DISTILLED = re.compile(r"turbo|schnell|lightning|hyper-?sd|(?<![a-z])lcm(?![a-z])|distill", re.IGNORECASE)
 DISTILLED_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")  # that all families have, beside the denoiser
 WITHOUT_WEIGHTS = ("tokenizer", "scheduler")  # and tokenizer_2
@@ -106,15 +105,29 @@ def base_digest(files: dict[str, str]) -> str:
 
 def read_index(folder: Path) -> dict[str, Any]:
     """model_index.json. Raises BaseError where it is none."""
+    if not (folder / INDEX).exists():
+        raise BaseError(f"{folder}: no {INDEX}, thus no pipeline in diffusers' layout")
+    return _mapping(folder / INDEX)
+
+
+def read_origin(folder: Path) -> dict[str, str | None]:
+    """id and revision, each None where nobody said. Raises BaseError where the file that says so is damaged."""
+    told = _mapping(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
+    origin = {key: told.get(key) for key in ("id", "revision")}
+    for key, value in origin.items():
+        if value is not None and not isinstance(value, str):
+            raise BaseError(f"{folder / ORIGIN}: {key}: {value!r}: expected text; mend or remove the file")
+    return origin
+
+
+def _mapping(path: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BaseError(f"{folder}: no {INDEX}, thus no pipeline in diffusers' layout") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BaseError(f"{folder / INDEX}: damaged ({' '.join(str(error).split())}); get it again") from error
-    if not isinstance(index, dict):
-        raise BaseError(f"{folder / INDEX}: expected a mapping; get it again")
-    return index
+        raise BaseError(f"{path}: damaged ({' '.join(str(error).split())}); get it again") from error
+    if not isinstance(content, dict):
+        raise BaseError(f"{path}: expected a mapping; get it again")
+    return content
 
 
 def components(index: dict[str, Any]) -> list[str]:
@@ -125,16 +138,13 @@ def components(index: dict[str, Any]) -> list[str]:
 
 def _distilled(folder: Path, index: dict[str, Any], family: Family) -> str | None:
     """What shows that a base was distilled into few steps, where anything does."""
-    configs = {}
-    for part, name in (("scheduler", "scheduler_config.json"), (family.denoiser, "config.json")):
-        with contextlib.suppress(OSError, ValueError):
-            configs[part] = json.loads((folder / part / name).read_text(encoding="utf-8"))
-    scheduler, denoiser = configs.get("scheduler", {}), configs.get(family.denoiser, {})
-    names = [folder.name, index.get("_name_or_path"), denoiser.get("_name_or_path")]
-    with contextlib.suppress(OSError, ValueError):
-        names.append(json.loads((folder / ORIGIN).read_text(encoding="utf-8"))["id"])
-    if named := [name for name in names if name and DISTILLED.search(str(name))]:
+    configs = [folder / "scheduler/scheduler_config.json", folder / family.denoiser / "config.json"]
+    scheduler, denoiser = (_mapping(path) if path.exists() else {} for path in configs)
+    told = [read_origin(folder)["id"], index.get("_name_or_path"), denoiser.get("_name_or_path")]
+    if named := [name for name in told if name and DISTILLED.search(str(name))]:
         return str(named[0])
+    if not told[0] and DISTILLED.search(folder.resolve().name):  # where nobody says what it is, its own name may
+        return f"by the name of the folder, {folder.resolve().name}; if it is none, rename it"
     if scheduler.get("_class_name") in DISTILLED_SCHEDULERS:
         return scheduler["_class_name"]
     if denoiser.get("_class_name") == "FluxTransformer2DModel" and not denoiser.get("guidance_embeds"):

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.outputs import read_json
 from augury.pipeline.packages import require_pretrained
 from augury.pipeline.trainings import TrainPretrained
-from models.base_folder import FAMILIES, ORIGIN, BaseError, base_digest, base_files, check_base
+from models.base_folder import FAMILIES, BaseError, base_digest, base_files, check_base, read_origin
 from models.pretrained import PretrainedConfig
 
 JUDGED_STEPS = 10  # of the denoiser, for the images that snapshots are judged by: hundreds, and nobody keeps them
@@ -27,10 +26,10 @@ def describe_base(name: str, budget: TrainPretrained) -> dict[str, Any]:
     """As JSON: name, revision (null where nobody said), licence, pipeline, experimental, digest, files with SHA-256."""
     pipeline, folder = checked_base(name, budget), Path(budget.base)
     files = base_files(folder)
-    origin = read_json(folder / ORIGIN) if (folder / ORIGIN).exists() else {}
+    origin = read_origin(folder)
     return {
-        "name": origin.get("id", folder.resolve().name),
-        "revision": origin.get("revision"),
+        "name": origin["id"] or folder.resolve().name,
+        "revision": origin["revision"],
         "licence": budget.base_licence,
         "pipeline": pipeline,
         "experimental": FAMILIES[pipeline].experimental,

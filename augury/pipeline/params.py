@@ -38,7 +38,7 @@ class Params(Section):
     train_gan: dict[Name, trainings.GanTraining]
     train_vae: trainings.TrainVae
     train_diffusion: trainings.Training
-    train_pretrained: dict[Name, trainings.TrainPretrained] = Field(default_factory=dict)
+    train_pretrained: dict[Name, trainings.TrainPretrained]
     sample: sections.Sample
     score: sections.Score
     classify: sections.Classify

@@ -99,6 +99,8 @@ class TrainPretrained(Budget):
     def _can_be_passed_on(self) -> Self:
         if not self.base.strip():
             raise ValueError("base: empty; name the folder of a model, such as `python -m augury fetch-base` leaves")
+        if self.base.startswith("~"):
+            raise ValueError(f"base: {self.base}: ~ is not expanded, as DVC would not; write the folder out")
         if not self.base_licence.strip():
             raise ValueError("base_licence: empty; find out the licence of the base, such as creativeml-openrail-m")
         if "{name}" not in self.prompt:

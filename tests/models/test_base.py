@@ -167,6 +167,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "distilled by scheduler": (
         lambda folder: change(folder / "scheduler/scheduler_config.json", _class_name="LCMScheduler"), "LCMScheduler",
     ),
+    "index of parts as a list": (lambda folder: (folder / "unet/config.json").write_text("[]"), "expected a mapping"),
+    "origin as a list": (lambda folder: (folder / ORIGIN).write_text("[]"), f"{ORIGIN}: expected a mapping"),
+    "truncated origin": (lambda folder: (folder / ORIGIN).write_text('{"id'), f"{ORIGIN}: damaged ("),
+    "revision a number": (lambda folder: (folder / ORIGIN).write_text('{"revision": 1}'), "revision: 1: exp"),
     "distilled by origin": (
         lambda folder: (folder / ORIGIN).write_text('{"id": "ByteDance/SDXL-Lightning"}'), "SDXL-Lightning",
     ),
@@ -182,6 +186,25 @@ def test_a_base_that_cannot_be_used_is_refused_in_a_line(folder: Path, fault: st
     [line] = str(caught.value).splitlines()
     assert line.startswith(str(folder))
     assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("name", "distilled"),
+    [("my_lcm_model", True), ("LCM", True), ("x-turbo", True), ("calcman", False), ("sd15", False)],
+)
+def test_a_folder_that_does_not_say_what_it_is_goes_by_its_own_name_past_links(
+    folder: Path, name: str, distilled: bool
+) -> None:
+    folder.rename(own := folder.with_name(name))
+    (link := folder.with_name("link")).symlink_to(own)
+    for path in (own, link):
+        if distilled:
+            with pytest.raises(BaseError, match=rf"by the name of the folder, {name}; if it is none, rename it"):
+                check_base(path)
+        else:
+            check_base(path)
+    (own / ORIGIN).write_text('{"id": "owner/sd15"}')
+    check_base(own)
 
 
 def test_flux_without_guidance_is_distilled(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_an_unknown_key_is_named_with_those_allowed_beside_it(tmp_path: Path, ke
         "seed",
         "launch",
         "report",
+        "train_pretrained",
         "prepare.source",
         "classify.head.steps",
         "augment.policies.classic.1.name",
@@ -439,6 +440,13 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
         ),
         ({"augment.policies.mixed": [{"name": "HorizontalFlip"}]}, "augment.policies.mixed", "taken"),
         ({"augment.policies.train": [{"name": "HorizontalFlip"}]}, "augment.policies.train", "taken"),
+        (
+            {"train_pretrained": {"sd": {"base": "~/sd", "base_licence": "mit"}}},
+            "train_pretrained.sd.base",
+            "~ is not expanded",
+        ),
+        ({"train_pretrained": {"": {"base": "sd", "base_licence": "mit"}}}, "train_pretrained..[key]", "should match"),
+        ({"train_pretrained": None}, "train_pretrained", "valid dictionary"),
         *(
             ({"train_pretrained": {name: {"base": "sd", "base_licence": "mit"}}}, f"train_pretrained.{name}", "taken")
             for name in ("real", "held_back", "reconstructions", "stylegan")
