@@ -7,13 +7,15 @@ Copies from one layout to the other are told apart. Convolutions do not count: t
 by themselves, and that of their weights costs nothing.
 """
 
+import heapq
 import importlib
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,8 @@ class Layouts(TorchDispatchMode):
 
     def __init__(self, smallest: int = 20_000) -> None:
         super().__init__()
-        self.smallest, self.seconds, self.slow = smallest, Counter[str](), Counter[str]()
+        self.smallest = smallest
+        self.seconds, self.slow = defaultdict[str, float](float), defaultdict[str, float](float)
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         started = time.process_time()
@@ -127,12 +130,12 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in TRAININGS:
         taken, layouts = watch(name)
-        shares = {kind: seconds / layouts.seconds.total() for kind, seconds in layouts.seconds.items()}
+        shares = {kind: seconds / sum(layouts.seconds.values()) for kind, seconds in layouts.seconds.items()}
         print(
             f"{name}: CPU time of a step {min(taken) * 1e3:.0f} ms, median {statistics.median(taken) * 1e3:.0f}; "
             f"{shares['mixed']:.0%} in mixed layouts (bar {BAR:.0%}), {shares['copies']:.0%} in copies to another"
         )
-        for operation, seconds in layouts.slow.most_common(5):
+        for operation, seconds in heapq.nlargest(5, layouts.slow.items(), key=itemgetter(1)):
             print(f"    {seconds / WATCHED * 1e3:.2f} ms in {operation}")
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,9 @@ from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet
 from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.sections import FineTune, Head
+from augury.pipeline.one_standard_error import surely_above_0, weights_of
 
-# Trials take a quarter of the steps. On the default data linear heads then choose the same penalty as with all of them,
-# in a quarter of the time. What is chosen is then held out with all of them, as the result is compared between arms.
-TRIAL_SHARE = 4
 LEAST_LIKELY = float(np.log(np.finfo(np.float32).tiny))  # of a certain mistake, which is otherwise infinitely bad
-Budget = TypeVar("Budget", Head, FineTune)
 
 # (weight of synthetic images, strengths of regularisation) -> what networks make of the labelled images that they did
 # not learn from: log probabilities (P, R, K) float64, for P strengths; of images in no fold, anything.
@@ -62,11 +57,6 @@ class Choice:
 Choosing = Generator[Question, np.ndarray, Choice]  # asks for trials, and chooses by the answers
 
 
-def shorter(budget: Budget) -> Budget:
-    """The settings of a trial."""
-    return budget.model_copy(update={"steps": ceil(budget.steps / TRIAL_SHARE)})
-
-
 def choose(
     trial: Trial,
     train: TrainingSet,
@@ -107,8 +97,10 @@ def choosing(
     train: TrainingSet, labelled: Labelled, strengths: Sequence[float], synthetic_weights: Sequence[float], *,
     balanced: bool,
 ) -> Choosing:  # fmt: skip
-    """The strength with the best likelihood without synthetic images, and at that, the weight of them with the best.
+    """The strength with the best likelihood without synthetic images, and at that, a weight of them.
 
+    It is the smallest one that is not surely worse than the best: the images that are asked are few, and of several
+    weights one is often better by chance.
     balanced: whether every class counts the same, however many images it has.
     A generator has seen the images that it learned from, so one which gives them back would seem to help with them
     although they are held out. Where synthetic images weigh something, the validation images alone are asked.
@@ -119,22 +111,28 @@ def choosing(
     unknown_to_all = unseen if any(kind == "synthetic" for kind, _ in train.parts) else all_held_out
 
     def losses(log_probabilities: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """(P, R, K), (R,) bool -> (P,) negative log likelihoods; of what is no number, infinity."""
-        of_truth = -log_probabilities[:, asked, labels[asked]]
-        counts = np.bincount(labels[asked])[labels[asked]] if balanced else np.ones(asked.sum())
-        return np.nan_to_num(np.average(of_truth, axis=1, weights=1 / counts), nan=np.inf)
+        """(P, R, K), (R,) bool of n images -> (P, n) negative log likelihoods; of what is no number, that of a certain
+        mistake.
+        """
+        return -np.nan_to_num(log_probabilities[:, asked, labels[asked]], nan=-np.inf).clip(LEAST_LIKELY)
 
     synthetic, others = (train.synthetic > 0).any(), (train.synthetic == 0).any()
     weighed, first = synthetic and others, 0.0 if others else 1.0
     asked = all_held_out if others else unseen
     by_strength = yield first, strengths
-    best = int(losses(by_strength, asked).argmin())
+    each = weights_of(labels[asked], balanced)
+    best = int(np.average(losses(by_strength, asked), axis=1, weights=each).argmin())
     if not weighed:
         return Choice(strengths[best], None, by_strength[best], unseen, unknown_to_all)
     weights = sorted(synthetic_weights)
     by_weight = []
     for weight in weights:
         by_weight.append(by_strength[best] if weight == first else (yield weight, [strengths[best]])[0])
-    # Of equal ones the smallest: what makes no difference is left out.
-    chosen = int(losses(np.stack(by_weight), unseen).argmin())
+    each, groups = weights_of(labels[unseen], balanced), labelled.images.provenance.get("group")
+    of_weights = losses(np.stack(by_weight), unseen)
+    lowest = of_weights[np.average(of_weights, axis=1, weights=each).argmin()]
+    chosen = next(
+        place for place, of_weight in enumerate(of_weights)
+        if not surely_above_0(of_weight - lowest, each, None if groups is None else groups[unseen])
+    )  # fmt: skip
     return Choice(strengths[best], weights[chosen], by_weight[chosen], unseen, unknown_to_all)

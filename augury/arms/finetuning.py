@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from augury.arms.choice import Choice, choose, shorter
+from augury.arms.choice import Choice, choose
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.arms.uses import Consistency, Tuning, phases_of, statistics_held
-from augury.features.heads import draw_batches
+from augury.features.heads import draw_batches, shorter
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 import torch
 
-from augury.arms.choice import Choice, choose_together, choosing, shorter
+from augury.arms.choice import Choice, choose_together, choosing
 from augury.arms.training_set import Labelled, TrainingSet, seed_of, training_set
 from augury.features.extractor import Extractor
-from augury.features.heads import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits
+from augury.features.heads import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits, shorter
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Head

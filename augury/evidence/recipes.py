@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.runs import HeldOut, Runs
+from augury.pipeline.one_standard_error import SURE, mean_and_error, weights_of
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
-
-SURE = (
-    1.0  # standard errors by which synthetic images must be better (the one-standard-error rule, Breiman et al. 1984)
-)
 
 
 def kind_of(recipe: Arm, other: Arm) -> str:
@@ -143,18 +140,3 @@ def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str],
 def in_common(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: int) -> np.ndarray:
     """(R,) bool: the images that all of these arms hold out."""
     return ~np.any([np.isnan(held_out[arm].likelihoods[position]) for arm in arms], axis=0)
-
-
-def weights_of(labels: np.ndarray, balanced: bool) -> np.ndarray:
-    """(n,) by which a mean is one over images, or over classes."""
-    return 1.0 / np.bincount(labels)[labels] if balanced else np.ones(len(labels))
-
-
-def mean_and_error(values: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
-    """A weighted mean and its standard error, over groups where there are any; infinite where there is but one."""
-    mean = float(np.average(values, weights=weights))
-    _, group = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
-    sums = np.bincount(group, weights * (values - mean))
-    if len(sums) < 2:
-        return mean, np.inf
-    return mean, float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / weights.sum())

@@ -11,14 +11,13 @@ from typing import Self
 import numpy as np
 import torch
 
-from augury.features.heads import Fit, Folds, balanced_examples, fit_heads_of_folds, held_out_logits
+from augury.features.heads import Fit, Folds, balanced_examples, fit_heads_of_folds, held_out_logits, shorter
 from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import derive_seed, seeded
 
 DRAWS, FOLDS = 3, 5  # of the training images into folds, and folds of each
-TRIAL_SHARE = 4  # trials of a penalty take a quarter of the steps, as those of the classifier do
 NEIGHBOURS = 5
 
 
@@ -53,8 +52,7 @@ class Ensemble:
             examples = balanced_examples(features, images.labels, classes)
             return [Fit(examples, seeded(seed, "ensemble heads", draw), penalties) for draw in range(DRAWS)]
 
-        trial = settings.model_copy(update={"steps": -(-settings.steps // TRIAL_SHARE)})
-        [logits] = held_out_logits(fits(settings.l2_penalties)[:1], folds[:1], features, classes, trial)
+        [logits] = held_out_logits(fits(settings.l2_penalties)[:1], folds[:1], features, classes, shorter(settings))
         losses = -logits.log_softmax(dim=-1)[:, torch.arange(len(labels)), labels].mean(dim=1)
         chosen = settings.l2_penalties[int(losses.argmin())]
 

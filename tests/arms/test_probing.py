@@ -1,5 +1,6 @@
 """Heads on features, and what they choose by folds: on blobs whose best penalty and worth of more images are known."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,11 @@ def probe(*of_lesson: Any, **more: Any) -> Probe:
     return taken
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do(seed: int) -> None:
-    assert probe(wrong(400, seed=seed + 10), seed, per_class=80).choice.synthetic_weight == 0
-    chosen = probe(blobs(60, seed=seed + 10), seed, per_class=24).choice.synthetic_weight
-    assert chosen is not None
-    assert chosen > 0
+def test_images_that_mislead_weigh_nothing_and_fresh_real_ones_do() -> None:
+    seeds = range(5)
+    assert [probe(wrong(400, seed + 10), seed, per_class=80).choice.synthetic_weight for seed in seeds] == [0.0] * 5
+    fresh = [probe(blobs(400, seed + 10), seed, per_class=48).choice.synthetic_weight for seed in seeds]
+    assert fresh == [1.0, 0.0, 1.0, 1.0, 1.0]  # of one draw not surely
 
 
 @pytest.mark.parametrize("balance", [None, "oversample", "class_weights"])
@@ -163,10 +163,18 @@ VALIDATION = np.array([False, False, False, False, True, True])
 
 
 def made_up(
-    certainty: Any, *, synthetic: list[int] | None = None, fold: list[int] | None = None, balanced: bool = False
+    certainty: Any,
+    *,
+    synthetic: list[int] | None = None,
+    fold: list[int] | None = None,
+    group: list[int] | None = None,
+    balanced: bool = False,
 ) -> tuple[Choice, list[tuple[float, tuple[float, ...]]]]:
     """certainty: (weight, strength) -> (6,) the probability given to each image's label."""
-    labelled = Labelled(images(LABELS), VALIDATION, np.array(fold or [0, 1, 0, 1, 0, 1]))
+    real = images(LABELS)
+    if group is not None:
+        real = replace(real, provenance={"group": np.array(group)})
+    labelled = Labelled(real, VALIDATION, np.array(fold or [0, 1, 0, 1, 0, 1]))
     kinds = np.array(synthetic or [0, 0])
     train = TrainingSet([("real", images(np.zeros(2, int)))], np.eye(3)[[0, 0]], np.zeros((2, 2), bool), kinds)
     asked = []
@@ -221,6 +229,17 @@ def test_what_only_images_gain_that_a_generator_learned_from_is_no_gain() -> Non
 
 def test_of_weights_that_make_no_difference_the_smallest_is_taken() -> None:
     assert made_up(lambda weight, strength: np.full(6, 0.5), synthetic=[0, 1])[0].synthetic_weight == 0
+
+
+@pytest.mark.parametrize(("gains", "chosen"), [((0.1, 0.3), 1.0), ((-0.1, 0.3), 0.0)])
+def test_a_weight_is_chosen_where_it_is_better_by_more_than_a_standard_error(gains: Any, chosen: float) -> None:
+    """0.3 is as good as nothing, and 1 better on average by 0.2, give or take 0.1, or by 0.1, give or take 0.2."""
+
+    def certainty(weight: float, strength: float) -> np.ndarray:
+        return np.exp([-0.7] * 4 + [-0.7 + (weight == 1) * gain for gain in gains])
+
+    assert made_up(certainty, synthetic=[0, 1])[0].synthetic_weight == chosen
+    assert made_up(certainty, synthetic=[0, 1], group=[0, 1, 2, 3, 4, 4])[0].synthetic_weight == 0  # of one group
 
 
 def test_an_arm_with_nothing_to_weigh_asks_all_that_is_held_out_once() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augury.evidence.comparison import Comparison
-from augury.evidence.recipes import best_real, chosen_arms, mean_and_error, recipe, to_use
+from augury.evidence.recipes import best_real, chosen_arms, recipe, to_use
 from augury.evidence.runs import HeldOut, Runs
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import draw_runs
@@ -49,14 +49,6 @@ def test_synthetic_images_must_be_better_by_more_than_a_standard_error() -> None
     assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
     arms = {"none": reference, "vae": told(*[np.nan] * 4)}
     assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
-
-
-def test_a_standard_error_is_that_of_the_mean_over_images_or_groups() -> None:
-    values = np.array([0.1, 0.4, 0.2, 0.9])
-    assert mean_and_error(values, np.ones(4), None) == pytest.approx((0.4, values.std(ddof=1) / 2))
-    mean, error = mean_and_error(np.repeat(values, 3), np.full(12, 5.0), np.repeat(np.arange(4), 3))
-    assert (mean, error) == pytest.approx((0.4, values.std(ddof=1) / 2))
-    assert mean_and_error(values, np.ones(4), np.zeros(4))[1] == np.inf
 
 
 def test_one_uses_what_most_seeds_chose_and_synthetic_images_only_where_most_chose_them() -> None:
