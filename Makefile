@@ -22,13 +22,11 @@ help: ## Show this list
 repro: .venv/installed ## Run the pipeline to the report (IMAGES=FOLDER: on your own images; PROFILE=gpu: on a large GPU)
 	$(if $(PROFILE),python -m augury.pipeline.profiles "params.$$PROFILE.yaml")
 	$(if $(IMAGES),python -m augury init --images="$$IMAGES")
-	dvc repro
+	python -m augury repro
 	@echo "The report: $$PWD/data/report/index.html"
 
-report: .venv/installed ## Bring the report up to date and show the metrics
-	dvc repro report
+report: repro ## The same, and show the metrics
 	dvc metrics show
-	@echo "The report: $$PWD/data/report/index.html"
 
 doctor: .venv/installed ## Say what this machine has and lacks, and what a run will cost here
 	python -m augury doctor

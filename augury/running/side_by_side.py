@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augury.running.dvc import Plan, pass_on, stop
-from augury.running.machine import SHARING, Machine, Place, kind_of
+from augury.running.machine import SHARING, Machine, Place, kind_of, trains
 from augury.running.warm import warm_environment, warm_python
 
 LOGS = Path(".cache/repro")  # what the stages at work, and those that failed, had to say
@@ -15,12 +15,21 @@ LOGS = Path(".cache/repro")  # what the stages at work, and those that failed, h
 
 @dataclass
 class Running:
-    """A stage at work: where, since when, its process and the file of what it says."""
+    """A stage at work: where, since when, its process, the file of what it says and how much of it has been read."""
 
     place: Place
     started: float
     process: subprocess.Popen[bytes]
     output: Path
+    read: int = 0
+
+    def news(self) -> str:
+        """What it has said since the last time, in whole lines; of one that has ended, all of it."""
+        ended = self.process.poll() is not None
+        said = self.output.read_bytes()[self.read :] if self.output.is_file() else b""
+        news = said if ended else said[: said.rfind(b"\n") + 1]
+        self.read += len(news)
+        return news.decode(errors="replace")
 
 
 def run_side_by_side(plan: Plan, machine: Machine) -> set[str]:
@@ -42,6 +51,9 @@ def run_side_by_side(plan: Plan, machine: Machine) -> set[str]:
             if not running:
                 return plan.needs.keys() - done
             time.sleep(0.05)
+            for each in running:
+                if trains(kind_of(each.place.stage)):  # for minutes; of other stages all is told at the end
+                    pass_on(each.news())
             for each in [each for each in running if each.process.poll() is not None]:
                 running.remove(each)
                 if ended_well(each):
@@ -78,7 +90,7 @@ def ended_well(running: Running) -> bool:
             logging.info("%s: done in %.1f s", stage, seconds)
         else:
             logging.info("%s: %s", stage, "taken from DVC's cache" if "is cached" in words else "had not changed")
-        pass_on(said)
+        pass_on(running.news())
         for file in (running.output, words_of_dvc(running.output)):
             file.unlink(missing_ok=True)
         return True
