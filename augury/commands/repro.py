@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from augury.pipeline import params
 from augury.pipeline.cores import cores
 from augury.pipeline.errors import UserError
 from augury.pipeline.process import check_numbers
@@ -44,6 +45,8 @@ def main(asked: argparse.Namespace) -> None:
         try:
             plan = dvc.plan()
         except dvc.DvcError as error:
+            if "dvc.yaml" in str(error):  # which DVC cannot fill in: a plainer line, where the fault is in params.yaml
+                params.load()
             raise UserError(str(error)) from error
         logging.info("%d of %d stages are up to date", len(plan.up_to_date), len(plan.needs))
         if len(plan.up_to_date) == len(plan.needs):
@@ -60,10 +63,10 @@ def main(asked: argparse.Namespace) -> None:
             raise UserError(f"{len(failed)} of {len(plan.needs)} stages failed: {', '.join(failed)}{wait}")
 
 
-def machine_for(params: dict[str, Any], jobs: int | None) -> Machine:
+def machine_for(content: dict[str, Any], jobs: int | None) -> Machine:
     """What this machine has for a run with the content of params.yaml."""
-    gpus = [] if params.get("device") == "cpu" else visible_gpus()
-    threads, launch = params.get("threads"), params.get("launch", "python")
+    gpus = [] if content.get("device") == "cpu" else visible_gpus()
+    threads, launch = content.get("threads"), content.get("launch", "python")
     return Machine(gpus, len(os.sched_getaffinity(0)), threads or cores(), bool(threads), jobs, launch)
 
 

@@ -308,3 +308,13 @@ def test_an_end_stops_the_stages_and_nothing_half_done_counts(pipeline: Path, bl
     output = dvc(pipeline, "repro").stdout  # neither locked nor broken
     assert "Running stage 'classify@0-none'" in output
     assert "Running stage 'prepare@0'" not in output
+
+
+@pytest.mark.parametrize(("content", "words"), [("", "missing"), ("train_pretrained:", "None: input should be")])
+def test_where_dvc_cannot_fill_in_a_stage_the_key_is_named(content: str, words: str, pipeline: Path) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(CHECKOUT / name, pipeline / name)
+    params = (pipeline / "params.yaml").read_text()
+    (pipeline / "params.yaml").write_text(re.sub("^train_pretrained: {}", content, params, flags=re.MULTILINE))
+    with pytest.raises(SystemExit, match=f"^repro: train_pretrained: {words}"):
+        main(["repro"])
