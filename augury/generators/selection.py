@@ -117,7 +117,7 @@ class Selector:
         if rules.keep != "confident" or rules.soft_labels:
             self.ensemble = Ensemble.fit(train, self.train, HEAD, seed)
 
-        distances, _ = self._nearest(held_out)
+        distances, *_ = self._nearest(held_out)
         self.scale = float(np.median(distances)) or 1.0  # 0 where every validation image is in the training set too
         self.near_copy_below = 0.0
         if rules.near_copy_quantile > 0:
@@ -131,14 +131,11 @@ class Selector:
     def __call__(self, images: ImageSet, progress: bool = True) -> Judgement:
         """Judge images; progress: whether to show a progress bar."""
         features = self.standardise(self.extractor.compute(images, self.device, progress=progress))
-        distances, neighbours = self._nearest(features)
-        distances, altered_copy = distances / self.scale, None
-        near_copy = distances < self.near_copy_below
         sources = excused_rows(images.provenance, self.train_index) if "source" in images.provenance else None
-        if sources is not None:
-            to_others, _ = self._nearest(features, sources)
-            close, near_copy = near_copy, to_others / self.scale < self.near_copy_below
-            altered_copy = close & ~near_copy
+        distances, neighbours, to_others = self._nearest(features, sources)
+        distances, to_others = distances / self.scale, to_others / self.scale
+        near_copy = to_others < self.near_copy_below
+        altered_copy = None if sources is None else (distances < self.near_copy_below) & ~near_copy
         rows, rules = np.arange(len(images)), self.rules
         if rules.keep == "confident":
             confidence = self.head(features).softmax(dim=1).cpu().numpy()[rows, images.labels]
@@ -158,20 +155,20 @@ class Selector:
             altered_copy=altered_copy,
         )  # fmt: skip
 
-    def _nearest(self, features: torch.Tensor, but: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Distance to the nearest training image, (N,) float32, and its row, (N,) int64.
+    def _nearest(self, features: torch.Tensor, but: np.ndarray | None = None) -> list[np.ndarray]:
+        """Distance to the nearest training image, (N,) float32, its row, (N,) int64, and the distance to the others.
 
-        but: (N, S) int64, rows of training images that do not count for each; -1: all count.
+        but: (N, S) int64, for each the rows of training images that are not among the others; -1: all are.
         """
         nearest = []
         for start in range(0, len(features), 1000):
             distances = torch.cdist(features[start : start + 1000], self.train)
+            of_all = distances.min(dim=1)
             for rows in () if but is None else but[start : start + 1000].T:
                 some = np.flatnonzero(rows >= 0)
                 distances[some, rows[some]] = torch.inf
-            nearest.append(distances.min(dim=1))
-        distances_of_all, rows_of_all = zip(*nearest, strict=True)
-        return torch.cat(distances_of_all).cpu().numpy(), torch.cat(rows_of_all).cpu().numpy()
+            nearest.append((of_all.values, of_all.indices, distances.amin(dim=1)))
+        return [torch.cat(parts).cpu().numpy() for parts in zip(*nearest, strict=True)]
 
 
 def fill_quota(

@@ -110,12 +110,12 @@ def test_deps_hold_exactly_the_rooms_and_files_that_the_stage_imports(name: str)
 def test_a_change_to_what_a_training_does_not_use_trains_nothing_again() -> None:
     for name in ("train_gan", "train_vae", "train_diffusion", "train_pretrained"):
         deps = PIPELINE[name]["deps"]
-        assert not {"augury/features", "augury/arms", "augury/scores", "augury/evidence", "augury/report"} & {*deps}
+        assert not {"augury/arms", "augury/scores", "augury/evidence", "augury/report"} & {*deps}
 
 
 def test_the_list_of_first_party_dependencies_stays_short() -> None:
     deps = [dep for stage in DEPENDENT.values() for dep in stage["deps"] if dep.split("/")[0] in CODE]
-    assert 11 < len(deps) <= 6.5 * len(DEPENDENT)
+    assert 11 < len(deps) <= 70
 
 
 @pytest.mark.parametrize("name", DEPENDENT)
