@@ -17,7 +17,7 @@ from augury.arms.training_set import Labelled
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.shards import shard_name
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -27,8 +27,7 @@ from augury.pipeline.stage import run_entry
 def main(params: Params, policy: str, replicate: Replicate = Replicate()) -> int:
     """The number of copies made."""
     policies, copies = params.augment.policies, params.augment.copies
-    if policy not in policies:
-        raise UserError(unknown("augment.policies", policy, policies))
+    check_known("augment.policies", policy, policies)
     transforms = [(transform.name, transform.kwargs) for transform in policies[policy]]
     composed = compose(transforms, key := f"augment.policies.{policy}")
     labelled, held_back = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "held_back")

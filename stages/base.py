@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from augury.generators.bases import describe_base
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.process import check_arguments
@@ -15,8 +15,7 @@ from augury.pipeline.stage import run
 
 
 def main(params: Params, name: str) -> None:
-    if name not in params.train_pretrained:
-        raise UserError(unknown("train_pretrained", name, params.train_pretrained))
+    check_known("train_pretrained", name, params.train_pretrained)
     write_json(Path("data/bases") / f"{name}.json", describe_base(name, params.train_pretrained[name]))
 
 

@@ -24,7 +24,7 @@ from augury.features.extractor import classifier_levels
 from augury.features.heads import Standardiser
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.openings import note_opening
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.params import Params
@@ -37,8 +37,7 @@ Tried = Sequence[ImageSet]  # the test images, then what is put together of them
 
 def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
     """The number of images that a seed of the arm learned from and was tried on."""
-    if arm not in params.classify.arms:
-        raise UserError(unknown("classify.arms", arm, params.classify.arms))
+    check_known("classify.arms", arm, params.classify.arms)
     params = params.model_copy(update={"classify": params.classify.of_arm(arm)})
     classify, measure = params.classify, params.compare.measure
     labelled, test = Labelled.read(replicate), ImageSet.read(replicate.folder("splits") / "test")

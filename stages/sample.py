@@ -18,7 +18,7 @@ from augury.images.image_set import ImageSet
 from augury.images.made_of import counts_by_start
 from augury.images.names import shortened
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -27,8 +27,7 @@ from augury.pipeline.stage import run_entry
 
 def main(params: Params, generator: str, replicate: Replicate = Replicate()) -> int:
     """The number of images drawn."""
-    if generator not in params.sample.generators:
-        raise UserError(unknown("sample.generators", generator, params.sample.generators))
+    check_known("sample.generators", generator, params.sample.generators)
     device = choose_device(params.device)
     network, class_names = load_generator(replicate.folder("generators") / generator, device)
 

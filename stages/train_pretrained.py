@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from augury.generators.bases import JUDGED_STEPS, network_config
 from augury.images.image_set import ImageSet
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import read_json
 from augury.pipeline.packages import require_pretrained
 from augury.pipeline.params import Params
@@ -91,8 +91,7 @@ def learning_rate(budget: TrainPretrained, step: int, steps: int) -> float:
 
 def main(params: Params, name: str, replicate: Replicate = Replicate()) -> int:
     """The number of images that the network was shown."""
-    if name not in params.train_pretrained:
-        raise UserError(unknown("train_pretrained", name, params.train_pretrained))
+    check_known("train_pretrained", name, params.train_pretrained)
     key, budget = f"train_pretrained.{name}", params.train_pretrained[name]
     require_pretrained(key)
     images, validation = (ImageSet.read(replicate.folder("splits") / split) for split in ("train", "validation"))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from augury.arms.background_swap import BackgroundSwap, paste
 from augury.images.image_set import ImageSet
-from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.sections import BACKGROUND_SWAP
 from augury.pipeline.seeding import derive_seed
 
@@ -92,8 +92,7 @@ def compose(transforms: Sequence[Transform], key: str) -> Policy:
     steps = []
     for position, (name, kwargs) in enumerate(transforms):
         step = f"{key}.{position}"
-        if name not in known:
-            raise UserError(unknown(f"{step}.name", name, sorted(known)))
+        check_known(f"{step}.name", name, sorted(known))
         if name == BACKGROUND_SWAP and position:
             raise UserError(f"{step}: {BACKGROUND_SWAP} has to come first, as masks are made of the images as they are")
         transform = _transform_called(name)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.process import check_numbers
 
 
@@ -32,8 +32,7 @@ def main(asked: argparse.Namespace) -> None:
 
     settings = params.load()
     use_threads(settings.threads)
-    if asked.generator not in settings.sample.generators:
-        raise UserError(unknown("--generator", asked.generator, settings.sample.generators))
+    check_known("--generator", asked.generator, settings.sample.generators)
     changes = {key: getattr(asked, key) for key in ("seed", "device") if getattr(asked, key) is not None}
     generate(
         settings.model_copy(update=changes), asked.generator, asked.out, per_class=asked.per_class,

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from augury.pipeline.downloads import cached_download
-from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.seeding import derive_seed
 from models import CLASSIFIERS
 from models.backbone import Architecture, Backbone
@@ -75,8 +75,7 @@ def check_resolution(name: str, resolution: int, *, key: str = "classify.resolut
 
 
 def _architecture(name: str, key: str = KEY) -> Architecture:
-    if name not in CLASSIFIERS:
-        raise UserError(unknown(key, name, CLASSIFIERS))
+    check_known(key, name, CLASSIFIERS)
     return CLASSIFIERS[name]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.packages import require_pretrained
 from augury.pipeline.trainings import TrainPretrained
 from models.base_folder import FAMILIES, BaseError, base_digest, base_files, check_base, read_origin
@@ -40,8 +40,8 @@ def describe_base(name: str, budget: TrainPretrained) -> dict[str, Any]:
 
 def network_config(name: str, budget: TrainPretrained, class_names: Sequence[str], digest: str) -> PretrainedConfig:
     """What is adapted to images of these classes. Raises UserError where `names` has one that is not among them."""
-    for stranger in budget.names.keys() - {*class_names}:
-        raise UserError(unknown(f"train_pretrained.{name}.names", stranger, class_names))
+    for each in budget.names:
+        check_known(f"train_pretrained.{name}.names", each, class_names)
     return PretrainedConfig(
         base=budget.base,
         base_digest=digest,

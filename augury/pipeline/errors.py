@@ -1,6 +1,6 @@
 """The one exception that is meant for the user, and how it names what is allowed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class UserError(Exception):
@@ -13,6 +13,12 @@ class UserError(Exception):
 
 def unknown(key: str, value: object, allowed: Iterable[str]) -> str:
     return f"{key}: unknown {value!r}; choose from {', '.join(allowed)}"
+
+
+def check_known(key: str, value: object, allowed: Collection[str]) -> None:
+    """Raise UserError where a value is not among those that are allowed."""
+    if value not in allowed:
+        raise UserError(unknown(key, value, allowed))
 
 
 def one_line(error: BaseException) -> str:

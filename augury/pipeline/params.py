@@ -15,7 +15,7 @@ from augury.pipeline.conclusions import TAIL
 from augury.pipeline.drawing import DENOISING, PRETRAINED_STEPS, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.preparing import fewest_labels
-from augury.pipeline.section import Name, Section, Seed
+from augury.pipeline.section import EachOnce, Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
 
 PARAMS_FILE = Path("params.yaml")
@@ -28,7 +28,7 @@ SomeSection = TypeVar("SomeSection", bound=Section)
 
 class Params(Section):
     seed: Seed
-    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), EachOnce]
     device: Literal["auto", "cpu", "cuda"]
     threads: sections.PositiveInt | None
     launch: Annotated[str, Field(pattern="^(python|torchrun|accelerate launch)( |$)")]
@@ -71,14 +71,10 @@ class Params(Section):
         real_only = self.classify.real_only
         if self.compare.reference not in (allowed := [*self.classify.arms, *[sections.BEST_REAL][: len(real_only)]]):
             raise ValueError(unknown("compare.reference", self.compare.reference, allowed))
-        if len(set(self.classify.seeds)) < len(self.classify.seeds):
-            raise ValueError(f"classify.seeds: {self.classify.seeds} holds a seed twice")
         return self
 
     @model_validator(mode="after")
     def _replicates_can_be_drawn(self) -> Self:
-        if len(set(self.replicates)) < len(self.replicates):
-            raise ValueError(f"replicates: {self.replicates} holds a number twice")
         if 0 not in self.replicates:
             raise ValueError(f"replicates: {self.replicates} lacks 0, whose generators are passed on")
         if self.prepare.redraw == "folds":

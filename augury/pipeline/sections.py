@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from augury.pipeline.drawing import Drawing, Filter
-from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import Fraction, Name, PositiveFloat, PositiveInt, Section, Seeds
 
 BEST_REAL, RECIPE = "best_real", "recipe"  # arms that held-out images choose among those that were trained
 Mode = Literal["head", "partial", "full", "scratch"]
@@ -155,7 +155,7 @@ class Classify(Section):
     folds: Annotated[int, Field(ge=2)]
     synthetic_weight: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
     mix: Mix
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Seeds
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from augury.pipeline import params
 from augury.pipeline.cores import use_threads
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.process import check_arguments, one_line_errors
 from augury.pipeline.replicates import Replicate
@@ -27,8 +27,7 @@ def run_entry(stage: str, main: Callable[..., int | None], *axes: str) -> None:
     def of_replicate(top: params.Params) -> int | None:
         check_arguments(["replicate", *axes], entry)
         number, *names = entry
-        if number not in map(str, top.replicates):
-            raise UserError(unknown("replicates", number, map(str, top.replicates)))
+        check_known("replicates", number, [*map(str, top.replicates)])
         return main(top.of_replicate(int(number)), *names, Replicate(int(number)))
 
     run(f"{stage}@{'-'.join(entry)}", of_replicate)

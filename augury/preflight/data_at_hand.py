@@ -13,7 +13,7 @@ from augury.evidence.results import Results, if_there
 from augury.images.files import UnreadableError
 from augury.images.image_set import ImageSet
 from augury.images.names import shortened
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
 from augury.preflight.inventory import Finding
@@ -91,8 +91,7 @@ def _digits(prepare: Prepare) -> DataAtHand:
 
 def _torchvision(prepare: Prepare) -> DataAtHand:
     name = prepare.source.partition(":")[2]
-    if name not in PUBLIC_SETS:
-        raise UserError(unknown("prepare.source: torchvision", name, sorted(PUBLIC_SETS)))
+    check_known("prepare.source: torchvision", name, sorted(PUBLIC_SETS))
     return DataAtHand(f"in {prepare.folder} or {TORCHVISION_CACHE}, or `prepare` downloads it into the latter", {})
 
 

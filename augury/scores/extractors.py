@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from augury.features.extractor import Extractor, Forward, LoadBackbone, efficientnet_lite0
 from augury.pipeline.downloads import cached_download, socket_timeout
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.sections import FeatureExtractor
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ def build_extractor(name: str, settings: FeatureExtractor, key: str = "score.ext
     Raises WeightsUnavailableError where weights were left to be found and are not to be had, and UserError on an
     unknown name, a file that is not there, or a resolution that the network does not take.
     """
-    if name not in EXTRACTORS:
-        raise UserError(unknown(key, name, EXTRACTORS))
+    check_known(key, name, EXTRACTORS)
     if settings.weights != "auto" and not Path(settings.weights).is_file():
         raise UserError(f"{key}.{name}.weights: {settings.weights}: no such file")
     try:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from augury.images.names import distinct_class_names, printable
 from augury.pipeline.downloads import socket_timeout
-from augury.pipeline.errors import UserError, one_line, unknown
+from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.outputs import whole_directory
 from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, read_listed
@@ -68,8 +68,7 @@ def torchvision_images(prepare: Prepare) -> RawImages:
     What the cache lacks is downloaded into it. Raises UserError, in one line, where neither place can give the set.
     """
     name = prepare.source.removeprefix("torchvision:")
-    if name not in PUBLIC_SETS:
-        raise UserError(unknown("prepare.source: torchvision", name, sorted(PUBLIC_SETS)))
+    check_known("prepare.source: torchvision", name, sorted(PUBLIC_SETS))
     splits, place = _find(name, Path(prepare.folder))
     class_names = _class_names(splits["train"], name)
     count = sum(len(images) for images in splits.values())

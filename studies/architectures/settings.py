@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import EachOnce, Fraction, PositiveFloat, PositiveInt, Section, Seeds
 from models import CLASSIFIERS
 from studies.workspace import settings
 
@@ -22,8 +22,8 @@ class Architectures(Section):
     seconds: of one where time is. learning_rates: the one with the best mean validation likelihood is used.
     """
 
-    networks: Annotated[list[str], Field(min_length=1)]
-    transfer: list[str]
+    networks: Annotated[list[str], Field(min_length=1), EachOnce]
+    transfer: Annotated[list[str], EachOnce]
     reference: str
     resolution: Annotated[int, Field(ge=32)]
     batch_size: Annotated[int, Field(ge=2)]
@@ -31,7 +31,7 @@ class Architectures(Section):
     seconds: PositiveFloat
     learning_rates: Annotated[list[PositiveFloat], Field(min_length=1)]
     weight_decay: Annotated[float, Field(ge=0)]
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Seeds
     confidence: Fraction
 
     @model_validator(mode="after")
@@ -40,8 +40,6 @@ class Architectures(Section):
             for name in names:
                 if name not in CLASSIFIERS:
                     raise ValueError(unknown(key, name, CLASSIFIERS))
-            if len(set(names)) < len(names):
-                raise ValueError(f"{key}: a network is named twice")
         for name in self.transfer:
             if CLASSIFIERS[name].weights is None:
                 raise ValueError(f"transfer: {name} has no pretrained weights")

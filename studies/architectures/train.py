@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from augury.features.backbones import check_resolution
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import read_json, write_json
 from models import CLASSIFIERS
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
@@ -21,11 +21,9 @@ KEYS = ("seed", "accuracy", "validation_accuracy", "validation_nll")
 
 def main(start: str, network: str, budget: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Architectures, here, root)
-    if start not in MODES:
-        raise UserError(unknown("start", start, MODES))
+    check_known("start", start, MODES)
     names = study.networks if start == "scratch" else study.transfer
-    if network not in names:
-        raise UserError(f"networks: {network!r} is not among those of params.yaml: {', '.join(names)}")
+    check_known("networks", network, names)
     check_resolution(network, study.resolution, key="resolution")
     pace = read_pace(here, study)
     steps = steps_of(budget, network, study, pace)
@@ -67,8 +65,7 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
 
 def steps_of(budget: str, network: str, study: Architectures, pace: Pace) -> int:
     """Optimiser steps of a training: the same for all, or as many as the network takes in the same time."""
-    if budget not in BUDGETS:
-        raise UserError(f"unknown budget {budget!r}; choose from {', '.join(BUDGETS)}")
+    check_known("budget", budget, BUDGETS)
     return study.steps if budget == "steps" else max(1, round(study.seconds / pace.seconds_per_step[network]))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.threads import in_processes
@@ -22,8 +22,7 @@ from studies.workspace import ROOT, load_params, run
 
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
-    if name not in VARIANTS:
-        raise UserError(f"unknown variant {name!r}; choose from {', '.join(VARIANTS)}")
+    check_known("variant", name, VARIANTS)
     study, top = load_params(Convolution, here, root)
     resolution, seeds = study.ablation.resolution, study.ablation.seeds
     splits = root / SPLITS

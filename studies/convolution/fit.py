@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from augury.features.backbones import check_resolution, load_backbone
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.threads import single_threaded
 from models.backbone import Backbone
@@ -26,8 +26,7 @@ CONFIG = "config.json"
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Convolution, here, root)
-    if name not in study.classifiers:
-        raise UserError(f"classifiers: {name!r} is not among those of params.yaml: {', '.join(study.classifiers)}")
+    check_known("classifiers", name, study.classifiers)
     classifier = study.classifiers[name]
     section = f"classifiers.{name}"
     check_resolution(name, classifier.resolution, key=f"{section}.resolution")
@@ -69,7 +68,7 @@ def open_fitted(folder: Path, name: str, device: torch.device) -> tuple[Backbone
         backbone = load_backbone(name, pretrained=False)
         backbone.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, RuntimeError, SafetensorError, UserError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"{folder}: not a fitted classifier ({reason}); run `dvc repro` to make it") from error
     return backbone.to(device).eval().requires_grad_(False), config
 

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import unknown
-from augury.pipeline.section import Name, PositiveFloat, PositiveInt, Section, Seed
+from augury.pipeline.section import Name, PositiveFloat, PositiveInt, Section, Seeds
 from models import CLASSIFIERS
 from studies.training import Training
 
@@ -40,13 +40,7 @@ class Ablation(Section):
     """resolution: pixels at which every variant sees the images. seeds of each variant's trainings."""
 
     resolution: Annotated[int, Field(ge=8)]
-    seeds: Annotated[list[Seed], Field(min_length=2)]
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {self.seeds} holds a value twice")
-        return self
+    seeds: Seeds
 
 
 class Arithmetic(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.section import PositiveFloat, Section
 from studies.hits import Hits
@@ -55,8 +55,7 @@ class Dose(Section):
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Dose, here, root)
     recipe = reference_arm(top, study.reference)
-    if generator not in top.sample.generators:
-        raise UserError(unknown("sample.generators", generator, top.sample.generators))
+    check_known("sample.generators", generator, top.sample.generators)
     splits = read_json(root / "data/splits/0/summary.json")
     arms, workspace = study.arms(generator), here / "runs" / generator
     make_workspace(

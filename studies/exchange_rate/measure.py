@@ -11,7 +11,7 @@ from pydantic import Field
 from augury.evidence.measures import Measure
 from augury.evidence.results import Results
 from augury.pipeline.outputs import write_json
-from augury.pipeline.section import PositiveInt, Section, Seed
+from augury.pipeline.section import PositiveInt, Section, Seeds
 from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
 
 
@@ -20,8 +20,8 @@ class ExchangeRate(Section):
 
     reference: str
     labels_per_class: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=4)]  # the curve has 3 unknowns
-    draws: Annotated[list[Seed], Field(min_length=2)]
-    seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
+    draws: Seeds
+    seeds: Annotated[Seeds, Field(max_length=2)]  # as many as further replicates have
     resamples: PositiveInt
 
 

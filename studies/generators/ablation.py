@@ -19,7 +19,7 @@ from augury.generators.weights import load_generator
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import Arm, FeatureExtractor
@@ -38,8 +38,7 @@ SHOWN = 8  # images of a variant in the picture
 
 def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Generators, here, root)
-    if name not in study.variants:
-        raise UserError(f"variants: {name!r} is not among {', '.join(study.variants)}")
+    check_known("variants", name, study.variants)
     ablation = Ablation(name, study, top, reference_arm(top, study.reference), root)
     if missing := [each for each in ("dcgan", "stylegan") if each not in top.train_gan]:
         raise UserError(f"train_gan: the ablation starts from dcgan and stylegan; found no {missing[0]!r}")

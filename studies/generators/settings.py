@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from augury.pipeline.errors import unknown
-from augury.pipeline.section import PositiveFloat, PositiveInt, Section
+from augury.pipeline.section import EachOnce, PositiveFloat, PositiveInt, Section
 from studies.generators.variants import VARIANTS
 
 SCORES = ("fd", "kid", "precision", "recall")
@@ -44,7 +44,7 @@ class Generators(Section):
 
     reference: str
     ratio: PositiveFloat
-    variants: Annotated[list[str], Field(min_length=2)]
+    variants: Annotated[list[str], Field(min_length=2), EachOnce]
     training: Budget
     scores: Scores
     strips: Strips
@@ -56,6 +56,4 @@ class Generators(Section):
                 raise ValueError(unknown("variants", name, VARIANTS))
             if (base := VARIANTS[name].base) is not None and base not in self.variants:
                 raise ValueError(f"variants: {name!r} is compared with {base!r}, which is not among them")
-        if len(set(self.variants)) < len(self.variants):
-            raise ValueError(f"variants: {self.variants} holds a name twice")
         return self

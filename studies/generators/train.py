@@ -5,7 +5,7 @@ import logging
 import sys
 from functools import partial
 
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.params import Params
 from augury.pipeline.process import check_arguments, one_line_errors
 from augury.pipeline.stage import run
@@ -27,7 +27,6 @@ def main(variant: Variant, params: Params) -> int:
 if __name__ == "__main__":
     with one_line_errors("train"):
         check_arguments(["variant"], sys.argv[1:])
-        if sys.argv[1] not in VARIANTS:
-            raise UserError(unknown("variant", sys.argv[1], VARIANTS))
+        check_known("variant", sys.argv[1], VARIANTS)
     variant = VARIANTS[sys.argv[1]]
     run(f"train_gan@{variant.architecture}", partial(main, variant))

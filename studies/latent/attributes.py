@@ -17,7 +17,7 @@ from augury.features.heads import Examples, Standardiser, fit_head
 from augury.generators.selection import HEAD
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import check_known
 from augury.pipeline.seeding import seeded
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a gray value (ITU-R BT.601)
@@ -164,8 +164,7 @@ class Measurements:
 
     def __init__(self, names: Sequence[str], foreground: Foreground, classify: Callable[[ImageSet], np.ndarray]):
         for name in names:
-            if name not in ATTRIBUTES:
-                raise UserError(unknown("attributes", name, ATTRIBUTES))
+            check_known("attributes", name, ATTRIBUTES)
         self.names, self.foreground, self.classify = tuple(names), foreground, classify
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from augury.evidence.ledger import stages_behind
 from augury.evidence.recipes import chosen_arms
 from augury.evidence.results import Results
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params, load
 from augury.pipeline.trainings import Training
@@ -22,8 +22,7 @@ BUDGETS = ("total_kimg", "snapshot_every_kimg", "ema_halflife_kimg", "warmup_kim
 def main(name: str, replicate: int, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Regimes, here, root)
     regimes = {regime.name: regime for regime in study.regimes()}
-    if name not in regimes:
-        raise UserError(unknown("labels_per_class, tails, modes", name, regimes))
+    check_known("labels_per_class, tails, modes", name, regimes)
     regime = regimes[name]
     workspace = here / "runs" / f"{regime.name}-{replicate}"
     recipes = study.recipes_in(regime.mode)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, model_validator
 
 from augury.pipeline.preparing import fewest_labels
-from augury.pipeline.section import Fraction, Name, Section, Seed
+from augury.pipeline.section import EachOnce, Fraction, Name, Section, Seeds
 from augury.pipeline.sections import Arm
 
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
@@ -15,7 +15,7 @@ Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
 class Budget(Section):
     """share: of the main pipeline's budget of every generator."""
 
-    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2)]
+    replicates: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2), EachOnce]
     share: Fraction | Annotated[float, Field(ge=1, le=1)]
 
 
@@ -57,7 +57,7 @@ class Regimes(Section):
     labels_per_class: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
     tails: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     modes: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=2, max_length=2)]  # as many as further replicates have
+    seeds: Annotated[Seeds, Field(max_length=2)]  # as many as further replicates have
     synthetic_weight: Weights
     sample: dict[str, Any]
     recipes: dict[Name, Arm]

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.section import PositiveInt, Section, Seed
+from augury.pipeline.section import EachOnce, PositiveInt, Section, Seeds
 from studies.scaling.constants import Constants, candidates
 from studies.scaling.network import Shape
 from studies.training import Training
@@ -40,9 +40,9 @@ class Base(Section):
 class Search(Section):
     """alphas, betas: the grid; gamma follows from alpha beta^2 gamma^2 = 2. seeds of each candidate's trainings."""
 
-    alphas: Annotated[list[AtLeastOne], Field(min_length=1)]
-    betas: Annotated[list[AtLeastOne], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    alphas: Annotated[list[AtLeastOne], Field(min_length=1), EachOnce]
+    betas: Annotated[list[AtLeastOne], Field(min_length=1), EachOnce]
+    seeds: Seeds
 
     @model_validator(mode="after")
     def _grid_holds_something(self) -> Self:
@@ -51,8 +51,6 @@ class Search(Section):
                 f"alphas {self.alphas} and betas {self.betas}: fewer than two pairs have alpha beta^2 <= 2; "
                 "above it gamma would be below 1"
             )
-        for key in ("alphas", "betas", "seeds"):
-            _check_single(key, getattr(self, key))
         return self
 
     @property
@@ -63,21 +61,14 @@ class Search(Section):
 class Scale(Section):
     """times: how many times the base's multiply-adds the scaled networks have. seeds of each one's trainings."""
 
-    times: Annotated[list[Annotated[float, Field(gt=1)]], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    times: Annotated[list[Annotated[float, Field(gt=1)]], Field(min_length=1), EachOnce]
+    seeds: Seeds
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:
         if sorted(self.times) != self.times:
             raise ValueError(f"times {self.times}: expected ascending ones")
-        _check_single("times", self.times)
-        _check_single("seeds", self.seeds)
         return self
-
-
-def _check_single(key: str, values: list[float] | list[int]) -> None:
-    if len(set(values)) < len(values):
-        raise ValueError(f"{key}: {values} holds a value twice")
 
 
 class Scaling(Section):

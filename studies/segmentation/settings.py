@@ -4,7 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from augury.pipeline.sections import PositiveFloat, PositiveInt, Section, Seed, Transform
+from augury.pipeline.section import Seeds
+from augury.pipeline.sections import PositiveFloat, PositiveInt, Section, Transform
 from studies.training import Training
 
 
@@ -23,7 +24,7 @@ class Segmentation(Section):
     test: Annotated[int, Field(ge=2)]
     multiply_adds: PositiveFloat
     training: Training
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Seeds
     copies: PositiveInt
     policy: Annotated[list[Transform], Field(min_length=1)]
     matters: PositiveFloat
@@ -33,6 +34,4 @@ class Segmentation(Section):
         for key in ("masks", "group_pattern"):
             if self.images is None and getattr(self, key) is not None:
                 raise ValueError(f"{key}: is of photographs; name their folder in images")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {self.seeds} holds a value twice")
         return self

@@ -17,7 +17,7 @@ from augury.arms.finetuning import rate_at
 from augury.arms.policies import Policy, compose
 from augury.images.pixels import to_network
 from augury.pipeline.devices import choose_device
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.sections import BACKGROUND_SWAP
 from augury.pipeline.seeding import batch_rows, derive_seed
@@ -42,8 +42,7 @@ BATCH = 60  # images at a time in a test
 def main(network: str, arm: str, here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Segmentation, here, root)
     for key, name, allowed in (("network", network, NETWORKS), ("arm", arm, ARMS)):
-        if name not in allowed:
-            raise UserError(unknown(key, name, allowed))
+        check_known(key, name, allowed)
     train, test = read(here)
     width = width_for(network, 1e6 * study.multiply_adds, study.resolution)
     device = choose_device(top.device)

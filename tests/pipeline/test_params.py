@@ -369,7 +369,7 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
             "that a pretrained network judged and filtered",
         ),
         ({"classify.seeds": [0, 1, 2, 1]}, "classify.seeds", "twice"),
-        ({"replicates": [0, 1, 1]}, "replicates", "[0, 1, 1] holds a number twice"),
+        ({"replicates": [0, 1, 1]}, "replicates", "[0, 1, 1]: holds a value twice"),
         ({"replicates": [1, 2]}, "replicates", "[1, 2] lacks 0"),
         ({"replicates": [0, -1]}, "replicates.1", "-1: input should be greater than or equal to 0"),
         ({"replicates": []}, "replicates", "at least 1 item"),

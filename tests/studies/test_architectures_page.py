@@ -134,7 +134,7 @@ def test_the_page_and_the_numbers_say_what_the_trainings_did(whole: tuple[Path, 
 
 def test_a_network_that_is_not_named_or_too_large_is_one_clear_line(whole: tuple[Path, Path], tmp_path: Path) -> None:
     here, root = whole
-    with pytest.raises(UserError, match=r"'resnet18' is not among those of params.yaml: lenet5, efficientnet_lite0"):
+    with pytest.raises(UserError, match=r"networks: unknown 'resnet18'; choose from lenet5, efficientnet_lite0"):
         train.main("scratch", "resnet18", "steps", here, root)
     (tmp_path / PARAMS_FILE).write_text(TINY.replace("lenet5", "alexnet_2012"))
     with pytest.raises(UserError, match=r"^resolution: 32 is below 67, the least that alexnet_2012 takes"):

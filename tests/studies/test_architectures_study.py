@@ -70,7 +70,7 @@ def test_the_committed_params_and_pace_go_together() -> None:
     [
         ("[lenet5, efficient", "[lenet6, efficient", r"^networks: unknown 'lenet6'"),
         ("transfer: [efficientnet_lite0]", "transfer: [lenet5]", r"^transfer: lenet5 has no pretrained weights"),
-        ("[lenet5, efficientnet_lite0]", "[lenet5, lenet5]", r"^networks: a network is named twice"),
+        ("[lenet5, efficientnet_lite0]", "[lenet5, lenet5]", r"^networks: \['lenet5', 'lenet5'\]: holds a value twice"),
         ("resolution: 32", "resolution: 16", r"^resolution"),
         ("seeds: [0, 1]", "seeds: [0]", r"^seeds"),
         ("steps: 3", "stesp: 3", r"^st"),

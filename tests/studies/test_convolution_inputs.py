@@ -51,7 +51,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("look", {"levels": 1}, r"^look\.levels: 1"),
         ("look", {"step_size": 0}, r"^look\.step_size: 0"),
         ("ablation", {"resolution": 7}, r"^ablation\.resolution: 7"),
-        ("ablation", {"seeds": [1, 1]}, r"^ablation.*seeds: \[1, 1\] holds a value twice"),
+        ("ablation", {"seeds": [1, 1]}, r"^ablation\.seeds: \[1, 1\]: holds a value twice"),
         ("ablation", {"seeds": [1]}, r"^ablation\.seeds: \[1\].*at least 2"),
         ("arithmetic", {"sizes": []}, r"^arithmetic\.sizes: \[\]"),
         ("arithmetic", {"kernels": []}, r"^arithmetic\.kernels: \[\]"),
@@ -114,7 +114,7 @@ def test_weights_that_cannot_be_had_name_the_key_of_this_study(
 
 def test_a_classifier_that_is_not_among_the_params_is_one_clear_line(root: Path, tmp_path: Path) -> None:
     write_json(tmp_path / PARAMS_FILE, STUDY)
-    with pytest.raises(UserError, match=r"^classifiers: 'resnet18' is not among those of params.yaml: small_cnn, eff"):
+    with pytest.raises(UserError, match=r"^classifiers: unknown 'resnet18'; choose from small_cnn, eff"):
         fit.main("resnet18", tmp_path, root)
 
 
@@ -175,7 +175,7 @@ def test_weights_of_another_classifier_are_one_clear_line(copy: Path, root: Path
 
 
 def test_an_unknown_variant_is_one_clear_line(copy: Path, root: Path) -> None:
-    with pytest.raises(UserError, match=r"^unknown variant 'wide'; choose from plain, average, strided, dilated"):
+    with pytest.raises(UserError, match=r"^variant: unknown 'wide'; choose from plain, average, strided, dilated"):
         ablate.main("wide", copy, root)
 
 

@@ -181,7 +181,7 @@ def test_the_default_params_have_every_component_that_is_named() -> None:
     [
         ({"variants": ["dcgan", "no_mappin"]}, "variants: unknown 'no_mappin'; choose from dcgan"),
         ({"variants": ["dcgan", "no_noise"]}, "variants: 'no_noise' is compared with 'stylegan', which is not among"),
-        ({"variants": ["dcgan", "dcgan"]}, "holds a name twice"),
+        ({"variants": ["dcgan", "dcgan"]}, "variants: .*: holds a value twice"),
         ({"ratio": 0.0}, "ratio"),
         ({"training": STUDY["training"] | {"total_kimg": "10"}}, r"training\.total_kimg"),
         ({"strips": {"columns": 1, "rows": 2}}, r"strips\.columns"),
@@ -553,7 +553,7 @@ def test_a_training_that_leads_to_nothing_is_told_from_one_that_fails(
 def test_what_is_not_there_is_one_clear_line(tiny: tuple[Path, Path], tmp_path: Path) -> None:
     _, root = tiny
     write_json(tmp_path / PARAMS_FILE, STUDY)
-    with pytest.raises(UserError, match="variants: 'ada' is not among dcgan, stylegan, no_noise"):
+    with pytest.raises(UserError, match="variants: unknown 'ada'; choose from dcgan, stylegan, no_noise"):
         ablation.main("ada", tmp_path, root)
     with pytest.raises(UserError, match=r"nothing/training\.json: not found"):
         progress.main("nothing", tmp_path, root)

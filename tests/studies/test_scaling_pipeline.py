@@ -25,7 +25,7 @@ from tests.studies.test_studies import read_yaml
         ("base", {"width": [4]}, r"base\.width: unknown key; choose from depths"),
         ("search", {"alphas": [0.9, 1.0]}, r"search\.alphas\.0: 0\.9"),
         ("search", {"alphas": [1.9], "betas": [1.0, 1.2]}, r"search.*fewer than two pairs"),
-        ("search", {"seeds": [1, 1]}, r"search.*seeds: \[1, 1\] holds a value twice"),
+        ("search", {"seeds": [1, 1]}, r"search\.seeds: \[1, 1\]: holds a value twice"),
         ("scale", {"times": [4, 2]}, r"scale.*times \[4.0, 2.0\]: expected ascending"),
         ("scale", {"times": [1]}, r"scale\.times\.0: 1"),
         ("training", {"steps": 0}, r"training\.steps: 0"),
