@@ -15,8 +15,15 @@ from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from augury.report.numbers import points_between, points_of
 from studies.hits import Hits
+from studies.page import listed
 
 Key = TypeVar("Key", bound=Hashable)
+VERBS = {  # verdict on a gain -> what the one does to the other
+    "helps": "beats",
+    "hurts": "loses to",
+    "no difference that matters": "is no different, as far as it matters, from",
+    "can't tell": "cannot be told from",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,22 @@ def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key
         )
         for key, analysis in analyses.items()
     }  # fmt: skip
+
+
+def in_cells(gain: Gain | None) -> list[str]:
+    """Of a table: the gain in points, its interval, p (Holm) and the verdict; dashes where there is none."""
+    if gain is None:
+        return ["—"] * 4
+    return [points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
+
+
+def verdicts_over(gains: Mapping[Key, Gain], names: Mapping[Key, str]) -> str:
+    """What was found of one thing over others: "beats the pooled one, and cannot be told from the strided one"."""
+    parts = []
+    for word, verb in VERBS.items():
+        if found := [names[key] for key, gain in gains.items() if gain.verdict == word]:
+            parts.append(f"{verb} {listed(found)}")
+    return ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 
 def holds_for(generators: bool) -> str:

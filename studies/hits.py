@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from augury.evidence.results import Results
+from augury.evidence.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class Hits:
     @classmethod
     def of_arm(cls, data: Path, arm: str, seeds: Sequence[int]) -> Self:
         """What `classify` left behind: a row per seed."""
-        runs = Results(data).runs(arm, seeds)
+        return cls.of_runs(Results(data).runs(arm, seeds))
+
+    @classmethod
+    def of_runs(cls, runs: Runs) -> Self:
         return cls(runs.right, runs.groups)
 
     @classmethod
@@ -52,6 +56,18 @@ class Hits:
         if self.groups is None or other.groups is None:
             return self.groups is other.groups and self.right.shape[1] == other.right.shape[1]
         return np.array_equal(self.groups, other.groups)
+
+
+def kept_of_arm(
+    data: Path, arm: str, seeds: Sequence[int], *, once: Sequence[str], per_seed: Sequence[str]
+) -> dict[str, Any]:
+    """Of what `classify` left behind: keys that are the same for all seeds, others with a value per seed, and hits."""
+    runs = Results(data).runs(arm, seeds)
+    return {
+        **{key: runs.results[0][key] for key in once},
+        **{key: [result[key] for result in runs.results] for key in per_seed},
+        "hits": Hits.of_runs(runs).packed(),
+    }
 
 
 def mean_of(several: Sequence[Hits]) -> Hits:

@@ -17,7 +17,6 @@ from augury.pipeline import params
 from augury.pipeline.checkout import CHECKOUT
 from augury.pipeline.cores import use_threads
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import read_json
 from augury.pipeline.params import Params
 from augury.pipeline.process import arguments_of, one_line_errors
 from augury.pipeline.profiles import lay_over
@@ -100,8 +99,3 @@ def run_stage(folder: Path, stage: str, *arguments: str, replicate: int = 0) -> 
 def run_module(folder: Path, module: str, *arguments: str) -> int:
     """Run a module as a process in a workspace: its exit status."""
     return subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder).returncode
-
-
-def read_results(data: Path, arm: str, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """What `classify` wrote for an arm, one per seed."""
-    return [read_json(data / "results" / "0" / arm / f"{seed}.json") for seed in seeds]

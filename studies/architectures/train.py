@@ -1,10 +1,13 @@
 """Train one network on the user's images: `python -m studies.architectures.train scratch resnet18 seconds`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from augury.evidence.results import Results
+from augury.evidence.runs import Runs
 from augury.features.backbones import check_resolution
 from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import read_json, write_json
@@ -12,7 +15,7 @@ from models import CLASSIFIERS
 from studies.architectures.settings import BUDGETS, Architectures, Pace, read_pace
 from studies.counts import Counts, complete, count
 from studies.hits import Hits
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
+from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
 
 MODES = {"scratch": "scratch", "transfer": "full"}  # start -> classify.mode
 PASSES = 3  # of a training step, in forward passes: the backward one takes two products for each of the forward one
@@ -27,7 +30,7 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
     check_resolution(network, study.resolution, key="resolution")
     pace = read_pace(here, study)
     steps = steps_of(budget, network, study, pace)
-    trained, hits = {}, {}
+    runs: dict[float, Runs] = {}
     for rate in study.learning_rates:
         workspace = here / "runs" / f"{start}-{network}-{budget}" / f"{rate:g}"
         finetune = {
@@ -52,14 +55,13 @@ def main(start: str, network: str, budget: str, here: Path = Path(), root: Path 
             root=root,
         )
         run_stage(workspace, "classify", study.reference)
-        trained[rate] = read_results(workspace / "data", study.reference, study.seeds)
-        hits[rate] = Hits.of_arm(workspace / "data", study.reference, study.seeds)
+        runs[rate] = Results(workspace / "data").runs(study.reference, study.seeds)
     classes = len(read_json(root / "data/splits/0/summary.json")["train"])
     counts = count(lambda: complete(CLASSIFIERS[network].build(), classes), study.resolution)
     seconds = steps * pace.seconds_per_step[network]
     point: dict[str, Any] = {"network": network, "start": start, "budget": budget}
-    point |= point_of(counts, steps, seconds, study.batch_size, trained)
-    point["hits"] = hits[point["learning_rate"]].packed()
+    point |= point_of(counts, steps, seconds, study.batch_size, {rate: each.results for rate, each in runs.items()})
+    point["hits"] = Hits.of_runs(runs[point["learning_rate"]]).packed()
     write_json(here / "points" / start / budget / f"{network}.json", point)
 
 
@@ -70,7 +72,7 @@ def steps_of(budget: str, network: str, study: Architectures, pace: Pace) -> int
 
 
 def point_of(
-    counts: Counts, steps: int, seconds: float, batch_size: int, trained: dict[float, list[dict[str, Any]]]
+    counts: Counts, steps: int, seconds: float, batch_size: int, trained: Mapping[float, Sequence[dict[str, Any]]]
 ) -> dict[str, Any]:
     """What is kept of the trainings at the best learning rate: lists with a value per seed.
 

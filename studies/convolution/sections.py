@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from augury.report.numbers import decimals, number, points_between, points_of, scientific
+from augury.report.numbers import decimals, number, scientific
 from studies.convolution.arithmetic import Window
 from studies.convolution.drawings import dilation_drawing
 from studies.convolution.findings import Points
 from studies.convolution.settings import Arithmetic
 from studies.convolution.variants import MEANINGS, PLAIN
-from studies.gains import Gain
+from studies.gains import Gain, in_cells
 from studies.page import Figure, Section, Table
 
 Checks = Mapping[str, Any]
@@ -21,16 +21,12 @@ def variants_table(ablation: Points, gains: Mapping[str, Gain], confidence: floa
     plain = ablation[PLAIN]["multiply_adds"]
     rows = []
     for name, point in ablation.items():
-        gain = gains.get(name)
         rows.append(
             [
                 name, MEANINGS[name], f"{point['parameters']:,}", f"{point['multiply_adds'] / plain:.2f}",
                 " ".join(map(str, point["sizes"])), str(point["fields"][-1]), f"{np.mean(point['measured']):.0f}",
                 f"{100 * np.mean(point['accuracy']):.2f}%",
-                "—" if gain is None else points_of(gain.mean),
-                "—" if gain is None else points_between(gain.low, gain.high),
-                "—" if gain is None else f"{gain.p_holm:.3f}",
-                "—" if gain is None else gain.verdict,
+                *in_cells(gains.get(name)),
             ]
         )  # fmt: skip
     return Table(

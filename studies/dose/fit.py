@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.results import Results
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.report.numbers import points_between, points_of
 from studies.dose.choice import Doses
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import PER_SEED, Cell, Dose, of_arm
-from studies.gains import Gain, holds_for, how_judged, judged
-from studies.hits import Hits
+from studies.gains import Gain, holds_for, how_judged, in_cells, judged
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, reference_arm, run
 
@@ -25,8 +23,7 @@ Effects = Mapping[tuple[str, str], Gain]  # (generator, axis) -> the most of it 
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Dose, here, root)
     reference_arm(top, study.reference)
-    data, seeds = root / "data", top.classify.seeds
-    none = of_arm(Results(data).of_arm(study.reference, seeds), Hits.of_arm(data, study.reference, seeds))
+    none, seeds = of_arm(root / "data", study.reference, top), top.classify.seeds
     doses = {}
     for generator in top.sample.generators:
         rows = read_json(here / "points" / f"{generator}.json")["cells"]
@@ -150,8 +147,7 @@ def page(
                 "What weight and number do",
                 ["Generator", "Of", "Most", "Least", "Gain", confidence, "p (Holm)", "Verdict"],
                 [
-                    [name, axis, *(f"{value:g}" for value in reversed(doses[name].extremes(axis))),
-                     points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
+                    [name, axis, *(f"{value:g}" for value in reversed(doses[name].extremes(axis))), *in_cells(gain)]
                     for (name, axis), gain in effects.items()
                 ],
                 "The most over the least of one, in the mean over all values of the other: a family of its own.",

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import read_json, write_json
+from augury.pipeline.params import Params
 from augury.pipeline.section import PositiveFloat, Section
-from studies.hits import Hits
+from studies.hits import kept_of_arm
 from studies.workspace import (
     ROOT,
     load_params,
     make_workspace,
-    read_results,
     reference_arm,
     run,
     run_module,
@@ -71,8 +71,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         raise UserError(f"{generator}: classify failed, see above")
     cells = []
     for cell, arm in arms.items():
-        results = read_results(workspace / "data", arm, top.classify.seeds)
-        cells.append(cell._asdict() | of_arm(results, Hits.of_arm(workspace / "data", arm, top.classify.seeds)))
+        cells.append(cell._asdict() | of_arm(workspace / "data", arm, top))
     write_json(here / "points" / f"{generator}.json", {"generator": generator, "cells": cells})
 
 
@@ -82,13 +81,10 @@ def per_class(number: float, splits: Mapping[str, Any]) -> int:
     return max(1, math.ceil(round(number * labels) / len(splits["train"])))
 
 
-def of_arm(results: list[dict[str, Any]], hits: Hits) -> dict[str, Any]:
-    """What is kept of one arm: lists with a value per seed."""
-    return {
-        **{key: results[0][key] for key in ("n_real", "n_synthetic", "n_test")},
-        **{key: [result[key] for result in results] for key in PER_SEED},
-        "hits": hits.packed(),
-    }
+def of_arm(data: Path, arm: str, top: Params) -> dict[str, Any]:
+    """What is kept of one arm."""
+    once = ("n_real", "n_synthetic", "n_test")
+    return kept_of_arm(data, arm, top.classify.seeds, once=once, per_seed=PER_SEED)
 
 
 if __name__ == "__main__":

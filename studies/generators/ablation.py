@@ -29,8 +29,8 @@ from augury.scores.fidelity import beside_floor, halve, kernel_distances, manifo
 from studies.generators.settings import SCORE_KEYS, Generators
 from studies.generators.train import UNFIT
 from studies.generators.variants import VARIANTS, Variant, overrides
-from studies.hits import Hits
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_module, run_stage
+from studies.hits import Hits, kept_of_arm
+from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_module, run_stage
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
 SHOWN = 8  # images of a variant in the picture
@@ -151,14 +151,8 @@ class Ablation:
         make_workspace(folder, {arm: with_images}, {"sample": drawn}, links=links, root=self.root)
         images.write(folder / "data/synthetic/0" / architecture)
         run_stage(folder, "classify", arm)
-        seeds = self.top.classify.seeds
-        results = read_results(folder / "data", arm, seeds)
-        return {
-            "n_synthetic": results[0]["n_synthetic"],
-            "n_test": results[0]["n_test"],
-            "accuracy": [result["accuracy"] for result in results],
-            "hits": Hits.of_arm(folder / "data", arm, seeds).packed(),
-        }
+        once, seeds = ("n_synthetic", "n_test"), self.top.classify.seeds
+        return kept_of_arm(folder / "data", arm, seeds, once=once, per_seed=["accuracy"])
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from augury.arms.rows import balanced
+from augury.evidence.results import Results
 from augury.features.extractor import STORE
 from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.generators.starts import Sources, Starts
@@ -26,7 +27,7 @@ from studies.hits import Hits
 from studies.latent.attributes import CONFIDENCE
 from studies.latent.settings import PLAIN, Latent
 from studies.latent.spaces import PriorSpace, Space, open_space, seeds_of
-from studies.workspace import ROOT, load_params, make_workspace, read_results, reference_arm, run, run_stage
+from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
 
 BEYOND = 0.5  # share of the way from one latent to another by which an extrapolation goes on at most
 
@@ -184,12 +185,12 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     for method, images in of_equal_size(sets).items():
         images.write(workspaces[method] / "data/synthetic/0" / generator)
         run_stage(workspaces[method], "classify", arms[method])
-        results = read_results(workspaces[method] / "data", arms[method], seeds)
+        runs = Results(workspaces[method] / "data").runs(arms[method], seeds)
         content["methods"][method] = {
-            **{key: results[0][key] for key in ("n_real", "n_classic", "n_synthetic", "n_test")},
+            **{key: runs.results[0][key] for key in ("n_real", "n_classic", "n_synthetic", "n_test")},
             **draws[method],
-            **{key: [result[key] for result in results] for key in ("seed", "accuracy", "validation_nll")},
-            "hits": Hits.of_arm(workspaces[method] / "data", arms[method], seeds).packed(),
+            **{key: [result[key] for result in runs.results] for key in ("seed", "accuracy", "validation_nll")},
+            "hits": Hits.of_runs(runs).packed(),
         }
     write_json(here / "points/augmentation" / f"{generator}.json", significant(content))
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from augury.pipeline.params import Params
-from augury.report.numbers import points_between, points_of
+from augury.report.numbers import points_of
 from studies.drawings import forest_plot
-from studies.gains import Gain, holds_for, how_judged
+from studies.gains import Gain, holds_for, how_judged, in_cells
 from studies.latent.gains import PLAIN, Comparison
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed
@@ -47,10 +47,7 @@ def augmentation_section(
     }
 
     def against(generator: str, method: str, over: str) -> list[str]:
-        gain = gains.get(Comparison(generator, method, over))
-        if gain is None:
-            return ["—"] * 4
-        return [points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
+        return in_cells(gains.get(Comparison(generator, method, over)))
 
     first = next(iter(augmentation.values()))
     seeds = len(first["methods"][PLAIN]["accuracy"])

@@ -101,7 +101,7 @@ def point(study: Regimes, regime: Regime, results: Results) -> dict[str, Any]:
             name: {
                 "n_synthetic": of_arms[name][0]["n_synthetic"],
                 "synthetic_weight": [result["synthetic_weight"] for result in of_arms[name]],
-                "hits": Hits(runs[name].right, runs[name].groups).packed(),
+                "hits": Hits.of_runs(runs[name]).packed(),
             }
             for name in recipes
         },

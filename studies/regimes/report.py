@@ -11,8 +11,7 @@ from augury.evidence.ledger import stages_behind
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import BEST_REAL, RECIPE
-from augury.report.numbers import points_between, points_of
-from studies.gains import Gain, how_judged, judged
+from studies.gains import Gain, how_judged, in_cells, judged
 from studies.hits import Hits, mean_of, stacked
 from studies.page import Page, Table, listed
 from studies.regimes.costs import FILE, costs_page, seconds_of
@@ -205,12 +204,6 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
             f"{len(hits_of(first, BEST_REAL).right[0]):,} test images, each counting the same.",
         },
     )  # fmt: skip
-
-
-def in_cells(gain: Gain | None) -> list[str]:
-    if gain is None:
-        return ["—"] * 4
-    return [points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
 
 
 def named_keys(keys: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.report.numbers import number, points_of
-from studies.gains import Gain, holds_for, how_judged
+from studies.gains import Gain, holds_for, how_judged, verdicts_over
 from studies.page import Page, listed
 from studies.scaling.drawings import scaling_plot
 from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
@@ -106,15 +106,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """One sentence from the verdicts."""
-    verbs = {
-        "helps": "beats",
-        "hurts": "loses to",
-        "no difference that matters": "is no different, as far as it matters, from",
-        "can't tell": "cannot be told from",
-    }
-    parts = [f"{verb} {listed(ways)}" for verdict, verb in verbs.items() if (ways := _ways(gains, verdict))]
-    said = ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
-    return f"At equal multiply-adds, compound scaling {said} {holds_for(generators=False)}"
+    return f"At equal multiply-adds, compound scaling {verdicts_over(gains, TITLES)} {holds_for(generators=False)}"
 
 
 def _ways(gains: Mapping[str, Gain], verdict: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from augury.pipeline.outputs import write_csv, write_json
 from studies.drawings import forest_plot
-from studies.gains import Gain, holds_for, how_judged
+from studies.gains import Gain, holds_for, how_judged, verdicts_over
 from studies.page import Figure, Page, Section, Table, listed
 from studies.pictures import TILE, as_uri, enlarged, tiled
 from studies.segmentation.findings import (
@@ -30,12 +30,6 @@ from studies.segmentation.train import ARMS, SHOWN
 from studies.workspace import ROOT, load_params, run
 
 QUESTION = "where every pixel gets a class, are dilated convolutions better than pooling, or strides?"
-VERBS = {
-    "helps": "beats",
-    "hurts": "loses to",
-    "no difference that matters": "is no different, as far as it matters, from",
-    "can't tell": "cannot be told from",
-}
 NAMES = {network: "a plain network" if network == "plain" else f"the {network} one" for network in NETWORKS}
 COLUMNS = (
     "network", "arm", "width", "parameters", "multiply_adds", "possible_field", "measured_field", "iou", "low", "high",
@@ -65,7 +59,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     page = Page(
         question=QUESTION,
         answer=f"At {'unequal' if off_cost(study, points) else 'equal'} multiply-adds, dilation "
-        f"{verdicts_on(networks)} {holds_for(generators=False)}",
+        f"{verdicts_over(networks, NAMES)} {holds_for(generators=False)}",
         sentences=[
             f"Of images and masks altered in training: {_alterations(arms)}.",
             f"One mask for every image, the best on those to learn from, gets {100 * floor:.1f}%.",
@@ -122,15 +116,6 @@ def measured(point: Mapping[str, Any]) -> float | None:
 
 def _pixels(field: float | None) -> str:
     return "none" if field is None else f"{field:.0f}"
-
-
-def verdicts_on(gains: Mapping[str, Gain]) -> str:
-    """ "beats the pooled one, and cannot be told from the strided one"."""
-    parts = []
-    for verdict, verb in VERBS.items():
-        if found := [NAMES[key] for key, gain in gains.items() if gain.verdict == verdict]:
-            parts.append(f"{verb} {listed(found)}")
-    return ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 
 def _alterations(gains: Mapping[str, Gain]) -> str:

@@ -10,7 +10,7 @@ from augury.evidence.statistics import holm
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from studies.drawings import VERDICTS, forest_plot
-from studies.gains import Gain, crossed, holds_for, how_judged, judged
+from studies.gains import Gain, crossed, holds_for, how_judged, in_cells, judged
 from studies.hits import Hits, mean_of
 from tests.studies.made_up import hits
 
@@ -89,6 +89,12 @@ GAINS = {
     "classic": {"vae": gain(0.001, -0.004, 0.005, "can't tell")},
     "vae": {},
 }
+
+
+def test_a_gain_is_four_cells_of_a_table_and_so_is_none() -> None:
+    gain = Gain(0.0042, -0.001, 0.0094, (0.0, 0.0084), 0.04, 0.08, "can't tell", 0.01)
+    assert in_cells(gain) == ["+0.42", "−0.10 to +0.94", "0.080", "can't tell"]
+    assert in_cells(None) == ["—"] * 4
 
 
 def test_drawings_are_repeatable_and_self_contained() -> None:

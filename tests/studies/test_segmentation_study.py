@@ -19,6 +19,7 @@ from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE
+from studies.gains import verdicts_over
 from studies.segmentation import images, report, train
 from studies.segmentation.findings import CELLS, of_arms, of_one_mask, over_networks, read_points
 from studies.segmentation.images import Cases, grouped, photographed, split
@@ -265,7 +266,7 @@ def test_verdicts_are_on_new_images() -> None:
         "strided": "hurts",
     }
     assert {gain.verdict for gain in of_arms(points, compare).values()} == {alike}
-    assert report.verdicts_on(gains) == (
+    assert verdicts_over(gains, report.NAMES) == (
         "beats a plain network; loses to the strided one, and is no different, as far as it matters, from the pooled "
         "one"
     )
