@@ -5,7 +5,6 @@ image's pixels, the method with its weights, and its code, so it never goes stal
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from augury.images.codec import decode_image, encode_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import thread_per_core
 from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import whole_file
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -105,11 +105,8 @@ def _stored_mask(image: np.ndarray, method: Method) -> np.ndarray:
     if path.exists():
         return decode_image(path.read_bytes())[..., 0] > 0
     mask = usable_mask(image, method)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own, as others may be storing the same mask.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        (partial_file := Path(folder) / path.name).write_bytes(encode_png(as_image(mask)))
-        partial_file.replace(path)
+    with whole_file(path, shared=True) as file:
+        file.write_bytes(encode_png(as_image(mask)))
     return mask
 
 

@@ -6,7 +6,6 @@ every time under one version of torch, whose name stands for them.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,6 +21,7 @@ from augury.images.image_set import ImageSet, concatenate
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
+from augury.pipeline.outputs import whole_file
 from augury.pipeline.sections import Classify
 
 STORE = Path(".cache/features")
@@ -65,7 +65,8 @@ class Extractor:
             features = self.compute(concatenate([sets[number] for number in numbers]), device)
             stops = np.cumsum([len(sets[number]) for number in numbers])
             for number, part in zip(numbers, np.split(features, stops[:-1]), strict=True):
-                _keep(part, paths[number])
+                with whole_file(paths[number], shared=True) as partial:
+                    np.save(partial, part)
         return [np.load(path) for path in paths]
 
     @torch.inference_mode()
@@ -98,14 +99,6 @@ class Extractor:
             return f"random/{torch.__version__}".encode()
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
-
-
-def _keep(features: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own, as other processes may be storing the same features.
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-        np.save(partial := Path(folder) / path.name, features)
-        partial.replace(path)
 
 
 @lru_cache(maxsize=8)

@@ -18,23 +18,45 @@ def class_grid(images: ImageSet, per_class: int = PREVIEW_PER_CLASS) -> np.ndarr
 
     Classes with fewer images leave the rest of their row white.
     """
-    enlarge = max(1, -(-SHORTEST_TILE // images.size))
-    tile = images.size * enlarge
-    rows = len(images.class_names)
-    grid = np.full((rows * (tile + GAP) - GAP, per_class * (tile + GAP) - GAP, images.channels), 255, np.uint8)
-    for label in range(rows):
-        for column, image in enumerate(images.pixels[images.labels == label][:per_class]):
-            top, left = label * (tile + GAP), column * (tile + GAP)
-            grid[top : top + tile, left : left + tile] = image.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
-    return grid
+    shape = len(images.class_names), per_class, *images.pixels.shape[1:]
+    tiles = np.full(shape, 255, np.uint8)
+    for label, row in enumerate(tiles):
+        shown = images.pixels[images.labels == label][:per_class]
+        row[: len(shown)] = shown
+    return grid_of(tiles.reshape(-1, *shape[2:]), per_class)
 
 
 def pairs_grid(first: ImageSet, second: ImageSet) -> np.ndarray:
     """Images of `first` above those of `second`, N columns -> (height, width, C) uint8."""
-    rows = [ImageSet(images.pixels, np.zeros(len(images), np.int64), ("row",)) for images in (first, second)]
-    grids = [class_grid(row, per_class=len(row)) for row in rows]
-    gap = np.full((GAP, *grids[0].shape[1:]), 255, np.uint8)
-    return np.concatenate([grids[0], gap, grids[1]])
+    return grid_of(np.concatenate([first.pixels, second.pixels]), len(first))
+
+
+def grid_of(pixels: np.ndarray, columns: int) -> np.ndarray:
+    """Images (N, S, S, C) uint8 as large as they can be looked at, row after row -> (height, width, C) uint8."""
+    return tiled(enlarged(pixels, tile_side(pixels.shape[1])), columns)
+
+
+def tile_side(size: int) -> int:
+    """Pixels a side of an image of that size in a grid."""
+    return size * max(1, -(-SHORTEST_TILE // size))
+
+
+def enlarged(tiles: np.ndarray, side: int) -> np.ndarray:
+    """(N, H, W, C) -> (N, side, side, C): each position as a square, or as near to one as whole pixels allow."""
+    rows, columns = (np.arange(side) * length // side for length in tiles.shape[1:3])
+    return tiles[:, rows][:, :, columns]
+
+
+def tiled(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """(N, S, S, C) uint8, row after row -> one picture, white where the last row ends."""
+    count, side, _, channels = tiles.shape
+    lines = -(-count // columns)
+    step = side + GAP
+    picture = np.full((lines * step - GAP, columns * step - GAP, channels), 255, np.uint8)
+    for place, tile in enumerate(tiles):
+        top, left = place // columns * step, place % columns * step
+        picture[top : top + side, left : left + side] = tile
+    return picture
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

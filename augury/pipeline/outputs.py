@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ ABANDONED = 24 * 3600  # seconds after which nobody is writing any more
 def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without an exception.
 
-    shared: other processes may write the same at the same time, as in a cache; the last one stays.
+    shared: others may write the same at the same time, as in a cache; the last one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path, shared=shared)
@@ -67,8 +68,8 @@ def _partial(path: Path, *, shared: bool) -> Path:
         with suppress(OSError):  # it has just gone
             if time.time() - other.stat().st_mtime > ABANDONED:
                 shutil.rmtree(other) if other.is_dir() else other.unlink()
-    # Processes of several machines may share a cache.
-    return path.with_name(f".partial-{platform.node()}-{os.getpid()}-{path.name}")
+    # Threads, processes and several machines may share a cache.
+    return path.with_name(f".partial-{platform.node()}-{os.getpid()}-{threading.get_ident()}-{path.name}")
 
 
 def _inode(path: Path) -> int | None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from augury.images.grids import enlarged, tiled
 from augury.images.pixels import from_network
 from studies.convolution.fields import Seen
-from studies.pictures import TILE, enlarged, tiled
+from studies.pictures import TILE
 
 SMALL = 40  # the same for filters, of which there are many
 THEORETICAL, MEASURED = (70, 130, 255), (255, 140, 0)  # red, green and blue of the outlines of fields

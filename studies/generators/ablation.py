@@ -16,7 +16,7 @@ from augury.features.extractor import Extractor
 from augury.features.frechet import frechet_distance
 from augury.generators.sampling import balanced_labels, sample_images
 from augury.generators.weights import load_generator
-from augury.images.grids import class_grid, write_png
+from augury.images.grids import grid_of, write_png
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, check_known
@@ -169,8 +169,7 @@ def size_of(network: Any, device: torch.device) -> dict[str, int]:
 
 def strip(images: ImageSet) -> np.ndarray:
     """One image of each of the first classes side by side, going round where there are fewer: (H, W, C) uint8."""
-    row = ImageSet(images.pixels[:SHOWN], np.zeros(SHOWN, np.int64), ("row",))
-    return class_grid(row, per_class=SHOWN)
+    return grid_of(images.pixels[:SHOWN], SHOWN)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from augury.generators.sampling import progress_file
-from augury.images.grids import GAP, SHORTEST_TILE, write_png
+from augury.images.grids import GAP, tile_side, write_png
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from studies.generators.settings import Generators
@@ -24,7 +24,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     training, config = read_json(folder / "training.json"), read_json(root / "data/splits/0/summary.json")
     snapshots = training["snapshots"]
     chosen = spread_out([snapshot["kimg"] for snapshot in snapshots], training["kept_kimg"], study.columns)
-    size = tile_size(config["image_size"])
+    size = tile_side(config["image_size"])
     with whole_directory(here / "points/progress" / generator) as out:
         columns = [first_column(progress_file(folder, kimg), size) for kimg in chosen]
         shown = min(study.rows, len(config["class_names"]))
@@ -51,11 +51,6 @@ def spread_out(kimg: list[float], kept: float, most: int) -> list[float]:
     if place not in places:
         places[nearest] = place
     return [kimg[each] for each in sorted(set(places.tolist()))]
-
-
-def tile_size(image_size: int) -> int:
-    """Pixels of an image in a grid of `class_grid`."""
-    return image_size * max(1, -(-SHORTEST_TILE // image_size))
 
 
 def first_column(path: Path, size: int) -> np.ndarray:

@@ -3,17 +3,13 @@
 import numpy as np
 import torch
 
-from augury.images.grids import class_grid
-from augury.images.image_set import ImageSet
+from augury.images.grids import grid_of
 from studies.latent.spaces import Space
 
 
 def tile_grid(pixels: np.ndarray) -> np.ndarray:
     """Images in rows and columns, (R, C, H, W, channels) uint8 -> one picture, (height, width, channels) uint8."""
-    rows, columns = pixels.shape[:2]
-    labels = np.repeat(np.arange(rows), columns)
-    images = ImageSet(pixels.reshape(-1, *pixels.shape[2:]), labels, tuple(map(str, range(rows))))
-    return class_grid(images, per_class=columns)
+    return grid_of(pixels.reshape(-1, *pixels.shape[2:]), pixels.shape[1])
 
 
 def walks(space: Space, starts: torch.Tensor, ends: torch.Tensor, steps: int) -> torch.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from augury.images.grids import enlarged, tiled
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number
 from augury.report.plots import (
@@ -24,7 +25,7 @@ from augury.report.plots import (
     label_rows,
 )
 from studies.drawings import ring, text_beside
-from studies.pictures import TILE, as_seen, enlarged, tiled
+from studies.pictures import TILE, as_seen
 from studies.scaling.findings import Curve
 
 LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))

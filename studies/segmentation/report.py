@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from augury.images.grids import enlarged, tiled
 from augury.pipeline.outputs import write_csv, write_json
 from studies.drawings import forest_plot
 from studies.gains import Gain, holds_for, how_judged, verdicts_over
 from studies.page import Figure, Page, Section, Table, listed
-from studies.pictures import TILE, as_uri, enlarged, tiled
+from studies.pictures import TILE, as_uri
 from studies.segmentation.findings import (
     ASKED,
     CELLS,

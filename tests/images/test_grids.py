@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augury.images.grids import GAP, class_grid, pairs_grid, write_png
+from augury.images.grids import GAP, class_grid, enlarged, pairs_grid, tiled, write_png
 from augury.images.image_set import ImageSet
 
 
@@ -47,6 +47,23 @@ def test_pairs_stand_one_above_the_other_whatever_their_classes(channels: int) -
 def test_a_single_small_pair_is_enlarged() -> None:
     pair = images_of([0], size=8)
     assert pairs_grid(pair, pair).shape == (2 * 56 + GAP, 56, 1)
+
+
+def test_tiles_stand_row_after_row_with_gaps_and_white_at_the_end() -> None:
+    tiles = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    picture = tiled(tiles, 3)
+    assert picture.shape == (2 * 4 + GAP, 3 * 4 + 2 * GAP, 3)
+    corners = picture[:: 4 + GAP, :: 4 + GAP, 0]
+    assert corners.tolist() == [[0, 1, 2], [3, 4, 255]]
+    assert (picture[4 : 4 + GAP] == 255).all()
+    assert (picture[:, 4 : 4 + GAP] == 255).all()
+    assert (picture[4 + GAP :, 2 * (4 + GAP) :] == 255).all()
+
+
+def test_enlarging_keeps_positions_in_place() -> None:
+    tiles = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+    assert enlarged(tiles, 4)[0, ..., 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert enlarged(tiles, 5).shape == (1, 5, 5, 1)
 
 
 def test_write_png_keeps_every_pixel(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from studies.convolution.pictures import (
     gradient_fields,
 )
 from studies.convolution.settings import Look
-from studies.pictures import TILE, as_seen, enlarged, tiled
+from studies.pictures import TILE, as_seen
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -170,23 +170,6 @@ def test_levels_are_evenly_apart_with_both_ends(stages: int, count: int, expecte
 
 
 # Pictures.
-
-
-def test_tiles_stand_row_after_row_with_gaps_and_white_at_the_end() -> None:
-    tiles = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
-    picture = tiled(tiles, 3)
-    assert picture.shape == (2 * 4 + GAP, 3 * 4 + 2 * GAP, 3)
-    corners = picture[:: 4 + GAP, :: 4 + GAP, 0]
-    assert corners.tolist() == [[0, 1, 2], [3, 4, 255]]
-    assert (picture[4 : 4 + GAP] == 255).all()
-    assert (picture[:, 4 : 4 + GAP] == 255).all()
-    assert (picture[4 + GAP :, 2 * (4 + GAP) :] == 255).all()
-
-
-def test_enlarging_keeps_positions_in_place() -> None:
-    tiles = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
-    assert enlarged(tiles, 4)[0, ..., 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
-    assert enlarged(tiles, 5).shape == (1, 5, 5, 1)
 
 
 def test_a_weight_of_zero_is_mid_gray_and_the_largest_is_black_or_white() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import stats
 
 from augury.generators.sampling import progress_file
-from augury.images.grids import GAP, class_grid, write_png
+from augury.images.grids import GAP, class_grid, tile_side, write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline import params, stage
 from augury.pipeline.errors import UserError
@@ -35,7 +35,7 @@ from studies.generators.costs import costs_page, seconds_of
 from studies.generators.drawings import progress_plot, score_plot
 from studies.generators.gains import Comparison, by_training, changes, comparisons
 from studies.generators.networks import NoMapping, NoModulation, NoNoise
-from studies.generators.progress import first_column, side_by_side, spread_out, tile_size
+from studies.generators.progress import first_column, side_by_side, spread_out
 from studies.generators.progress_section import half_way
 from studies.generators.settings import Generators
 from studies.generators.variants import BASES, VARIANTS, overrides
@@ -226,9 +226,9 @@ def test_a_strip_shows_the_first_image_of_each_class_at_every_snapshot() -> None
         pixels = np.zeros((6, size, size, 1), np.uint8)
         pixels += (shade + np.arange(6, dtype=np.uint8))[:, None, None, None]
         grid = class_grid(ImageSet(pixels, np.array([0, 1, 2, 0, 1, 2]), NAMES), 2)
-        columns.append(grid[:, : tile_size(size)])
-    picture = side_by_side(columns, 2, tile_size(size))
-    tile = tile_size(size)
+        columns.append(grid[:, : tile_side(size)])
+    picture = side_by_side(columns, 2, tile_side(size))
+    tile = tile_side(size)
     assert picture.shape == (2 * tile + GAP, 3 * tile + 2 * GAP, 1)
     for column, shade in enumerate((10, 60, 110)):
         for row in range(2):
@@ -494,8 +494,8 @@ def test_a_whole_study_in_small(tiny: tuple[Path, Path]) -> None:
     assert "without noise" in page
     assert "1 training of each variant" in page
     with Image.open(here / "points/progress/vae/strip.png") as picture:
-        assert picture.size == (2 * tile_size(8) + GAP, 2 * tile_size(8) + GAP)
-    assert first_column(progress_file(root / "data/generators/0/vae", 1.0), tile_size(8)).shape[1] == tile_size(8)
+        assert picture.size == (2 * tile_side(8) + GAP, 2 * tile_side(8) + GAP)
+    assert first_column(progress_file(root / "data/generators/0/vae", 1.0), tile_side(8)).shape[1] == tile_side(8)
     # Trainings under way elsewhere are neither found nor deleted.
     assert not (here / "runs/no_noise/0/training/.cache").is_symlink()
     assert (here / "runs/no_noise/0/training/.cache/features").is_symlink()
