@@ -46,10 +46,7 @@ def arguments_of(main: Callable[..., object], given: Sequence[str]) -> list[Any]
 
     Raises UserError where they are too many or too few, or one is no number.
     """
-    parameters = list(inspect.signature(main).parameters.values())
-    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
-        return list(given)
-    wanted = [each for each in parameters if each.default is each.empty]
+    wanted = [each for each in inspect.signature(main).parameters.values() if each.default is each.empty]
     check_arguments([each.name for each in wanted], given)
     return [
         _whole(value, each.name) if each.annotation is int else value for value, each in zip(given, wanted, strict=True)

@@ -67,7 +67,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     )
     run_stage(workspace, "sample", generator)
     weighed = [f"{arm}={cell.weight!r}" for cell, arm in arms.items()]
-    if run_module(workspace, "studies.dose.grid", *weighed) != 0:
+    if run_module(workspace, "studies.classifiers", "0", *weighed) != 0:
         raise UserError(f"{generator}: classify failed, see above")
     cells = []
     for cell, arm in arms.items():

@@ -47,7 +47,7 @@ def main(name: str, replicate: int, here: Path = Path(), root: Path = ROOT) -> N
                 pass
             case _:
                 raise UserError(f"recipes: {entry} has no place in this study")
-    if run_module(workspace, "studies.regimes.classifiers", str(replicate)) != 0:
+    if run_module(workspace, "studies.classifiers", str(replicate)) != 0:
         raise UserError(f"{workspace.name}: classify failed, see above")
     write_json(here / "points" / f"{workspace.name}.json", point(study, regime, Results(workspace / "data", replicate)))
 

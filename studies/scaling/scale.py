@@ -5,7 +5,7 @@ The test split is opened here alone, once per network and seed, after all is cho
 
 from pathlib import Path
 
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import read_json, write_json
 from studies.scaling.constants import ALONE, PUBLISHED, Constants, at_cost
 from studies.scaling.network import Shape
@@ -24,8 +24,7 @@ def constants_of(way: str, here: Path) -> Constants:
     if way == COMPOUND:
         return chosen_constants(read_json(here / "points/search.json"))
     known = {**ALONE, "published": PUBLISHED}
-    if way not in known:
-        raise UserError(f"unknown way of scaling {way!r}; choose from {', '.join((BASE, *WAYS))}")
+    check_known("way", way, (BASE, *WAYS))
     return known[way]
 
 

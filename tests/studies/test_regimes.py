@@ -14,7 +14,8 @@ from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.replicates import Replicate
-from studies.regimes import classifiers, costs, measure, report
+from studies import classifiers
+from studies.regimes import costs, measure, report
 from studies.regimes.settings import Regime, Regimes
 from studies.workspace import settings
 from tests import CHECKOUT

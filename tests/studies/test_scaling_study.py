@@ -229,7 +229,7 @@ def test_a_picture_shows_as_many_pixels_as_a_network_sees(root: Path) -> None:
 
 
 def test_an_unknown_way_is_one_clear_line(here: Path, root: Path) -> None:
-    with pytest.raises(UserError, match="unknown way of scaling 'height'; choose from base, depth"):
+    with pytest.raises(UserError, match="way: unknown 'height'; choose from base, depth"):
         scale.main("height", here, root)
 
 

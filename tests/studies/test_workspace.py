@@ -27,7 +27,6 @@ STEPS = [
     for path in sorted((CHECKOUT / "studies").glob("*/*.py"))
     if runs_a_step(path)
 ]
-OF_WORKSPACES = "studies.dose.grid"  # takes any number of words, and runs in a workspace
 
 
 def words_of(module: str) -> list[str]:
@@ -48,7 +47,7 @@ def test_all_steps_are_tried() -> None:
     assert len(STEPS) > 20
 
 
-@pytest.mark.parametrize("module", sorted({*STEPS} - {OF_WORKSPACES}))
+@pytest.mark.parametrize("module", STEPS)
 def test_a_step_in_the_wrong_folder_or_with_the_wrong_words_is_one_line(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +61,7 @@ def test_a_step_in_the_wrong_folder_or_with_the_wrong_words_is_one_line(
     assert started_elsewhere == f"study: no params.yaml in {tmp_path}; run this in {study}"
 
 
-@pytest.mark.parametrize("module", [module for module in STEPS if module != OF_WORKSPACES and words_of(module)])
+@pytest.mark.parametrize("module", [module for module in STEPS if words_of(module)])
 def test_a_step_of_a_name_that_is_not_there_is_one_line(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
