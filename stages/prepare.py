@@ -15,7 +15,7 @@ from augury.images.image_set import ImageSet
 from augury.images.names import counted
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
-from augury.pipeline.replicates import Replicate
+from augury.pipeline.replicates import SPLITS, Replicate
 from augury.pipeline.stage import run_entry
 from augury.sources.manifest import as_listed
 from augury.sources.registry import read_source
@@ -49,12 +49,7 @@ def read_and_split(params: Params, replicate: Replicate) -> int:
         raw.pool, raw.test, raw.validation,
         prepare=prepare, seed=params.seed, replicate=replicate.number, base_seed=params.base_seed,
     )  # fmt: skip
-    parts = {
-        "train": splits.train,
-        "validation": splits.validation,
-        "test": splits.test,
-        "held_back": splits.held_back,
-    }
+    parts: dict[str, ImageSet] = {name: getattr(splits, name) for name in SPLITS}
     for name, images in parts.items():
         # The test images are the same for all replicates that draw labels anew, and their files are too.
         seed = params.base_seed if name == "test" else params.seed

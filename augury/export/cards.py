@@ -19,11 +19,11 @@ from augury.evidence.results import Results, if_there
 from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import FOLDER_SOURCES
+from augury.pipeline.replicates import SPLITS
 
 log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).parent / "templates"
-SPLITS = ("train", "validation", "test", "held_back")
 # Sources whose title, licence and origin are known; those of other images only their owner can tell.
 KNOWN_SOURCES = {
     "fashion_mnist": (

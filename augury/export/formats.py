@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from augury.evidence.results import Results
-from augury.export.cards import SPLITS, dataset_card
+from augury.export.cards import dataset_card
 from augury.export.encoded_images import MASK, EncodedImage, EncodedImages, MaskOf, open_encoded
 from augury.export.generation_plan import PLAN
 from augury.export.run_lengths import decoded
@@ -33,7 +33,7 @@ from augury.pipeline.destinations import check_empty_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.params import Params
-from augury.pipeline.replicates import Replicate
+from augury.pipeline.replicates import SPLITS, Replicate
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,13 @@ from augury.pipeline.conclusions import TAIL
 from augury.pipeline.drawing import DENOISING, PRETRAINED_STEPS, STRATEGIES, Drawing
 from augury.pipeline.errors import UserError, one_line, unknown
 from augury.pipeline.preparing import fewest_labels
+from augury.pipeline.replicates import SPLITS
 from augury.pipeline.section import EachOnce, Name, Section, Seed
 from augury.pipeline.seeding import derive_seed
 
 PARAMS_FILE = Path("params.yaml")
 # What images are called by their origin that no generator or policy made, as well as what is made of both.
-TAKEN = ("train", "validation", "test", "held_back", "real", "more_real", "mixed", "reconstructions")
+TAKEN = (*SPLITS, "real", "more_real", "mixed", "reconstructions")
 
 Config = TypeVar("Config")
 SomeSection = TypeVar("SomeSection", bound=Section)

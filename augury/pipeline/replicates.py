@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+SPLITS = ("train", "validation", "test", "held_back")  # of the labelled images, sets in data/splits/0
+
 
 @dataclass(frozen=True)
 class Replicate:

@@ -16,15 +16,15 @@ from augury.images.names import shortened
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
+from augury.pipeline.replicates import SPLITS
 from augury.preflight.inventory import Finding
 from augury.sources import fashion_mnist
-from augury.sources.listed_images import ListedImage, lost_class_error, read_listed_image, unreadable_error
+from augury.sources.listed_images import ListedImage, lost_class_error, name_of, read_listed_image, unreadable_error
 from augury.sources.registry import LISTINGS
 from augury.sources.torchvision_images import CACHE as TORCHVISION_CACHE
 from augury.sources.torchvision_images import PUBLIC_SETS
 from augury.splits.split import split
 
-SPLITS = "train", "validation", "test", "held_back"
 # About: DVC keeps what is in data/ once more; bytes of an image's features; bytes of a generator and its grids.
 TWICE, FEATURES, GENERATOR = 2, 4 * 3120, 40 * 2**20
 DIGITS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # scikit-learn's, of each class
@@ -115,19 +115,18 @@ def _listed(prepare: Prepare) -> DataAtHand:
             assert image.label is not None
             counts[image.split, image.label] += 1
 
-    def named(label: int) -> str:
-        return str(label) if listing.class_names is None else listing.class_names[label]
-
     for split_name, label in tried:
         if label is not None and not counts[split_name, label]:
             first = reasons[split_name, label]
-            raise lost_class_error(named(label), split_name, tried[split_name, label], *first, listing.root)
+            raise lost_class_error(
+                name_of(label, listing.class_names), split_name, tried[split_name, label], *first, listing.root
+            )
     labels = sorted({label for _, label in counts})
     if len(labels) < 2:
         raise UserError(f"{listing.root}: images of {len(labels)} class, at least 2 are needed")
     splits = [split for split in ("train", "validation", "test") if any(split == listed for listed, _ in counts)]
     per_split = {split: [counts[split, label] for label in labels] for split in splits}
-    return DataAtHand(str(listing.root), per_split, [named(label) for label in labels])
+    return DataAtHand(str(listing.root), per_split, [name_of(label, listing.class_names) for label in labels])
 
 
 _PLACES: dict[str, Callable[[Prepare], DataAtHand]] = {

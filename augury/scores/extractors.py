@@ -13,13 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from augury.features.extractor import Extractor, Forward, LoadBackbone, efficientnet_lite0
-from augury.pipeline.downloads import cached_download, socket_timeout
+from augury.pipeline.downloads import PATIENCE, cached_download, socket_timeout
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.sections import FeatureExtractor
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 30  # seconds for which a download may stand still
 DINOV2 = {  # name -> what timm calls it
     "dinov2_small": "vit_small_patch14_dinov2.lvd142m",
     "dinov2_large": "vit_large_patch14_dinov2.lvd142m",

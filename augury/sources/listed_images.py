@@ -120,7 +120,7 @@ def read_listed(listing: Listing, prepare: Prepare, log: logging.Logger = log) -
     labels = _check_classes({title: split.tried for title, split in splits.items()}, class_names, root, first)
     for title, split in splits.items():
         for label in sorted(labels - set(split.labels)):
-            name = _name(label, class_names)
+            name = name_of(label, class_names)
             raise lost_class_error(name, title, split.tried[label], *split.reasons[label], root)
     raw = _raw_images(splits, sorted(labels), class_names, depth, prepare, log)
     return dataclasses.replace(raw, unreadable=tuple(unreadable), first_reason=first)
@@ -168,16 +168,16 @@ def _check_classes(
         for label in sorted(labels - set(there)) if there else ():  # without any label, it will be left out
             others = " and ".join(other for other in present if label in present[other])
             raise UserError(
-                f"{root}: no image of class {_name(label, class_names)!r} in the {title} split, but in {others}"
+                f"{root}: no image of class {name_of(label, class_names)!r} in the {title} split, but in {others}"
             )
     if not present.get("train"):
         raise UserError(f"{root}: no labelled image to learn from" + (f" ({reason})" if reason else ""))
     if len(labels) < 2:
-        raise UserError(f"{root}: 1 class ({_name(min(labels), class_names)}), at least 2 are needed")
+        raise UserError(f"{root}: 1 class ({name_of(min(labels), class_names)}), at least 2 are needed")
     return labels
 
 
-def _name(label: int, class_names: Sequence[str] | None) -> str:
+def name_of(label: int, class_names: Sequence[str] | None) -> str:
     return str(label) if class_names is None else class_names[label]
 
 
@@ -190,7 +190,7 @@ def _raw_images(
     log: logging.Logger,
 ) -> RawImages:
     """The sets of what was read. classes: the labels that have images."""
-    names = tuple(_name(label, class_names) for label in classes)
+    names = tuple(name_of(label, class_names) for label in classes)
     if empty := [name for name in class_names or () if name not in names]:
         log.warning("left out %d classes that have no image: %s", len(empty), shortened(empty))
     for question in doubtful_names(names):

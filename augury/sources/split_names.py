@@ -25,10 +25,7 @@ def split_called(name: str) -> str | None:
 def split_and_rest(name: str) -> tuple[str | None, tuple[str, ...]]:
     """The split that a name has in it, and its other words, without numbers: ("train", ("seg",)) of Seg_train2017."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?i)hold[-_ ]out", "holdout", name).lower())
-    splits = [split for word in words if (match := GLUED.fullmatch(word)) for split in _of_word(match[1])]
+    spelled = [match[1] for word in words if (match := GLUED.fullmatch(word))]
+    splits = [split for word in spelled for split, called in SPLIT_WORDS.items() if word in called]
     rest = tuple(word for word in words if not GLUED.fullmatch(word) and word not in FILLERS)
     return (splits[0] if len(splits) == 1 else None), rest
-
-
-def _of_word(word: str) -> list[str]:
-    return [split for split, words in SPLIT_WORDS.items() if word in words]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.statistics import accuracy_interval
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
 from studies.architectures.settings import BUDGETS, Architectures
@@ -16,15 +15,6 @@ from studies.hits import Hits
 
 Points = dict[str, list[dict[str, Any]]]  # budget -> what `train` wrote of every network
 EQUAL = {"steps": "equal steps", "seconds": "equal time"}  # budget -> in words
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and its interval on these test images, as fractions: the optimiser's noise."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,11 +34,6 @@ def read_points(folder: Path, study: Architectures) -> Points:
         budget: [read_json(folder / start / budget / f"{network}.json") for start, network in named]
         for budget in BUDGETS
     }
-
-
-def accuracy(point: dict[str, Any], confidence: float) -> Estimate:
-    """Test accuracy, its interval cut off at 0 and 1."""
-    return Estimate(*accuracy_interval(point["accuracy"], confidence))
 
 
 def label(point: dict[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from augury.evidence.statistics import accuracy_interval
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.architectures.drawings import accuracy_plot
-from studies.architectures.findings import Comparison, Points, accuracy, label, leads, preferred, read_points, transfers
+from studies.architectures.findings import Comparison, Points, label, leads, preferred, read_points, transfers
 from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
 from studies.architectures.words import answer, cautions, sentences
@@ -56,12 +57,13 @@ def summary(
         "accuracy": {
             budget: {
                 label(row): {
-                    "mean": (found := accuracy(row, study.confidence)).mean,
-                    "ci": [found.low, found.high],
+                    "mean": mean,
+                    "ci": [low, high],
                     "steps": row["steps"],
                     "learning_rate": row["learning_rate"],
                 }
                 for row in rows
+                for mean, low, high in [accuracy_interval(row["accuracy"], study.confidence)]
             }
             for budget, rows in points.items()
         },

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from augury.evidence.statistics import accuracy_interval
 from augury.report.numbers import large, number, points_between, points_of
 from studies.architectures.drawings import accuracy_plot, counts_plot
-from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label
+from studies.architectures.findings import EQUAL, Comparison, Points, label
 from studies.architectures.published import TOLERANCE, families_of, ideas_of
 from studies.architectures.settings import Architectures
 from studies.gains import holds_for
@@ -18,12 +19,12 @@ def results_table(points: Points, study: Architectures) -> Table:
     rows = []
     for budget, of_budget in points.items():
         for row in of_budget:
-            found = accuracy(row, study.confidence)
+            mean, low, high = (100 * share for share in accuracy_interval(row["accuracy"], study.confidence))
             rows.append([
                 f"{label(row)}, {EQUAL[budget]}", f"{row['parameters']:,}", large(row["multiply_adds"]),
                 f"{row['steps']:,}", number(row["seconds"], 1), large(row["training_multiply_adds"]),
                 f"{row['learning_rate']:g}", f"{np.mean(row['validation_nll']):.4f}",
-                f"{100 * found.mean:.2f}%", f"{100 * found.low:.2f} to {100 * found.high:.2f}",
+                f"{mean:.2f}%", f"{low:.2f} to {high:.2f}",
             ])  # fmt: skip
     return Table(
         "Every network, at both budgets",

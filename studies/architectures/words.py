@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
+from augury.evidence.statistics import accuracy_interval
 from augury.report.numbers import large, number, percent, points_between, points_of
-from studies.architectures.findings import EQUAL, Comparison, Points, accuracy, label, preferred, speed
+from studies.architectures.findings import EQUAL, Comparison, Points, label, preferred, speed
 from studies.architectures.settings import Architectures
 from studies.gains import holds_for
 from studies.page import listed
@@ -17,16 +20,15 @@ VERDICTS = {  # on the network that validation prefers -> how the others come af
 
 
 def spoken(row: dict[str, Any], confidence: float) -> str:
-    found = accuracy(row, confidence)
-    interval = f"{percent(found.low)} to {percent(found.high)}"
-    return f"{label(row)}, with {percent(found.mean)} of the test images right ({interval})"
+    mean, low, high = map(percent, accuracy_interval(row["accuracy"], confidence))
+    return f"{label(row)}, with {mean} of the test images right ({low} to {high})"
 
 
 def answer(points: Points, study: Architectures) -> str:
     """In a sentence without its full stop, what validation prefers at each budget."""
     best = {budget: preferred(rows) for budget, rows in points.items()}
     if label(best["steps"]) == label(best["seconds"]):
-        right = {budget: percent(accuracy(row, study.confidence).mean) for budget, row in best.items()}
+        right = {budget: percent(float(np.mean(row["accuracy"]))) for budget, row in best.items()}
         return (
             f"At equal time and at equal steps, validation prefers {label(best['seconds'])}: {right['seconds']} and "
             f"{right['steps']} of the test images right"
