@@ -58,13 +58,15 @@ def main(asked: argparse.Namespace) -> None:
     if asked.dry_run:
         print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
         return
-    write(edited, choices)
+    write(edited, choices, current)
     print(
         f"\nWritten to {params.PARAMS_FILE}, as `git diff` shows. `python -m augury doctor` says what a run will cost "
         "here, `dvc repro` runs it."
     )
     if edited.kept:
         print(f"Kept as you had changed it: {edits.in_words(edited.kept)}")
+    if edited.stale:
+        print(f"Taken back, as it was for other images: {edits.in_words(edited.stale)}")
     print("\n".join(advice(edited.choices, before)))
     if missing := [finding.problem for finding in sam_weights(params.load().augment) if finding.problem]:
         print("\n".join(missing))

@@ -5,6 +5,7 @@ A profile holds only the keys that it changes. params.yaml keeps its comments an
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ from augury.pipeline.outputs import whole_file
 from augury.pipeline.process import check_arguments, one_line_errors
 
 
-def lay_over(path: Path, overrides: dict[str, Any]) -> None:
-    """Set the nested `overrides` in the YAML file at `path`, if what comes of it is valid; else raise UserError."""
+def lay_over(path: Path, overrides: dict[str, Any], out: Iterable[str] = ()) -> None:
+    """Set the nested `overrides` in the YAML file at `path`, if what comes of it is valid; else raise UserError.
+
+    out: keys such as classify.arms.mine.augment that are taken out first, with what then has nothing in it.
+    """
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     content = yaml.load(path.read_text(encoding="utf-8"))
+    for key in out:
+        _take_out(content, key.split("."))
     _merge(content, overrides)
     with whole_file(path) as partial:
         with partial.open("w", encoding="utf-8") as file:
@@ -37,6 +43,14 @@ def _merge(target: Any, overrides: dict[str, Any]) -> None:
             _merge(target[key], value)
         elif key not in target or target[key] != value:  # else it stays as it is written
             target[key] = value
+
+
+def _take_out(target: Any, names: list[str]) -> None:
+    name, *further = names
+    if further:
+        _take_out(target[name], further)
+    if not further or not target[name]:
+        del target[name]
 
 
 def main(profile: Path) -> None:

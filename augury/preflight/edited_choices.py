@@ -11,18 +11,23 @@ from augury.pipeline.profiles import lay_over
 from augury.preflight.choice import Choice
 from augury.sources.manifest import MANIFEST
 
-COMMAND = "init"
+COMMAND, REPLACED = "init", "init replaced"  # what it wrote last, and what stood there before it ever did
 FOLDER = "prepare.folder"
 PLACE = ("prepare.source", FOLDER)  # what --images says
 
 
 @dataclass(frozen=True)
 class EditedChoices:
-    """What is to be written. kept: edits among it. lost: edits that are not, since --images or other images say so."""
+    """What is to be written. kept: edits among it. lost: edits that are not, since --images or other images say so.
+
+    stale: what was written for other images, such as an arm, and not changed since. It goes, or is again what stood
+    there before.
+    """
 
     choices: list[Choice]
     kept: dict[str, Any]
     lost: dict[str, Any]
+    stale: dict[str, Any]
 
 
 def with_edits(choices: Sequence[Choice], current: Mapping[str, Any]) -> EditedChoices:
@@ -38,13 +43,40 @@ def with_edits(choices: Sequence[Choice], current: Mapping[str, Any]) -> EditedC
     changed = {key: value for key, value in edits.edits(current, before).items() if value != chosen.get(key, value)}
     lost = {key: value for key, value in changed.items() if key in PLACE or not (again or before is committed)}
     kept = {key: value for key, value in changed.items() if key not in lost}
-    return EditedChoices([_edited(choice, kept) for choice in choices], kept, lost)
+    return EditedChoices([_edited(choice, kept) for choice in choices], kept, lost, _stale(chosen, current))
 
 
-def write(edited: EditedChoices, choices: Sequence[Choice]) -> None:
-    """Into params.yaml. Remembers what was chosen, edits apart, for the next time."""
-    lay_over(PARAMS_FILE, edits.nested({choice.key: choice.value for choice in edited.choices}))
-    edits.note_written(COMMAND, {choice.key: choice.value for choice in choices})
+def _stale(chosen: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm counts as a whole. One that is the reference now stays, and so does a policy that another arm uses."""
+    written = edits.last_written(COMMAND)
+    stale = {key: value for key, value in written.items() if key not in chosen and current.get(key) == value}
+    own = {_arm(key) for key in current if _arm(key) and key not in stale}
+    own |= {value for key, value in current.items() if key == "compare.reference" and key not in stale}
+    stale = {key: value for key, value in stale.items() if _arm(key) not in own}
+    used = {
+        f"augment.policies.{policy}"
+        for key, policies in current.items()
+        if _arm(key) and key.endswith(".augment") and key not in stale
+        for policy in policies
+    }
+    return {key: value for key, value in stale.items() if key not in used}
+
+
+def _arm(key: str) -> str:
+    """The arm that a key belongs to; "" where it belongs to none."""
+    return key.split(".")[2] if key.startswith("classify.arms.") else ""
+
+
+def write(edited: EditedChoices, choices: Sequence[Choice], current: Mapping[str, Any]) -> None:
+    """Into params.yaml. Remembers what was chosen, edits apart, and what that replaced, for the next time."""
+    chosen = {choice.key: choice.value for choice in choices}
+    written, replaced = edits.last_written(COMMAND), edits.last_written(REPLACED)
+    back = {key: replaced[key] for key in edited.stale if key in replaced}
+    to_write = {choice.key: choice.value for choice in edited.choices} | back
+    lay_over(PARAMS_FILE, edits.nested(to_write), [key for key in edited.stale if key not in back])
+    before = {key: value for key, value in current.items() if key not in written} | replaced
+    edits.note_written(COMMAND, chosen)
+    edits.note_written(REPLACED, {key: value for key, value in before.items() if key in chosen})
     MANIFEST.unlink(missing_ok=True)  # of the images as they were before; `dvc repro` lists them anew
 
 

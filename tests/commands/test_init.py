@@ -366,3 +366,30 @@ def test_a_label_column_asked_for_once_is_remembered(tmp_path: Path, capsys: pyt
     init(capsys, folder, "--label-column", "diagnosis")
     init(capsys, folder)
     assert params.load().prepare.label_column == "diagnosis"
+
+
+def test_what_was_for_other_images_goes_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = params.load()
+    tail = make_folder(tmp_path / "photos", {"many": 200, "few": 20}, width=8, height=8)
+    even = make_folder(tmp_path / "others", {"ant": 60, "bee": 60}, width=8, height=8)
+    for _ in range(2):
+        assert "Taken back" not in init(capsys, tail)
+        written = params.load()
+        assert {*written.classify.arms} >= {"adjusted", "filled"}
+        assert (written.compare.reference, written.train_vae.sampling) == ("best_real", "classes")
+    assert "Taken back, as it was for other images: " in init(capsys, even)
+    assert params.load().classify.arms == before.classify.arms
+    assert (params.load().compare.reference, params.load().train_vae.sampling) == ("classic", "images")
+
+    # What has been changed since stays, an arm as a whole, and one that is the reference now.
+    init(capsys, tail)
+    text = Path("params.yaml").read_text()
+    text = re.sub("^( +)reference: best_real", r"\1reference: adjusted", text, count=1, flags=re.MULTILINE)
+    text = re.sub("^( +)fill: largest", r"\1use: labelled", text, count=1, flags=re.MULTILINE)
+    Path("params.yaml").write_text(text)
+    [line] = [line for line in init(capsys, even).splitlines() if line.startswith("Taken back")]
+    assert "classify.arms.larger+vae.resolution: 160" in line
+    assert "adjusted" not in line
+    assert "filled" not in line
+    assert {*params.load().classify.arms} == {*before.classify.arms, "adjusted", "filled"}
+    assert params.load().compare.reference == "adjusted"
