@@ -38,7 +38,7 @@ SMOKE_PARAMS: dict[str, Any] = {
         "finetune": {"steps": 6, "batch_size": 16},
         "mix": {"copies": 1},
         "seeds": [0, 1, 2, 3],
-        "arms": {"larger": {"resolution": 40}},
+        "arms": {"larger": {"resolution": 40}, "larger+all": {"resolution": 40}},
     },
     "compare": {"resamples": 100},
 }  # fmt: skip
