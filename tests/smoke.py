@@ -34,9 +34,11 @@ SMOKE_PARAMS: dict[str, Any] = {
     },
     "classify": {
         "resolution": 32,
-        "head": {"steps": 100},
+        "head": {"steps": 40, "batch_size": 32, "learning_rate": 0.002, "l2_penalties": [0.03, 0.3]},
         "finetune": {"steps": 6, "batch_size": 16},
         "mix": {"copies": 1},
+        "folds": 3,
+        "synthetic_weight": [0, 0.3, 1],
         "seeds": [0, 1, 2, 3],
         "arms": {"larger": {"resolution": 40}, "larger+all": {"resolution": 40}},
     },

@@ -56,7 +56,7 @@ def test_the_smoke_run_leaves_results_that_add_up(smoke: Path) -> None:
         seeds = SMOKE_PARAMS["classify"]["seeds"]
         results = [json.loads((smoke / f"data/results/0/{arm}/{seed}.json").read_text()) for seed in seeds]
         assert content["values"]["0"] == [result["accuracy"] for result in results]
-        assert {result["steps"] for result in results} == {100}
+        assert {result["steps"] for result in results} == {40}
         assert {result["n_real"] for result in results} == {200}
         assert all(sum(map(sum, result["confusion"])) == result["n_test"] for result in results)
         recipe = PARAMS["classify"]["arms"][arm]
@@ -120,7 +120,7 @@ CHANGES: dict[str, Any] = {
     "train_pretrained": {"adapted": {"base": "docs", "base_licence": "mit"}},  # any folder does for a dry run
     "sample": {"batch_size": 7},
     "score": {"halvings": 1},
-    "classify": {"head": {"steps": 50}},
+    "classify": {"head": {"steps": 20}},
     "compare": {"resamples": 2000},
     "cards": {"licence": "mit"},
     "report": {"progress_grids": 3},
@@ -171,7 +171,7 @@ def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[
     ("overrides", "stages"),
     [
         ({"compare": {"resamples": 2000}}, {"compare", "cards", "report"}),
-        ({"classify": {"head": {"steps": 50}}}, {"classify", "score", "compare", "cards", "report"}),
+        ({"classify": {"head": {"steps": 20}}}, {"classify", "score", "compare", "cards", "report"}),
         # How many draws of copies there are to be depends on the arms; they stay the same.
         (
             {"classify": {"arms": {"vae_only": {"synthetic": {"vae": 0.5}}}}},
