@@ -23,15 +23,19 @@ from tests.smoke import SMOKE_PARAMS, TRAINING, change_params, copy_checkout, cp
 # Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
 # the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
 LAUNCHER = """
-import os, sys
+import gc, os, sys
 
+import diffusers.models.unets.unet_2d
+import timm
 import torch
 
 from augury.pipeline.stage import run_entry
+from models import diffusion_pipeline
 from augury.training import checkpoints, snapshots, training_run
 from stages import prepare, train_diffusion, train_gan, train_vae
 
 STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": train_gan, "train_vae": train_vae}
+gc.freeze()
 for line in iter(sys.stdin.readline, ""):
     seconds, stage, *architecture = line.split()
     child = os.fork()
