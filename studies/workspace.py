@@ -4,6 +4,7 @@ To a stage it is what the root is in the main pipeline: params.yaml and data/ in
 """
 
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -98,4 +99,5 @@ def run_stage(folder: Path, stage: str, *arguments: str, replicate: int = 0) -> 
 
 def run_module(folder: Path, module: str, *arguments: str) -> int:
     """Run a module as a process in a workspace: its exit status."""
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder).returncode
+    python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # as under `python -m augury repro`
+    return subprocess.run([python, "-m", module, *arguments], cwd=folder).returncode

@@ -25,6 +25,7 @@ from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, network_config
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.trainings import GanTraining
+from augury.running.warm import warm_python
 from augury.training.training_run import UnfitError
 from models import GENERATORS
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig
@@ -472,8 +473,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             write_png(progress_file(folder, float(str(snapshot["kimg"]))), grid)
         write_json(here / PARAMS_FILE, STUDY)
         progress.main(name, here, root)
-    for name in STUDY["variants"]:
-        ablation.main(name, here, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUGURY_WARM_PYTHON", warm_python())
+        for name in STUDY["variants"]:
+            ablation.main(name, here, root)
     report.main(here, root)
     return here, root
 
@@ -511,8 +514,11 @@ def test_all_variants_have_the_same_budget(tiny: tuple[Path, Path]) -> None:
     assert len(set(budgets)) == 1
 
 
-def test_the_same_params_leave_the_same_bytes(tiny: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_same_params_leave_the_same_bytes(
+    tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, root = tiny
+    monkeypatch.setenv("AUGURY_WARM_PYTHON", warm_python())
     write_json(tmp_path / PARAMS_FILE, STUDY)
     ablation.main("no_noise", tmp_path, root)
     for name in ("ablation.json", "images.png"):
