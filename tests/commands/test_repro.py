@@ -21,7 +21,7 @@ from tests.smoke import dvc
 from tests.tiny_pipeline import change_params, make_repository
 
 ARMS: dict[str, Any] = {
-    "none": {"meets": ["classic"], "sleeps": 1.5, "says": "50%|## |\ra warning\n"},  # ends after the others
+    "none": {"meets": ["classic"], "says": "50%|## |\ra warning\n"},
     "classic": {"meets": ["none"]},
     "classic+dcgan": {},
 }
@@ -62,6 +62,7 @@ def ran(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_stages_run_side_by_side_and_leave_what_repro_leaves(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    change_params(pipeline, {"classify": {"arms": {"none": {"sleeps": 1.5}}}})  # it ends after the others
     alone = Path(shutil.copytree(pipeline, pipeline.parent / "alone"))
     dvc(alone, "repro")
     meeting = pipeline / "meeting"  # where two arms wait for each other: one at a time would not get any further
