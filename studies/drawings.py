@@ -1,10 +1,10 @@
 """What the figures of several studies share; they are drawn as those of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from augury.report.numbers import axis_label, points_of
 from augury.report.plots import (
@@ -54,8 +54,7 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str, unit: str = 
                 axes.barh(position, 2 * reach, left=-reach, height=0.62, color=RULE, alpha=0.55)
                 axes.plot([100 * gain.low, 100 * gain.high], [position, position], color=color, linewidth=1.8)
                 axes.plot(100 * gain.mean, position, marker, color=color, markersize=5.5)
-                words = f"{points_of(gain.mean)}  {gain.verdict}"
-                axes.text(1.02, position, words, transform=axes.get_yaxis_transform(), verticalalignment="center")
+                text_beside(axes, position, f"{points_of(gain.mean)}  {gain.verdict}")
             label_rows(axes, list(rows))
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
@@ -75,3 +74,11 @@ def ring(axes: Axes, x: float, y: float) -> None:
 def text_beside(axes: Axes, row: float, text: str) -> None:
     """In the margin to the right of a row of a horizontal plot."""
     axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), verticalalignment="center")
+
+
+def log_ticks(axes: Axes, places: Sequence[float], labels: Sequence[str]) -> None:
+    """Make the horizontal axis logarithmic, with ticks at these places alone."""
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(places, labels)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from augury.pipeline.outputs import whole_directory, whole_file
 from augury.report.pages import render
 
+COSTS = "costs.html"  # a page of seconds, beside the study's own; the main folder's .dvcignore names it
 SEVERAL_WORDS = re.compile(r"[^\W\d_]{2,}.* [^\W\d_]{2,}")  # not "0.1 to 0.2"
 
 

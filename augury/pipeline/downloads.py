@@ -10,6 +10,7 @@ from augury.pipeline.errors import one_line
 from augury.pipeline.outputs import whole_file
 
 PATIENCE = 30  # seconds for which a download may stand still
+SOCKET_TIMEOUT = 10.0  # seconds without an answer; torchvision itself would wait for ever
 
 
 @contextmanager

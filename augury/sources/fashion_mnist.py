@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.pipeline.downloads import socket_timeout
+from augury.pipeline.downloads import SOCKET_TIMEOUT, socket_timeout
 from augury.pipeline.errors import UserError, one_line
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.preparing import Prepare
@@ -53,7 +53,6 @@ OFFICIAL_FILES = {
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where the package puts the files
 CACHE = Path(".cache/fashion_mnist")  # untracked
-SOCKET_TIMEOUT = 10.0  # seconds without an answer; torchvision itself would wait for ever
 APT_TIMEOUT = 300.0  # seconds for one apt-get or dpkg-deb; the package is 30 MB
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from augury.images.names import distinct_class_names, printable
-from augury.pipeline.downloads import socket_timeout
+from augury.pipeline.downloads import SOCKET_TIMEOUT, socket_timeout
 from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.outputs import whole_directory
 from augury.pipeline.preparing import Prepare
@@ -19,7 +19,6 @@ from augury.sources.listed_images import ListedImage, Listing, read_listed
 from augury.sources.raw_images import RawImages
 
 CACHE = Path(".cache/torchvision")  # untracked
-SOCKET_TIMEOUT = 10.0  # seconds without an answer; torchvision itself would wait for ever
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from augury.evidence.statistics import accuracy_interval
 from augury.report.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
@@ -111,7 +111,7 @@ def powers(axes: Axes) -> None:
             low, high = axis.get_view_interval()
             few = high / low < 40
             axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=12 if few else 7))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: plain_power(value)))
+            axis.set_major_formatter(lambda value, _: plain_power(value))
             axis.set_minor_locator(NullLocator())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from augury.report.numbers import number
 from augury.report.plots import (
@@ -22,7 +22,7 @@ from augury.report.plots import (
     inline_svg,
     label_rows,
 )
-from studies.drawings import text_beside
+from studies.drawings import log_ticks, text_beside
 
 
 def worth_of(row: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -58,10 +58,7 @@ def exchange_plot(
         for of_draw in accuracies.T:
             top.plot(labels, of_draw, "o", color=INK, markersize=3, alpha=0.75)
         top.axvline(budget, color=MUTED, linewidth=0.8, linestyle="--")
-        top.set_xscale("log")
-        top.xaxis.set_minor_locator(NullLocator())
-        top.xaxis.set_minor_formatter(NullFormatter())
-        top.set_xticks(labels, [f"{value:g}" for value in labels])
+        log_ticks(top, labels.tolist(), [f"{value:g}" for value in labels])
         top.set_xlabel("labels per class, validation included")
         top.set_ylabel("on test images, percent")
 
@@ -86,6 +83,6 @@ def exchange_plot(
         label_rows(bottom, list(arms))
         bottom.set_xlim(left, right)
         bottom.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 0)))
+        bottom.xaxis.set_major_formatter(lambda value, _: number(value, 0))
         bottom.set_xlabel("labels, all classes together")
         return inline_svg(figure, name)

@@ -10,8 +10,6 @@ from augury.report.numbers import number
 from studies.generators.variants import VARIANTS
 from studies.page import Page, Table
 
-FILE = "costs.html"  # the main folder's .dvcignore names it
-
 
 def seconds_of(runs: Path, variants: Sequence[str]) -> dict[str, list[float]]:
     """variant -> seconds of its trainings, of those that were run here."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from augury.report.plots import HELPS, INK, MARGIN, MUTED, WIDTH, drawing_style, height_per_row, inline_svg, label_rows
 from studies.drawings import ring
@@ -59,7 +59,7 @@ def progress_plot(generators: Mapping[str, Mapping[str, Any]], name: str) -> str
             ring(axes, content["kept_kimg"], distances[content["kept_kimg"]])
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_xlim(left=0)
         all_axes[-1].set_xlabel("training images shown, thousands")

@@ -8,10 +8,10 @@ from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.gains import Gain, how_judged
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import mean_of
-from studies.generators.costs import FILE, costs_page, seconds_of
+from studies.generators.costs import costs_page, seconds_of
 from studies.generators.gains import Change, Comparison, Points, changes, comparisons, usable
 from studies.generators.settings import SCORE_KEYS, Generators
-from studies.page import Page
+from studies.page import COSTS, Page
 from studies.workspace import ROOT, load_params, run
 
 COLUMNS = ("n_per_side", *SCORE_KEYS, "n_synthetic", "n_test")
@@ -64,7 +64,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         ],
     )
     page.write(here / "page")
-    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write_beside(here / "page" / FILE)
+    costs_page(seconds_of(here / "runs", study.variants), budget.total_kimg).write_beside(here / "page" / COSTS)
 
 
 def summary(

@@ -8,7 +8,6 @@ from augury.report.numbers import duration
 from studies.page import Page, Table
 from studies.regimes.settings import Regime
 
-FILE = "costs.html"  # the main folder's .dvcignore names it
 KINDS = ("prepare", "augment", "train", "sample", "classify")
 
 

@@ -13,8 +13,8 @@ from augury.pipeline.params import Params
 from augury.pipeline.sections import BEST_REAL, RECIPE
 from studies.gains import Gain, how_judged, in_cells, judged
 from studies.hits import Hits, mean_of, stacked
-from studies.page import Page, Table, listed
-from studies.regimes.costs import FILE, costs_page, seconds_of
+from studies.page import COSTS, Page, Table, listed
+from studies.regimes.costs import costs_page, seconds_of
 from studies.regimes.drawings import regimes_plot
 from studies.regimes.settings import Regime, Regimes
 from studies.workspace import ROOT, load_params, run
@@ -61,7 +61,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     write_csv(here / "regimes.csv", (*Regime._fields, "replicate", "recipe", "seed", "accuracy"), rows)
     page(study, top, points, gains).write(here / "page")
     costs = {regime: seconds_of(here / "runs", regime, study.budget.replicates) for regime in points}
-    costs_page(costs).write_beside(here / "page" / FILE)
+    costs_page(costs).write_beside(here / "page" / COSTS)
 
 
 def tried(study: Regimes) -> list[tuple[Regime, str]]:
@@ -168,7 +168,7 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
         caption="Gain in percentage points of test accuracy over the best of real images alone, as held-out images "
         "choose it. Circle, bold: helps. Square, bold: hurts. Bar: no difference that matters. Diamond: can't tell. A "
         f"dash: no seed chose synthetic images. First row ({RECIPE}): what each seed chose among all. Below a name: "
-        f"what its generators were trained on, at most; seconds are in {FILE}.",
+        f"what its generators were trained on, at most; seconds are in {COSTS}.",
         tables=[
             Table(
                 "What held-out images choose",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from augury.images.grids import enlarged, tiled
 from augury.images.image_set import ImageSet
@@ -24,13 +24,11 @@ from augury.report.plots import (
     inline_svg,
     label_rows,
 )
-from studies.drawings import ring, text_beside
+from studies.drawings import log_ticks, ring, text_beside
 from studies.pictures import TILE, as_seen
 from studies.scaling.findings import Curve
 
 LOOKS = ((HURTS, "s", "--"), (HELPS, "^", "-"), (MUTED, "D", ":"), (MUTED, "x", "--"), (INK, "o", "-"))
-
-
 MOST = 8  # images in a row
 
 
@@ -49,12 +47,9 @@ def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
                 linewidth=2.0 if heavy else 1.2, label=way,
             )  # fmt: skip
             axes.vlines(costs, curve.low, curve.high, color=color, linewidth=1.0)
-        axes.set_xscale("log")
         base, most = next(iter(curves.values())).costs[0], max(max(curve.costs) for curve in curves.values())
         ticks = [base * 2**doubling for doubling in range(math.floor(math.log2(1.2 * most / base)) + 1)]
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xticks(ticks, [f"{number(tick, 2)}\n{2**doubling}x" for doubling, tick in enumerate(ticks)])
+        log_ticks(axes, ticks, [f"{number(tick, 2)}\n{2**doubling}x" for doubling, tick in enumerate(ticks)])
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("multiply-adds for one image: millions, and times the base")
         axes.set_ylabel("test accuracy, percent")
@@ -103,7 +98,7 @@ def profiles_plot(networks: Mapping[str, Mapping[str, Any]], name: str) -> str:
             axes.set_title(f"{way}: {network['resolution']} pixels a side")
             axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         all_axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        all_axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        all_axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         all_axes[-1].set_xlabel("residual block, from the image to the classes")
         figure.supylabel("channels", fontsize=8)
         return inline_svg(figure, name)

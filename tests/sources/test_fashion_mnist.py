@@ -13,6 +13,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from augury.pipeline.downloads import SOCKET_TIMEOUT
 from augury.pipeline.errors import UserError
 from augury.sources import fashion_mnist
 from augury.sources.fashion_mnist import UnavailableError
@@ -54,7 +55,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, byte
 
 
 def offline(url: str, root: str, filename: str) -> None:
-    assert socket.getdefaulttimeout() == fashion_mnist.SOCKET_TIMEOUT
+    assert socket.getdefaulttimeout() == SOCKET_TIMEOUT
     raise URLError("name or service not known")
 
 

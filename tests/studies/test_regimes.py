@@ -15,7 +15,8 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.replicates import Replicate
 from studies import classifiers
-from studies.regimes import costs, measure, report
+from studies.page import COSTS
+from studies.regimes import measure, report
 from studies.regimes.settings import Regime, Regimes
 from studies.workspace import settings
 from tests import CHECKOUT
@@ -140,7 +141,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
 
 
 def test_times_are_on_a_page_of_their_own(page: Path) -> None:
-    text = (page / "page" / costs.FILE).read_text()
+    text = (page / "page" / COSTS).read_text()
     assert "Of 12 regimes, 1 replicates in all took 1 min 30 s of stages" in text
     assert "1 min" not in (page / "page/index.html").read_text()
 
