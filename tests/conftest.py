@@ -33,6 +33,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else what lives until the process ends is told as if nobody had closed it
+
+
 @pytest.fixture(scope="module")  # closed at the end of a file: until then its event loop runs in this process
 def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
