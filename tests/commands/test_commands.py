@@ -154,7 +154,7 @@ def test_experiments_are_pooled(tmp_path: Path) -> None:
     """A pipeline of one stage that writes the comparison, swept with `dvc exp run -S`."""
     (tmp_path / "params.yaml").write_text("x: 1\n")
     (tmp_path / "stage.py").write_text(SCRIPT)
-    command = f"PYTHONPATH={CHECKOUT} {sys.executable} stage.py"
+    command = f"PYTHONPATH={CHECKOUT} python -m stage"
     stage = {"cmd": command, "params": ["x"], "outs": ["data/comparison.json"]}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"compare": stage}}))
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]

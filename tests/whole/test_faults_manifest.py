@@ -212,8 +212,8 @@ def test_plain_repro_notices_every_change_and_nothing_else(checkout: Path) -> No
 def test_an_image_that_arrives_while_prepare_runs_is_not_taken_for_read(checkout: Path, tmp_path: Path) -> None:
     init(checkout)
     with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "prepare"], cwd=checkout, text=True,
-        env=cold_environment() | {"PYTHONPATH": str(checkout)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [warm_python(), "-m", "dvc", "repro", "prepare"], cwd=checkout, text=True,
+        env=warm_environment() | {"PYTHONPATH": str(checkout)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         seen = ""
