@@ -1,9 +1,8 @@
 """What arms are there for, and which one would use: held-out labelled images choose, seed by seed, never test images.
 
 `best_real` is the best arm of real images alone: what synthetic images have to be better than. `recipe` is that one as
-well, unless an arm with synthetic images is better by more than a standard error. Nothing is trained again for them,
-and their predictions on the test images are those of the arm that was chosen, so that they open the test split no
-further time.
+well, unless it is surely better with synthetic images. Nothing is trained again for them, and their predictions on the
+test images are those of the arm that was chosen, so that they open the test split no further time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.runs import HeldOut, Runs
-from augury.pipeline.one_standard_error import SURE, mean_and_error, weights_of
+from augury.pipeline.one_standard_error import mean_and_error, sure_of, weights_of
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
 
@@ -76,7 +75,8 @@ def chosen_arms(
         held_out = {arm: part for arm in (*real_only, *synthetic) if (part := of_arms[arm].held_out)}
         for position in range(len(of_arms[real_only[0]].seeds)):
             best.setdefault(number, []).append(best_real(held_out, real_only, position, balanced))
-            weighed = [arm for arm in synthetic if of_arms[arm].results[position]["synthetic_weight"] != 0]
+            with_more = [arm for arm in synthetic if recipes[arm].bare == recipes[best[number][-1]]]
+            weighed = [arm for arm in with_more if of_arms[arm].results[position]["synthetic_weight"] != 0]
             used.setdefault(number, []).append(recipe(held_out, best[number][-1], weighed, position, balanced))
     choices = {BEST_REAL: best} | ({RECIPE: used} if synthetic else {})
     return {
@@ -100,8 +100,8 @@ def in_words(name: str, use: str, choices: Sequence[str], recipes: Mapping[str, 
     which = f"{use}, with synthetic images" if recipes[use].synthetic else f"{use}, real images alone"
     many = f"{synthetic or 'none'} of {seeds} seeds"
     return (
-        f"{which}. An arm with synthetic images told held-out labelled images better, by more than a standard error, "
-        f"on {many}"
+        f"{which}. With synthetic images added, the best arm of real images alone surely told held-out labelled images "
+        f"better on {many}"
     )
 
 
@@ -117,12 +117,12 @@ def best_real(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: in
 
 
 def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str], position: int, balanced: bool) -> str:
-    """The reference, unless an arm's likelihood is better by more than a standard error: then the best such arm.
+    """The reference, unless one of these arms, the same with synthetic images, is surely better: then the best such.
 
     Asked are the images that both hold out, which for arms with synthetic images are those of the validation split
     alone, as no generator has learned from these. They are few, and the weight was chosen by them, too: of several arms
     one is often better by chance. Synthetic images cost more than real ones that are there, so that they have to be
-    better for it.
+    better for it, the more surely the more arms are tried.
     """
     best, most = reference, 0.0
     for arm in arms:
@@ -132,7 +132,7 @@ def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str],
         gains = held_out[arm].likelihoods[position][asked] - held_out[reference].likelihoods[position][asked]
         labels, groups = held_out[arm].labels[asked], held_out[arm].groups
         mean, error = mean_and_error(gains, weights_of(labels, balanced), None if groups is None else groups[asked])
-        if mean > SURE * error and mean > most:
+        if mean > sure_of(len(arms)) * error and mean > most:
             best, most = arm, mean
     return best
 

@@ -8,9 +8,9 @@ from augury.pipeline.sections import BEST_REAL, RECIPE
 OF_CHOICE = (
     f"Another question, with as few errors of its own, is what to use: {RECIPE}, over {BEST_REAL}. Each seed chooses "
     "both by the likelihood of labelled images that were held out, and no test image: among arms of real images alone "
-    "the best one, by all images that these hold out; then an arm with synthetic images if it is better by more than a "
-    "standard error on the validation images, which no generator has learned from, if the same arm without them is "
-    "among those, and if the seed gave them any weight."
+    "the best one, by all images that these hold out; then the same with synthetic images, if the seed gave them any "
+    "weight and it is better by more than a standard error on the validation images, which no generator has learned "
+    "from; where there are several such arms, by as much more as makes up for their number (Bonferroni)."
 )
 
 

@@ -1,8 +1,17 @@
 """The one-standard-error rule (Breiman et al. 1984): what costs more has to be better by more than a standard error."""
 
+from statistics import NormalDist
+
 import numpy as np
 
 SURE = 1.0  # standard errors
+
+
+def sure_of(tried: int) -> float:
+    """Standard errors by which one of so many has to be better, so that the best of them is as rarely so by chance as
+    a single one is by SURE (Bonferroni).
+    """
+    return NormalDist().inv_cdf(1 - (1 - NormalDist().cdf(SURE)) / tried)
 
 
 def weights_of(labels: np.ndarray, balanced: bool) -> np.ndarray:

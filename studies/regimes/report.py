@@ -196,10 +196,10 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
             f"{'; '.join(f'{name}: {named_keys(keys)}' for name, keys in study.modes.items())}.",
             "Replicates": f"{count}, each with labels, trainings of the generators and {len(study.seeds)} seeds of its "
             "own, on the same test images.",
-            "Choice": "The best recipe of real images alone by the likelihood of all that these hold out; then one "
-            "with synthetic images if it tells the validation images better by more than a standard error, is a recipe "
-            "without these too, and has given them weight. In a long tail all classes count alike. No generator has "
-            "learned from validation images, and no test image has a part in it.",
+            "Choice": "The best recipe of real images alone by the likelihood of all that these hold out; then the "
+            "same with synthetic images, if these have any weight and it tells the validation images better by more "
+            "than a standard error, or more where several are tried (Bonferroni). In a long tail all classes count "
+            "alike. No generator has learned from validation images, and no test image has a part in it.",
             "Test": f"{how_judged(top.compare, f'{count} replicates', generators=False, redrawn=True)} "
             f"{len(hits_of(first, BEST_REAL).right[0]):,} test images, each counting the same.",
         },
