@@ -45,9 +45,7 @@ def main(asked: argparse.Namespace) -> None:
         try:
             plan = dvc.plan()
         except dvc.DvcError as error:
-            if "dvc.yaml" in str(error):  # which DVC cannot fill in: a plainer line, where the fault is in params.yaml
-                params.load()
-            raise UserError(str(error)) from error
+            raise UserError(plainer(error)) from error
         logging.info("%d of %d stages are up to date", len(plan.up_to_date), len(plan.needs))
         if len(plan.up_to_date) == len(plan.needs):
             return
@@ -61,6 +59,17 @@ def main(asked: argparse.Namespace) -> None:
             waiting = [stage for stage in plan.needs if stage in missing and stage not in failed]
             wait = f"; {len(waiting)} that need them wait" if waiting else ""
             raise UserError(f"{len(failed)} of {len(plan.needs)} stages failed: {', '.join(failed)}{wait}")
+
+
+def plainer(error: dvc.DvcError) -> str:
+    """What is wrong with params.yaml, if that is one thing by which DVC cannot fill in dvc.yaml; else what DVC says."""
+    try:
+        if "dvc.yaml" in str(error):
+            params.load()
+    except UserError as fault:
+        if len(str(fault).splitlines()) == 1:
+            return str(fault)
+    return str(error)
 
 
 def machine_for(content: dict[str, Any], jobs: int | None) -> Machine:
