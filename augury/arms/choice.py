@@ -11,7 +11,7 @@ from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet
 from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError, unknown
-from augury.pipeline.one_standard_error import surely_above_0, weights_of
+from augury.pipeline.one_standard_error import above_error, weights_of
 
 LEAST_LIKELY = float(np.log(np.finfo(np.float32).tiny))  # of a certain mistake, which is otherwise infinitely bad
 
@@ -99,8 +99,8 @@ def choosing(
 ) -> Choosing:  # fmt: skip
     """The strength with the best likelihood without synthetic images, and at that, a weight of them.
 
-    It is the smallest one that is not surely worse than the best: the images that are asked are few, and of several
-    weights one is often better by chance.
+    It is the smallest one that is not worse than the best by more than a standard error: the images that are asked are
+    few, and of several weights one is often better by chance.
     balanced: whether every class counts the same, however many images it has.
     A generator has seen the images that it learned from, so one which gives them back would seem to help with them
     although they are held out. Where synthetic images weigh something, the validation images alone are asked.
@@ -133,6 +133,6 @@ def choosing(
     lowest = of_weights[np.average(of_weights, axis=1, weights=each).argmin()]
     chosen = next(
         place for place, of_weight in enumerate(of_weights)
-        if not surely_above_0(of_weight - lowest, each, None if groups is None else groups[unseen])
+        if not above_error(of_weight - lowest, each, None if groups is None else groups[unseen])
     )  # fmt: skip
     return Choice(strengths[best], weights[chosen], by_weight[chosen], unseen, unknown_to_all)

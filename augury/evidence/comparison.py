@@ -239,7 +239,8 @@ class Comparison:
         chosen, seeds = self.chosen[name], self.seeds_of(self.scope)
         choices = chosen.by(seeds)
         use = to_use(choices, self.arms)
-        text, row = in_words(name, use, choices, self.arms), rows[self.scope].get(name)
+        text = in_words(name, use, choices, self.chosen[BEST_REAL].by(seeds), self.arms)
+        row = rows[self.scope].get(name)
         if name == RECIPE and row is not None:
             text += f". What they chose, over the best arm of real images alone: {row['sentence']}"
         return {

@@ -1,11 +1,12 @@
 """What arms are there for, and which one would use: held-out labelled images choose, seed by seed, never test images.
 
 `best_real` is the best arm of real images alone: what synthetic images have to be better than. `recipe` is that one as
-well, unless it is surely better with synthetic images. Nothing is trained again for them, and their predictions on the
-test images are those of the arm that was chosen, so that they open the test split no further time.
+well, unless it is better with synthetic images by more than a standard error. Nothing is trained again for them, and
+their predictions on the test images are those of the arm that was chosen, so that they open the test split no further
+time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,9 +76,10 @@ def chosen_arms(
         held_out = {arm: part for arm in (*real_only, *synthetic) if (part := of_arms[arm].held_out)}
         for position in range(len(of_arms[real_only[0]].seeds)):
             best.setdefault(number, []).append(best_real(held_out, real_only, position, balanced))
-            with_more = [arm for arm in synthetic if recipes[arm].bare == recipes[best[number][-1]]]
-            weighed = [arm for arm in with_more if of_arms[arm].results[position]["synthetic_weight"] != 0]
-            used.setdefault(number, []).append(recipe(held_out, best[number][-1], weighed, position, balanced))
+            tried = with_synthetic(best[number][-1], synthetic, recipes)
+            weighed = [arm for arm in tried if of_arms[arm].results[position]["synthetic_weight"] != 0]
+            sure = sure_of(max(1, len(tried)))
+            used.setdefault(number, []).append(recipe(held_out, best[number][-1], weighed, position, balanced, sure))
     choices = {BEST_REAL: best} | ({RECIPE: used} if synthetic else {})
     return {
         name: Chosen(arms, {number: Runs.seed_by_seed([runs[number][arm] for arm in arms[number]]) for number in runs})
@@ -92,16 +94,24 @@ def to_use(choices: Sequence[str], recipes: Mapping[str, Arm]) -> str:
     return max(recipes, key=asked.count)
 
 
-def in_words(name: str, use: str, choices: Sequence[str], recipes: Mapping[str, Arm]) -> str:
-    """What to use, and how the seeds came to it. name: of the chosen arm. choices: of its seeds."""
+def with_synthetic(arm: str, arms: Iterable[str], recipes: Mapping[str, Arm]) -> list[str]:
+    """Those of `arms` that are the same as an arm of real images alone but for synthetic images."""
+    return [each for each in arms if recipes[each].synthetic and recipes[each].bare == recipes[arm]]
+
+
+def in_words(name: str, use: str, choices: Sequence[str], best: Sequence[str], recipes: Mapping[str, Arm]) -> str:
+    """What to use, and how the seeds came to it. name: of the chosen arm. choices: of seeds. best: best_real's."""
     if name == BEST_REAL:
         return f"{use}, the best arm of real images alone, as held-out labelled images tell"
-    synthetic, seeds = sum(bool(recipes[arm].synthetic) for arm in choices), len(choices)
     which = f"{use}, with synthetic images" if recipes[use].synthetic else f"{use}, real images alone"
-    many = f"{synthetic or 'none'} of {seeds} seeds"
+    tried = sum(bool(with_synthetic(arm, recipes, recipes)) for arm in best)
+    if not tried:
+        return f"{which}. It was not tried with synthetic images: no arm is the same but for these"
+    better = sum(bool(recipes[arm].synthetic) for arm in choices)
+    others = f"; on {len(best) - tried} others it was not tried with any" if tried < len(best) else ""
     return (
-        f"{which}. With synthetic images added, the best arm of real images alone surely told held-out labelled images "
-        f"better on {many}"
+        f"{which}. With synthetic images added, the best arm of real images alone told held-out labelled images "
+        f"better, by more than a standard error, on {better or 'none'} of {tried} seeds{others}"
     )
 
 
@@ -116,13 +126,16 @@ def best_real(held_out: Mapping[str, HeldOut], arms: Sequence[str], position: in
     return max(arms, key=lambda arm: float(np.average(held_out[arm].likelihoods[position][asked], weights=weights)))
 
 
-def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str], position: int, balanced: bool) -> str:
-    """The reference, unless one of these arms, the same with synthetic images, is surely better: then the best such.
+def recipe(
+    held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str], position: int, balanced: bool, sure: float
+) -> str:
+    """The reference, unless one of these arms, the same with synthetic images, is better by more than `sure` standard
+    errors: then the best such.
 
     Asked are the images that both hold out, which for arms with synthetic images are those of the validation split
     alone, as no generator has learned from these. They are few, and the weight was chosen by them, too: of several arms
     one is often better by chance. Synthetic images cost more than real ones that are there, so that they have to be
-    better for it, the more surely the more arms are tried.
+    better for it, by the more the more arms were tried, those included to which a seed gave no weight.
     """
     best, most = reference, 0.0
     for arm in arms:
@@ -132,7 +145,7 @@ def recipe(held_out: Mapping[str, HeldOut], reference: str, arms: Sequence[str],
         gains = held_out[arm].likelihoods[position][asked] - held_out[reference].likelihoods[position][asked]
         labels, groups = held_out[arm].labels[asked], held_out[arm].groups
         mean, error = mean_and_error(gains, weights_of(labels, balanced), None if groups is None else groups[asked])
-        if mean > sure_of(len(arms)) * error and mean > most:
+        if mean > sure * error and mean > most:
             best, most = arm, mean
     return best
 

@@ -8,8 +8,8 @@ SURE = 1.0  # standard errors
 
 
 def sure_of(tried: int) -> float:
-    """Standard errors by which one of so many has to be better, so that the best of them is as rarely so by chance as
-    a single one is by SURE (Bonferroni).
+    """Standard errors by which one of so many has to be better, so that the best of them is so by chance no more often
+    than a single one is by SURE (Bonferroni), one in six times.
     """
     return NormalDist().inv_cdf(1 - (1 - NormalDist().cdf(SURE)) / tried)
 
@@ -29,7 +29,7 @@ def mean_and_error(values: np.ndarray, weights: np.ndarray, groups: np.ndarray |
     return mean, float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / weights.sum())
 
 
-def surely_above_0(values: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> bool:
+def above_error(values: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> bool:
     """Whether the mean is above 0 by more than a standard error."""
     mean, error = mean_and_error(values, weights, groups)
     return mean > SURE * error

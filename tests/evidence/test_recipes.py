@@ -1,6 +1,7 @@
 """Which arm one would use: chosen by held-out images, seed by seed, and judged like any other."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from augury.evidence.comparison import Comparison
-from augury.evidence.recipes import best_real, chosen_arms, recipe, to_use
+from augury.evidence.recipes import best_real, chosen_arms, in_words, recipe, to_use
 from augury.evidence.runs import HeldOut, Runs
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import draw_runs
@@ -41,14 +42,14 @@ def test_synthetic_images_must_be_better_by_more_than_a_standard_error() -> None
         ([-0.2, -0.3, -0.2, -0.3], "none"),
     ):
         arms = {"none": reference, "vae": told(*np.add(-1, gains))}
-        assert recipe(arms, "none", ["vae"], 0, balanced=False) == chosen
+        assert recipe(arms, "none", ["vae"], 0, balanced=False, sure=1.0) == chosen
     arms = {"none": reference, "vae": told(-0.9, -0.9, -0.9, -0.9), "gan": told(-0.8, -0.8, -0.8, -0.8)}
-    assert recipe(arms, "none", ["vae", "gan"], 0, balanced=False) == "gan"
+    assert recipe(arms, "none", ["vae", "gan"], 0, balanced=False, sure=1.0) == "gan"
     # What a generator has learned from is not asked: nowhere else is the VAE any better.
     arms = {"none": reference, "vae": told(np.nan, np.nan, -1.1, -1.2)}
-    assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
+    assert recipe(arms, "none", ["vae"], 0, balanced=False, sure=1.0) == "none"
     arms = {"none": reference, "vae": told(*[np.nan] * 4)}
-    assert recipe(arms, "none", ["vae"], 0, balanced=False) == "none"
+    assert recipe(arms, "none", ["vae"], 0, balanced=False, sure=1.0) == "none"
 
 
 def test_one_uses_what_most_seeds_chose_and_synthetic_images_only_where_most_chose_them() -> None:
@@ -164,20 +165,44 @@ def test_synthetic_images_are_chosen_where_it_is_known_what_they_did(comparison:
     assert choices(0.0, ARMS) == {"none": {"none"}, "classic": {"classic"}}  # the images had no part in it
 
 
-def test_the_more_arms_are_tried_the_surer_one_has_to_be() -> None:
-    gains = [0.3, 0.0, 0.35, 0.0, 0.3, 0.0, 0.35, -0.3]  # 1.6 standard errors above 0
-    labels = np.zeros(8, int)
-    arms = {"none": told(*[-1] * 8, labels=labels), "vae": told(*np.add(-1, gains), labels=labels)}
-    assert recipe(arms, "none", ["vae"], 0, balanced=False) == "vae"
-    arms |= dict.fromkeys(["gan", "diffusion", "others"], told(*[-2] * 8, labels=labels))
-    assert recipe(arms, "none", [*arms][1:], 0, balanced=False) == "none"
+def test_the_more_arms_are_tried_the_better_one_has_to_be(comparison: Comparison) -> None:
+    """Those to which a seed gave no weight have been tried as well."""
+
+    def chosen(more: Sequence[str], weight: float) -> list[str]:
+        likelihoods = {name: np.full((2, 8), -1.0) for name in ("classic", "classic+vae", *more)}
+        likelihoods["classic+vae"] += [0.3, 0.0, 0.35, 0.0, 0.3, 0.0, 0.35, -0.3]  # 1.6 standard errors better
+        recipes = {name: Arm(augment=["classic"], synthetic={name: 1.0} if "+" in name else {}) for name in likelihoods}
+        runs = {
+            name: replace(
+                comparison.runs[0]["classic"],
+                held_out=HeldOut(np.zeros(8, int), held_out),
+                results=[
+                    {**result, "synthetic_weight": 0.1 if name == "classic+vae" else weight}
+                    for result in comparison.runs[0]["classic"].results
+                ],
+            )
+            for name, held_out in likelihoods.items()
+        }
+        return list(chosen_arms({0: runs}, recipes, balanced=False)["recipe"].arms[0])
+
+    assert set(chosen([], 0.0)) == {"classic+vae"}
+    for weight in (0.0, 0.1):
+        assert set(chosen(["classic+a", "classic+b", "classic+c"], weight)) == {"classic"}
 
 
 def test_the_sentence_is_no_surer_than_the_rule(comparison: Comparison) -> None:
     sentence = replace(comparison, runs=with_weight(comparison, 0.1)).summary()["chosen"]["recipe"]["sentence"]
-    chosen = sum(arm == "classic" for arms in comparison.chosen["best_real"].arms.values() for arm in arms)
-    assert 0 < chosen < 4
-    assert f"surely told held-out labelled images better on {chosen} of 4 seeds. What they" in sentence
+    tried = sum(arm == "classic" for arms in comparison.chosen["best_real"].arms.values() for arm in arms)
+    assert 0 < tried < 4
+    assert (
+        f"told held-out labelled images better, by more than a standard error, on {tried} of {tried} seeds; on "
+        f"{4 - tried} others it was not tried with any. What they"
+    ) in sentence
+
+
+def test_what_was_not_tried_with_synthetic_images_is_said(comparison: Comparison) -> None:
+    said = in_words("recipe", "none", ["none"] * 4, ["none"] * 4, ARMS)
+    assert said == ("none, real images alone. It was not tried with synthetic images: no arm is the same but for these")
 
 
 def test_the_best_real_arm_can_be_the_reference(comparison: Comparison) -> None:

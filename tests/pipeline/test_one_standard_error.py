@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from augury.pipeline.one_standard_error import mean_and_error, surely_above_0, weights_of
+from augury.pipeline.one_standard_error import above_error, mean_and_error, weights_of
 
 
 def test_a_standard_error_is_that_of_the_mean_over_images_or_groups() -> None:
@@ -16,10 +16,10 @@ def test_a_standard_error_is_that_of_the_mean_over_images_or_groups() -> None:
 
 def test_what_is_sure_is_above_0_by_more_than_that() -> None:
     weights = weights_of(np.array([0, 0, 0, 1]), balanced=False)
-    assert surely_above_0(np.array([0.1, 0.4, 0.2, 0.9]), weights, None)
-    assert not surely_above_0(np.array([0.1, -0.4, -0.2, 0.9]), weights, None)
-    assert not surely_above_0(np.zeros(4), weights, None)
-    assert not surely_above_0(np.ones(4), weights, np.zeros(4))
+    assert above_error(np.array([0.1, 0.4, 0.2, 0.9]), weights, None)
+    assert not above_error(np.array([0.1, -0.4, -0.2, 0.9]), weights, None)
+    assert not above_error(np.zeros(4), weights, None)
+    assert not above_error(np.ones(4), weights, np.zeros(4))
 
 
 def test_classes_or_images_count_the_same() -> None:

@@ -455,8 +455,8 @@ def test_what_to_use_comes_right_after_the_answer_and_is_the_first_row(reference
     assert advice
     assert advice[1].startswith(
         "<strong>What to use:</strong> classic+vae, with synthetic images. With synthetic images added, the best "
-        "arm of real images alone surely told held-out labelled images better on 4 of 4 seeds. What they chose, over "
-        "the best arm of real images alone: helps: +"
+        "arm of real images alone told held-out labelled images better, by more than a standard error, on 4 of 4 "
+        "seeds. What they chose, over the best arm of real images alone: helps: +"
     )
     table = html[html.index('id="arms"') : html.index("</table>")]
     rows = re.findall(r'<th scope="row" class="first" data-value="(.*?)">(.*?)</th>', table)
