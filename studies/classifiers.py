@@ -6,21 +6,27 @@ images: `python -m studies.classifiers 0 classic+dcgan=0.1 ...`.
 
 import sys
 
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.stage import run
 from stages import classify
 
 
-def main(params: Params, number: int, *weighed: str) -> int:
-    """The number of images that seeds of the arms learned from and were tried on."""
-    params, images = params.of_replicate(number), 0
+def main(params: Params, number: str, *weighed: str) -> int:
+    """The number of images that seeds of the arms learned from and were tried on. Raises UserError on a wrong word."""
+    check_known("replicates", number, [*map(str, params.replicates)])
+    params, images = params.of_replicate(int(number)), 0
     for arm, _, weight in (each.partition("=") for each in weighed or params.classify.arms):
-        weights = [float(weight)] if weight else params.classify.synthetic_weight
+        try:
+            weights = [float(weight)] if weight else params.classify.synthetic_weight
+        except ValueError as error:
+            raise UserError(f"{arm}={weight}: a weight is a number") from error
         section = params.classify.model_copy(update={"synthetic_weight": weights})
-        images += classify.main(params.model_copy(update={"classify": section}), arm, Replicate(number))
+        images += classify.main(params.model_copy(update={"classify": section}), arm, Replicate(int(number)))
     return images
 
 
 if __name__ == "__main__":
-    run(f"classify@{sys.argv[1]}", lambda params: main(params, int(sys.argv[1]), *sys.argv[2:]))
+    words = sys.argv[1:] or [""]
+    run(f"classify@{words[0]}", lambda params: main(params, *words))

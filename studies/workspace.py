@@ -99,5 +99,5 @@ def run_stage(folder: Path, stage: str, *arguments: str, replicate: int = 0) -> 
 
 def run_module(folder: Path, module: str, *arguments: str) -> int:
     """Run a module as a process in a workspace: its exit status."""
-    python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # as under `python -m augury repro`
+    python = os.environ.get("AUGURY_WARM_PYTHON", sys.executable)  # where one is kept, as by tests
     return subprocess.run([python, "-m", module, *arguments], cwd=folder).returncode

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
-def pytest_collection_finish() -> None:
+def pytest_runtestloop() -> None:  # in the process that hands out tests too, which collects none
     gc.freeze()
     gc.enable()
 

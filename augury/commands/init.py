@@ -55,6 +55,8 @@ def main(asked: argparse.Namespace) -> None:
     print("\n" + "\n".join(explained(edited.choices)))
     if edited.lost:
         print(f"\nNo longer as you had changed it: {edits.in_words(edited.lost)}")
+    if edited.stale:
+        print(f"\nTaken back, as it suits these images no longer: {edits.in_words(edited.stale)}")
     if asked.dry_run:
         print(f"\n{params.PARAMS_FILE} is as it was: --dry-run.")
         return
@@ -65,8 +67,6 @@ def main(asked: argparse.Namespace) -> None:
     )
     if edited.kept:
         print(f"Kept as you had changed it: {edits.in_words(edited.kept)}")
-    if edited.stale:
-        print(f"Taken back, as it was for other images: {edits.in_words(edited.stale)}")
     print("\n".join(advice(edited.choices, before)))
     if missing := [finding.problem for finding in sam_weights(params.load().augment) if finding.problem]:
         print("\n".join(missing))

@@ -14,6 +14,7 @@ from augury.sources.manifest import MANIFEST
 COMMAND, REPLACED = "init", "init replaced"  # what it wrote last, and what stood there before it ever did
 FOLDER = "prepare.folder"
 PLACE = ("prepare.source", FOLDER)  # what --images says
+REFERENCE, POLICIES = "compare.reference", "augment.policies"
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,25 @@ def with_edits(choices: Sequence[Choice], current: Mapping[str, Any]) -> EditedC
 
 
 def _stale(chosen: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """An arm counts as a whole. One that is the reference now stays, and so does a policy that another arm uses."""
-    written = edits.last_written(COMMAND)
+    """An arm counts as a whole. One that is the reference now stays, and so does a policy that another arm uses.
+
+    Of other keys it has to be known what stood there before, if anything, and of a reference, that the arm is there.
+    """
+    written, replaced = edits.last_written(COMMAND), edits.last_written(REPLACED)
     stale = {key: value for key, value in written.items() if key not in chosen and current.get(key) == value}
     own = {_arm(key) for key in current if _arm(key) and key not in stale}
-    own |= {value for key, value in current.items() if key == "compare.reference" and key not in stale}
-    stale = {key: value for key, value in stale.items() if _arm(key) not in own}
+    if replaced.get(REFERENCE) not in own:
+        stale.pop(REFERENCE, None)
+    if REFERENCE not in stale:
+        own.add(current[REFERENCE])
     used = {
-        f"augment.policies.{policy}"
+        f"{POLICIES}.{policy}"
         for key, policies in current.items()
-        if _arm(key) and key.endswith(".augment") and key not in stale
+        if _arm(key) in own and key.endswith(".augment")
         for policy in policies
     }
-    return {key: value for key, value in stale.items() if key not in used}
+    free = {key: value for key, value in stale.items() if key not in used and _arm(key) not in own}
+    return {key: value for key, value in free.items() if replaced or _arm(key) or key.startswith(f"{POLICIES}.")}
 
 
 def _arm(key: str) -> str:

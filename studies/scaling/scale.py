@@ -24,7 +24,7 @@ def constants_of(way: str, here: Path) -> Constants:
     if way == COMPOUND:
         return chosen_constants(read_json(here / "points/search.json"))
     known = {**ALONE, "published": PUBLISHED}
-    check_known("way", way, (BASE, *WAYS))
+    check_known("way", way, (*known, COMPOUND))
     return known[way]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from PIL import Image
 from augury.__main__ import main
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
+from augury.pipeline.outputs import write_json
 from augury.preflight import survey
 from augury.sources.manifest import as_listed, write_manifest
 from augury.sources.registry import read_source
@@ -377,9 +379,25 @@ def test_what_was_for_other_images_goes_with_them(tmp_path: Path, capsys: pytest
         written = params.load()
         assert {*written.classify.arms} >= {"adjusted", "filled"}
         assert (written.compare.reference, written.train_vae.sampling) == ("best_real", "classes")
-    assert "Taken back, as it was for other images: " in init(capsys, even)
+    for arguments in (["--dry-run"], []):
+        assert "Taken back, as it suits these images no longer: " in init(capsys, even, *arguments)
     assert params.load().classify.arms == before.classify.arms
     assert (params.load().compare.reference, params.load().train_vae.sampling) == ("classic", "images")
+
+    # The reference stays where it is not known what it was, as after an older version, or where that is gone.
+    init(capsys, tail)
+    records = Path(".cache/written_params.json")
+    record, edited = json.loads(records.read_text()), Path("params.yaml").read_text()
+    write_json(records, {"init": record["init"]})
+    init(capsys, even)
+    assert params.load().compare.reference == "best_real"
+    assert params.load().classify.arms == before.classify.arms
+    write_json(records, record)
+    Path("params.yaml").write_text(edited.replace("    classic: {", "    plain: {"))
+    init(capsys, even)
+    assert params.load().compare.reference == "best_real"
+    Path("params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
+    records.unlink()
 
     # What has been changed since stays, an arm as a whole, and one that is the reference now.
     init(capsys, tail)

@@ -64,7 +64,7 @@ def test_a_regime_is_measured_with_the_stages_as_they_are(root: Path, monkeypatc
     def run_module(folder: Path, module: str, number: str) -> int:
         assert module == classifiers.__name__
         with chdir(folder):
-            return int(classifiers.main(params.load(), int(number)) == 0)
+            return int(classifiers.main(params.load(), number) == 0)
 
     monkeypatch.setattr(measure, "run_stage", run_stage)
     monkeypatch.setattr(measure, "run_module", run_module)
