@@ -234,13 +234,16 @@ class Comparison:
     def choice(self, name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """What there is of an arm that is chosen among those that were trained.
 
-        use: the one to use. chosen: replicate -> what those of its seeds chose that count.
+        use: the one to use; with synthetic images, which cost more, only where the recipe helps. chosen: replicate ->
+        what those of its seeds chose that count.
         """
         chosen, seeds = self.chosen[name], self.seeds_of(self.scope)
-        choices = chosen.by(seeds)
-        use = to_use(choices, self.arms)
-        text = in_words(name, use, choices, self.chosen[BEST_REAL].by(seeds), self.arms)
+        choices, best = chosen.by(seeds), self.chosen[BEST_REAL].by(seeds)
         row = rows[self.scope].get(name)
+        use = to_use(choices, self.arms)
+        if self.arms[use].synthetic and (row is None or row["verdict"] != "helps"):
+            use = to_use(best, self.arms)
+        text = in_words(name, use, choices, best, self.arms)
         if name == RECIPE and row is not None:
             text += f". What they chose, over the best arm of real images alone: {row['sentence']}"
         return {

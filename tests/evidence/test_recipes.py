@@ -191,13 +191,16 @@ def test_the_more_arms_are_tried_the_better_one_has_to_be(comparison: Comparison
 
 
 def test_the_sentence_is_no_surer_than_the_rule(comparison: Comparison) -> None:
-    sentence = replace(comparison, runs=with_weight(comparison, 0.1)).summary()["chosen"]["recipe"]["sentence"]
+    chosen = replace(comparison, runs=with_weight(comparison, 0.1)).summary()["chosen"]
+    sentence = chosen["recipe"]["sentence"]
     tried = sum(arm == "classic" for arms in comparison.chosen["best_real"].arms.values() for arm in arms)
     assert 0 < tried < 4
     assert (
         f"told held-out labelled images better, by more than a standard error, on {tried} of {tried} seeds; on "
         f"{4 - tried} others it was not tried with any. What they"
     ) in sentence
+    assert chosen["recipe"]["gain"]["this budget"]["verdict"] == "can't tell"
+    assert chosen["recipe"]["use"] == chosen["best_real"]["use"]  # what costs more is for use where it helps
 
 
 def test_what_was_not_tried_with_synthetic_images_is_said(comparison: Comparison) -> None:
