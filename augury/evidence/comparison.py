@@ -234,8 +234,7 @@ class Comparison:
     def choice(self, name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """What there is of an arm that is chosen among those that were trained.
 
-        use: the one to use; with synthetic images, which cost more, only where the recipe helps. chosen: replicate ->
-        what those of its seeds chose that count.
+        use: with synthetic images, which cost more, only where they help. chosen: replicate -> those of its seeds.
         """
         chosen, seeds = self.chosen[name], self.seeds_of(self.scope)
         choices, best = chosen.by(seeds), self.chosen[BEST_REAL].by(seeds)

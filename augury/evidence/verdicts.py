@@ -59,4 +59,5 @@ def _holds_for(scope: str, synthetic: bool) -> str:
 
 def points(fraction: float) -> str:
     """In percentage points, with a sign."""
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    text = f"{100 * fraction:+.2f}".replace("-", "−")
+    return text if text.strip("+−") != "0.00" else "0.00"

@@ -20,15 +20,14 @@ WAYS = (*ALONE, "published", COMPOUND)
 
 
 def constants_of(way: str, here: Path) -> Constants:
-    """Raises UserError on an unknown way."""
+    """way: one of WAYS."""
     if way == COMPOUND:
         return chosen_constants(read_json(here / "points/search.json"))
-    known = {**ALONE, "published": PUBLISHED}
-    check_known("way", way, (*known, COMPOUND))
-    return known[way]
+    return {**ALONE, "published": PUBLISHED}[way]
 
 
 def main(way: str, here: Path = Path(), root: Path = ROOT) -> None:
+    check_known("way", way, (BASE, *WAYS))
     study, top = load_params(Scaling, here, root)
     base, splits = study.base.shape, root / SPLITS
     networks: list[tuple[float, Shape, float]] = [(1.0, base, 0.0)]

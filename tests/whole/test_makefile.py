@@ -57,7 +57,7 @@ def checkout(tmp_path: Path) -> Checkout:
 @pytest.mark.parametrize("name", ODD)
 def test_a_folder_of_images_of_any_name(checkout: Checkout, name: str) -> None:
     root = str(checkout.folder)
-    calls = [["python", "-m", "augury", "init", f"--images={name}", root], ["dvc", "repro", root]]
+    calls = [["python", "-m", "augury", "init", f"--images={name}", root], ["python", "-m", "augury", "repro", root]]
     for status, printed, called in (checkout.make("repro", f"IMAGES={name}"), checkout.make("repro", IMAGES=name)):
         assert (status, called) == (0, calls)
         assert printed[-1] == f"The report: {root}/data/report/index.html"
@@ -82,7 +82,7 @@ def test_a_study_runs_in_its_folder(checkout: Checkout) -> None:
 
 
 def test_without_images_or_profile_nothing_is_written_to_the_params(checkout: Checkout) -> None:
-    assert checkout.make("repro")[2] == [["dvc", "repro", str(checkout.folder)]]
+    assert checkout.make("repro")[2] == [["python", "-m", "augury", "repro", str(checkout.folder)]]
 
 
 def test_a_python_of_any_name(checkout: Checkout, tmp_path: Path) -> None:
