@@ -33,7 +33,7 @@ GLANCE = 32  # pixels a side at which candidates are compared, or the images' ow
 CORRELATION, CORRELATION_SMALL_GRAY = 0.98, 0.995
 SMALL = 32  # pixels a side, at most
 FLAT = 1.0  # shades of 255: images that vary less have no picture to compare
-IMAGES, DISTANCES, CANDIDATES = 250, 2**22, 2**14  # at a time
+IMAGES, DISTANCES, CANDIDATES = 250, 2**22, 2**12  # at a time, of each core
 
 
 @dataclass(frozen=True)
@@ -151,23 +151,27 @@ def find_between(first: Fingerprints, second: Fingerprints) -> Pairs:
 
 def _search(first: Fingerprints, second: Fingerprints, *, within: bool) -> Pairs:
     """within: both are the same set, and each pair counts once."""
-    pairs = []
     rows = max(1, DISTANCES // max(1, len(second)))
-    for start in range(0, len(first), rows):
-        begin = start + 1 if within else 0
-        hashes = second.hashes[begin:]
-        distances = np.bitwise_count(first.hashes[start : start + rows, None] ^ hashes)
-        ours, theirs = np.nonzero(distances <= HASH_DISTANCE)
-        distance = distances[ours, theirs].astype(np.int64)
-        ours, theirs = ours + start, theirs + begin
-        if within:
-            ours, theirs, distance = (column[theirs > ours] for column in (ours, theirs, distance))
-        for part in range(0, len(ours), CANDIDATES):
-            chosen = slice(part, part + CANDIDATES)
-            correlation = _correlations(first.glances[ours[chosen]], second.glances[theirs[chosen]])
-            same = correlation >= first.least
-            pairs.append(Pairs(ours[chosen][same], theirs[chosen][same], distance[chosen][same], correlation[same]))
-    return _closest_first(pairs)
+    with ThreadPoolExecutor(cores()) as pool:
+        starts = range(0, len(first), rows)
+        parts = pool.map(lambda start: [*_pairs_of(first, slice(start, start + rows), second, within)], starts)
+        return _closest_first([pairs for part in parts for pairs in part])
+
+
+def _pairs_of(first: Fingerprints, rows: slice, second: Fingerprints, within: bool) -> Iterator[Pairs]:
+    """Those of some rows of the first set."""
+    begin = rows.start + 1 if within else 0
+    distances = np.bitwise_count(first.hashes[rows, None] ^ second.hashes[begin:])
+    ours, theirs = np.nonzero(distances <= HASH_DISTANCE)
+    distance = distances[ours, theirs].astype(np.int64)
+    ours, theirs = ours + rows.start, theirs + begin
+    if within:
+        ours, theirs, distance = (column[theirs > ours] for column in (ours, theirs, distance))
+    for part in range(0, len(ours), CANDIDATES):
+        chosen = slice(part, part + CANDIDATES)
+        correlation = _correlations(first.glances[ours[chosen]], second.glances[theirs[chosen]])
+        same = correlation >= first.least
+        yield Pairs(ours[chosen][same], theirs[chosen][same], distance[chosen][same], correlation[same])
 
 
 def _unlabelled(pixels: np.ndarray) -> ImageSet:
