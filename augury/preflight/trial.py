@@ -1,6 +1,6 @@
 """The pace of trainings: each is begun in a temporary folder, on noise, and ended after a few seconds.
 
-Run as a program in such a folder: `python -m augury.preflight.trial train_vae@0 train_gan@0-dcgan ...`.
+Run as a program in such a folder: `python -m augury.preflight.trial SECONDS train_vae@0 train_gan@0-dcgan ...`.
 """
 
 import importlib
@@ -39,8 +39,9 @@ class MeasuredError(Exception):
 
 
 class Stopwatch(Pace):
-    """Ends a training by MeasuredError, once its steps took SECONDS; the first one, which is slow, does not count."""
+    """Ends a training by MeasuredError, once its steps took `limit` seconds; the first is slow and does not count."""
 
+    limit = SECONDS
     _begun = False
 
     @contextmanager
@@ -49,18 +50,21 @@ class Stopwatch(Pace):
             yield
         if not self._begun:
             self._begun, self._images, self._seconds = True, 0, 0.0
-        elif broadcast_object_list([self._seconds])[0] > SECONDS:  # all processes end at the same step
+        elif broadcast_object_list([self._seconds])[0] > self.limit:  # all processes end at the same step
             raise MeasuredError(self.close_interval())
 
 
 def try_trainings(
-    stages: Sequence[str], params: Params, classes: int, channels: int, patience: float
+    stages: Sequence[str], params: Params, classes: int, channels: int, patience: float, seconds: float = SECONDS
 ) -> dict[str, float | str]:
-    """Stage -> images per second, or why it failed. Those not tried within `patience` seconds are missing."""
+    """Stage -> images per second, or why it failed. Those not tried within `patience` seconds are missing.
+
+    seconds: that the steps of each may take.
+    """
     with tempfile.TemporaryDirectory(prefix="augury-trial-") as name:
         folder = Path(name)
         lay_out(folder, params, classes, channels)
-        _run([*shlex.split(params.launch), "-m", "augury.preflight.trial", *stages], folder, patience)
+        _run([*shlex.split(params.launch), "-m", "augury.preflight.trial", str(seconds), *stages], folder, patience)
         return {stage: read_json(path) for stage in stages if (path := folder / f"{stage}.json").exists()}
 
 
@@ -94,11 +98,12 @@ def lay_out(folder: Path, params: Params, classes: int, channels: int) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, patience: float) -> None:
-    python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    python = Path(os.environ.get("AUGURY_WARM_PYTHON", sys.executable)).parent
+    path = f"{python}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     process = subprocess.Popen(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=os.environ | {"PATH": python, "PYTHONPATH": os.pathsep.join(sys.path), "TQDM_DISABLE": "1"},
+        env=os.environ | {"PATH": path, "PYTHONPATH": os.pathsep.join(sys.path), "TQDM_DISABLE": "1"},
     )  # fmt: skip
     try:
         process.wait(patience)
@@ -110,8 +115,9 @@ def _run(command: Sequence[str], folder: Path, patience: float) -> None:
             process.wait()
 
 
-def main(stages: Sequence[str]) -> None:
+def main(seconds: float, stages: Sequence[str]) -> None:
     """Begin the trainings one after the other in one process, as starting one for each would take most of the time."""
+    Stopwatch.limit = seconds
     training_run.Pace = Stopwatch  # type: ignore[misc]
     params = load()
     use_threads(params.threads)
@@ -130,4 +136,4 @@ def main(stages: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(float(sys.argv[1]), sys.argv[2:])

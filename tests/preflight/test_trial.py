@@ -10,13 +10,15 @@ from augury.pipeline.profiles import lay_over
 from augury.preflight import trial
 from augury.preflight.forecast import trainings
 from augury.preflight.trial import MeasuredError, Stopwatch, lay_out, try_trainings
+from augury.running.warm import warm_python
 from augury.training.processes import start_processes
 from tests import CHECKOUT
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
-    """The project's params with small images and networks, in a folder of their own."""
+    """The project's params with small images and networks, in a folder of their own; trials start at once."""
+    monkeypatch.setenv("AUGURY_WARM_PYTHON", warm_python())
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     networks: dict[str, Any] = {
@@ -30,7 +32,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
 
 
 def test_every_training_can_be_tried_and_leaves_nothing_behind(small: params.Params) -> None:
-    paces = try_trainings([*trainings(small)], small, 3, 1, patience=1000)
+    paces = try_trainings([*trainings(small)], small, 3, 1, patience=1000, seconds=0.1)
     assert [*paces] == ["train_gan@0-dcgan", "train_gan@0-stylegan", "train_vae@0", "train_diffusion@0"]
     for pace in paces.values():
         assert isinstance(pace, float)
@@ -41,7 +43,7 @@ def test_every_training_can_be_tried_and_leaves_nothing_behind(small: params.Par
 def test_trainings_that_fail_or_come_too_late_say_so(small: params.Params, tmp_path: Path) -> None:
     assert try_trainings(["train_vae@0"], small, 2, 3, patience=0.2) == {}
     lay_over(Path("params.yaml"), {"train_gan": {"dcgan": {"path_length_weight": 1.0}}})
-    paces = try_trainings(["train_gan@0-dcgan", "train_vae@0"], params.load(), 2, 3, patience=1000)
+    paces = try_trainings(["train_gan@0-dcgan", "train_vae@0"], params.load(), 2, 3, patience=1000, seconds=0.1)
     assert (
         paces["train_gan@0-dcgan"]
         == "train_gan.dcgan.path_length_weight: only a generator with a mapping network has paths"
