@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.evidence.crossed import Crossed
 from augury.evidence.gains import Gains, Replicates
-from augury.evidence.measures import Measure, means_of_tail, rarest_third
+from augury.evidence.measures import FEW_OF_A_CLASS, Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use
 from augury.evidence.rules import rule_of
@@ -20,7 +20,7 @@ from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from
-FEW_GROUPS = FEW_OF_A_CLASS = 10  # so few of which say little about others
+FEW_GROUPS = 10  # so few of which say little about others
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ class Comparison:
             decides = {
                 "replicates": rows if scope == BUDGET else None,
                 "seeds": rows if scope == SET else None,
-                # Groups are as large as those there are.
-                "test_images": None if cases is None else round(cases * self.gains.images / self.gains.cases),
+                # Groups are as large as those there are, and classes as frequent.
+                "test_images": None if cases is None else round(cases * self.gains.images / analysis.cases),
             }
         per_class = (self.per_class(name, scope) for name in (arm, self.gains.over(arm)))
         return {

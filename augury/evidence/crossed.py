@@ -12,6 +12,7 @@ import numpy as np
 SMALLEST_P = 1e-12
 MOST_ROWS, MOST_CASES = 100, 10_000_000  # that are worth naming as what would decide
 POWER = 0.8
+ROUNDING = 1e-9  # of a variance
 
 
 @lru_cache(maxsize=10_000)
@@ -83,8 +84,12 @@ class Crossed:
 
     @property
     def of_rows(self) -> float:
-        """The part of the variance that more rows make smaller."""
-        return self.row_variance * (1 / self.rows + self.overlap)
+        """The part of the variance that more rows make smaller.
+
+        Few rows of few cases have exactly the same gain now and then, by chance: each still has its own errors.
+        """
+        equal = self.row_variance < ROUNDING * self.interaction
+        return (self.interaction if equal else self.row_variance) * (1 / self.rows + self.overlap)
 
     @property
     def standard_error(self) -> float:
@@ -119,14 +124,16 @@ class Crossed:
 
     @cached_property
     def p_value(self) -> float:
-        """The alpha at which the interval ends at 0. Where no case and no row differs, that of as many equal signs."""
+        """The alpha at which the interval ends at 0. Where no case and no row differs, at least that of as many equal
+        signs.
+        """
         from scipy import optimize
 
         size = abs(self.gain)
         if np.isclose(size, 0, atol=1e-12):
             return 1.0
         if self.standard_error == 0:
-            return max(SMALLEST_P, 2.0 ** (1 - self.cases))
+            return max(SMALLEST_P, 2.0 ** (1 - self.cases), (1 - min(1.0, size)) ** self.cases)
         if self.half_width(SMALLEST_P) <= size:
             return SMALLEST_P
         return float(np.exp(optimize.brentq(lambda log: self.half_width(np.exp(log)) - size, np.log(SMALLEST_P), 0.0)))

@@ -82,6 +82,13 @@ class Gains:
     def reference_runs(self, replicate: int) -> Runs:
         return self.runs[replicate][self.reference]
 
+    def groups(self, replicate: int) -> np.ndarray | None:
+        """(n,) of the images that the measure asks, numbered from 0; None where each is one of its own."""
+        runs = self.reference_runs(replicate)
+        if runs.groups is None:
+            return None
+        return np.unique(runs.groups[self.measure.asked(runs.labels)], return_inverse=True)[1]
+
     @property
     def tried(self) -> list[Runs]:
         """The reference's runs with test images of their own: of every fold, or of replicate 0 for all."""
@@ -112,7 +119,7 @@ class Gains:
 
     @cached_property
     def measured(self) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
-        """(replicate, arm) -> values (S,) of the measure and influences (S, N) of the images on them."""
+        """(replicate, arm) -> values (S,) of the measure and influences (S, n) of the images that it asks on them."""
         return {
             (replicate, arm): self.measure.influences(runs)
             for replicate, of_arms in self.runs.items()
@@ -127,7 +134,7 @@ class Gains:
         )
 
     def of_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Gains (S,) of the first `seeds` seeds (of all if None), and the images' influences on them (S, N)."""
+        """Gains (S,) of the first `seeds` seeds (of all if None), and the images' influences on them (S, n)."""
         of_arm, of_reference = self.measured[replicate, arm], self.measured[replicate, self.over(arm)]
         return of_arm[0][:seeds] - of_reference[0][:seeds], of_arm[1][:seeds] - of_reference[1][:seeds]
 
@@ -137,16 +144,14 @@ class Gains:
         return [float(self.of_seeds(arm, replicate, seeds)[0].mean()) for replicate in self.counted(scope)]
 
     def crossed_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> Crossed:
-        return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), self.reference_runs(replicate).groups))
+        return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), self.groups(replicate)))
 
     def crossed(self, arm: str, scope: str) -> Crossed:
         if scope == SET:
             return self.crossed_seeds(arm, 0)
         pairs = {replicate: self.of_seeds(arm, replicate, SEEDS_OF_A_REPLICATE) for replicate in self.runs}
         cases = {
-            replicate: by_case(
-                values.mean(keepdims=True), influences.mean(axis=0)[None], self.reference_runs(replicate).groups
-            )
+            replicate: by_case(values.mean(keepdims=True), influences.mean(axis=0)[None], self.groups(replicate))
             for replicate, (values, influences) in pairs.items()
         }
         if self.overlap is None:

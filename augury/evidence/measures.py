@@ -12,6 +12,7 @@ from augury.pipeline.errors import UserError, unknown
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")
 OF_A_TAIL = ("balanced_accuracy", "rarest_third")
+FEW_OF_A_CLASS = 10  # test images, so few of which say little about others
 
 
 def rarest_third(labelled: Sequence[int]) -> list[int]:
@@ -57,22 +58,31 @@ class Measure:
             return cls(asked, "recall of the rarest third of classes", rare=rare)
         return cls(asked, {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}.get(asked, asked))
 
+    def asked(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) bool: the test images that it is taken over."""
+        if self.name == "recall":
+            return labels == self.wanted
+        return np.isin(labels, self.rare) if self.rare else np.ones(len(labels), bool)
+
     def influences(self, runs: Runs) -> tuple[np.ndarray, np.ndarray]:
-        """Values (S,) of the seeds, and influences (S, N): by how much an image moves its seed's value, times N.
+        """Values (S,) of the seeds, and influences (S, n) of the n images that are asked: by how much an image moves
+        its seed's value, times n.
 
         The influences add up to 0, so that value + influence is a case of `augury.evidence.crossed`. Macro-F1 enters by
         its linear part. A threshold for recall was chosen on folds, so that the recall is a mean over the class.
         """
+        asked = self.asked(runs.labels)
+        labels = runs.labels[asked]
         match self.name:
             case "accuracy":
-                return _stratified(runs.right, np.zeros_like(runs.labels), {0: 1.0})
+                return _stratified(runs.right, np.zeros_like(labels), {0: 1.0})
             case "balanced_accuracy" | "rarest_third":
                 present = _tested(runs, self.rare)
-                return _stratified(runs.right, runs.labels, dict.fromkeys(present, 1 / len(present)))
+                return _stratified(runs.right[:, asked], labels, dict.fromkeys(present, 1 / len(present)))
             case "recall" if self.wanted is not None and runs.called is not None:
-                if not (runs.labels == self.wanted).any():
+                if not asked.any():
                     raise UserError(f"compare.measure: no test image is one of {self.title.split(' at ')[0]}")
-                return _stratified(runs.called, runs.labels, {self.wanted: 1.0})
+                return _stratified(runs.called[:, asked], labels, {self.wanted: 1.0})
             case "macro_f1":
                 each = [_macro_f1(runs.labels, predicted, len(runs.per_class)) for predicted in runs.predicted]
                 return np.array([value for value, _ in each]), np.stack([influence for _, influence in each])
@@ -89,19 +99,26 @@ def _tested(runs: Runs, classes: Sequence[int]) -> list[int]:
 
 
 def _stratified(hits: np.ndarray, strata: np.ndarray, weights: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean over strata of the share of hits: hits (S, N) bool, strata (N,), weights of the strata.
+    """The weighted mean over strata of the share of hits: hits (S, n) bool, strata (n,), weights of all the strata.
 
     Each stratum has a mean of its own, which takes a degree of freedom from its images rather than from all together.
+    One of few images hardly shows how much these differ, a single one not at all: they are held against the mean of
+    all strata, as where sampled strata are collapsed (Wolter 2007, Introduction to Variance Estimation, section 2.5).
     """
     values, influences = np.zeros(len(hits)), np.zeros(hits.shape)
-    count = len(strata)
+    count, few = len(strata), []
     for stratum, weight in weights.items():
         rows = strata == stratum
         size, share = rows.sum(), hits[:, rows].mean(axis=1)
         values += weight * share
+        if size < FEW_OF_A_CLASS and len(weights) > 1:
+            few.append((rows, weight * count / size))
+            continue
         lost = np.sqrt((count - 1) / count * size / (size - 1)) if size > 1 else 1.0
         influences[:, rows] = lost * weight * count / size * (hits[:, rows] - share[:, None])
-    return values, influences
+    for rows, scale in few:
+        influences[:, rows] = scale * (hits[:, rows] - values[:, None])
+    return values, influences - influences.mean(axis=1, keepdims=True) if few else influences
 
 
 def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[float, np.ndarray]:

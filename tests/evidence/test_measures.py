@@ -6,6 +6,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from augury.arms.metrics import classification_metrics
 from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.gains import Gains
 from augury.evidence.measures import (
     OF_A_TAIL,
     OTHERS,
@@ -146,3 +147,30 @@ def test_small_classes_keep_the_variance_of_their_own_means() -> None:
         means.append(values.mean())
         variances.append(Crossed.of(by_case(values, influences, None)).standard_error ** 2)
     assert np.mean(variances) == pytest.approx(np.var(means), rel=0.1)
+
+
+def shares_of_verdicts(sizes: list[int], weights: dict[int, float]) -> float:
+    """Of arms that gain nothing, each tried once, in test classes of such sizes."""
+    random, strata = np.random.default_rng(0), np.repeat(np.arange(len(sizes)), sizes)
+    found = 0
+    for _ in range(400):
+        pair = np.where(random.random(len(strata)) < 0.6, random.random((2, len(strata))), 0.3) < 0.7
+        (values, influences), (others, of_others) = (_stratified(hits[None], strata, weights) for hits in pair)
+        found += Crossed.of(by_case(values - others, influences - of_others, None)).p_value <= 0.05
+    return found / 400
+
+
+def test_a_class_of_few_test_images_makes_no_verdict_by_itself() -> None:
+    assert shares_of_verdicts([100, 100, 100, 100, 1], dict.fromkeys(range(5), 0.2)) < 0.07
+    assert shares_of_verdicts([100, 50, 25, 12, 6, 3, 2, 1], dict.fromkeys(range(8), 0.125)) < 0.07
+    assert shares_of_verdicts([6, 3, 2, 1], dict.fromkeys(range(4), 0.25)) < 0.07
+
+
+def test_a_measure_of_some_classes_rests_on_their_images_alone() -> None:
+    of_arm, cats = runs(groups=np.arange(IMAGES) // 2), runs().labels == 2
+    recall = Measure.of(RecallAt(recall_of="cat", precision=0.9), NAMES)
+    assert recall.influences(of_arm)[1].shape == (len(of_arm.seeds), cats.sum())
+    groups = Gains({0: {"arm": of_arm}}, "arm", recall).groups(0)
+    assert groups is not None
+    assert len(groups) == cats.sum()
+    assert len(np.unique(groups)) == groups.max() + 1 == len(np.unique(np.arange(IMAGES)[cats] // 2))
