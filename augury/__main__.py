@@ -24,7 +24,6 @@ COMMANDS = {
     "predictors": "which score would have told the gain, over this run and all DVC experiments",
 }
 ANYWHERE = {"score", "masks", "fetch-base"}  # of the folders that are named: nothing of a checkout is needed
-NEED_PARAMS = {"doctor", "init", "repro", "generate", "export"}
 
 
 def main(arguments: list[str]) -> None:
@@ -48,11 +47,11 @@ def main(arguments: list[str]) -> None:
 def go_to_checkout(asked: argparse.Namespace) -> None:
     """Make the checkout that the working directory is in the working directory; what was asked keeps its meaning.
 
-    Raises UserError where there is none and the command needs its params.yaml.
+    Raises UserError where there is none.
     """
     here = Path.cwd()
     root = checkout_above(here) or here
-    if asked.command in NEED_PARAMS and not (root / "params.yaml").is_file():
+    if not (root / "params.yaml").is_file():
         raise UserError(f"no params.yaml in {here}, nor in a checkout above it; run this in one, such as {CHECKOUT}")
     if root == here:
         return
