@@ -14,6 +14,7 @@ from augury.pipeline.destinations import check_json_file
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
+from augury.pipeline.preparing import check_intensity
 from augury.pipeline.process import check_numbers
 from augury.pipeline.sections import FeatureExtractor, distance_title
 from augury.pipeline.seeding import derive_seed
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="network in whose features they are compared: inception (FID; the default), efficientnet_lite0, "
         "dinov2_small, dinov2_large, random_cnn; WEIGHTS: a file, instead of a cache or a download",
     )  # fmt: skip
+    parser.add_argument(
+        "--intensity", type=float, nargs=2, metavar=("BLACK", "WHITE"),
+        help="values of files of more than 8 bits, as prepare.intensity; else each folder's own range",
+    )  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="only the Frechet distance of the whole sets")
     parser.add_argument("--json", metavar="FILE", help="write the scores to this file too")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
@@ -50,7 +55,12 @@ def main(asked: argparse.Namespace) -> None:
     check_numbers(asked, halvings=1, resamples=20, neighbours=1, most_images=4, seed=0)
     if asked.json:
         check_json_file(Path(asked.json), "--json")
-    streams = [stream_of(Path(asked.real)), stream_of(Path(asked.generated))]
+    try:
+        check_intensity("--intensity", asked.intensity)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    intensity = None if asked.intensity is None else (asked.intensity[0], asked.intensity[1])
+    streams = [stream_of(Path(path), intensity=intensity) for path in (asked.real, asked.generated)]
     name, _, weights = asked.extractor.partition("=")
     accelerator = Accelerator(cpu=choose_device(asked.device).type == "cpu")
     # One process downloads weights; then one on each machine, which may have a cache of its own; the others find them.

@@ -122,6 +122,12 @@ def describe(depth: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(parts)
 
 
+def describe_dark(pixels: np.ndarray) -> str:
+    """What to say of a set of eight bits where all of it is nearly black; "" elsewhere. pixels: uint8."""
+    lightest = int(pixels.max())
+    return f"no pixel is lighter than {lightest} of 255, thus all is nearly black" if lightest < 256 // DARK else ""
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether an image of Pillow's has more than eight bits a channel."""
     return image.mode == "F" or image.mode.startswith("I")
@@ -132,11 +138,13 @@ def other_bytes(image: Image.Image, reopen: Callable[[], Image.Image]) -> Image.
 
     image: opened, and not loaded.
     """
+    _read_ppm_as_it_is(image)
     tiles = getattr(image, "tile", [])
     raw_modes = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in tiles]
     if not tiles or any(raw_mode not in OTHER_BYTES for raw_mode in raw_modes):
         return None
     again = reopen()
+    _read_ppm_as_it_is(again)
     again.tile = [  # type: ignore[attr-defined]
         tile._replace(args=(OTHER_BYTES[raw], *tile.args[1:]) if isinstance(tile.args, tuple) else OTHER_BYTES[raw])
         for tile, raw in zip(again.tile, raw_modes, strict=True)  # type: ignore[attr-defined]
@@ -144,6 +152,16 @@ def other_bytes(image: Image.Image, reopen: Callable[[], Image.Image]) -> Image.
     again.info["bytewise"] = raw_modes[0] == "LA;16B"
     again.load()
     return again
+
+
+def _read_ppm_as_it_is(image: Image.Image) -> None:
+    """Of a PPM of two bytes a colour the upper ones, where Pillow would make eight bits of both. image: not loaded."""
+    image.tile = [  # type: ignore[attr-defined]
+        tile._replace(codec_name="raw", args="RGB;16B")
+        if tile.codec_name == "ppm" and tile.args[0] == "RGB" and tile.args[1] > 255
+        else tile
+        for tile in getattr(image, "tile", [])
+    ]
 
 
 def from_bytes(upper: Image.Image, lower: Image.Image) -> DeepImage:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.images.depth import DeepImage, Depth, describe
+from augury.images.depth import DeepImage, Depth, Range, describe
 from augury.images.files import IMAGE_SUFFIXES, UnreadableError, read_whole_image, walk_images
 from augury.images.folders import files_in
 from augury.images.image_set import ImageSet
@@ -34,13 +34,13 @@ class ImageStream:
     batches: Callable[[], Iterator[ImageSet]]
 
 
-def stream_of(*paths: Path) -> ImageStream:
+def stream_of(*paths: Path, intensity: Range | None = None) -> ImageStream:
     """The images of all `paths`, each a folder of Parquet shards (as `ImageSet.write` leaves) or of image files.
 
-    Image files are found by `files_by_class`. Raises UserError where there is no image or the classes of several paths
-    differ.
+    Image files are found by `files_by_class`. intensity: as prepare.intensity, of files of more than eight bits.
+    Raises UserError where there is no image or the classes of several paths differ.
     """
-    streams = [_parquet(path) if files_in(path, ".parquet") else _files(path) for path in paths]
+    streams = [_parquet(path) if files_in(path, ".parquet") else _files(path, intensity) for path in paths]
     if len({stream.class_names for stream in streams}) != 1:
         raise UserError(f"{' and '.join(map(str, paths))}: their classes differ")
     return ImageStream(
@@ -58,9 +58,10 @@ def _parquet(path: Path) -> ImageStream:
     return ImageStream(str(path), count_images(path), first.class_names, partial(ImageSet.stream, path, ROWS))
 
 
-def _files(folder: Path) -> ImageStream:
+def _files(folder: Path, intensity: Range | None) -> ImageStream:
     files, labels, class_names = files_by_class(folder)
-    return ImageStream(str(folder), len(files), class_names, partial(_read_files, files, folder, labels, class_names))
+    batches = partial(_read_files, files, folder, labels, class_names, intensity)
+    return ImageStream(str(folder), len(files), class_names, batches)
 
 
 def files_by_class(folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
@@ -84,7 +85,7 @@ def files_by_class(folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...
 
 
 def _read_files(
-    files: list[Path], folder: Path, labels: np.ndarray, class_names: tuple[str, ...]
+    files: list[Path], folder: Path, labels: np.ndarray, class_names: tuple[str, ...], intensity: Range | None
 ) -> Iterator[ImageSet]:
     """The files in their order; a batch ends where the size or the number of channels changes."""
     pixels: list[np.ndarray] = []
@@ -93,7 +94,7 @@ def _read_files(
     for row, path in enumerate(files):
         read = _read(path, folder)
         if isinstance(read, DeepImage) and not depth.noted:
-            depth = _depth_of(files, folder)
+            depth = _depth_of(files, folder, intensity)
         image = depth.scaled(read)
         image = image[..., None] if image.ndim == 2 else image
         if pixels and (len(pixels) == ROWS or image.shape != pixels[0].shape):
@@ -103,9 +104,9 @@ def _read_files(
     yield ImageSet(np.stack(pixels), labels[first:], class_names)
 
 
-def _depth_of(files: list[Path], folder: Path) -> Depth:
+def _depth_of(files: list[Path], folder: Path, intensity: Range | None) -> Depth:
     """What all the files hold that have more than eight bits: one range scales them."""
-    depth = Depth()
+    depth = Depth(intensity)
     for path in files:
         image = _read(path, folder)
         if isinstance(image, DeepImage):

@@ -1,6 +1,7 @@
 """The section of params.yaml about where the labelled images come from, and how they are split."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,12 @@ SOURCE_NAMES = ("fashion_mnist", "digits", *FOLDER_SOURCES, "torchvision:NAME")
 def fewest_labels(labels: int, ratio: float) -> int:
     """Labels of the smallest class of a tail that is made: the largest one's by the ratio, but two at least."""
     return max(2, round(labels / ratio))
+
+
+def check_intensity(key: str, values: Sequence[float] | None) -> None:
+    """Raise ValueError unless they are the value of black, then a larger one of white; None is neither."""
+    if values is not None and not values[0] < values[1]:
+        raise ValueError(f"{key}: {values}: expected the value of black, then a larger one of white")
 
 
 class Prepare(Section):
@@ -73,8 +80,7 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _black_is_below_white(self) -> Self:
-        if self.intensity is not None and not self.intensity[0] < self.intensity[1]:
-            raise ValueError(f"intensity: {self.intensity}: expected the value of black, then a larger one of white")
+        check_intensity("intensity", self.intensity)
         return self
 
     @model_validator(mode="after")

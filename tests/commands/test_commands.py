@@ -98,6 +98,10 @@ def test_classes_that_both_sides_have_are_scored_one_by_one(tmp_path: Path) -> N
         (["{tmp}/two", "{tmp}/two", "--neighbours", "0"], "score: --neighbours: 0 is not possible; choose 1 or more"),
         (["{tmp}/two", "{tmp}/two", "--most-images", "0"], "score: --most-images: 0 is not possible; choose 4 or more"),
         (["{tmp}/two", "{tmp}/two", "--seed", "-1"], "score: --seed: -1 is not possible; choose 0 or more"),
+        (
+            ["{tmp}/two", "{tmp}/two", "--intensity", "400", "-100"],
+            "score: --intensity: [400.0, -100.0]: expected the value of black, then a larger one of white",
+        ),
         (["{tmp}/two", "{tmp}/two", "--extractor", "vgg"], "score: --extractor: unknown 'vgg'; choose from"),
         (
             ["{tmp}/two", "{tmp}/two", "--extractor", "inception={tmp}/none.pth"],
@@ -195,6 +199,7 @@ def test_without_any_run_there_is_nothing_to_pool(tmp_path: Path, monkeypatch: p
         ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "first"],
         cwd=tmp_path, check=True,
     )  # fmt: skip
+    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"predictors: no run with data/comparison.json found"):
         main(["predictors"])
@@ -217,6 +222,7 @@ def test_what_git_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse() -> list[dict[str, str]]:
         raise ArithmeticError("the repository path\n'/x' is not owned by current user")
 
+    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dvc.api.exp_show", refuse)
     with pytest.raises(SystemExit, match=r"^predictors: the repository path '/x' is not owned by current user$"):
@@ -227,6 +233,7 @@ def test_what_git_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_confidence_that_is_none_is_one_line(
     confidence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         SystemExit, match=rf"^predictors: --confidence: {confidence} is not possible; choose a number b"

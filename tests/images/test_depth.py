@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augury.images.depth import DeepImage, Depth, describe, likely_range
-from augury.images.files import read_image, read_whole_image
+from augury.images.depth import DeepImage, Depth, describe, describe_dark, likely_range
+from augury.images.files import UnreadableError, read_image, read_whole_image
 from augury.images.streams import stream_of
 
 SIZE = 6
@@ -60,6 +60,22 @@ def test_colours_of_sixteen_bits_keep_all_of_them(compression: int | None) -> No
     image = values_of(deep_png(colours) if compression is None else deep_tiff(colours, compression))
     np.testing.assert_allclose(image.values, colours, atol=0.01)
     assert (image.kind, image.low, image.high) == ("integers", colours.min(), colours.max())
+
+
+def ppm(values: np.ndarray, largest: int = 65535) -> bytes:
+    return b"P6 %d %d %d\n" % (values.shape[1], values.shape[0], largest) + values.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize("largest", [4095, 65535])
+def test_so_does_a_ppm_whatever_its_header_says_of_the_largest(largest: int) -> None:
+    colours = noise(3)
+    image = values_of(ppm(colours, largest))
+    np.testing.assert_allclose(image.values, colours, atol=0.01)
+    assert (image.low, image.high) == (colours.min(), colours.max())
+    with pytest.raises(UnreadableError, match="truncated"):
+        read_image(ppm(colours, largest)[:-1], Path(), SIZE, gray=False)
+    eight = read_image(ppm(colours, largest).replace(b"P6 6 6 %d" % largest, b"P6 6 6 255"), Path(), SIZE, gray=False)
+    assert isinstance(eight, np.ndarray)
 
 
 def test_so_do_gray_and_what_has_an_alpha_channel() -> None:
@@ -160,6 +176,8 @@ def test_a_folder_that_is_scored_is_scaled_as_a_whole(tmp_path: Path) -> None:
     Image.new("L", (SIZE, SIZE), 77).save(tmp_path / "9.png")
     pixels = np.concatenate([batch.pixels for batch in stream_of(tmp_path).batches()])
     assert pixels[:, 0, 0, 0].tolist() == [0, 12, 249, 77]
+    pixels = np.concatenate([batch.pixels for batch in stream_of(tmp_path, intensity=(0.0, 400.0)).batches()])
+    assert pixels[:, 0, 0, 0].tolist() == [5, 128, 255, 77]
     assert isinstance(read_whole_image(tmp_path / "9.png", tmp_path), np.ndarray)
 
 
@@ -177,3 +195,10 @@ def test_what_a_dead_pixel_does_to_the_range_is_told() -> None:
     assert words in describe(depth.summary())
     asked = Depth((0.0, 1023.0), depth.noted)
     assert "prepare.intensity" not in describe(asked.summary())
+
+
+@pytest.mark.parametrize(("lightest", "words"), [(1, "lighter than 1 of 255"), (31, "lighter than 31"), (32, "")])
+def test_eight_bits_that_are_nearly_black_are_told(lightest: int, words: str) -> None:
+    dark = describe_dark(np.array([[0, lightest]], np.uint8))
+    assert words in dark
+    assert bool(words) == bool(dark)
