@@ -12,6 +12,7 @@ LISTED_NAMES = 20  # at most, in a message
 MOST_BYTES = 255  # of a folder's name in UTF-8, on ext4, APFS, NTFS and others
 # What tables and the programs that write them put where there is no label.
 MISSING = ("nan", "null", "n/a", "<na>", "#n/a", "?", "-", "undefined")
+SEVERAL = re.compile(r"\S[|;]\s*\S|^[\[{]")  # cat|dog, and the lists of labels that JSON has
 SEPARATORS = '/\\:*?"<>|'
 # Control characters, invisible ones (which some systems ignore), halves of characters, unassigned ones, line breaks.
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")
@@ -69,12 +70,15 @@ def doubtful_names(names: Sequence[str]) -> list[str]:
     missing = [f"'{name}'" for name in names if name.casefold() in MISSING]
     if missing:
         asked.append(f"{' and '.join(missing)} may stand for a missing label: is it a class?")
+    if several := [name for name in names if SEVERAL.search(name)]:
+        asked.append(f"'{several[0]}' may be several labels of one image, each of which is to have one")
     return asked
 
 
 def _as_people_read(name: str) -> str:
-    """Equal for names that differ in case, in spaces, - and _, or as numbers are written: 1, 1.0 and 01."""
-    words = " ".join(re.split(r"[\s_-]+", name.casefold())).strip()
+    """Equal for names that differ in case, in spaces, - and _, in what cannot be seen, or as numbers are written."""
+    seen = "".join(each for each in unicodedata.normalize("NFKC", name) if unicodedata.category(each) != "Cf")
+    words = " ".join(re.split(r"[\s_-]+", seen.casefold())).strip()
     return f"{float(words):.15g}" if re.fullmatch(r"\d+(\.\d+)?", words, re.ASCII) else words
 
 

@@ -1,5 +1,6 @@
 """Files that are no images here: what they are, by their first bytes or their name, and what to do with them."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -26,6 +27,8 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"v/1\x01", "OpenEXR"),
     (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
     (0, b"\x93NUMPY", "a NumPy array"),
+    *((0, start, "IDX numbers") for start in (b"\0\0\x08\x01", b"\0\0\x08\x03")),
+    *((0, b"\x80" + bytes([protocol]), "a pickle") for protocol in range(2, 6)),
     (0, b"PAR1", "Parquet"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
@@ -57,7 +60,7 @@ ADVICE = {
     ),
     **dict.fromkeys(
         (".npy", ".npz", ".h5", ".hdf5", ".mat", ".pkl", ".pickle", ".pt", ".tfrecord", ".arrow", ".lmdb", ".mdb",
-         "HDF5", "a NumPy array"),
+         "HDF5", "a NumPy array", "IDX numbers", "a pickle"),
         "write as image files, or as Parquet files",
     ),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", "a video"), "take images out"),
@@ -93,8 +96,9 @@ def kind(path: Path) -> str:
     """What a file that is passed over is counted as: "hidden", another program's name, its suffix, or its format."""
     if is_foreign(path.name):
         return "hidden" if path.name.startswith(".") else path.name
-    if path.suffix and not path.suffix[1:].isdecimal():  # as those of DICOM files are
-        return path.suffix.lower()
+    suffix = re.sub(r"-\d+-of-\d+$", "", path.suffix.lower())  # train.tfrecord-00000-of-00004
+    if suffix and not suffix[1:].isdecimal():  # as those of DICOM files are
+        return suffix
     try:
         return (format_of(head_of(path)) if path.is_file() else None) or "no suffix"  # a pipe would be waited for
     except OSError:

@@ -25,7 +25,13 @@ NO_CLASSES = frozenset(
     ("images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "labels", "annotations", "masks", "mask")
 )
 DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
-PARTS = frozenset(("fold", "part", "parts", "batch", "chunk", "split", "shard", "subset"))
+# Of a set, of the time in which it was recorded, of those whom it shows.
+PARTS = frozenset(
+    (
+        "fold", "part", "parts", "batch", "chunk", "split", "shard", "subset", "session", "visit", "series", "study",
+        "patient", "patients", "subject", "subjects", "participant",
+    )
+)  # fmt: skip
 
 
 def list_imagefolder(prepare: Prepare) -> Listing:
@@ -42,9 +48,8 @@ def list_imagefolder(prepare: Prepare) -> Listing:
     for split, classes in listed.items():
         _check_same_classes(folders["train"], class_names, folders[split], tuple(classes))
     if len(class_names) < 2:
-        raise UserError(
-            f"{folders['train']}: 1 class ({class_names[0]}), at least 2 are needed{_hint(folders['train'])}"
-        )
+        hint = _hint(folders_in(folders["train"]))
+        raise UserError(f"{folders['train']}: 1 class ({class_names[0]}), at least 2 are needed{hint}")
     images = [
         ListedImage(split, label, str(path), path, file := path.relative_to(root).as_posix(), group_in(file, prepare))
         for split, classes in listed.items()
@@ -89,10 +94,18 @@ def split_folders(root: Path) -> dict[str, Path]:
     _warn_of_others(root, chosen, [path for path in folders if path not in chosen.values()])
     unpacked = {split: _unpacked(folder) for split, folder in chosen.items()}
     for split, folder in chosen.items():
-        if holds_images(folder) and not folders_in(folder):  # as for a competition
+        if split != "train" and _is_unlabelled(folder):  # as for a competition
             log.warning("%s: the %s split is left out, since none of its images has a label", root, split)
             del unpacked[split]
     return unpacked
+
+
+def _is_unlabelled(split: Path) -> bool:
+    """Whether a split holds images and no classes, be it in a folder images/ of its own."""
+    below = folders_in(split)
+    if len(below) == 1 and below[0].name.lower() in NO_CLASSES and not holds_images(split):
+        split, below = below[0], folders_in(below[0])
+    return holds_images(split) and not below
 
 
 def _flat(root: Path, splits: list[Path]) -> str:
@@ -149,6 +162,7 @@ def _list_classes(folder: Path, root: Path, class_level: int | None) -> dict[str
     kinds = counted(passed_over, by_name={path.name for path in tables_in(folder)})
     if empty := [name for name, paths in classes.items() if not paths]:
         found = f"; passed over {kinds}" if passed_over else ""
+        found += _hint([path for name, path in named if classes[name]])
         raise UserError(f"{folder}: no {', '.join(IMAGE_SUFFIXES)} file in class folder {shortened(empty)}{found}")
     if passed_over:
         log.warning("%s: passed over %d files that are not images of a class: %s", folder, len(passed_over), kinds)
@@ -202,9 +216,8 @@ def _shared(places: list[Path]) -> list[str]:
     return sorted(shared) if alike else []
 
 
-def _hint(folder: Path) -> str:
-    """What to change where the classes lie one level deeper, as in an archive that was unpacked into a folder."""
-    only = folders_in(folder)
+def _hint(only: list[Path]) -> str:
+    """What to change where the classes lie in the only folder with images, as in an archive that was unpacked."""
     below = len(folders_in(only[0])) if len(only) == 1 else 0
     return f"; if its {below} folders are the classes, set prepare.folder: {printable(only[0])}" if below > 1 else ""
 

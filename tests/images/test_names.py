@@ -190,6 +190,21 @@ def test_names_that_may_be_one_class_or_none_are_asked_about(names: list[str], a
     assert doubtful_names(names) == asked
 
 
-@pytest.mark.parametrize("names", [["cat", "dog"], ["0", "1", "10"], ["1e3", "1000"], ["a1", "a01"], ["none", "na"]])
+@pytest.mark.parametrize("twin", ["cat\u200b", "cat\u00a0", "\ufeffcat", "\uff43at", "c\u00adat"])
+def test_names_that_look_the_same_are_asked_about(twin: str) -> None:
+    assert doubtful_names(["cat", "dog", twin]) == [f"'cat' and '{twin}' look alike: are they one class?"]
+
+
+@pytest.mark.parametrize("name", ["cat|dog", "cat; dog", '{"choices":["cat","dog"]}', "['cat', 'dog']"])
+def test_several_labels_in_one_are_asked_about(name: str) -> None:
+    assert doubtful_names(["cat", name]) == [
+        f"'{name}' may be several labels of one image, each of which is to have one"
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["cat", "dog"], ["0", "1", "10"], ["cat, small", "|", "a;"], ["1e3", "1000"], ["a1", "a01"], ["none", "na"]],
+)
 def test_plain_names_raise_no_question(names: list[str]) -> None:
     assert doubtful_names(names) == []

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import tarfile
 import zipfile
 from pathlib import Path
@@ -46,6 +47,8 @@ HEADS = {
     "a ZIP archive": zipped(),
     "a tar archive": tarred(),
     "a NumPy array": array(),
+    "a pickle": pickle.dumps({b"data": []}, protocol=2),
+    "IDX numbers": b"\0\0\x08\x03\0\0\xea\x60",
     "PDF": b"%PDF-1.4\n",
     "SVG": b'\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "a web page": b"<!doctype HTML><title>404</title>",
@@ -89,3 +92,4 @@ def test_files_are_counted_by_kind_with_what_to_do(tmp_path: Path) -> None:
     )
     assert counted([]) == ""
     assert kind(tmp_path / "gone") == "no suffix"
+    assert kind(Path("pets-train.tfrecord-00003-of-00016")) == ".tfrecord"
