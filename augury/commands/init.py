@@ -120,6 +120,8 @@ def findings(seen: "Survey") -> list[str]:
     lines["colour"] = stored
     if seen.depth:
         lines["depth"] = f"more than 8 bits, {describe(seen.depth)}"
+    if seen.dark:
+        lines["shades"] = f"{seen.dark}: are these masks, or values that are still to be scaled?"
     lines["damaged"] = "none"
     if seen.unreadable:
         lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)} ({seen.first_reason})"

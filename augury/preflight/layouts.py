@@ -1,5 +1,6 @@
 """How labelled images lie in a folder, and which source of params.yaml reads them."""
 
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 from augury.images.files import walk_images
 from augury.images.folders import files_in, folders_in
 from augury.images.names import printable, shortened
-from augury.images.other_formats import counted
+from augury.images.other_formats import counted, head_of, instead
 from augury.images.shards import readable
 from augury.pipeline.errors import UserError
 from augury.sources.csv_images import find_table
@@ -19,6 +20,8 @@ from augury.sources.split_names import split_called
 from augury.sources.tables import (
     LABEL_COLUMNS,
     PATH_COLUMNS,
+    SPLIT_COLUMNS,
+    SUFFIXES,
     TABLE,
     column,
     glance,
@@ -31,6 +34,7 @@ GROUP_COLUMNS = (
     "group", "group_id", "patient", "patient_id", "subject", "subject_id", "person", "person_id", "session_id",
     "lesion_id", "site_id",
 )  # fmt: skip
+MARKS = ("0", "1", "0.0", "1.0", "-1")  # what tables have of a class that has a column of its own
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ def find_layout(folder: Path, label_column: str | None = None, class_level: int 
     LABEL_COLUMNS. class_level: as prepare.class_level. Raises UserError where it is none of these.
     """
     if not folder.is_dir():
-        raise UserError(f"--images: {printable(folder)}: {'not a folder' if folder.exists() else 'no such folder'}")
+        problem = "no such folder"
+        if folder.exists():
+            problem = "not a folder" + (instead(head_of(folder)) if folder.is_file() else "")
+        raise UserError(f"--images: {printable(folder)}: {problem}")
     folder = _unpacked(folder)
     subfolders = folders_in(folder)
     classes = [path for path in subfolders if _images_below(path)]
@@ -90,9 +97,14 @@ def find_layout(folder: Path, label_column: str | None = None, class_level: int 
 
 
 def _beside(folder: Path) -> str:
-    """The files that are no images, which may tell what the folder is."""
+    """The files that are no images, which may tell what the folder is, and those of them that are to lie elsewhere."""
     _, others = walk_images(folder)
-    return f"; found {counted(others)}" if others else ""
+    found = f"; found {counted(others)}" if others else ""
+    if shards := [path.parent for path in others if path.suffix.lower() == ".parquet"]:
+        return f"{found}; Parquet files are in {printable(os.path.commonpath(shards))}: choose that folder"
+    if tables := [path.relative_to(folder) for path in others if path.suffix.lower() in SUFFIXES]:
+        return f"{found}; is {printable(tables[0])} the table of labels? Then move it to {printable(folder)}"
+    return found
 
 
 def _unpacked(folder: Path) -> Path:
@@ -123,13 +135,20 @@ def _has_splits(folder: Path) -> bool:
 def _of_table(table: Path, label_column: str | None, classes: int) -> Layout:
     if not table.is_file():
         raise UserError(f"{printable(table)}: not a regular file")
-    header, _ = glance(table)
+    header, row = glance(table)
     if column(header, PATH_COLUMNS) is None:
         found = shortened(header) or "none"
         raise UserError(f"{printable(table)}:1: no column {' or '.join(PATH_COLUMNS[:2])}; found {found}")
-    label, group = _columns(header, label_column, table)
+    label, group = _columns(header, label_column, table, row)
     beside = f", whatever the {classes} folders beside it are called" if classes > 1 else ""
-    return Layout(table.parent, "csv", f"paths and labels in {table.name}{beside}", label, group)
+    values = dict(zip(header, row, strict=False))
+    splits = [name for name in SPLIT_COLUMNS if split_called(values.get(column(header, [name]) or "", ""))]
+    used = {"", column(header, PATH_COLUMNS), label, group, column(header, splits[:1])}
+    unused = [name for name in header if name not in used]
+    words = f"paths and labels in {table.name}{beside}"
+    return Layout(
+        table.parent, "csv", words + (f"; columns not used: {shortened(unused)}" if unused else ""), label, group
+    )
 
 
 def _check_numbered(tables: Sequence[Path], classes: Sequence[Path], label_column: str | None) -> None:
@@ -139,14 +158,20 @@ def _check_numbered(tables: Sequence[Path], classes: Sequence[Path], label_colum
     for table in tables:
         header, row = glance(table)
         if leads_to_image(table, header, row):
-            _columns(header, None, table)
+            _columns(header, None, table, row)
 
 
-def _columns(names: Sequence[str], label_column: str | None, where: Path) -> tuple[str, str | None]:
-    """The columns of labels and of groups."""
+def _columns(
+    names: Sequence[str], label_column: str | None, where: Path, row: Sequence[str] = ()
+) -> tuple[str, str | None]:
+    """The columns of labels and of groups. row: the first one of a table."""
     label = column(names, LABEL_COLUMNS if label_column is None else [label_column])
     if label is None:
         asked = "no column of labels" if label_column is None else f"no column {label_column}"
         found = ", ".join(map(printable, names)) or "none"
-        raise UserError(f"{printable(where)}: {asked}; found {found}; choose one by --label-column")
+        marked = [name for name, value in zip(names, row, strict=False) if value.strip() in MARKS]
+        advice = "choose one by --label-column"
+        if len(marked) > 1:
+            advice = f"if each of {shortened(marked)} is a class, write their names into one column {LABEL_COLUMNS[0]}"
+        raise UserError(f"{printable(where)}: {asked}; found {found}; {advice}")
     return label, column(names, GROUP_COLUMNS)

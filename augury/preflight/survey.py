@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from augury.images.depth import describe_dark
 from augury.images.files import IMAGE_FORMATS, check_file, walk_images
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.preparing import Prepare
@@ -73,8 +74,8 @@ class Survey:
     sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
     colourless: whether none has any. unreadable: names of those that cannot be read. first_reason: why the first of
     them cannot. contradictory: copies with another label. depth: what images of more than eight bits hold, as
-    `augury.images.depth.Depth.summary` has it. unlisted: images in the folder that its table does not name. behind: of
-    images in colour, what is behind their objects.
+    `augury.images.depth.Depth.summary` has it. dark: what to say where all is nearly black. unlisted: images in the
+    folder that its table does not name. behind: of images in colour, what is behind their objects.
     """
 
     layout: Layout
@@ -90,6 +91,7 @@ class Survey:
     copies: Copies
     stems: Stems
     depth: Mapping[str, Mapping[str, Any]]
+    dark: str = ""
     unlisted: int = 0
     behind: Behind | None = None
 
@@ -156,6 +158,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         copies=find_copies(everything, files),
         stems=read_stems(files, everything.labels),
         depth=raw.depth,
+        dark=describe_dark(everything.pixels),
         unlisted=max(0, there - listing.count),
         behind=look_behind(everything) if in_colour else None,
     )

@@ -13,7 +13,7 @@ from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
-from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
+from augury.sources.split_names import KNOWN_SPLIT_NAMES, first_split, split_called
 from augury.sources.tables import PATH_COLUMNS, SPLIT_COLUMNS, TABLE, column, lines, names_images, tables_in
 
 
@@ -32,7 +32,8 @@ def list_csv(prepare: Prepare) -> Listing:
     """The images that a table in `prepare.folder` names by paths relative to the folder: labels.csv, or the only one.
 
     Columns: path (or another of PATH_COLUMNS), prepare.label_column, and optionally split and prepare.group_column.
-    Labels are the names of the classes. Raises UserError with file and line where a row cannot be used.
+    Without a split, the folders in the paths say it, where all do. Labels are the names of the classes. Raises
+    UserError with file and line where a row cannot be used.
     """
     root = Path(prepare.folder)
     table = find_table(root, prepare.label_column)
@@ -80,6 +81,8 @@ def _read_rows(table: Path, prepare: Prepare) -> list[Row]:
             raise UserError(f"{table}:{line}: {counted} ({shortened(header)})")
         named = dict(zip(header, fields, strict=True))
         path = named[path_column]
+        if path != path.strip() and not os.path.lexists(table.parent / path):
+            path = path.strip()
         if Path(path).is_absolute() and Path(path).is_relative_to(table.parent.absolute()):
             path = Path(path).relative_to(table.parent.absolute()).as_posix()
         group = None if group_column is None else named[group_column].strip() or None
@@ -101,13 +104,17 @@ def _required(header: Sequence[str], names: Sequence[str], key: str, where: str)
 
 
 def _with_splits(rows: list[Row], header: Sequence[str], body: Sequence[Sequence[str]]) -> list[Row]:
-    """The rows with what the column split says, or another of SPLIT_COLUMNS that holds nothing but names of splits."""
+    """The rows with what the column split says, another of SPLIT_COLUMNS that names train, or the folders in paths."""
     for name in SPLIT_COLUMNS:
         if (found := column(header, [name])) is None:
             continue
         values = [fields[header.index(found)].strip() for fields in body]
-        if name == SPLIT_COLUMNS[0] or all(map(split_called, values)):
+        called = [*map(split_called, values)]
+        if name == SPLIT_COLUMNS[0] or "train" in called or all(called):
             return [dataclasses.replace(row, split=value) for row, value in zip(rows, values, strict=True)]
+    by_folder = [first_split(reversed(PurePosixPath(row.path).parts[:-1])) for row in rows]
+    if "train" in by_folder and None not in by_folder and len({*by_folder}) > 1:
+        return [dataclasses.replace(row, split=split) for row, split in zip(rows, by_folder, strict=True)]
     return rows
 
 
@@ -128,6 +135,8 @@ def _listed(row: Row, label: int | None, table: Path, prepare: Prepare) -> Liste
     problem = None
     if not row.path.strip():
         problem = "no path"
+    elif "://" in row.path:
+        problem = "an address, not a file of the folder"
     elif path.is_absolute() or ".." in path.parts:
         problem = f"a path that leaves {table.parent}"
     elif label is None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from augury.images.depth import DeepImage, Depth, describe
+from augury.images.depth import DeepImage, Depth, describe, describe_dark
 from augury.images.files import UnreadableError, check_regular, place_in, read_image
 from augury.images.image_set import ImageSet
 from augury.images.names import doubtful_names, printable, shortened
@@ -224,6 +224,8 @@ def _raw_images(
             groups = [image.group or file for image, file in zip(split.images, files, strict=True)]
         pixels = _stack(shades.pop(title), channels)
         sets[title] = indexed_image_set(pixels, labels, names, files or None, groups)
+    if dark := describe_dark(np.array([images.pixels.max() for images in sets.values()])):
+        log.warning("%s", dark)
     contradictory = _count_contradictions(sets, splits, log)
     return RawImages(
         sets["train"], sets.get("test"), sets.get("validation"), contradictory=contradictory, depth=depth.summary()
@@ -273,7 +275,7 @@ def check_link(folder: Path, root: Path) -> None:
     try:
         place_in(root, folder.resolve())
     except UnreadableError as reason:
-        raise UserError(f"{printable(folder)}: {reason}") from reason
+        raise UserError(f"{printable(folder)}: {reason}; move what it leads to into {printable(root)}") from reason
 
 
 def check_input(path: Path, prepare: Prepare) -> None:

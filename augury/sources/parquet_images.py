@@ -18,7 +18,7 @@ from augury.pipeline.destinations import check_source_folder
 from augury.pipeline.errors import UserError
 from augury.pipeline.preparing import Prepare
 from augury.sources.listed_images import ListedImage, Listing, check_input, group_in
-from augury.sources.split_names import KNOWN_SPLIT_NAMES, split_called
+from augury.sources.split_names import KNOWN_SPLIT_NAMES, first_split
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,7 @@ def _find_files(root: Path) -> dict[Path, str]:
 
 def _split_of(path: Path) -> str | None:
     """By its name, such as train-00000-of-00002.parquet, or a folder's, the nearest one first."""
-    names = [re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])]
-    return next((split for split in map(split_called, names) if split is not None), None)
+    return first_split([re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])])
 
 
 def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:

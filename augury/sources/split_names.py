@@ -1,6 +1,7 @@
 """What splits are called, in folders, files and tables alike."""
 
 import re
+from collections.abc import Iterable
 
 # Those of Hugging Face's `datasets`, and holdout.
 SPLIT_WORDS = {
@@ -20,6 +21,11 @@ def split_called(name: str) -> str | None:
     """The split that goes by a name, however it is spelled: train, validation or test; None where none does."""
     split, rest = split_and_rest(name)
     return None if rest else split
+
+
+def first_split(names: Iterable[str]) -> str | None:
+    """The split that goes by the first of the names by which one goes, as of the folders above a file."""
+    return next((split for split in map(split_called, names) if split is not None), None)
 
 
 def split_and_rest(name: str) -> tuple[str | None, tuple[str, ...]]:

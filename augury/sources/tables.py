@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from augury.pipeline.errors import UserError
 TABLE = "labels.csv"  # read where a folder holds several tables
 SUFFIXES = (".csv", ".tsv")
 SEPARATORS = ",;\t|"
+DECLARED = re.compile(r'"?sep=(.)"?[^\S\r\n]*\r?\n', re.IGNORECASE)  # a line of Excel's, above the header
 # Columns by the names that they usually have, in any case, the likeliest first. The second is Hugging Face's.
 PATH_COLUMNS = (
     "path", "file_name", "filename", "file", "filepath", "file_path", "filepaths", "image_path", "img_path", "image",
@@ -77,12 +79,15 @@ def _decoded(data: bytes, errors: str = "strict") -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """What separates fields is what the first line has most of; a comma where it has none."""
-    first = text.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
+    """What separates fields is what the first line says, or has most of; a comma where it has none."""
+    declared = DECLARED.match(text)
+    rows = text if declared is None else text[declared.end() :]
+    first = rows.lstrip().partition("\n")[0]
+    separator = max(SEPARATORS, key=first.count) if declared is None else declared[1]
+    reader = csv.reader(io.StringIO(rows, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     for fields in reader:
         if any(value.strip() for value in fields):
-            yield reader.line_num, fields
+            yield reader.line_num + (declared is not None), fields
 
 
 def look_alikes(written: str, folder: Path) -> list[str]:

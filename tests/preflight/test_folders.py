@@ -97,6 +97,9 @@ UNDERSTOOD: dict[str, tuple[Make, tuple[str, ...], tuple[str, ...]]] = {
     "with years": (tree(*splits("train2017", "val2017")), LABELS, ("train", "validation")),
     "train images": (tree(*splits("Train Images", "Test Images")), LABELS, TWO),
     "a test split without labels": (tree(*splits("train"), "test"), LABELS, ("train",)),
+    "splits whose images without labels have a folder": (
+        tree(*splits("train"), "val/images", "test/images"), LABELS, ("train",)
+    ),
     "train alone": (tree(*splits("Training")), LABELS, ("train",)),
     "with a prefix": (tree(*splits("seg_train", "seg_test"), "seg_pred"), LABELS, TWO),
     "unpacked into their own names": (
@@ -140,10 +143,19 @@ UNDERSTOOD: dict[str, tuple[Make, tuple[str, ...], tuple[str, ...]]] = {
     "UTF-16": (tabled(table().encode("utf-16")), PETS, ("train",)),
     "UTF-16, tab": (tabled(table("path\tlabel", "{path}\t{label}").encode("utf-16")), PETS, ("train",)),
     "Windows line ends": (tabled(table().replace("\n", "\r\n")), PETS, ("train",)),
+    "spaces": (tabled(table("path , label", " {path} , {label} ")), PETS, ("train",)),
+    "spaces before quotes": (tabled(table('"path", "label"', '"{path}", "{label}"')), PETS, ("train",)),
+    "Excel's line of the separator": (tabled("sep=;\r\n" + table("path;label", "{path};{label}")), PETS, ("train",)),
     "quotes": (tabled(table('"path";"label"', '"{path}";"{label}"')), PETS, ("train",)),
     "a split column": (
         tabled("path,label,Subset\n" + "".join(
             f"{path},{label},{'Testing' if path.endswith('2.png') else 'Training'}\n" for path, label in ROWS
+        )),
+        PETS, TWO,
+    ),
+    "splits in the paths": (
+        tree("train", "test", metadata_csv="file_name,label\n" + "".join(
+            f"{split}/0{number}.png,{'cat' if number else 'dog'}\n" for split in TWO for number in range(IMAGES)
         )),
         PETS, TWO,
     ),
@@ -168,6 +180,11 @@ def kaggle(root: Path) -> None:
 
 def absolute_elsewhere(root: Path) -> None:
     tabled(table(form="/mnt/share/{path},{label}"))(root)
+
+
+def class_elsewhere(root: Path) -> None:
+    tree("dog", "owl")(root)
+    (root / "cat").symlink_to(CHECKOUT / "tests")
 
 
 def pointers(root: Path) -> None:
@@ -226,7 +243,35 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a comment above the header": (tabled("# exported\n" + table()), "labels.csv:1: no column path .*; found # exp"),
     "no header": (tabled(table().partition("\n")[2]), "labels.csv:1: no column path .*; found images/cat00.png, cat"),
     "another name of the labels": (tabled(table("path,diagnosis")), "no column of labels; found path, diagnosis;"),
-    "one column per class": (tabled("filename,cat,dog\nimages/cat00.png,1,0\n"), "no column of labels; found filename"),
+    "one column per class": (
+        tabled("filename,cat,dog\nimages/cat00.png,1,0\n"),
+        "no column of labels; found filename, cat, dog; if each of cat, dog is a class, write their names into one co",
+    ),
+    "a column of splits with another value": (
+        tabled("path,label,set\n" + "".join(
+            f"{path},{label},{('train', 'test', 'extra')[number % 3]}\n" for number, (path, label) in enumerate(ROWS)
+        )),
+        "labels.csv:4: split 'extra'; choose from train, val, test",
+    ),
+    "addresses": (
+        tabled(table(form="https://example.org/{path},{label}")),
+        r"labels.csv:2: .*an address, not a file of the folder; images/cat00.png is there: write",
+    ),
+    "a table that lies deeper": (
+        tree("images", annotations__labels_csv=table()), "is annotations/labels.csv the table of labels.* move it to "
+    ),
+    "Parquet files that lie deeper": (
+        tree(refs__main_txt="ab", **{f"snapshots__ab__{split}__0.parquet": "PAR1" for split in TWO}),
+        "Parquet files are in .*snapshots/ab: choose that folder",
+    ),
+    "classes beside folders of something else": (
+        tree("images/001.crow", "images/002.wren", parts__x_txt="x", attributes__y_txt="y"),
+        "class folder attributes, parts; .*; if its 2 folders are the classes, set prepare.folder: .*/images$",
+    ),
+    "patients": (tree("patient_1", "patient_2"), "patient_1, patient_2: called like parts of a set"),
+    "a class elsewhere": (
+        class_elsewhere, "cat: a link that leaves .*; move what it leads to into ",
+    ),
     "without the folder": (tabled(table(form="{file},{label}")), THERE),
     "without the suffix": (tabled(table("id,label", "{stem},{label}")), THERE),
     "backslashes": (tabled(table(form="images\\{file},{label}")), THERE),
@@ -284,6 +329,15 @@ def test_what_is_not_used_is_named(tmp_path: Path) -> None:
     write(tmp_path, metadata_csv="path,label\ncat/00.png,x\n")
     expected = "paths and labels in metadata.csv, whatever the 2 folders beside it are called"
     assert find_layout(tmp_path).words == expected
+    write(tmp_path, metadata_csv="path,label,Set,fold,patient,\ncat/00.png,x,Train,3,P1,\n")
+    assert find_layout(tmp_path).words == f"{expected}; columns not used: fold"
+
+
+@pytest.mark.parametrize(("content", "advice"), [(b"PK\x03\x04", ", but a ZIP archive: unpack"), (b"path,label", "")])
+def test_a_file_in_place_of_a_folder(tmp_path: Path, content: bytes, advice: str) -> None:
+    (tmp_path / "set").write_bytes(content)
+    with pytest.raises(UserError, match=rf"^--images: {tmp_path}/set: not a folder{advice}$"):
+        find_layout(tmp_path / "set")
 
 
 def test_images_that_a_table_does_not_name_are_counted(tmp_path: Path) -> None:

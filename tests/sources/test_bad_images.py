@@ -298,6 +298,7 @@ def rotated() -> bytes:
 # Name of a file in photographs/cat -> its content, and the channels that all images get by it.
 UNUSUAL: dict[str, tuple[bytes, int]] = {
     "deep.png": (encoded(Image.fromarray(np.arange(144, dtype=np.uint16).reshape(12, 12) * 400)), 1),
+    "deep.ppm": (b"P6 12 12 4095\n" + (np.arange(432) * 9).astype(">u2").tobytes(), 3),
     "deep.tif": (encoded(Image.fromarray(np.arange(144, dtype=np.int32).reshape(12, 12) * 400), "TIFF"), 1),
     "floats.tif": (encoded(Image.fromarray(np.linspace(0, 1, 144, dtype=np.float32).reshape(12, 12)), "TIFF"), 1),
     "one_bit.png": (encoded(picture(0).convert("1")), 1),
@@ -374,6 +375,17 @@ def test_images_of_more_than_eight_bits_are_not_black(root: Path, name: str) -> 
     assert (found["range"], found["images"]) == (expected, 2 * PER_CLASS)
     pixels = ImageSet.read(Path("data/splits/0/train")).pixels
     assert np.abs(pixels.astype(int) - usual).max() <= 1
+
+
+def test_masks_of_ones_are_said_to_be_black(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    summary(root)
+    assert "nearly black" not in caplog.text
+    for path in root.rglob("*.png"):
+        with Image.open(path) as image:
+            ones = Image.fromarray((np.asarray(image) > 127).astype(np.uint8))
+        ones.save(path)
+    summary(root)
+    assert "no pixel is lighter than 1 of 255, thus all is nearly black" in caplog.messages
 
 
 def test_a_window_of_values_can_be_asked_for(root: Path) -> None:
