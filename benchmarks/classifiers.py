@@ -27,7 +27,7 @@ from torchvision.datasets import ImageFolder
 from augury.arms.finetuning import train_network
 from augury.arms.training_set import Labelled, TrainingSet, training_set
 from augury.arms.uses import Tuning
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device
 from augury.pipeline.process import one_line_errors

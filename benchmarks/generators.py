@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augury.features.extractor import classifier_levels, efficientnet_lite0
-from augury.features.frechet import frechet_distance
-from augury.features.heads import Examples, LinearHead, Standardiser, fit_head
+from augury.heads.linear import Examples, LinearHead, Standardiser, fit_head
+from augury.images.extractor import classifier_levels, efficientnet_lite0
+from augury.images.frechet import frechet_distance
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device

@@ -26,8 +26,8 @@ import torch
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from augury.features.extractor import Extractor, efficientnet_lite0
-from augury.features.frechet import frechet_distance
+from augury.images.extractor import Extractor, efficientnet_lite0
+from augury.images.frechet import frechet_distance
 from augury.images.image_set import ImageSet
 from augury.images.streams import stream_of
 from augury.pipeline.process import one_line_errors

@@ -16,7 +16,7 @@ from scipy import stats
 
 from augury.arms.finetuning import Tuning, fine_tune, predict
 from augury.arms.training_set import Labelled, seed_of, training_set
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.devices import choose_device

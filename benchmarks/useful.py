@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.features.extractor import Extractor, classifier_levels
-from augury.features.heads import Examples, Fit, Standardiser, fit_linear_heads
-from augury.generators import selection
 from augury.generators.sampling import sample_images
-from augury.generators.selection import HEAD, Selector, fill_quota
 from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
+from augury.heads import selection
+from augury.heads.linear import Examples, Fit, Standardiser, fit_linear_heads
+from augury.heads.selection import HEAD, Selector, fill_quota
+from augury.images.extractor import Extractor, classifier_levels
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.soft_labels import targets_of

@@ -19,9 +19,9 @@ from augury.arms.probing import Lesson, features_of, fit_probes
 from augury.arms.training_set import Labelled, seed_of, training_set
 from augury.arms.trials import Trial, columns_of
 from augury.arms.uses import Tuning
-from augury.features.backbones import check_resolution, load_backbone
-from augury.features.extractor import classifier_levels
-from augury.features.heads import Standardiser
+from augury.heads.linear import Standardiser
+from augury.images.backbones import check_resolution, load_backbone
+from augury.images.extractor import classifier_levels
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import check_known

@@ -10,9 +10,9 @@ import logging
 import numpy as np
 
 from augury.generators.sampling import sample_images
-from augury.generators.selection import Selector, fill_quota, refusals
 from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
+from augury.heads.selection import Selector, fill_quota, refusals
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.made_of import counts_by_start

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.features.extractor import classifier_levels
+from augury.images.extractor import classifier_levels
 from augury.images.grids import pairs_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.made_of import SOURCES, excused_rows

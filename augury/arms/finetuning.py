@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from augury.arms.choice import Choice, choose
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.arms.uses import Consistency, Tuning, phases_of, statistics_held
-from augury.features.heads import draw_batches, shorter
+from augury.heads.linear import draw_batches, shorter
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast

@@ -10,8 +10,8 @@ from augury.arms.background_swap import BackgroundSwap, grounds_of
 from augury.arms.masks import masks_of, usable
 from augury.arms.probing import Lesson, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
-from augury.features.extractor import classifier_levels
-from augury.features.heads import Standardiser
+from augury.heads.linear import Standardiser
+from augury.images.extractor import classifier_levels
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.params import Params

@@ -10,8 +10,8 @@ import torch
 
 from augury.arms.choice import Choice, choose_together, choosing
 from augury.arms.training_set import Labelled, TrainingSet, seed_of, training_set
-from augury.features.extractor import Extractor
-from augury.features.heads import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits, shorter
+from augury.heads.linear import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits, shorter
+from augury.images.extractor import Extractor
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.sections import Head

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.arms.training_set import SYNTHETIC, TrainingSet
-from augury.features.heads import draw_batches
+from augury.heads.linear import draw_batches
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.sections import FineTune

@@ -25,9 +25,9 @@ from augury.evidence.results import Results
 from augury.export.cards import dataset_card, weights_digest
 from augury.export.generation_plan import CARD, Plan, claim, make_plan, read_plan, record
 from augury.generators.sampling import labels_in_turn, sample_images
-from augury.generators.selection import Judgement, Selector, fill_quota, refusals
 from augury.generators.starts import Sources
 from augury.generators.weights import load_generator
+from augury.heads.selection import Judgement, Selector, fill_quota, refusals
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
 from augury.pipeline.destinations import check_new_folder

@@ -66,7 +66,7 @@ class Drawing(Section):
 
 
 class Filter(Section):
-    """Which generated images are kept; see `augury.generators.selection`.
+    """Which generated images are kept; see `augury.heads.selection`.
 
     keep: the first ones of whose class a head is confident, or of those that an ensemble of heads allows, the ones
     that its heads dispute, or that are near training images which are hard. outlier_quantile: what share of held-out

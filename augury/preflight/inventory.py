@@ -87,7 +87,7 @@ def sam_weights(augment: Augment) -> list[Finding]:
 
 
 def _package_weights() -> Finding:
-    from augury.features.backbones import weights_file
+    from augury.images.backbones import weights_file
 
     try:
         return Finding("efficientnet_lite0", str(weights_file("efficientnet_lite0")))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augury.features.heads import Examples, Standardiser, fit_head
+from augury.heads.linear import Examples, Standardiser, fit_head
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import derive_seed, seeded
 from augury.pipeline.threads import in_threads

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from augury.features.extractor import Extractor, Forward, LoadBackbone, efficientnet_lite0
+from augury.images.extractor import Extractor, Forward, LoadBackbone, efficientnet_lite0
 from augury.pipeline.downloads import PATIENCE, cached_download, socket_timeout
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.sections import FeatureExtractor

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from augury.features.frechet import frechet_distance, frechet_infinity
+from augury.images.frechet import frechet_distance, frechet_infinity
 from augury.pipeline.seeding import derive_seed
 from augury.scores.kernel_distance import kernel_distance
 from augury.scores.neighbours import manifold_scores

@@ -8,8 +8,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from augury.features.extractor import Extractor
-from augury.features.frechet import Moments, MomentsAccumulator
+from augury.images.extractor import Extractor
+from augury.images.frechet import Moments, MomentsAccumulator
 from augury.images.image_set import ImageSet
 from augury.images.streams import ImageStream
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from augury.features.frechet import check_features
+from augury.images.frechet import check_features
 
 ROWS = 1000  # of a kernel matrix that are held at a time
 

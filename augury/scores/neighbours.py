@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augury.features.frechet import check_features
+from augury.images.frechet import check_features
 from augury.pipeline.devices import native_bfloat16
 
 ROWS = 500  # of a distance matrix that are held at a time

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.features.frechet import frechet_distance_of_moments, pooled
+from augury.images.frechet import frechet_distance_of_moments, pooled
 from augury.pipeline.errors import UserError
 from augury.scores.fidelity import Protocol, fidelity_scores, halve, per_class_scores
 from augury.scores.gathering import Gathered

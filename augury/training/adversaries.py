@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from augury.pipeline.trainings import GanTraining
 from models.ada import AdaptiveAugmentation
 from models.diffaugment import diffaugment

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.features.extractor import efficientnet_lite0
-from augury.features.frechet import frechet_joint_distance, variance_ratio
 from augury.generators.sampling import sample_images
+from augury.images.extractor import efficientnet_lite0
+from augury.images.frechet import frechet_joint_distance, variance_ratio
 from augury.images.image_set import ImageSet
 from augury.pipeline.seeding import derive_seed
 

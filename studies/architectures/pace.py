@@ -12,7 +12,7 @@ import numpy as np
 from augury.arms.finetuning import train_network
 from augury.arms.training_set import TrainingSet
 from augury.arms.uses import Tuning
-from augury.features.backbones import check_resolution, read_backbone
+from augury.images.backbones import check_resolution, read_backbone
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import whole_file

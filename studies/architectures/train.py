@@ -8,7 +8,7 @@ import numpy as np
 
 from augury.evidence.results import Results
 from augury.evidence.runs import Runs
-from augury.features.backbones import check_resolution
+from augury.images.backbones import check_resolution
 from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import read_json, write_json
 from models import CLASSIFIERS

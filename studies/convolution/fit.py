@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from augury.features.backbones import check_resolution, load_backbone
+from augury.images.backbones import check_resolution, load_backbone
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, check_known, one_line
 from augury.pipeline.outputs import read_json, whole_directory, write_json

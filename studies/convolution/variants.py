@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from models.backbone import Backbone
 
 PLAIN = "plain"  # what the others are compared with

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from augury.features.extractor import Extractor
-from augury.features.frechet import frechet_distance
 from augury.generators.sampling import balanced_labels, sample_images
 from augury.generators.weights import load_generator
+from augury.images.extractor import Extractor
+from augury.images.frechet import frechet_distance
 from augury.images.grids import grid_of, write_png
 from augury.images.image_set import ImageSet, concatenate
 from augury.pipeline.devices import choose_device

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import torch
 
-from augury.features.extractor import backbone_levels
-from augury.features.heads import Examples, Standardiser, fit_head
-from augury.generators.selection import HEAD
+from augury.heads.linear import Examples, Standardiser, fit_head
+from augury.heads.selection import HEAD
+from augury.images.extractor import backbone_levels
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.pipeline.errors import check_known

@@ -14,9 +14,9 @@ import torch
 
 from augury.arms.rows import balanced
 from augury.evidence.results import Results
-from augury.features.extractor import STORE
-from augury.generators.selection import Judgement, Selector, fill_quota
 from augury.generators.starts import Sources, Starts
+from augury.heads.selection import Judgement, Selector, fill_quota
+from augury.images.extractor import STORE
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline.devices import choose_device
 from augury.pipeline.drawing import Drawing, Filter, Strategy

@@ -10,7 +10,7 @@ from augury.arms import masks as masks_module
 from augury.arms.background_swap import ground_of
 from augury.arms.grounds_alone import accuracy_of_grounds, grounds_without_outlines
 from augury.arms.training_set import Labelled
-from augury.features import extractor
+from augury.images import extractor
 from augury.images.image_set import ImageSet
 from augury.pipeline.params import Params, load
 from tests import CHECKOUT

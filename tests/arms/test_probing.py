@@ -10,7 +10,7 @@ import torch
 from augury.arms.choice import Choice, choose, choose_together
 from augury.arms.probing import Lesson, Probe, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
-from augury.features.heads import Examples, Fit, Folds, held_out_logits
+from augury.heads.linear import Examples, Fit, Folds, held_out_logits
 from augury.images.image_set import ImageSet
 from augury.images.soft_labels import targets_of
 from augury.pipeline.sections import Head

@@ -14,7 +14,7 @@ from PIL import Image
 from augury.__main__ import main
 from augury.commands.predictors import comparisons, distinct_trials
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
-from augury.features import extractor as features
+from augury.images import extractor as features
 from augury.pipeline.outputs import write_json
 from tests import CHECKOUT
 from tests.smoke import dvc

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from augury.evidence.results import Results
 from augury.export.cards import SCORES, dataset_card, model_card, weights_digest
-from augury.generators.ensemble import DRAWS, FOLDS
+from augury.heads.ensemble import DRAWS, FOLDS
 from augury.pipeline import params as params_module
 from augury.pipeline.drawing import Drawing, Filter
 from augury.pipeline.outputs import write_json

@@ -24,10 +24,10 @@ from tqdm import tqdm
 from augury.commands import generate as command
 from augury.export import generation
 from augury.export.generation_plan import first_in_turn, make_plan
-from augury.features import extractor as features
-from augury.generators import selection
 from augury.generators.sampling import labels_in_turn, sample_images
 from augury.generators.weights import load_generator, save_generator
+from augury.heads import selection
+from augury.images import extractor as features
 from augury.images.image_set import ImageSet
 from augury.images.shards import class_counts
 from augury.images.soft_labels import targets_of

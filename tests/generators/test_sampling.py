@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from augury.features import extractor as features
-from augury.generators import selection
 from augury.generators.sampling import balanced_labels, labels_in_turn, most_draws, sample_images, write_progress
 from augury.generators.starts import Sources
 from augury.generators.weights import save_generator
+from augury.heads import selection
+from augury.images import extractor as features
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network

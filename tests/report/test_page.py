@@ -17,7 +17,7 @@ import pytest
 from augury.evidence.comparison import Comparison
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.evidence.runs import HeldOut, Runs
-from augury.generators.ensemble import DRAWS, FOLDS
+from augury.heads.ensemble import DRAWS, FOLDS
 from augury.images.grids import write_png
 from augury.pipeline import params as parameters
 from augury.pipeline import sections

@@ -18,8 +18,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from safetensors.torch import save_file
 
-from augury.features import extractor as features
-from augury.features.frechet import frechet_distance_of_moments
+from augury.images import extractor as features
+from augury.images.frechet import frechet_distance_of_moments
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
 from augury.images.streams import stream_of

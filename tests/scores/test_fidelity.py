@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augury.features.frechet import frechet_distance
+from augury.images.frechet import frechet_distance
 from augury.scores.fidelity import Halving, Protocol, fidelity_scores, halve, per_class_scores, significant
 from augury.scores.kernel_distance import kernel_distance
 from augury.scores.neighbours import manifold_scores

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from augury.features import extractor as features
-from augury.features.extractor import Extractor, Forward
-from augury.features.frechet import moments_of
+from augury.images import extractor as features
 from augury.images import streams as image_streams
+from augury.images.extractor import Extractor, Forward
+from augury.images.frechet import moments_of
 from augury.images.image_set import ImageSet
 from augury.images.streams import ImageStream, stream_of
 from augury.scores import gathering

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from augury.arms.metrics import threshold_at
-from augury.features import extractor as features
+from augury.images import extractor as features
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.openings import openings

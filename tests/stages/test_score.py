@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from augury.evidence.predictors import DIRECTIONS
-from augury.features import extractor as features
-from augury.features.extractor import Extractor
-from augury.features.frechet import frechet_distance
+from augury.images import extractor as features
+from augury.images.extractor import Extractor
+from augury.images.frechet import frechet_distance
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.soft_labels import soft_label_columns

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from augury.images.grids import GAP
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.features.backbones import load_backbone
+from augury.images.backbones import load_backbone
 from models.backbone import Backbone
 from studies.convolution.fields import Field, Seen, look_through, measured_field, middle_of, reach_of, spatial_stages
 from studies.convolution.variants import VARIANTS, variant

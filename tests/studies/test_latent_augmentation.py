@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from augury.generators.selection import Judgement
 from augury.generators.starts import Sources
 from augury.generators.weights import save_generator
+from augury.heads.selection import Judgement
 from augury.images.image_set import ImageSet, places_of
 from augury.pipeline import params
 from augury.pipeline.conclusions import Compare

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from augury.__main__ import main
-from augury.features import extractor as features
+from augury.images import extractor as features
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.running.warm import warm_python

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_fid.fid_score import calculate_frechet_distance
 
-from augury.features.frechet import (
+from augury.images.frechet import (
     Moments,
     MomentsAccumulator,
     frechet_distance,

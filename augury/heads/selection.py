@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from augury.features.extractor import classifier_levels
-from augury.features.heads import Standardiser, balanced_examples, fit_head
-from augury.generators.ensemble import USEFULNESS, Ensemble
 from augury.generators.sampling import most_draws
+from augury.heads.ensemble import USEFULNESS, Ensemble
+from augury.heads.linear import Standardiser, balanced_examples, fit_head
+from augury.images.extractor import classifier_levels
 from augury.images.image_set import ImageSet, concatenate, in_turn, places_of
 from augury.images.made_of import excused_rows
 from augury.images.soft_labels import soft_label_columns

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from augury.features.heads import (
+from augury.heads.linear import (
     Examples,
     Fit,
     Folds,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from augury.features.backbones import check_resolution, read_backbone, weights_file
+from augury.images.backbones import check_resolution, read_backbone, weights_file
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from augury.features import extractor as features
-from augury.features.extractor import backbone_levels
-from augury.features.heads import Standardiser
-from augury.generators import selection
 from augury.generators.sampling import most_draws
-from augury.generators.selection import Judgement, Selector, described, fill_quota
+from augury.heads import selection
+from augury.heads.linear import Standardiser
+from augury.heads.selection import Judgement, Selector, described, fill_quota
+from augury.images import extractor as features
+from augury.images.extractor import backbone_levels
 from augury.images.image_set import ImageSet, concatenate
 from augury.images.soft_labels import targets_of
 from augury.pipeline.drawing import Filter

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from augury.features.heads import Fit, Folds, balanced_examples, fit_heads_of_folds, held_out_logits, shorter
+from augury.heads.linear import Fit, Folds, balanced_examples, fit_heads_of_folds, held_out_logits, shorter
 from augury.images.folds import folds_of
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import Head

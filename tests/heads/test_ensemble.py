@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from augury.generators.ensemble import DRAWS, FOLDS, USEFULNESS, Ensemble
+from augury.heads.ensemble import DRAWS, FOLDS, USEFULNESS, Ensemble
 from augury.images.image_set import ImageSet
 from augury.pipeline.sections import Head
 

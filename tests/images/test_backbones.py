@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model, get_weight
 
-from augury.features.backbones import check_resolution, load_backbone, weights_file
+from augury.images.backbones import check_resolution, load_backbone, weights_file
 from augury.pipeline.downloads import cached_download
 from augury.pipeline.errors import UserError
 from models import CLASSIFIERS

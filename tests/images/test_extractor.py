@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from augury.features import extractor as features
-from augury.features.backbones import load_backbone
-from augury.features.extractor import Extractor, LoadBackbone, backbone_levels, efficientnet_lite0
+from augury.images import extractor as features
+from augury.images.backbones import load_backbone
+from augury.images.extractor import Extractor, LoadBackbone, backbone_levels, efficientnet_lite0
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_backbone
 from augury.pipeline.errors import UserError
