@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -196,6 +197,11 @@ def import_libraries() -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     del sys.modules["albumentations.pytorch"]
+    # What libraries would clear away at their end takes a fork longer than to begin, and ends with its memory anyway.
+    for at_end in [*weakref.finalize._registry]:  # type: ignore[attr-defined]
+        at_end.atexit = False
+    if "torch._dynamo" in sys.modules:
+        atexit.unregister(sys.modules["torch._dynamo"].utils.dump_compile_times)
     gc.freeze()  # a fork that collects garbage would else copy the memory of all that has been imported
     gc.enable()
 

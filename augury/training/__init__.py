@@ -1,1 +1,0 @@
-"""A training that survives: its steps, snapshots, checkpoints and history."""
