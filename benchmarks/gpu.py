@@ -24,13 +24,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from augury.generators import checkpoints, training_run
+from augury.generators.processes import start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.process import one_line_errors
 from augury.pipeline.profiles import lay_over
-from augury.training import checkpoints, training_run
-from augury.training.processes import start_processes
-from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from stages import train_diffusion, train_gan, train_vae
 

@@ -23,12 +23,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from augury.generators import training_run
+from augury.generators.pace import Pace
 from augury.pipeline import params
 from augury.pipeline.process import one_line_errors
 from augury.pipeline.profiles import lay_over
 from augury.preflight.trial import lay_out
-from augury.training import training_run
-from augury.training.pace import Pace
 
 CLASSES = 10
 WARMUP, TIMED, WATCHED = 3, 12, 4  # steps; the optimiser's first one makes its moments

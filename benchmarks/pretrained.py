@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from augury.generators.bases import describe_base
+from augury.generators.processes import start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.process import one_line_errors
 from augury.pipeline.trainings import TrainPretrained
-from augury.training.processes import start_processes
-from augury.training.training_run import TrainingRun
 from benchmarks.gpu import as_it_stands, digest, patched, without_snapshots
 from stages import train_pretrained
 

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from augury.generators.processes import start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline import params, trainings
 from augury.pipeline.process import one_line_errors
-from augury.training.processes import start_processes
-from augury.training.training_run import TrainingRun
 from models.dcgan import DCGAN
 from models.draws import Draws
 from models.losses import hinge_discriminator_loss, hinge_generator_loss

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from augury.generators.moving_average import moving_average
+from augury.generators.processes import average_gradients, recordable, start_processes
+from augury.generators.training_run import TrainingRun
 from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import autocast
@@ -14,9 +17,6 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.pipeline.trainings import Training
-from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, recordable, start_processes
-from augury.training.training_run import TrainingRun
 from models.diffusion import Diffusion, DiffusionConfig
 from models.draws import Draws
 

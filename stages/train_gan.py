@@ -6,6 +6,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from augury.generators.adversaries import adversaries, augmentations
+from augury.generators.moving_average import moving_average
+from augury.generators.processes import average_gradients, recordable, start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError
@@ -14,10 +18,6 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.pipeline.trainings import GanTraining
-from augury.training.adversaries import adversaries, augmentations
-from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, recordable, start_processes
-from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.draws import Draws
 from models.losses import OBJECTIVES, PathLength, r1_penalty

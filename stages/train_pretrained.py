@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 
 from augury.generators.bases import JUDGED_STEPS, network_config
+from augury.generators.processes import average_gradients, recordable, start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import read_json
@@ -17,8 +19,6 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.pipeline.trainings import TrainPretrained
-from augury.training.processes import average_gradients, recordable, start_processes
-from augury.training.training_run import TrainingRun
 from models.base_folder import BaseError
 from models.draws import Draws
 from models.pretrained import Pretrained

@@ -6,6 +6,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from augury.generators.history import DivergenceError
+from augury.generators.moving_average import moving_average
+from augury.generators.processes import average_gradients, recordable, start_processes
+from augury.generators.training_run import TrainingRun
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.pixels import from_network
@@ -15,10 +19,6 @@ from augury.pipeline.replicates import Replicate
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.stage import run_entry
 from augury.pipeline.trainings import TrainVae
-from augury.training.history import DivergenceError
-from augury.training.moving_average import moving_average
-from augury.training.processes import average_gradients, recordable, start_processes
-from augury.training.training_run import TrainingRun
 from models.draws import Draws
 from models.losses import calibrated_reconstruction_loss, edge_reconstruction_loss, gaussian_kl
 from models.vae import VAE

@@ -15,10 +15,10 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from augury.generators import snapshots
+from augury.generators.processes import average_gradients, start_processes
+from augury.generators.training_run import TrainingRun
 from augury.pipeline import params
-from augury.training import snapshots
-from augury.training.processes import average_gradients, start_processes
-from augury.training.training_run import TrainingRun
 from stages import train_diffusion, train_gan, train_vae
 
 STAGES: dict[str, Callable[[params.Params], int]] = {

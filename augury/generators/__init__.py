@@ -1,1 +1,1 @@
-"""A trained generator: kept, drawn from, filtered."""
+"""A generator: trained so that it survives, kept, drawn from."""

@@ -113,5 +113,5 @@ def code_of(name: str) -> list[Path]:
     """
     entry = Path("stages") / f"{name.partition('.')[0]}.py"
     if not (CHECKOUT / entry).is_file():
-        entry = Path("augury/training/training_run.py")
+        entry = Path("augury/generators/training_run.py")
     return sorted({entry, *imported_files(entry, CHECKOUT)})

@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from augury.generators.tracking import LOGS
 from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
-from augury.training.tracking import LOGS
 
 
 def start_processes(device: str, batch_size: int, key: str, log: str = "none") -> Accelerator:

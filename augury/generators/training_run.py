@@ -15,21 +15,21 @@ from accelerate.utils import broadcast, broadcast_object_list
 from torch import nn
 from tqdm import tqdm
 
+from augury.generators.batches import Batches
+from augury.generators.checkpoints import Checkpoint, Stateful, digest_of
+from augury.generators.history import DivergenceError, History, check_finite
+from augury.generators.pace import Pace
+from augury.generators.processes import recordable
 from augury.generators.sampling import write_progress
+from augury.generators.snapshots import Judge, Snapshot, problems_of
+from augury.generators.stepper import Step, Stepper
+from augury.generators.tracking import Tracking
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.seeding import derive_seed
 from augury.pipeline.trainings import Budget
-from augury.training.batches import Batches
-from augury.training.checkpoints import Checkpoint, Stateful, digest_of
-from augury.training.history import DivergenceError, History, check_finite
-from augury.training.pace import Pace
-from augury.training.processes import recordable
-from augury.training.snapshots import Judge, Snapshot, problems_of
-from augury.training.stepper import Step, Stepper
-from augury.training.tracking import Tracking
 
 STEPS_BETWEEN_LOOKS = 32  # at the losses: the host waits for the device then, and at snapshots
 BAD_SNAPSHOTS_TO_STOP = 2  # in a row: a collapsed generator hardly ever comes back

@@ -1,1 +1,1 @@
-"""Images to vectors, how far apart those are, a linear head on them."""
+"""Linear heads on features, and which synthetic images they let through."""

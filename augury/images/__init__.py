@@ -1,1 +1,1 @@
-"""Labelled images in memory and on disk: pixels, files, shards, streams, names, grids."""
+"""Labelled images in memory, on disk and as vectors: pixels, files, shards, streams, names, grids, features."""

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import broadcast_object_list
 
+from augury.generators import training_run
 from augury.generators.bases import describe_base
+from augury.generators.pace import Pace
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import use_threads
@@ -26,8 +28,6 @@ from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, Params, load, network_config
 from augury.pipeline.profiles import lay_over
 from augury.pipeline.replicates import Replicate
-from augury.training import training_run
-from augury.training.pace import Pace
 from models.vae import VAE
 
 SECONDS = 2.0  # that the steps of a training may take

@@ -5,11 +5,11 @@ import logging
 import sys
 from functools import partial
 
+from augury.generators.training_run import UnfitError
 from augury.pipeline.errors import check_known
 from augury.pipeline.params import Params
 from augury.pipeline.process import check_arguments, one_line_errors
 from augury.pipeline.stage import run
-from augury.training.training_run import UnfitError
 from stages import train_gan
 from studies.generators.variants import VARIANTS, Variant
 

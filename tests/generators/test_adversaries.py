@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from augury.generators.adversaries import adversaries, augmentations
 from augury.pipeline import params
 from augury.pipeline.trainings import GanTraining
-from augury.training.adversaries import adversaries, augmentations
 from models.ada import AdaptiveAugmentation
 from models.dcgan import DCGAN, DCGANDiscriminator
 from models.draws import Draws

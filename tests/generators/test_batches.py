@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from augury.generators.batches import STEPS_AHEAD, Batches, class_members, rows_by_class
 from augury.images.image_set import ImageSet
 from augury.pipeline.seeding import batch_rows
-from augury.training.batches import STEPS_AHEAD, Batches, class_members, rows_by_class
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from augury.training.checkpoints import code_of
+from augury.generators.checkpoints import code_of
 from tests import CHECKOUT
 
 
@@ -21,6 +21,6 @@ def test_a_checkpoint_depends_on_the_stage_and_all_that_it_imports(section: str)
 
 def test_without_a_stage_of_its_name_it_depends_on_what_a_run_imports() -> None:
     code = code_of("demo")
-    assert Path("augury/training/training_run.py") in code
-    assert Path("augury/training/checkpoints.py") in code
+    assert Path("augury/generators/training_run.py") in code
+    assert Path("augury/generators/checkpoints.py") in code
     assert not [path for path in code if path.parts[0] == "stages"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.training.history import DivergenceError, History, check_finite
+from augury.generators.history import DivergenceError, History, check_finite
 
 
 def test_a_row_holds_the_averages_since_the_row_before() -> None:

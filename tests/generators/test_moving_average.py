@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.training.moving_average import moving_average
+from augury.generators.moving_average import moving_average
 
 
 class Weights(nn.Module):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from augury.training import pace
-from augury.training.pace import Pace
+from augury.generators import pace
+from augury.generators.pace import Pace
 
 
 class Clock:

@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from augury.generators.processes import average_gradients, start_processes
 from augury.pipeline.errors import UserError
-from augury.training.processes import average_gradients, start_processes
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from augury.generators import snapshots
+from augury.generators.snapshots import CRITERION, Judge, problems_of
 from augury.images.image_set import ImageSet
 from augury.images.pixels import to_network
-from augury.training import snapshots
-from augury.training.snapshots import CRITERION, Judge, problems_of
 from models.draws import Seeds
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from augury.training.stepper import Stepper
+from augury.generators.stepper import Stepper
 from models.draws import Draws
 
 Step = Callable[..., Mapping[str, torch.Tensor]]

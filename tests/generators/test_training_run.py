@@ -22,15 +22,15 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import nn
 
+from augury.generators import checkpoints, pace, snapshots, training_run
+from augury.generators.checkpoints import STORE, Checkpoint
+from augury.generators.history import DivergenceError
+from augury.generators.snapshots import CRITERION, Judge
+from augury.generators.tracking import LOGS
+from augury.generators.training_run import TrainingRun, UnfitError, schedule
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from augury.pipeline.trainings import Training
-from augury.training import checkpoints, pace, snapshots, training_run
-from augury.training.checkpoints import STORE, Checkpoint
-from augury.training.history import DivergenceError
-from augury.training.snapshots import CRITERION, Judge
-from augury.training.tracking import LOGS
-from augury.training.training_run import TrainingRun, UnfitError, schedule
 from models.dcgan import DCGANConfig
 from models.draws import Seeds, randn_per_image
 from tests import CHECKOUT
@@ -794,7 +794,7 @@ def test_another_torch_starts_afresh(start: Callable[..., TrainingRun], monkeypa
     ("path", "starts_afresh"),
     [
         ("stages/train_gan.py", True),
-        ("augury/training/training_run.py", True),
+        ("augury/generators/training_run.py", True),
         ("augury/images/codec.py", True),
         ("models/dcgan.py", True),
         ("models/latent_vae.py", True),  # imported within a function

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from augury.generators.moving_average import moving_average
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import network_config
-from augury.training.moving_average import moving_average
 from models.draws import Draws
 from models.equalised import EqualisedConvolution, EqualisedLinear, ModulatedConvolution, enlarged, pixel_norm
 from models.losses import path_length_penalty, r1_penalty

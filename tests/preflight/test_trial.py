@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from augury.generators.processes import start_processes
 from augury.pipeline import params
 from augury.pipeline.profiles import lay_over
 from augury.preflight import trial
 from augury.preflight.forecast import trainings
 from augury.preflight.trial import MeasuredError, Stopwatch, lay_out, try_trainings
 from augury.running.warm import warm_python
-from augury.training.processes import start_processes
 from tests import CHECKOUT
 
 
@@ -55,7 +55,7 @@ def test_the_first_step_does_not_count_and_the_last_is_the_one_that_goes_past_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter([0.0, 50.0, 50.0, 51.5, 53.0, 55.5])  # beginning and end of three steps
-    monkeypatch.setattr("augury.training.pace.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("augury.generators.pace.time.monotonic", lambda: next(clock))
     pace = Stopwatch("train_vae@0", 10, start_processes("cpu", 10, "train_vae@0"))
     for _ in range(2):
         with pace.step():

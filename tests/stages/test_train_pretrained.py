@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from augury.generators import checkpoints, snapshots
 from augury.generators.bases import describe_base
 from augury.generators.sampling import sample_images
 from augury.generators.weights import load_generator
@@ -23,7 +24,6 @@ from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.profiles import lay_over
 from augury.pipeline.trainings import TrainPretrained
-from augury.training import checkpoints, snapshots
 from benchmarks.pretrained import measure
 from models.base_folder import base_files
 from stages import base, train_pretrained
@@ -110,7 +110,7 @@ def test_killed_and_under_another_hash_seed_it_ends_with_the_same_bytes(
         **os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONHASHSEED": "7", "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
     }  # fmt: skip
-    patched = "from augury.training import checkpoints, snapshots; snapshots.DRAWN = 20; "
+    patched = "from augury.generators import checkpoints, snapshots; snapshots.DRAWN = 20; "
     patched += "checkpoints.SECONDS_BETWEEN_CHECKPOINTS = 0.0"
     stage = "import runpy; runpy.run_module('stages.train_pretrained', run_name='__main__')"
     command = [sys.executable, "-c", f"{patched}; {stage}", "0", "adapted"]

@@ -20,14 +20,14 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from augury.generators import snapshots
+from augury.generators.checkpoints import STORE, Checkpoint
+from augury.generators.training_run import TrainingRun
 from augury.generators.weights import load_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
-from augury.training import snapshots
-from augury.training.checkpoints import STORE, Checkpoint
-from augury.training.training_run import TrainingRun
 from models import GENERATORS
 from models.dcgan import DCGAN
 from stages import train_diffusion, train_gan, train_vae

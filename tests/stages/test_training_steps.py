@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from augury.generators import training_run
+from augury.generators.checkpoints import STORE
+from augury.generators.processes import start_processes
+from augury.generators.stepper import Stepper
+from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
-from augury.training import training_run
-from augury.training.checkpoints import STORE
-from augury.training.processes import start_processes
-from augury.training.stepper import Stepper
-from augury.training.training_run import TrainingRun
 from benchmarks.gpu import digest
 from models import GENERATORS
 from models.vae import VAE

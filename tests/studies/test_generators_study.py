@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import stats
 
 from augury.generators.sampling import progress_file
+from augury.generators.training_run import UnfitError
 from augury.images.grids import GAP, class_grid, tile_side, write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline import params, stage
@@ -26,7 +27,6 @@ from augury.pipeline.params import PARAMS_FILE, network_config
 from augury.pipeline.replicates import Replicate
 from augury.pipeline.trainings import GanTraining
 from augury.running.warm import warm_python
-from augury.training.training_run import UnfitError
 from models import GENERATORS
 from models.stylegan import StyledLayer, StyleGAN, StyleGANConfig
 from stages import augment

@@ -31,7 +31,7 @@ import torch
 
 from augury.pipeline.stage import run_entry
 from models import diffusion_pipeline
-from augury.training import checkpoints, snapshots, training_run
+from augury.generators import checkpoints, snapshots, training_run
 from stages import prepare, train_diffusion, train_gan, train_vae
 
 STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": train_gan, "train_vae": train_vae}
