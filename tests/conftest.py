@@ -14,6 +14,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 from hypothesis import settings
 
+from augury.running.warm import SERVERS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -34,6 +36,8 @@ def pytest_runtestloop() -> None:  # in the process that hands out tests too, wh
 
 
 def pytest_unconfigure() -> None:
+    for server in SERVERS:
+        server.communicate()  # it ends, as its standard input does; else nobody would have waited for it
     gc.unfreeze()  # else what lives until the process ends is told as if nobody had closed it
 
 
