@@ -13,7 +13,7 @@ def test_a_checkpoint_depends_on_the_stage_and_all_that_it_imports(section: str)
     code = code_of(section)
     assert all((CHECKOUT / path).is_file() for path in code)
     rooms = {path.parts[:-1] for path in code}
-    assert {("stages",), ("models",), ("augury", "training"), ("augury", "images"), ("augury", "pipeline")} <= rooms
+    assert {("stages",), ("models",), ("augury", "generators"), ("augury", "images"), ("augury", "pipeline")} <= rooms
     assert [path for path in code if path.parts[0] == "stages" and path.stem != "__init__"] == [
         Path("stages") / f"{section.partition('.')[0]}.py"
     ]
