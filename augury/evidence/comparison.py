@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from augury.evidence.crossed import Crossed
+from augury.evidence.crossed import Crossed, two_digits
 from augury.evidence.gains import Gains, Replicates
 from augury.evidence.measures import FEW_OF_A_CLASS, Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
-from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use
+from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
 from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
@@ -177,19 +177,21 @@ class Comparison:
     def row(self, arm: str, scope: str, judgement: Judgement) -> dict[str, Any]:
         """What is said of a gain, for everyone who reads data/comparison.json."""
         analysis, level, word = judgement.analysis, judgement.level, judgement.verdict
+        rows, cases, best = analysis.rows, analysis.cases, self.each_seed(self.gains.over(arm), scope)
         decides = None
         if word == "can't tell":
-            rows = analysis.rows_to_decide(level, self.matters)
-            if scope == BUDGET and self.gains.overlap and rows and rows > round(1 / self.gains.overlap) + 1:
-                rows = None  # there are no more folds
-            cases = None if self.gains.folds else analysis.cases_to_decide(level, self.matters)
+            more = analysis.rows_to_decide(level, self.matters)
+            if scope == BUDGET and self.gains.overlap and more and more > round(1 / self.gains.overlap) + 1:
+                more = None  # there are no more folds
+            images = None if self.gains.folds else analysis.cases_to_decide(level, self.matters)
             decides = {
-                "replicates": rows if scope == BUDGET else None,
-                "seeds": rows if scope == SET else None,
+                "replicates": more if scope == BUDGET else None,
+                "seeds": more if scope == SET else None,
                 # Groups are as large as those there are, and classes as frequent.
-                "test_images": None if cases is None else round(cases * self.gains.images / analysis.cases),
+                "test_images": None if images is None else two_digits(images * self.gains.images / cases),
             }
         per_class = (self.per_class(name, scope) for name in (arm, self.gains.over(arm)))
+        others = unlike(arm, best, self.arms) if arm in self.family and self.gains.over(arm) == BEST_REAL else []
         return {
             "over": self.gains.over(arm),
             "gain": analysis.gain,
@@ -204,15 +206,13 @@ class Comparison:
                 analysis, self.compare, word, decides, scope, level=level,
                 synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)),
                 outside=arm in self.with_outside_data, caution=self.caution_over(self.gains.over(arm)),
+                unlike=others, seeds=len(best),
             ),
+            "unlike": [*dict.fromkeys(others)],
             "decides": decides,
             "narrowed_by": {
-                "seeds" if scope == SET else "replicates": analysis.narrowed_by(
-                    2 * analysis.rows, analysis.cases, level
-                ),
-                "test images": None
-                if self.gains.folds
-                else analysis.narrowed_by(analysis.rows, 2 * analysis.cases, level),
+                "seeds" if scope == SET else "replicates": analysis.narrowed_by(2 * rows, cases, level),
+                "test images": None if self.gains.folds else analysis.narrowed_by(rows, 2 * cases, level),
             },
             "would_show": analysis.would_show(level),
             "power": analysis.power(self.matters, level),

@@ -4,6 +4,7 @@ crossed with cases (Obuchowski & Rockette 1995; Hillis 2007).
 A row is what was made anew, a replicate or a seed; a case is a test image, or a group of them. Gains are fractions.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -208,7 +209,7 @@ class Crossed:
         return None
 
     def cases_to_decide(self, alpha: float, matters: float) -> int | None:
-        """As `rows_to_decide`, with how many cases; rounded up to two digits."""
+        """As `rows_to_decide`, with how many cases, in two digits."""
         reach = max(abs(self.gain), matters - abs(self.gain))
 
         def enough(cases: int) -> bool:
@@ -220,8 +221,7 @@ class Crossed:
         while many - few > 1:
             middle = (few + many) // 2
             few, many = (few, middle) if enough(middle) else (middle, many)
-        step = 10 ** max(0, len(str(many)) - 2)
-        return -(-many // step) * step
+        return two_digits(many)
 
     def shares(self) -> tuple[float, float, float]:
         """Of the variance: from rows' true gains being different, from rows' own errors on these cases, and from cases
@@ -232,6 +232,13 @@ class Crossed:
             return 0.0, 0.0, 1.0
         of_rows = self.between * (1 / self.rows + self.overlap) / variance
         return of_rows, self.of_rows / variance - of_rows, self.shared / variance
+
+
+def two_digits(number: float) -> int:
+    """Rounded up to two digits: 41,237 -> 42,000."""
+    whole = math.ceil(number)
+    step = 10 ** max(0, len(str(whole)) - 2)
+    return -(-whole // step) * step
 
 
 def by_case(gains: np.ndarray, influences: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

@@ -28,7 +28,8 @@ class StageCost:
 class ArmCost:
     """What an arm cost beyond its reference, and for which gain.
 
-    seconds: of all that this arm needs, less all that the reference needs; None where some of it was not run here.
+    over: the reference, or what a control repeats. seconds: of all that this arm needs, less all that the other needs;
+    None where some of it was not run here.
     synthetic: whether synthetic images are what it adds. gain: in points; verdict: on it, where one was asked for;
     sure: whether it is above 0 beyond chance, by itself.
     extra_labels: of real images that the reference had not.
@@ -37,6 +38,7 @@ class ArmCost:
     """
 
     arm: str
+    over: str
     seconds: float | None
     not_run: tuple[str, ...]
     synthetic: bool
@@ -145,7 +147,9 @@ def arm_costs(
     for arm, entry in comparison["arms"].items():
         if arm == reference:
             continue
-        behind, instead = stages_behind(arm, params), stages_behind(reference, params)
+        row, prices = entry["gain"][comparison["scope"]], params.report
+        beside = row["over"] if row["over"] in params.classify.arms else reference
+        behind, instead = stages_behind(arm, params), stages_behind(beside, params)
         # What both need cancels out, and need not have been run here.
         beyond = [stage for stage in behind if stage not in instead]
         saved = [stage for stage in instead if stage not in behind]
@@ -153,8 +157,7 @@ def arm_costs(
         seconds = None
         if not not_run:
             seconds = sum(costs[stage]["seconds"] for stage in beyond) - sum(costs[stage]["seconds"] for stage in saved)
-        extra_labels = more_real[arm] - more_real[reference]
-        row, prices = entry["gain"][comparison["scope"]], params.report
+        extra_labels = more_real[arm] - more_real[beside]
         computing = _times(seconds, prices.price_per_second)
         labels = _times(extra_labels, prices.price_per_label)
         lacking = prices.price_per_second is not None and computing is None
@@ -162,6 +165,7 @@ def arm_costs(
         rows.append(
             ArmCost(
                 arm=arm,
+                over=row["over"],
                 seconds=seconds,
                 not_run=not_run,
                 gain=100 * row["gain"],

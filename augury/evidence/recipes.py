@@ -99,6 +99,11 @@ def with_synthetic(arm: str, arms: Iterable[str], recipes: Mapping[str, Arm]) ->
     return [each for each in arms if recipes[each].synthetic and recipes[each].bare == recipes[arm]]
 
 
+def unlike(arm: str, best: Sequence[str], recipes: Mapping[str, Arm]) -> list[str]:
+    """What seeds chose as the best of real images alone, where it is not the same arm without synthetic images."""
+    return [each for each in best if recipes[each] != recipes[arm].without("synthetic", "draw")]
+
+
 def in_words(name: str, use: str, choices: Sequence[str], best: Sequence[str], recipes: Mapping[str, Arm]) -> str:
     """What to use, and how the seeds came to it. name: of the chosen arm. choices: of seeds. best: best_real's."""
     if name == BEST_REAL:

@@ -33,9 +33,16 @@ def rule_of(gains: Gains, compare: Compare, scope: str, family: int, chosen: boo
     many, at_once = f"the {family} arms", ", for all of these at once,"
     if family == 1:
         many, at_once = "the one arm", ""
+    added_to, else_too = compare.reference, ""
+    if compare.reference == BEST_REAL:
+        added_to = f"an arm that {BEST_REAL} could be, over {BEST_REAL}"
+        else_too = (
+            f"Where seeds chose another arm as {BEST_REAL}, the difference is not of synthetic images alone, which is "
+            "said beside it. "
+        )
     rule = (
-        f"The question: {many} that add synthetic images, and nothing else, to {compare.reference}, by "
-        f"{gains.measure.title}. Arms, reference and the number of replicates are to be fixed before the "
+        f"The question: {many} that add synthetic images, and nothing else, to {added_to}, by "
+        f"{gains.measure.title}. {else_too}Arms, reference and the number of replicates are to be fixed before the "
         "results are seen: who looks after every replicate and stops at will errs more often. A gain rests on "
         f"{rests}. An arm helps or hurts when the p-value, corrected by Holm's method for the number of these "
         f"arms, is at most {1 - compare.confidence:.3g}. It makes no difference that matters when its whole "

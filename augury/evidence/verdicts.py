@@ -1,6 +1,6 @@
 """Verdicts on gains, in a word and in a sentence that says for whom they hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from augury.evidence.crossed import Crossed
 from augury.pipeline.conclusions import Compare
@@ -27,12 +27,15 @@ def sentence(
     synthetic: bool,
     outside: bool,
     caution: str | None,
+    unlike: Sequence[str] = (),
+    seeds: int = 0,
 ) -> str:
     """The verdict with gain, interval and scope. word: None for an arm without a verdict. decides: what would, if any.
 
     level: of the interval, less than alpha where it is for several arms at once. synthetic: whether the arm has
     synthetic images. outside: whether these know more than the labels taught. caution: why the verdict is not to be
-    taken without a but.
+    taken without a but. unlike: other arms that the reference is on some of its `seeds`, from which the arm differs in
+    more than synthetic images.
     """
     gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(level)))})"
     text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
@@ -42,6 +45,12 @@ def sentence(
         return text
     if word in ("helps", "hurts") and abs(analysis.gain) < compare.matters / 100:
         text += f", less than the {compare.matters:g} that matter"
+    if unlike:
+        others = " or ".join(dict.fromkeys(unlike))
+        text += (
+            f"; on {len(unlike)} of {seeds} seeds {compare.reference} was the arm {others}, from which this one "
+            "differs in more than synthetic images"
+        )
     if decides is not None:
         ways = [f"{number:,} {what.replace('_', ' ')}" for what, number in decides.items() if number is not None]
         rows = "seeds" if scope == SET else "replicates"

@@ -54,8 +54,13 @@ def row_of(comparison: Comparison, arm: str) -> Mapping[str, Any] | None:
 
 
 def leader(comparison: Comparison) -> str | None:
-    """The arm that the headline is about: the one with the largest gain of those with the most favourable verdict."""
-    rows = {arm: row_of(comparison, arm) or {} for arm in comparison["family"]}
+    """The arm that the headline is about: the one with the largest gain of those with the most favourable verdict.
+
+    Where a chosen reference differs from an arm in more than synthetic images, only that it helps is owed to these;
+    other arms come before it.
+    """
+    family = {arm: row_of(comparison, arm) or {} for arm in comparison["family"]}
+    rows = {arm: row for arm, row in family.items() if not row["unlike"] or row["verdict"] == "helps"} or family
     for verdict in OPENINGS:
         arms = [arm for arm, row in rows.items() if row["verdict"] == verdict]
         if arms:
@@ -77,6 +82,8 @@ def headline(comparison: Comparison) -> str:
     else:
         which = "one arm with them"
     opening, verdict = OPENINGS[row["verdict"]], row["verdict"]
+    if row["unlike"] and verdict == "hurts":
+        opening = "No arm with synthetic images does as well as the best of real images alone"
     others = Counter(other["verdict"] for other in rows.values() if verdict == "helps" != other["verdict"])
     but = "".join(f"; of {count} the verdict is {word}" for word, count in others.items())
     if others:
@@ -92,6 +99,7 @@ def headline(comparison: Comparison) -> str:
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
         f"{'' if alone else f' for all {len(rows)} at once'} {interval})"
         f"{', less than what matters' if little else ''}"
+        f"{', from which it differs in more than these' if row['unlike'] else ''}"
         f"{but}"
     )
 

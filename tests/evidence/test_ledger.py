@@ -72,7 +72,12 @@ def params(**report: Any) -> Params:
 def comparison() -> dict[str, Any]:
     """What of data/comparison.json the ledger reads."""
     gains = {
-        arm: {"gain": gain / 100, "interval": [gain / 100 - 0.001, gain / 100 + 0.001], "verdict": VERDICTS.get(arm)}
+        arm: {
+            "gain": gain / 100,
+            "interval": [gain / 100 - 0.001, gain / 100 + 0.001],
+            "verdict": VERDICTS.get(arm),
+            "over": "classic",
+        }
         for arm, gain in GAINS.items()
     }
     arms = {
@@ -152,6 +157,17 @@ def test_an_arm_costs_what_it_needs_and_its_reference_does_not() -> None:
     )
     assert found["more_real"].extra_labels == 800
     assert found["vae"].extra_labels == 0
+
+
+def test_an_arm_that_is_compared_with_another_one_is_held_against_that() -> None:
+    chosen = {**comparison(), "reference": "best_real", "chosen": {"best_real": {"use": "none"}}}
+    for arm, entry in chosen["arms"].items():
+        over = "classic" if arm == "trivial" else "best_real"
+        entry["gain"] = {"this set": {"gain": 0.01, "interval": [0.0, 0.02], "verdict": None, "over": over}}
+    costs = {row.arm: row for row in arm_costs(COSTS, params(), chosen, dict.fromkeys(ARMS, 0))}
+    assert (costs["trivial"].over, costs["classic"].over) == ("classic", "best_real")
+    assert costs["trivial"].seconds == pytest.approx(3.0 - 2.0)  # other copies, as many classifiers
+    assert costs["classic"].seconds == pytest.approx(2.0 + 9.0 - 8.0)
 
 
 def test_seconds_a_point_are_those_of_a_gain() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from augury.evidence.comparison import Comparison
-from augury.evidence.recipes import best_real, chosen_arms, in_words, recipe, to_use
+from augury.evidence.recipes import best_real, chosen_arms, in_words, recipe, to_use, unlike
 from augury.evidence.runs import HeldOut, Runs
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import draw_runs
@@ -223,6 +223,15 @@ def test_the_best_real_arm_can_be_the_reference(comparison: Comparison) -> None:
     arms["again"], arms["placebo"] = (Arm(augment=["classic"], more_real=1.0, synthetic=each) for each in MORE)
     assert Comparison(comparison.runs, arms, settings, CLASSES).family == ["classic+vae"]
     best, vae = summary["chosen"]["best_real"], summary["arms"]["classic+vae"]
+    # Where best_real was none, classic+vae has augmented copies beside the synthetic images.
+    row, chosen = vae["gain"]["this budget"], [arm for arms in best["chosen"].values() for arm in arms]
+    assert 0 < chosen.count("none") < len(chosen)
+    assert row["unlike"] == unlike("classic+vae", ["none", "classic"], ARMS) == ["none"]
+    assert (
+        f"; on {chosen.count('none')} of {len(chosen)} seeds best_real was the arm none, from which this one differs "
+        "in more than synthetic images"
+    ) in row["sentence"]
+    assert "to an arm that best_real could be, over best_real, by accuracy" in summary["rule"]
     assert best["gain"] is None
     assert vae["gain"]["this budget"]["gain"] == pytest.approx(vae["value"] - best["value"])
     again = summary["arms"]["again"]

@@ -57,6 +57,25 @@ def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
     assert "one arm with them, vae, gained" in headline(comparison)
 
 
+def test_synthetic_images_are_not_blamed_for_what_else_differs() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.81, "dcgan": 0.80})
+    rows = {arm: comparison["arms"][arm]["gain"]["this set"] for arm in ("vae", "dcgan")}
+    assert [row["unlike"] for row in rows.values()] == [[], []]
+    rows["vae"].update(unlike=["larger"], verdict="can't tell")
+    rows["dcgan"]["verdict"] = "hurts"
+    assert leader(comparison) == "dcgan"  # the only one of which synthetic images are the difference
+    rows["dcgan"]["unlike"] = ["larger"]
+    rows["vae"]["verdict"] = "hurts"
+    text = headline(comparison)
+    assert text.startswith(
+        "No arm with synthetic images does as well as the best of real images alone on this training"
+    )
+    assert text.endswith("), from which it differs in more than these")
+    rows["vae"]["verdict"] = "helps"
+    assert leader(comparison) == "vae"
+    assert headline(comparison).startswith("Some synthetic images help on this training set")
+
+
 def test_that_no_gain_matters_rests_on_the_interval_for_all_arms_at_once() -> None:
     comparison = comparison_of({"classic": 0.83, "vae": 0.833, "dcgan": 0.832}, matters=9.0)
     arm = leader(comparison)
