@@ -19,7 +19,7 @@ from augury.images.stores import in_a_store
 from augury.pipeline.errors import UserError, one_line
 
 IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"
 )  # fmt: skip
 # By content, whatever the suffix says. Pillow knows more, such as EPS, for which it would start another program.
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")

@@ -31,6 +31,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     *((0, b"\x80" + bytes([protocol]), "a pickle") for protocol in range(2, 6)),
     (0, b"PAR1", "Parquet"),
     (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a file of Office"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (257, b"ustar", "a tar archive"),
     (0, b"%PDF", "PDF"),

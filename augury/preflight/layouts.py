@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from augury.images.files import walk_images
 from augury.images.folders import files_in, folders_in
 from augury.images.names import printable, shortened
-from augury.images.other_formats import counted, head_of, instead
+from augury.images.other_formats import counted, format_of, head_of, instead
 from augury.images.shards import readable
 from augury.pipeline.errors import UserError
 from augury.sources.csv_images import find_table
@@ -70,6 +70,7 @@ def find_layout(folder: Path, label_column: str | None = None, class_level: int 
         with readable(shards[0], "Parquet file"):
             label, group = _columns(pq.read_schema(shards[0]).names, label_column, shards[0])
         words = f"{len(shards)} Parquet {'file' if len(shards) == 1 else 'files'}"
+        words += f"; not used: the folders {shortened([path.name for path in classes])}" if classes else ""
         return Layout(folder, "parquet", words, label, group)
     tables = tables_in(folder)
     if tables and class_level is None and not _has_splits(folder):
@@ -137,6 +138,8 @@ def _of_table(table: Path, label_column: str | None, classes: int) -> Layout:
         raise UserError(f"{printable(table)}: not a regular file")
     header, row = glance(table)
     if column(header, PATH_COLUMNS) is None:
+        if what := format_of(head_of(table)):
+            raise UserError(f"{printable(table)}: not a table, but {what}")
         found = shortened(header) or "none"
         raise UserError(f"{printable(table)}:1: no column {' or '.join(PATH_COLUMNS[:2])}; found {found}")
     label, group = _columns(header, label_column, table, row)

@@ -87,7 +87,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     if twice := [paths for paths in splits.values() if len(paths) > 1]:
         raise UserError(f"{root}: both {' and '.join(path.name for path in twice[0])}; keep one of them")
     chosen = {split: splits[split][0] for split in SPLIT_WORDS if split in splits}
-    if not folders_in(chosen["train"]):
+    if not folders_in(chosen["train"]) or _is_unlabelled(chosen["train"]):
         if len(chosen) > 1:
             raise UserError(_flat(root, [*chosen.values()]))
         return {"train": root}  # the class of trains
@@ -113,8 +113,8 @@ def _flat(root: Path, splits: list[Path]) -> str:
     names = shortened([path.name for path in splits])
     tables = [path.relative_to(root).as_posix() for folder in (root, *splits) for path in tables_in(folder)]
     asked = f"; are the labels in {shortened(tables)}?" if tables else ";"
-    first = next((path for path in sorted(splits[0].iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES), None)
-    example = "" if first is None else f", such as {splits[0].name}/{printable(first.name)},<class>,train"
+    first = next(iter(walk_images(splits[0])[0]), None)
+    example = "" if first is None else f", such as {printable(first.relative_to(root))},<class>,train"
     wanted = f"write {printable(root / TABLE)} with the columns path, label and split{example}"
     return f"{root}: {names}: no class folders in them{asked} {wanted}, or make <split>/<class>/<image>"
 
@@ -181,6 +181,11 @@ def _level_of_classes(folder: Path) -> int:
         )
     for place in places:
         _check_level(place, folder)
+        if len(again := {path.name for path in folders_in(place)} & {path.name for path in places}) > 1:
+            raise UserError(
+                f"{printable(place)}: holds {shortened(sorted(again))}, which lie beside it as well; choose it as the "
+                "folder, or move it away"
+            )
     level, deeper = 1, places
     while below := _shared(deeper):
         inside = [path for place in deeper for path in folders_in(place)]

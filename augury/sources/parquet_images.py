@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from augury.sources.split_names import KNOWN_SPLIT_NAMES, first_split
 
 log = logging.getLogger(__name__)
 
+PART = re.compile(r"-(\d{5})-of-(\d{5})(?=$|-)")  # train-00000-of-00002, perhaps with a hash behind it
 ROWS = 16  # at a time: a row may hold a photograph of many megabytes
 
 
@@ -67,6 +69,8 @@ def _find_files(root: Path) -> dict[Path, str]:
     paths = files_in(root, ".parquet", below=True)
     if not paths:
         raise UserError(f"{root}: no *.parquet in it or below it")
+    if missing := _missing(paths):
+        log.warning("%s: not there, though the names of others count them: %s", root, shortened(missing))
     splits = {path: _split_of(path.relative_to(root)) for path in paths}
     if not any(splits.values()):
         return dict.fromkeys(paths, "train")
@@ -75,6 +79,20 @@ def _find_files(root: Path) -> dict[Path, str]:
     if strangers := [path.relative_to(root).as_posix() for path, split in splits.items() if split is None]:
         log.warning("%s: ignored %s, beside train only %s are read", root, shortened(strangers), KNOWN_SPLIT_NAMES)
     return {path: split for path, split in splits.items() if split is not None}
+
+
+def _missing(paths: Sequence[Path]) -> list[str]:
+    """The names of files that are not there, though others of their series count them, as after a broken download."""
+    series = defaultdict[tuple[Path, str, int], set[int]](set)
+    for path in paths:
+        if part := PART.search(path.stem):
+            series[path.parent, path.stem[: part.start()], int(part[2])].add(int(part[1]))
+    return [
+        f"{stem}-{number:05}-of-{count:05}"
+        for (_, stem, count), there in series.items()
+        for number in range(count)
+        if number not in there
+    ]
 
 
 def _split_of(path: Path) -> str | None:

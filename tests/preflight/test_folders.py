@@ -5,6 +5,8 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -107,6 +109,10 @@ UNDERSTOOD: dict[str, tuple[Make, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "a zip in a zip": (tree("archive/archive/cat", "archive/archive/dog", "__MACOSX/archive/cat"), PETS, ("train",)),
     "splits in a zip": (tree(*splits("chest/Train", "chest/Test"), "__MACOSX/chest/Train/glioma"), LABELS, TWO),
+    "rarer suffixes": (
+        lambda root: [fill(root / name, f"{{:02}}{suffix}") for name, suffix in (("cat", ".jpe"), ("dog", ".pnm"))],
+        PETS, ("train",),
+    ),
     "what notebooks and Windows leave": (
         tree("cat", "dog", "cat/.ipynb_checkpoints", ".ipynb_checkpoints", cat__Thumbs_db="x", dog__desktop_ini="x"),
         PETS, ("train",),
@@ -253,6 +259,19 @@ ASKED: dict[str, tuple[Make, str]] = {
         )),
         "labels.csv:4: split 'extra'; choose from train, val, test",
     ),
+    "a copy of all classes among them": (
+        tree("yes", "no", "tumours/yes", "tumours/no"), "tumours: holds no, yes, which lie beside it as well; ch"
+    ),
+    "splits with tables in them beside folders of images": (
+        tree("train/images", "test/images", train__labels_csv="path,label\nimages/00.png,cat\n"),
+        r"train, test: no class folders in them; are the labels in train/labels.csv\? .* such as train/images/00.png",
+    ),
+    "a pointer in place of the table": (
+        tabled("version https://git-lfs.github.com/spec/v1\n"), "labels.csv: not a table, but a pointer of Git LFS"
+    ),
+    "an old spreadsheet in place of the table": (
+        tabled(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99)), "labels.csv: not a table, but a file of Office"
+    ),
     "addresses": (
         tabled(table(form="https://example.org/{path},{label}")),
         r"labels.csv:2: .*an address, not a file of the folder; images/cat00.png is there: write",
@@ -331,6 +350,8 @@ def test_what_is_not_used_is_named(tmp_path: Path) -> None:
     assert find_layout(tmp_path).words == expected
     write(tmp_path, metadata_csv="path,label,Set,fold,patient,\ncat/00.png,x,Train,3,P1,\n")
     assert find_layout(tmp_path).words == f"{expected}; columns not used: fold"
+    pq.write_table(pa.table({"image": [b""], "label": [0]}), tmp_path / "x.parquet")
+    assert find_layout(tmp_path).words == "1 Parquet file; not used: the folders cat, dog"
 
 
 @pytest.mark.parametrize(("content", "advice"), [(b"PK\x03\x04", ", but a ZIP archive: unpack"), (b"path,label", "")])

@@ -282,6 +282,14 @@ def test_files_must_agree(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_what_is_missing_of_a_series_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train-00000-of-00003", "train-00002-of-00003", "test-00000-of-00001-0a1b2c3d4e5f"):
+        save(tmp_path / f"{name}.parquet", table([0, 1], ["cat", "dog"]))
+    read(tmp_path)
+    words = f"{tmp_path}: not there, though the names of others count them: train-00001-of-00003"
+    assert words in caplog.messages
+
+
 def test_missing_folders_and_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no such folder; expected \*.parquet"):
         read(tmp_path / "nowhere")
