@@ -27,7 +27,7 @@ def committed_values() -> dict[str, Any]:
     """Those of params.yaml in the last commit; none where there is no such thing."""
     try:
         shown = subprocess.run(["git", "show", f"HEAD:./{PARAMS_FILE}"], capture_output=True, check=True)
-        return flat(YAML(typ="safe", pure=True).load(shown.stdout))
+        return flat(YAML(typ="safe").load(shown.stdout))
     except (OSError, subprocess.CalledProcessError, YAMLError):
         return {}
 

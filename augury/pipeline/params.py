@@ -236,7 +236,7 @@ def validated(kind: type[SomeSection], path: Path, start: str) -> SomeSection:
 def read_yaml(path: Path) -> Any:
     """YAML 1.2 as DVC reads it: 1e-3 is a number, `no` a string. Raises UserError where the file holds none."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (YAMLError, UnicodeDecodeError) as error:
