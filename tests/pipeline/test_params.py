@@ -353,7 +353,7 @@ def test_what_fills_a_tail_is_named_and_drawn_in_numbers_that_suffice(tmp_path: 
                 "sample.generators": {"dcgan": {}, "stylegan": {}, "diffusion": {}},
                 "classify.arms.classic+vae": {},
             },
-            "classify.arms.classic+all.synthetic",
+            "classify.arms.larger+all.synthetic",
             "unknown 'vae'; choose from dcgan, stylegan, diffusion",
         ),
         (
