@@ -23,7 +23,7 @@ FEW = 30  # images of a class, below which larger shares are held out
 LEAST_BUDGET = 40  # labels of the smallest class: rather all of them than fewer
 UNEQUAL = 2.0  # largest over smallest class
 CHAINED = 0.05  # of the images hang together by near-duplicates: then they are of one kind rather than one picture
-GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on file names surely tell groups
+GROUPS, GROUPS_PER_CLASS, IMAGES_PER_GROUP = 10, 3.0, 2.0  # from which on names surely tell groups
 GROUP_PATTERN = r"([^/]+)[_-]\d+\.\w+$"
 DRAWN = 5_000  # images of a generator, about
 
@@ -199,14 +199,16 @@ def groups(survey: Survey) -> list[Choice]:
     example = " and ".join(stems.example)
     if survey.layout.source == "imagefolder":
         none = Choice("group_column", None, "folders have no columns")
-    evident = (
-        stems.stems >= GROUPS
-        and stems.per_class >= GROUPS_PER_CLASS
-        and survey.looked_at >= IMAGES_PER_GROUP * stems.stems
-    )
-    if evident:
-        reason = f"{stems.stems} stems of names like {example}; images of one are kept on one side"
-        return [none, Choice("group_pattern", GROUP_PATTERN, reason)]
+    told = [(pattern, found, "folders") for pattern, found in survey.folders.items()]
+    for pattern, found, what in [*told, (GROUP_PATTERN, stems, "stems of names")]:
+        evident = (
+            found.stems >= GROUPS
+            and found.per_class >= GROUPS_PER_CLASS
+            and survey.looked_at >= IMAGES_PER_GROUP * found.stems
+        )
+        if evident:
+            reason = f"{found.stems} {what} like {' and '.join(found.example)}; images of one are kept on one side"
+            return [none, Choice("group_pattern", pattern, reason)]
     perhaps = stems.stems > 1 and stems.per_class > 1
     reason = f"perhaps '{GROUP_PATTERN}': names like {example}" if perhaps else "file names tell no groups"
     return [none, Choice("group_pattern", None, reason)]

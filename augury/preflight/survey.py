@@ -9,7 +9,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +34,8 @@ QUIET = logging.Logger("quiet", logging.ERROR)  # what is damaged is told once, 
 FEW = 5  # images of every class are looked at, whatever the sample
 GLANCE = 64  # pixels a side at which images are looked at
 COLOURLESS = 12  # most that channels differ, of 255, where a gray picture has been stored as a colour JPEG
+# What finds a group in a path -> which of its parts that is: the folder that an image lies in, the first one.
+FOLDERS = {r"([^/]+)/[^/]+$": -2, r"^([^/]+)/": 0}
 SHOT = re.compile(r"^(?P<stem>.*[^\W\d_].*)[_-](?P<number>\d{1,4})$")  # personA_01: a stem with a letter, a number
 
 
@@ -55,7 +57,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Stems:
-    """What file names say about images that belong together.
+    """What names of files or folders say about images that belong together.
 
     stems: the distinct ones of names like personA_01; 0 where names are not like that. per_class: such stems in a
     class, on average. example: two neighbouring names.
@@ -70,12 +72,13 @@ class Stems:
 class Survey:
     """What was found in a folder.
 
-    counts: split -> images of each class; readable ones, where all were looked at. looked_at: images that were read.
-    sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
+    counts: split -> images of each class; readable ones, where all were looked at. looked_at: images that were
+    read. sizes: (N, 2) width and height in pixels, of those. channels: 3 where at least one is stored in colour.
     colourless: whether none has any. unreadable: names of those that cannot be read. first_reason: why the first of
     them cannot. contradictory: copies with another label. depth: what images of more than eight bits hold, as
     `augury.images.depth.Depth.summary` has it. dark: what to say where all is nearly black. unlisted: images in the
-    folder that its table does not name. behind: of images in colour, what is behind their objects.
+    folder that its table does not name. folders: what finds a group in a path -> what there is of such folders.
+    behind: of images in colour, what is behind their objects.
     """
 
     layout: Layout
@@ -92,6 +95,7 @@ class Survey:
     stems: Stems
     depth: Mapping[str, Mapping[str, Any]]
     dark: str = ""
+    folders: Mapping[str, Stems] = field(default_factory=dict)
     unlisted: int = 0
     behind: Behind | None = None
 
@@ -159,6 +163,7 @@ def survey(layout: Layout, template: Prepare, seed: int = 0) -> Survey:
         stems=read_stems(files, everything.labels),
         depth=raw.depth,
         dark=describe_dark(everything.pixels),
+        folders=read_folders(files, everything.labels),
         unlisted=max(0, there - listing.count),
         behind=look_behind(everything) if in_colour else None,
     )
@@ -223,6 +228,18 @@ def read_stems(files: Sequence[str], labels: np.ndarray) -> Stems:
     example = tuple(PurePosixPath(file).name for file in files[:2])
     if not names or sum(stem is not None for stem in stem_of) < 0.9 * len(names):
         return Stems(0, 0.0, example)
-    pairs = {(label, stem) for label, stem in zip(labels.tolist(), stem_of, strict=True) if stem is not None}
-    stems = {stem for _, stem in pairs}
-    return Stems(len(stems), len(pairs) / len(set(labels.tolist())), example)
+    return _counted(stem_of, labels, example)
+
+
+def read_folders(files: Sequence[str], labels: np.ndarray) -> dict[str, Stems]:
+    """For each pattern of FOLDERS what it finds, where all images lie in a folder: of patients, say, or of classes."""
+    parts = [PurePosixPath(file).parts for file in files]
+    if any(len(path) < 2 for path in parts):
+        return {}
+    found = {pattern: [path[place] for path in parts] for pattern, place in FOLDERS.items()}
+    return {pattern: _counted(names, labels, tuple(sorted({*names})[:2])) for pattern, names in found.items()}
+
+
+def _counted(names: Sequence[str | None], labels: np.ndarray, example: tuple[str, ...]) -> Stems:
+    pairs = {(label, name) for label, name in zip(labels.tolist(), names, strict=True) if name is not None}
+    return Stems(len({name for _, name in pairs}), len(pairs) / len(set(labels.tolist())), example)

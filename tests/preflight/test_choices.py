@@ -196,6 +196,8 @@ def test_groups_are_asked_for_only_where_names_tell_them_surely() -> None:
         Stems(150, 75.0, ("a_1.png", "b_1.png")),  # hardly two images of each
     ):
         assert chosen(replace(survey, stems=stems))["group_pattern"] is None
+    folders = {"^([^/]+)/": Stems(12, 4.0, ("P0", "P1"))}
+    assert chosen(replace(survey, stems=sure, folders=folders))["group_pattern"] == "^([^/]+)/"
     perhaps = replace(survey, stems=Stems(5, 4.0, ("a_1.png", "b_1.png")))
     reasons = {choice.key: choice.reason for choice in choose(perhaps, PARAMS, "cpu")}
     assert "names like a_1.png and b_1.png" in reasons["prepare.group_pattern"]

@@ -1,5 +1,6 @@
 """Survey: what file names, colours and copies say, and that looking is all that is done."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,16 @@ from PIL import Image
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.preflight.layouts import find_layout
-from augury.preflight.survey import COLOURLESS, colourless, find_copies, read_stems, survey
+from augury.preflight.survey import (
+    COLOURLESS,
+    FOLDERS,
+    Stems,
+    colourless,
+    find_copies,
+    read_folders,
+    read_stems,
+    survey,
+)
 from tests import CHECKOUT
 
 PREPARE = params.load(CHECKOUT / "params.yaml").prepare
@@ -19,6 +29,19 @@ def test_stems_are_what_stands_before_a_number() -> None:
     files = [f"{label}/{person}_{shot:02}.jpg" for label in (0, 1) for person in ("ann", "bob") for shot in range(3)]
     found = read_stems(files, np.repeat([0, 1], 6))
     assert (found.stems, found.per_class, found.example) == (2, 2.0, ("ann_00.jpg", "ann_01.jpg"))
+
+
+def test_folders_of_patients_are_told_from_those_of_classes() -> None:
+    labels = np.repeat([0, 1], 12)
+    below = read_folders([f"{'ab'[label]}/P{row % 12 // 2}/{row}.png" for row, label in enumerate(labels)], labels)
+    above = read_folders([f"P{row % 12 // 2}/{'ab'[label]}/{row}.png" for row, label in enumerate(labels)], labels)
+    inner, outer = FOLDERS
+    for found, patients, classes in ((below, inner, outer), (above, outer, inner)):
+        assert found[patients] == Stems(6, 6.0, ("P0", "P1"))
+        assert found[classes] == Stems(2, 1.0, ("a", "b"))
+        path = "a/P3/7.png" if found is below else "P3/a/7.png"
+        assert [re.findall(pattern, path) for pattern in (patients, classes)] == [["P3"], ["a"]]
+    assert read_folders(["a/0.png", "1.png"], np.array([0, 1])) == {}
 
 
 @pytest.mark.parametrize(
