@@ -13,6 +13,7 @@ import numpy as np
 from augury.images.grids import class_grid, write_png
 from augury.images.image_set import ImageSet
 from augury.images.names import counted
+from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import SPLITS, Replicate
@@ -49,6 +50,11 @@ def read_and_split(params: Params, replicate: Replicate) -> int:
         raw.pool, raw.test, raw.validation,
         prepare=prepare, seed=params.seed, replicate=replicate.number, base_seed=params.base_seed,
     )  # fmt: skip
+    if replicate.number and prepare.redraw == "labels" and splits.expected_overlap > 0.9999:
+        raise UserError(
+            f"prepare.labels_per_class: {prepare.labels_per_class} takes all images, so that replicate "
+            f"{replicate.number} has the same labels as 0; lower it, or set prepare.redraw: folds or replicates: [0]"
+        )
     parts: dict[str, ImageSet] = {name: getattr(splits, name) for name in SPLITS}
     for name, images in parts.items():
         # The test images are the same for all replicates that draw labels anew, and their files are too.

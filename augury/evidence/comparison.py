@@ -14,7 +14,7 @@ from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
-from augury.evidence.verdicts import BUDGET, SET, sentence, verdict
+from augury.evidence.verdicts import BUDGET, SET, number_of, sentence, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
@@ -136,10 +136,10 @@ class Comparison:
         if self.alike > ALIKE:
             reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
         if self.gains.grouped and self.gains.cases < FEW_GROUPS:
-            reasons.append(f"the test images come from {self.gains.cases} groups alone")
+            reasons.append(f"the test images come from {number_of(self.gains.cases, 'group')} alone")
         fewest, label = self.gains.fewest
         if self.gains.measure.name != "accuracy" and fewest < FEW_OF_A_CLASS:
-            reasons.append(f"of class {self.class_names[label]} there are {fewest} test images alone")
+            reasons.append(f"class {self.class_names[label]} has {number_of(fewest, 'test image')} alone")
         if len(self.runs) == 2:
             reasons.append("there are two replicates alone, which may agree by chance")
         return " and ".join(reasons) or None

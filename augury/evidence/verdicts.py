@@ -66,6 +66,11 @@ def _holds_for(scope: str, synthetic: bool) -> str:
     return "another draw of as many labels" + " and another training of the generators" * synthetic
 
 
+def number_of(number: int, what: str) -> str:
+    """1, "group" -> "1 group"; 2, "group" -> "2 groups"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def points(fraction: float) -> str:
     """In percentage points, with a sign."""
     text = f"{100 * fraction:+.2f}".replace("-", "−")

@@ -264,6 +264,10 @@ def test_cautions_are_part_of_the_sentence() -> None:
     assert two["caution"] == "There are two replicates alone, which may agree by chance."
     few = compared(replicates=ONE, groups=np.arange(1500) % 5).summary()
     assert few["caution"] == "The test images come from 5 groups alone."
+    one = compared(replicates=ONE, groups=np.zeros(1500, int))
+    assert one.caution == "the test images come from 1 group alone"
+    rare = SETTINGS.model_copy(update={"measure": "balanced_accuracy"})
+    assert compared(replicates=ONE, settings=rare, images=11).caution == "class class 9 has 1 test image alone"
 
 
 def test_gains_over_unbalanced_real_images_are_said_to_be_of_balancing_too() -> None:

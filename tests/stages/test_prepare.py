@@ -306,6 +306,15 @@ def test_replicates_have_labels_of_their_own_and_the_test_files_in_common(folder
     assert Replicate(1).folder("near_duplicates").is_dir()
 
 
+def test_a_replicate_of_the_same_labels_is_refused(folder: Path) -> None:
+    for number in range(20, 30):
+        (folder / f"dog/{number}.png").unlink()  # 16 of each class are left after the test split
+    everything = settings(labels_per_class=16)
+    prepare.main(everything)
+    with pytest.raises(UserError, match="labels_per_class: 16 takes all images, so that replicate 1 has the same"):
+        prepare.main(everything.of_replicate(1), Replicate(1))
+
+
 def test_a_replicate_does_not_depend_on_those_before_it(folder: Path) -> None:
     def written() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in Path("data").rglob("*") if "/1/" in str(path) and path.is_file()}
