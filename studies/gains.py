@@ -75,7 +75,7 @@ def crossed(one: Hits, other: Hits) -> Crossed:
         )
     values = one.right.astype(float) - other.right
     gains = values.mean(axis=1)
-    return Crossed.of(by_case(gains, values - gains[:, None], one.groups))
+    return Crossed.of(by_case(gains, values - gains[:, None], one.groups), one.groups)
 
 
 def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key, Gain]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.evidence.crossed import Crossed, two_digits
 from augury.evidence.gains import Gains, Replicates
-from augury.evidence.measures import FEW_OF_A_CLASS, Measure, means_of_tail, rarest_third
+from augury.evidence.measures import FEW, Measure, means_of_tail, rarest_third
 from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
@@ -20,7 +20,6 @@ from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
 ALIKE = 0.01  # share of the test images that may look like those learned from
-FEW_GROUPS = 10  # so few of which say little about others
 
 
 @dataclass(frozen=True)
@@ -135,10 +134,11 @@ class Comparison:
             reasons.append(f"gains over {reference} include what balancing the long tail of the labels brings")
         if self.alike > ALIKE:
             reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
-        if self.gains.grouped and self.gains.cases < FEW_GROUPS:
-            reasons.append(f"the test images come from {number_of(self.gains.cases, 'group')} alone")
+        if self.gains.grouped and (worth := self.gains.worth) < FEW:
+            alone = " alone" if worth == self.gains.cases else f", so unequal that they count as {worth}"
+            reasons.append(f"the test images come from {number_of(self.gains.cases, 'group')}{alone}")
         fewest, label = self.gains.fewest
-        if self.gains.measure.name != "accuracy" and fewest < FEW_OF_A_CLASS:
+        if self.gains.measure.name != "accuracy" and fewest < FEW:
             reasons.append(f"class {self.class_names[label]} has {number_of(fewest, 'test image')} alone")
         if len(self.runs) == 2:
             reasons.append("there are two replicates alone, which may agree by chance")

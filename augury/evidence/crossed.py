@@ -36,11 +36,12 @@ def _slices(df: int) -> np.ndarray:
 class Crossed:
     """The gain with its variance, in parts.
 
-    rows, cases: how many of each. row_variance: of the rows' gains (MS_R / n). interaction: of a row's gain, from its
-    own errors on these cases (MS_E / n). shared: of the mean gain, from the cases being the same for all rows
-    (max(0, MS_I - MS_E) / (n R)). overlap: test images per training image where rows share training images but not test
-    images, whose gains are then alike: row_variance / R grows to row_variance (1 / R + overlap) (Nadeau & Bengio 2003).
-    Where rows have a share s of their labels in common, s / (1 - s): their variance shows 1 - s of that of labels.
+    rows, cases: how many of each; unequal groups count for as many equal ones as tell as much. row_variance: of the
+    rows' gains (MS_R / n). interaction: of a row's gain, from its own errors on these cases (MS_E / n). shared: of
+    the mean gain, from the cases being the same for all rows (max(0, MS_I - MS_E) / (n R)). overlap: test images
+    per training image where rows share training images but not test images, whose gains are then alike:
+    row_variance / R grows to row_variance (1 / R + overlap) (Nadeau & Bengio 2003). Where rows have a share s of
+    their labels in common, s / (1 - s): their variance shows 1 - s of that of labels.
 
     The variance V = row_variance / R + shared has df = V^2 / ((row_variance / R)^2 / (R - 1)) (Hillis 2007). A t test
     with these is wrong too often where rows are few: without a gain in up to 13% of comparisons with R = 2, in 8% with
@@ -61,22 +62,23 @@ class Crossed:
     overlap: float = 0.0
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Crossed":
-        """values: (R, n), of which the gain is the mean. A single case says nothing of others: its variance is 1,
-        the largest that a gain can have.
+    def of(cls, values: np.ndarray, groups: np.ndarray | None = None) -> "Crossed":
+        """values: (R, n), of which the gain is the mean. groups: as in `by_case`, where the cases are such.
+
+        A single case says nothing of others: its variance is 1, the largest that a gain can have.
         """
         rows, cases = values.shape
-        gain = float(values.mean())
-        if cases < 2:
-            return cls(gain, rows, cases, 0.0, 0.0, 1.0)
+        gain, worth = float(values.mean()), cases if groups is None else round(alike_groups(groups))
+        if worth < 2:
+            return cls(gain, rows, worth, 0.0, 0.0, 1.0)
         of_rows, of_cases = values.mean(axis=1), values.mean(axis=0)
         case_variance = float(of_cases.var(ddof=1))  # MS_I / R
         if rows < 2:
-            return cls(gain, rows, cases, 0.0, 0.0, case_variance / cases)
+            return cls(gain, rows, worth, 0.0, 0.0, case_variance / cases)
         errors = values - of_rows[:, None] - of_cases + gain
         mean_square = float((errors**2).sum() / ((rows - 1) * (cases - 1)))  # MS_E
         shared = max(0.0, case_variance - mean_square / rows) / cases
-        return cls(gain, rows, cases, float(of_rows.var(ddof=1)), mean_square / cases, shared)
+        return cls(gain, rows, worth, float(of_rows.var(ddof=1)), mean_square / cases, shared)
 
     @classmethod
     def of_folds(cls, gains: np.ndarray, interaction: float, cases: int, overlap: float) -> "Crossed":
@@ -245,10 +247,18 @@ def by_case(gains: np.ndarray, influences: np.ndarray, groups: np.ndarray | None
     """A measure's gains as means over cases: gains (R,), influences (R, n) of the images on them -> (R, cases).
 
     influences: by how much each image moves the gain, times n; they add up to 0 in every row. groups: (n,) of the
-    images, numbered from 0, which then are the cases; None: each image is one.
+    images, numbered from 0, which then are the cases; None: each image is one. A group pulls the mean to itself, by its
+    share of the images, and seems to differ from it by less, which is made up for (Bell & McCaffrey 2002, CR2).
     """
     if groups is not None:
-        count = int(groups.max()) + 1
-        sums = [np.bincount(groups, weights=row, minlength=count) for row in influences]
-        influences = np.stack(sums) * (count / influences.shape[1])
+        sizes = np.bincount(groups)
+        count, rest = len(sizes), np.maximum(1 - sizes / len(groups), 1e-9)
+        sums = np.stack([np.bincount(groups, weights=row, minlength=count) for row in influences])
+        influences = sums * (count / len(groups)) * np.sqrt((1 - 1 / count) / rest)
+        influences -= influences.mean(axis=1, keepdims=True)
     return gains[:, None] + influences
+
+
+def alike_groups(groups: np.ndarray) -> float:
+    """How many groups of equal size tell as much as these: (N,) of the images -> at most their number (Kish 1965)."""
+    return float(len(groups) ** 2 / (np.bincount(groups).astype(float) ** 2).sum())

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.crossed import Crossed, alike_groups, by_case
 from augury.evidence.measures import Measure
 from augury.evidence.runs import Runs
 from augury.evidence.verdicts import BUDGET, SET
@@ -104,6 +104,11 @@ class Gains:
         return sum(runs.cases for runs in self.tried)
 
     @property
+    def worth(self) -> int:
+        """Cases of equal size that tell as much."""
+        return sum(runs.cases if runs.groups is None else round(alike_groups(runs.groups)) for runs in self.tried)
+
+    @property
     def scopes(self) -> list[str]:
         """Those that there is something to say of, the widest last."""
         return [SET, BUDGET] if len(self.runs) > 1 else [SET]
@@ -144,7 +149,8 @@ class Gains:
         return [float(self.of_seeds(arm, replicate, seeds)[0].mean()) for replicate in self.counted(scope)]
 
     def crossed_seeds(self, arm: str, replicate: int, seeds: int | None = None) -> Crossed:
-        return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), self.groups(replicate)))
+        groups = self.groups(replicate)
+        return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), groups), groups)
 
     def crossed(self, arm: str, scope: str) -> Crossed:
         if scope == SET:
@@ -155,9 +161,9 @@ class Gains:
             for replicate, (values, influences) in pairs.items()
         }
         if self.overlap is None:
-            return replace(Crossed.of(np.concatenate(list(cases.values()))), overlap=self.alike)
+            return replace(Crossed.of(np.concatenate(list(cases.values())), self.groups(0)), overlap=self.alike)
         gains = np.array([values.mean() for values, _ in pairs.values()])
-        errors = float(np.mean([Crossed.of(of_fold).shared for of_fold in cases.values()]))
+        errors = float(np.mean([Crossed.of(cases[fold], self.groups(fold)).shared for fold in cases]))
         return Crossed.of_folds(gains, errors, self.cases, self.overlap)
 
     def sources(self, arm: str, scope: str) -> dict[str, float | None]:

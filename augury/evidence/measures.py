@@ -12,7 +12,7 @@ from augury.pipeline.errors import UserError, unknown
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")
 OF_A_TAIL = ("balanced_accuracy", "rarest_third")
-FEW_OF_A_CLASS = 10  # test images, so few of which say little about others
+FEW = 10  # test images of a class, or groups of them, of which so few say little about others
 
 
 def rarest_third(labelled: Sequence[int]) -> list[int]:
@@ -111,7 +111,7 @@ def _stratified(hits: np.ndarray, strata: np.ndarray, weights: dict[int, float])
         rows = strata == stratum
         size, share = rows.sum(), hits[:, rows].mean(axis=1)
         values += weight * share
-        if size < FEW_OF_A_CLASS and len(weights) > 1:
+        if size < FEW and len(weights) > 1:
             few.append((rows, weight * count / size))
             continue
         lost = np.sqrt((count - 1) / count * size / (size - 1)) if size > 1 else 1.0

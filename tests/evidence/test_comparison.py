@@ -266,6 +266,8 @@ def test_cautions_are_part_of_the_sentence() -> None:
     assert few["caution"] == "The test images come from 5 groups alone."
     one = compared(replicates=ONE, groups=np.zeros(1500, int))
     assert one.caution == "the test images come from 1 group alone"
+    uneven = compared(replicates=ONE, groups=np.maximum(0, np.arange(1500) - 1200))
+    assert uneven.caution == "the test images come from 300 groups, so unequal that they count as 2"
     rare = SETTINGS.model_copy(update={"measure": "balanced_accuracy"})
     assert compared(replicates=ONE, settings=rare, images=11).caution == "class class 9 has 1 test image alone"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.crossed import Crossed, alike_groups, by_case
 
 
 def crossed(random: np.random.Generator, rows: int, cases: int, spreads: tuple[float, float, float]) -> np.ndarray:
@@ -244,6 +244,21 @@ def test_groups_take_the_place_of_images() -> None:
     assert Crossed.of(by_case(gains, influences, None)).p_value < Crossed.of(cases).p_value
     uneven = random.integers(0, 7, 200)
     assert Crossed.of(by_case(gains, influences, uneven)).gain == pytest.approx(gains.mean())
+
+
+def test_unequal_groups_make_no_more_verdicts_than_equal_ones() -> None:
+    """Images of a group are alike: of a patient, say. One group with most of the images pulls the mean to itself."""
+    random = np.random.default_rng(0)
+    for sizes in ([500, *[1] * 200], [300, 200, *[5] * 40], [100, *[10] * 30]):
+        groups, found = np.repeat(np.arange(len(sizes)), sizes), 0
+        for _ in range(300):
+            alike = random.normal(size=len(sizes))[groups] + random.normal(size=len(groups))
+            values = np.sign(alike)[None] * (abs(alike) > 2)
+            gains = values.mean(axis=1)
+            found += Crossed.of(by_case(gains, values - gains[:, None], groups), groups).p_value <= 0.05
+        assert found <= 0.08 * 300
+    assert alike_groups(np.repeat(np.arange(5), 7)) == pytest.approx(5)
+    assert Crossed.of(np.ones((2, 21)), np.repeat(np.arange(21), [500, *[1] * 20])).cases == 1
 
 
 def test_what_would_show_is_found_where_two_rows_agree_by_chance() -> None:
