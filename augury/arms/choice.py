@@ -10,7 +10,6 @@ from augury.arms.metrics import threshold_at
 from augury.arms.training_set import Labelled, TrainingSet
 from augury.images.image_set import ImageSet
 from augury.pipeline.conclusions import RecallAt
-from augury.pipeline.errors import UserError, unknown
 from augury.pipeline.one_standard_error import above_error, weights_of
 
 LEAST_LIKELY = float(np.log(np.finfo(np.float32).tiny))  # of a certain mistake, which is otherwise infinitely bad
@@ -47,9 +46,7 @@ class Choice:
         By the lowest threshold at which those that are asked reached the precision; none where they never did.
         labelled: the R images. Raises UserError where there is no such class.
         """
-        if measure.recall_of not in labelled.class_names:
-            raise UserError(unknown("compare.measure.recall_of", measure.recall_of, labelled.class_names))
-        label = labelled.class_names.index(measure.recall_of)
+        label = measure.label(labelled.class_names)
         scores, positive = np.exp(self.held_out[self.asked, label]), labelled.labels[self.asked] == label
         return probabilities[:, label] >= threshold_at(scores, positive, measure.precision)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from augury.evidence.runs import Runs
 from augury.pipeline.conclusions import TAIL, RecallAt
-from augury.pipeline.errors import UserError, unknown
+from augury.pipeline.errors import UserError
 
 ECE_BINS = 15  # as many as `classify` has
 OTHERS = ("macro_f1", "ece", "nll", "worst_class")
@@ -46,10 +46,8 @@ class Measure:
     def of(cls, asked: str | RecallAt, class_names: Sequence[str], rare: Sequence[int] = ()) -> "Measure":
         """As compare.measure asks for it. Raises UserError for classes that the images do not have."""
         if isinstance(asked, RecallAt):
-            if asked.recall_of not in class_names:
-                raise UserError(unknown("compare.measure.recall_of", asked.recall_of, class_names))
             title = f"recall of {asked.recall_of} at a precision of {asked.precision:g}"
-            return cls("recall", title, class_names.index(asked.recall_of), asked.precision)
+            return cls("recall", title, asked.label(class_names), asked.precision)
         if asked == "rarest_third":
             if not rare:
                 raise UserError(

@@ -57,8 +57,7 @@ def candidates(of_arms: Mapping[str, Runs], recipes: Mapping[str, Arm]) -> tuple
     """
     arms = [arm for arm, runs in of_arms.items() if recipes[arm].is_candidate and runs.held_out is not None]
     real_only = [arm for arm in arms if not recipes[arm].synthetic]
-    bare = [recipes[arm] for arm in real_only]
-    return real_only, [arm for arm in arms if recipes[arm].synthetic and recipes[arm].bare in bare]
+    return real_only, [arm for arm in arms if any(with_synthetic(bare, [arm], recipes) for bare in real_only)]
 
 
 def chosen_arms(

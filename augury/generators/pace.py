@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 
-from augury.pipeline.devices import busy_elsewhere
+from augury.pipeline.devices import BUSY, busy_elsewhere
 
-LACKING = 0.3  # of a core that others keep busy, from which on threads wait for each other
 WARNINGS = 2  # at most
 
 
@@ -43,10 +42,10 @@ class Pace:
         accelerator, threads = self.accelerator, torch.get_num_threads()
         if accelerator.device.type != "cpu" or threads == 1 or not accelerator.is_main_process:
             return
-        if self._warnings == WARNINGS or (busy := busy_elsewhere()) < LACKING:
+        if self._warnings == WARNINGS or (busy := busy_elsewhere()) < BUSY:
             return
         cores = len(os.sched_getaffinity(0))
-        if busy >= cores - threads + LACKING:
+        if busy >= cores - threads + BUSY:
             self._warnings += 1
             logging.warning(
                 "%s: other processes keep %.1f of %d cores busy, and %d threads wait for each other; "

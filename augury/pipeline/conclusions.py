@@ -1,10 +1,12 @@
 """The sections of params.yaml about what is concluded from results: compare, report, cards."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import PydanticCustomError
 
+from augury.pipeline.errors import check_known
 from augury.pipeline.section import Fraction, PositiveFloat, PositiveInt, Section
 
 TAIL = 2.0  # labels of the largest over those of the smallest class, above which classes are a long tail
@@ -15,6 +17,11 @@ class RecallAt(Section):
 
     recall_of: Annotated[str, Field(min_length=1)]
     precision: Fraction
+
+    def label(self, class_names: Sequence[str]) -> int:
+        """The number of its class. Raises UserError where there is no such class."""
+        check_known("compare.measure.recall_of", self.recall_of, class_names)
+        return class_names.index(self.recall_of)
 
 
 class Compare(Section):

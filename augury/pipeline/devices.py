@@ -64,6 +64,9 @@ def native_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+BUSY = 0.3  # of a core that others keep busy, from which on threads wait for each other
+
+
 def busy_elsewhere(seconds: float = 0.5) -> float:
     """How many of the cores that this process may use others keep busy, measured for so long; 0 without /proc."""
     if not STAT.exists():

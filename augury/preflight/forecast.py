@@ -14,12 +14,11 @@ from typing import Any
 from augury.evidence.ledger import stages_of
 from augury.generators.bases import JUDGED_STEPS
 from augury.generators.snapshots import DRAWN
-from augury.pipeline.devices import busy_elsewhere, choose_device
+from augury.pipeline.devices import BUSY, busy_elsewhere, choose_device
 from augury.pipeline.drawing import PRETRAINED_STEPS
 from augury.pipeline.params import Params
 from augury.pipeline.trainings import Budget
 from augury.preflight.data_at_hand import Workload
-from augury.preflight.machine import BUSY
 
 START = 5.0  # seconds that a process takes to start, which no stage counts
 DRAWS = 1.5  # of a pretrained model, for an image that passes the filter

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 
-from augury.pipeline.devices import busy_elsewhere, choose_device, native_bfloat16
+from augury.pipeline.devices import BUSY, busy_elsewhere, choose_device, native_bfloat16
 from augury.preflight.inventory import Finding
 
 GIB = 2**30
 LEAST_TEMPORARY = 16 * 2**20  # bytes
-BUSY = 0.5  # cores, from which on others at work are worth a line
 # Where a container's limits stand, under control groups of version 2.
 CPU_LIMIT, MEMORY_LIMIT = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/memory.max")
 MEMORY = Path("/proc/meminfo")

@@ -1,6 +1,7 @@
 """All recipes in one regime and one replicate: `python -m studies.regimes.measure 20-1-head 0`."""
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params, load
 from augury.pipeline.trainings import Training
+from augury.running.warm import warm_python
 from studies.hits import Hits
 from studies.regimes.settings import Regime, Regimes
 from studies.workspace import ROOT, load_params, make_workspace, run, run_module, run_stage
@@ -109,4 +111,5 @@ def point(study: Regimes, regime: Regime, results: Results) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    os.environ["AUGURY_WARM_PYTHON"] = warm_python()  # for a dozen stages, which would each take seconds to start
     run("regimes", main)
