@@ -6,6 +6,7 @@ from augury.evidence.crossed import Crossed
 from augury.pipeline.conclusions import Compare
 
 SET, BUDGET = "this set", "this budget"
+HOLM = "Holm's correction, surer than this interval for all arms at once"  # where a verdict's interval holds 0
 
 
 def verdict(gain: float, p_value: float, interval: tuple[float, float], alpha: float, matters: float) -> str:
@@ -37,12 +38,15 @@ def sentence(
     taken without a but. unlike: other arms that the reference is on some of its `seeds`, from which the arm differs in
     more than synthetic images.
     """
-    gain = f"{points(analysis.gain)} points ({' to '.join(map(points, analysis.interval(level)))})"
+    low, high = analysis.interval(level)
+    gain = f"{points(analysis.gain)} points ({points(low)} to {points(high)})"
     text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
     if outside:
         text += ", with outside data"
     if word is None:
         return text
+    if word in ("helps", "hurts") and low < 0 < high:
+        text += f", by {HOLM}"
     if word in ("helps", "hurts") and abs(analysis.gain) < compare.matters / 100:
         text += f", less than the {compare.matters:g} that matter"
     if unlike:

@@ -157,12 +157,12 @@ class ImageSet:
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
-    """One set after the other; keeps the provenance columns that all of them have."""
+    """One set after the other; keeps the provenance columns that all of them have. One without images has any size."""
     if len({images.class_names for images in sets}) != 1:
         raise ValueError("image sets with different class names cannot be joined")
     shared = [name for name in sets[0].provenance if all(name in images.provenance for images in sets)]
     return ImageSet(
-        np.concatenate([images.pixels for images in sets]),
+        np.concatenate([images.pixels for images in sets if len(images)] or [sets[0].pixels]),
         np.concatenate([images.labels for images in sets]),
         sets[0].class_names,
         {name: np.concatenate([images.provenance[name] for images in sets]) for name in shared},

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from augury.evidence.verdicts import HOLM
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 from augury.report.numbers import points_between, points_of
 
@@ -92,12 +93,13 @@ def headline(comparison: Comparison) -> str:
         opening = f"With caution: {opening[0].lower()}{opening[1:]}"
     outside = " with outside data" if arm in comparison.get("with_outside_data", ()) else ""
     alone = len(rows) == 1
-    interval = points_between(*(row["interval"] if alone else row["simultaneous"]))
+    low, high = row["interval"] if alone else row["simultaneous"]
+    by_holm = f", by {HOLM}" if verdict in ("helps", "hurts") and low < 0 < high else ""
     little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
     return (
         f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, {_change(row, comparison)} over "
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
-        f"{'' if alone else f' for all {len(rows)} at once'} {interval})"
+        f"{'' if alone else f' for all {len(rows)} at once'} {points_between(low, high)}){by_holm}"
         f"{', less than what matters' if little else ''}"
         f"{', from which it differs in more than these' if row['unlike'] else ''}"
         f"{but}"
@@ -143,9 +145,10 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
             continue
         got = f"{points_of(row['gain'])} points ({points_between(*row['interval'])})"
         if entry["kind"] == "control" and recipe.repeat:
-            sentences[arm] = (
-                f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. A gain no "
-                "larger than this may come from weighing alone."
+            sentences[arm] = f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. " + (
+                "A gain no larger than this may come from weighing alone."
+                if row["gain"] > 0
+                else "Weighing alone showed no gain."
             )
         elif entry["kind"] == "control":
             right = "as it should" if row["verdict"] in QUIET else "a false alarm, of which chance allows few"

@@ -48,6 +48,9 @@ def test_a_sentence_says_for_whom_it_holds() -> None:
         "labels and another training of the generators; about 6 replicates or 25,000 test images would decide, "
         "were the gain what it seems (with caution: there are two replicates)"
     )
+    text = sentence(analysis, COMPARE, "helps", None, SET, level=0.002, synthetic=True, outside=False, caution=None)
+    assert "(−0.07 to +0.91)" in text
+    assert "of synthetic images, by Holm's correction, surer than this interval for all arms at once" in text
     text = sentence(analysis, COMPARE, "helps", None, SET, level=0.05, synthetic=True, outside=True, caution=None)
     assert "for these labels and this set of synthetic images, with outside data, less than" in text
     nothing = dict.fromkeys(decides)

@@ -226,6 +226,13 @@ def test_concatenation_keeps_the_columns_all_have() -> None:
         concatenate([first, other])
 
 
+def test_a_set_without_images_can_be_joined(tmp_path: Path) -> None:
+    image_set().select(np.zeros(7, bool)).write(tmp_path / "set")
+    nothing = ImageSet.read(tmp_path / "set")  # whose images have no size that one could read
+    check_equal(concatenate([image_set(3), nothing]), image_set(3))
+    assert len(concatenate([nothing, nothing])) == 0
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 20])
 def test_a_stream_is_the_set_a_few_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(images, "ROWS_PER_SHARD", 5)

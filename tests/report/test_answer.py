@@ -57,6 +57,13 @@ def test_an_arm_that_helps_surely_comes_before_one_that_may_help_more() -> None:
     assert "one arm with them, vae, gained" in headline(comparison)
 
 
+def test_a_verdict_whose_interval_holds_zero_says_what_it_rests_on() -> None:
+    comparison = comparison_of({"classic": 0.83, "vae": 0.88, "dcgan": 0.89})
+    assert "Holm" not in headline(comparison)
+    comparison["arms"]["dcgan"]["gain"]["this set"]["simultaneous"] = [-0.001, 0.121]
+    assert "−0.10 to +12.10), by Holm's correction, surer than this interval" in headline(comparison)
+
+
 def test_synthetic_images_are_not_blamed_for_what_else_differs() -> None:
     comparison = comparison_of({"classic": 0.83, "vae": 0.81, "dcgan": 0.80})
     rows = {arm: comparison["arms"][arm]["gain"]["this set"] for arm in ("vae", "dcgan")}
@@ -124,6 +131,14 @@ def test_controls_say_what_they_are_for_and_what_they_got() -> None:
     assert sentences["again"].startswith("classic drawn again, so that there is nothing to gain")
     assert sentences["again"].endswith(", as it should.")
     assert sentences["classic+more_real"].startswith("400 more real labels: ")
+
+    placebo = comparison["arms"]["placebo"]["gain"]["this set"]
+    for gain, ending in (
+        (0.003, "A gain no larger than this may come from weighing alone."),
+        (-0.003, "showed no gain."),
+    ):
+        placebo["gain"] = gain
+        assert controls(comparison, recipes, more)["placebo"].endswith(ending)
 
     comparison["arms"]["again"]["gain"]["this set"]["verdict"] = "helps"
     assert "helps, a false alarm" in controls(comparison, recipes, more)["again"]
