@@ -70,6 +70,18 @@ def test_the_whole_sets_distance_alone_takes_no_halves(tmp_path: Path, capsys: p
     assert f"{'precision':<37}{'-':>12}{'-':>12}\n" in capsys.readouterr().out
 
 
+def test_one_range_scales_both_folders(tmp_path: Path) -> None:
+    """Of two folders of the same values, one has a brighter image, by which its own range would be another one."""
+    for side, brightest in (("real", 4000), ("generated", 400)):
+        (tmp_path / side).mkdir()
+        for row, level in enumerate((100, 200, 300, brightest)):
+            Image.fromarray(np.full((16, 16), level, np.uint16)).save(tmp_path / side / f"{row}.png")
+    for intensity, same in (([], False), (["--intensity", "0", "350"], True)):
+        score(tmp_path / "real", tmp_path / "generated", "--whole", "--json", tmp_path / "scores.json", *intensity)
+        distance = json.loads((tmp_path / "scores.json").read_text())["fd_all"]
+        assert (distance == pytest.approx(0, abs=1e-6)) == same
+
+
 def test_identical_folders_are_at_no_distance(tmp_path: Path) -> None:
     real = write_images(tmp_path / "real", 12, 0)
     score(real, real, "--json", tmp_path / "scores.json", "--resamples", "20")

