@@ -246,6 +246,7 @@ def _helped(params: Params, generator: str, results: Results) -> dict[str, Any] 
                 {
                     "arm": arm,
                     "others": [name for name in using[arm] if name != generator],
+                    "alone": entry["kind"] == "synthetic",
                     "sentence": entry["gain"][comparison["scope"]]["sentence"],
                 }
                 for arm, entry in comparison["arms"].items()

@@ -28,8 +28,8 @@ def params() -> Params:
     return params_module.load(CHECKOUT / "params.yaml")
 
 
-def gained(sentence: str) -> dict[str, Any]:
-    return {"gain": {"this set": {"sentence": sentence}, "this budget": None}}
+def gained(sentence: str, kind: str = "synthetic") -> dict[str, Any]:
+    return {"kind": kind, "gain": {"this set": {"sentence": sentence}, "this budget": None}}
 
 
 @pytest.fixture
@@ -56,7 +56,11 @@ def data(tmp_path: Path, params: Params) -> Path:
         }  # fmt: skip
         write_json(folder / "scores/0" / f"{generator}.json", scores)
     arms = {arm: gained("hurts: −0.18 points") for arm in params.classify.arms}
-    arms |= {"classic": {"gain": None}, "classic+vae": gained("helps: +0.25 points for these labels")}
+    arms |= {"larger+all": gained("+0.30 points", "other")}
+    arms |= {
+        "classic": {"kind": "reference", "gain": None},
+        "classic+vae": gained("helps: +0.25 points for these labels"),
+    }
     comparison = {"reference": "classic", "scope": "this set", "replicates": [0], "n_test": 10_000}
     recipe = {"sentence": "classic, real images alone."}
     measure = {"chosen": {"recipe": recipe}, "measure": {"title": "accuracy"}, "confidence": 0.95}
@@ -185,6 +189,15 @@ def test_what_was_not_measured_is_said_not_to_be(params: Params, tmp_path: Path)
     for needed in ("Not scored", "Not measured", "Not tried", "sha256:unknown"):
         assert needed in text
     assert "helps" not in text
+
+
+def test_a_gain_that_something_else_may_have_made_is_no_gain_of_the_images(params: Params, data: Path) -> None:
+    for text in (card(params, data, "vae"), model_card(params, "vae", Results(data))):
+        [larger] = [line for line in text.splitlines() if line.startswith("- **larger+all**")]
+        assert larger.endswith(
+            "+0.30 points; this arm differs in more than synthetic images, to which that may be owed."
+        )
+        assert "for these labels.\n" in text
 
 
 @pytest.mark.parametrize("lacks", ["arm", "chosen", "confidence", "measure", "replicates", "scope", "sentence"])
