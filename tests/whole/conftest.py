@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.sharing import made_once
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, side_by_side
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, hide_studies, side_by_side
 
 
 def run_pipeline(checkout: Path) -> None:
@@ -30,9 +30,8 @@ def own_smoke(smoke: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def changed(own_smoke: Path) -> Callable[[dict[str, Any]], Path]:
-    """Changes the params of the copy. DVC does not look at its studies: to read them takes half a second."""
-    with (own_smoke / ".dvcignore").open("a") as file:
-        file.write("/studies\n")
+    """Changes the params of the copy."""
+    hide_studies(own_smoke)
 
     def change(overrides: dict[str, Any]) -> Path:
         change_params(own_smoke, overrides)

@@ -18,7 +18,7 @@ from augury.images.image_set import ImageSet
 from augury.running.warm import warm_environment, warm_python
 from tests.odd_files import bind
 from tests.sharing import made_once
-from tests.smoke import cold_environment, copy_checkout, dvc
+from tests.smoke import cold_environment, copy_checkout, dvc, hide_studies
 from tests.tiny_pipeline import commit, git
 
 PER_CLASS = 12
@@ -29,7 +29,12 @@ FORBID = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.gete
 @pytest.fixture(scope="session")
 def unused(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which nothing has run."""
-    return made_once(tmp_path_factory, "unused", lambda folder: copy_checkout(folder, {"device": "cpu"}))
+
+    def make(folder: Path) -> None:
+        copy_checkout(folder, {"device": "cpu"})
+        hide_studies(folder)
+
+    return made_once(tmp_path_factory, "unused", make)
 
 
 @pytest.fixture

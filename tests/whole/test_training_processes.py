@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,40 +18,6 @@ import pytest
 from augury.running.warm import warm_python
 from models import GENERATORS
 from tests.smoke import SMOKE_PARAMS, TRAINING, change_params, copy_checkout, cpu_environment
-
-# Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, architecture), so that what takes longest,
-# the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
-LAUNCHER = """
-import gc, os, sys
-
-import diffusers.models.unets.unet_2d
-import timm
-import torch
-
-from augury.pipeline.stage import run_entry
-from models import diffusion_pipeline
-from augury.generators import checkpoints, snapshots, training_run
-from stages import prepare, train_diffusion, train_gan, train_vae
-
-STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": train_gan, "train_vae": train_vae}
-gc.freeze()
-for line in iter(sys.stdin.readline, ""):
-    seconds, stage, *architecture = line.split()
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
-        snapshots.DRAWN = 50
-        checkpoints.SECONDS_BETWEEN_CHECKPOINTS = float(seconds)
-        training_run.STEPS_BETWEEN_LOOKS = 32 if float(seconds) else 1  # what was not looked at is not saved
-        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 2)
-        main = STAGES[stage].main
-        sys.argv[1:] = ["0", *architecture]
-        run_entry(stage, main, *["architecture"] * len(architecture))
-        os._exit(0)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
 
 # Over those of the smoke run: 250 steps each, a snapshot every 63.
 PARAMS: dict[str, Any] = {
@@ -111,7 +76,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     copy_checkout(checkout, SMOKE_PARAMS)
     change_params(checkout, PARAMS)
     with subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER], cwd=checkout, env=cpu_environment(checkout), text=True,
+        [warm_python(), "-m", "tests.launcher"], cwd=checkout, env=cpu_environment(checkout), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdin is not None
