@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from augury.commands.predictors import comparisons, distinct_trials
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.images import extractor as features
 from augury.pipeline.outputs import write_json
+from augury.running.warm import warm_python
 from tests import CHECKOUT
 from tests.smoke import dvc
 
@@ -183,7 +183,7 @@ def test_experiments_are_pooled(tmp_path: Path) -> None:
     for x in range(2, 7):
         dvc(tmp_path, "exp", "run", "-S", f"x={x}")
     shown = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "augury", "predictors"], cwd=tmp_path, capture_output=True, text=True,
+        [warm_python(), "-m", "augury", "predictors"], cwd=tmp_path, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from augury.__main__ import main
+from augury.arms.masks import Method, usable_mask
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
@@ -27,6 +28,16 @@ from augury.splits.split import split
 from tests import CHECKOUT
 from tests.arms.photographs import photographs
 
+MASKS: dict[tuple[Any, ...], np.ndarray] = {}
+
+
+def mask_made_once(image: np.ndarray, method: Method) -> np.ndarray:
+    """`usable_mask`, for which half of the time of an `init` goes, and most of these look at the same images again."""
+    key = method.digest, image.shape, image.tobytes()
+    if key not in MASKS:
+        MASKS[key] = usable_mask(image, method)
+    return MASKS[key]
+
 
 @pytest.fixture(autouse=True)
 def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +45,7 @@ def _in_a_checkout_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "checkout/params.yaml").write_bytes((CHECKOUT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path / "checkout")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)  # what is chosen depends on it
+    monkeypatch.setattr("augury.preflight.cut_outs.usable_mask", mask_made_once)
 
 
 def picture(seed: int, width: int = 40, height: int = 40, mode: str = "RGB") -> Image.Image:

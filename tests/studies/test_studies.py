@@ -6,7 +6,6 @@ A whole run takes minutes and is left to a check by hand: `make study NAME=excha
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ruamel.yaml import YAML
 from augury.pipeline import params
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
+from augury.running.warm import warm_environment, warm_python
 from benchmarks.worth import WORLDS, coverage
 from studies.dose import fit as dose_fit
 from studies.dose.choice import Doses
@@ -327,8 +327,8 @@ def test_one_point_of_the_curve_is_measured_with_the_stages_as_they_are(checkout
 def test_a_point_that_cannot_be_had_ends_in_one_clear_line(checkout: Path) -> None:
     here = checkout / "studies/exchange_rate"
     done = subprocess.run(
-        [sys.executable, "-m", "studies.exchange_rate.measure", "5000", "0"],
-        cwd=here, env={"PYTHONPATH": str(checkout), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+        [warm_python(), "-m", "studies.exchange_rate.measure", "5000", "0"], cwd=here,
+        env=warm_environment() | {"PYTHONPATH": str(checkout)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1
     assert "prepare.labels_per_class: 5000 asked" in done.stderr
