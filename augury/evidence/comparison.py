@@ -206,7 +206,7 @@ class Comparison:
                 analysis, self.compare, word, decides, scope, level=level,
                 synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)),
                 outside=arm in self.with_outside_data, caution=self.caution_over(self.gains.over(arm)),
-                unlike=others, seeds=len(best),
+                unlike=others, ignored=self.gains.ignored(arm, scope), seeds=len(best),
             ),
             "unlike": [*dict.fromkeys(others)],
             "decides": decides,

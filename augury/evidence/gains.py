@@ -122,6 +122,11 @@ class Gains:
             for replicate, of_arms in self.runs.items()
         }
 
+    def ignored(self, arm: str, scope: str) -> int:
+        """On how many of the seeds that count it gave the images that it adds no weight."""
+        counted = self.counted(scope).values()
+        return sum(result.get("synthetic_weight") == 0 for runs in counted for result in runs[arm].results)
+
     @cached_property
     def measured(self) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
         """(replicate, arm) -> values (S,) of the measure and influences (S, n) of the images that it asks on them."""

@@ -29,14 +29,15 @@ def sentence(
     outside: bool,
     caution: str | None,
     unlike: Sequence[str] = (),
+    ignored: int = 0,
     seeds: int = 0,
 ) -> str:
     """The verdict with gain, interval and scope. word: None for an arm without a verdict. decides: what would, if any.
 
     level: of the interval, less than alpha where it is for several arms at once. synthetic: whether the arm has
     synthetic images. outside: whether these know more than the labels taught. caution: why the verdict is not to be
-    taken without a but. unlike: other arms that the reference is on some of its `seeds`, from which the arm differs in
-    more than synthetic images.
+    taken without a but. Of all `seeds`, unlike: other arms that the reference is on some, from which the arm differs in
+    more than synthetic images; ignored: on how many it gave the images that it adds no weight.
     """
     low, high = analysis.interval(level)
     gain = f"{points(analysis.gain)} points ({points(low)} to {points(high)})"
@@ -49,6 +50,8 @@ def sentence(
         text += f", by {HOLM}"
     if word in ("helps", "hurts") and abs(analysis.gain) < compare.matters / 100:
         text += f", less than the {compare.matters:g} that matter"
+    if ignored:
+        text += f"; on {ignored} of {seeds} seeds it gave the images that it adds no weight"
     if unlike:
         others = " or ".join(dict.fromkeys(unlike))
         text += (

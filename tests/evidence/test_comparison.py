@@ -272,6 +272,17 @@ def test_cautions_are_part_of_the_sentence() -> None:
     assert compared(replicates=ONE, settings=rare, images=11).caution == "class class 9 has 1 test image alone"
 
 
+def test_a_sentence_says_on_how_many_seeds_images_weighed_nothing() -> None:
+    comparison = compared(replicates=ONE)
+    [of_arms] = comparison.runs.values()
+    first, *others = of_arms["classic+vae"].results
+    unweighed = replace(of_arms["classic+vae"], results=[{**first, "synthetic_weight": 0}, *others])
+    rows = replace(comparison, runs={0: {**of_arms, "classic+vae": unweighed}}).summary()["arms"]
+    expected = f"on 1 of {1 + len(others)} seeds it gave the images that it adds no weight"
+    assert expected in rows["classic+vae"]["gain"]["this set"]["sentence"]
+    assert "no weight" not in comparison.summary()["arms"]["classic+vae"]["gain"]["this set"]["sentence"]
+
+
 def test_gains_over_unbalanced_real_images_are_said_to_be_of_balancing_too() -> None:
     tail = [100, *[10] * (len(CLASSES) - 1)]
     assert (
