@@ -23,7 +23,6 @@ from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
 from augury.pipeline.outputs import whole_file
 from augury.pipeline.sections import Classify
-from augury.pipeline.threads import in_threads
 
 STORE = Path(".cache/features")
 GPU_BATCH_SIZE = 250
@@ -70,28 +69,22 @@ class Extractor:
                     np.save(partial, part)
         return [np.load(path) for path in paths]
 
+    @torch.inference_mode()
     def compute(self, images: ImageSet, device: torch.device, progress: bool = True) -> np.ndarray:
-        """As a call, but past the store: for images that nobody will ask for again. progress: show a bar.
-
-        On a CPU a batch takes one core, and there are as many at once as threads: quicker than all threads for each.
-        """
+        """As a call, but past the store: for images that nobody will ask for again. progress: show a bar."""
         forward = _loaded(self, device)
         size = self.batch_size if device.type == "cpu" else GPU_BATCH_SIZE
-
-        def of_batch(start: int) -> np.ndarray:
-            pixels = images.pixels[start : start + size]
-            count = len(pixels)
-            if device.type != "cpu":  # full batches, as a GPU rounds by how many images are in one
-                pixels = np.resize(pixels, (size, *pixels.shape[1:]))
-            with torch.inference_mode(), autocast(device, enabled=self.mixed_precision):
+        batches = []
+        with autocast(device, enabled=self.mixed_precision):
+            starts, bar = range(0, len(images), size), None if progress else True
+            for start in tqdm(starts, desc=f"{self.name} features", unit="batch", disable=bar):
+                pixels = images.pixels[start : start + size]
+                count = len(pixels)
+                if device.type != "cpu":  # full batches, as a GPU rounds by how many images are in one
+                    pixels = np.resize(pixels, (size, *pixels.shape[1:]))
                 batch = forward(to_backbone(pixels, self.resolution, device))
-            return batch[:count].float().cpu().numpy()
-
-        starts, bar = range(0, len(images), size), None if progress else True
-        batches = in_threads(of_batch, starts, device)
-        return np.concatenate(
-            [*tqdm(batches, desc=f"{self.name} features", total=len(starts), unit="batch", disable=bar)]
-        )
+                batches.append(batch[:count].float().cpu().numpy())
+        return np.concatenate(batches)
 
     def _path(self, images: ImageSet, device: torch.device, store: Path) -> Path:
         """Of their features."""

@@ -8,7 +8,6 @@ import torch
 from augury.heads.linear import Examples, Standardiser, fit_head
 from augury.pipeline.sections import Head
 from augury.pipeline.seeding import derive_seed, seeded
-from augury.pipeline.threads import in_threads
 
 SEEDS, RESAMPLES = 3, 1000  # heads that are averaged; resamples of the bootstrap
 
@@ -49,22 +48,22 @@ def classification_accuracy_score(
 
     Penalties are chosen by validation likelihood, as everywhere; that favours both sides alike.
     """
-    device = torch.device("cpu")
-    standardise = Standardiser(real.features, device)
+    standardise = Standardiser(real.features, torch.device("cpu"))
 
     def examples(images: Labelled) -> Examples:
         return Examples(standardise(images.features), torch.from_numpy(images.labels))
 
     held_out = examples(validation)
 
-    def correct(train: Examples, number: int) -> np.ndarray:
-        """Which validation images are told right, (V,) bool."""
-        chosen = fit_head(train, held_out, classes, head, seeded(seed, "cas", number))
-        return (chosen(held_out.features).argmax(dim=1) == held_out.targets).numpy()
+    def correct(images: Labelled) -> np.ndarray:
+        """How often each validation image is told right, (V,) in [0, 1]."""
+        train, hits = examples(images), []
+        for number in range(SEEDS):
+            chosen = fit_head(train, held_out, classes, head, seeded(seed, "cas", number))
+            hits.append((chosen(held_out.features).argmax(dim=1) == held_out.targets).numpy())
+        return np.mean(hits, axis=0)
 
-    fits = [(examples(images), number) for images in (real, generated) for number in range(SEEDS)]
-    hits = np.stack([*in_threads(lambda fit: correct(*fit), fits, device)])
-    of_real, of_generated = hits.reshape(2, SEEDS, -1).mean(axis=1)  # how often, (V,) in [0, 1]
+    of_real, of_generated = correct(real), correct(generated)
     losses = of_real - of_generated
     random = np.random.default_rng(derive_seed(seed, "cas"))
     means = losses[random.integers(len(losses), size=(RESAMPLES, len(losses)))].mean(axis=1)
