@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.evidence.runs import HeldOut, Runs
+from augury.evidence.verdicts import number_of
 from augury.pipeline.one_standard_error import mean_and_error, sure_of, weights_of
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
@@ -112,7 +113,8 @@ def in_words(name: str, use: str, choices: Sequence[str], best: Sequence[str], r
     if not tried:
         return f"{which}. It was not tried with synthetic images: no arm is the same but for these"
     better = sum(bool(recipes[arm].synthetic) for arm in choices)
-    others = f"; on {len(best) - tried} others it was not tried with any" if tried < len(best) else ""
+    left = number_of(len(best) - tried, "other")
+    others = f"; on {left} it was not tried with any" if tried < len(best) else ""
     return (
         f"{which}. With synthetic images added, the best arm of real images alone told held-out labelled images "
         f"better, by more than a standard error, on {better or 'none'} of {tried} seeds{others}"

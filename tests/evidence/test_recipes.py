@@ -11,6 +11,7 @@ import pytest
 from augury.evidence.comparison import Comparison
 from augury.evidence.recipes import best_real, chosen_arms, in_words, recipe, to_use, unlike
 from augury.evidence.runs import HeldOut, Runs
+from augury.evidence.verdicts import number_of
 from augury.pipeline.sections import Arm
 from tests.evidence.drawn import draw_runs
 from tests.evidence.test_comparison import ARMS, CLASSES, SETTINGS
@@ -197,7 +198,7 @@ def test_the_sentence_is_no_surer_than_the_rule(comparison: Comparison) -> None:
     assert 0 < tried < 4
     assert (
         f"told held-out labelled images better, by more than a standard error, on {tried} of {tried} seeds; on "
-        f"{4 - tried} others it was not tried with any. What they"
+        f"{number_of(4 - tried, 'other')} it was not tried with any. What they"
     ) in sentence
     assert chosen["recipe"]["gain"]["this budget"]["verdict"] == "can't tell"
     assert chosen["recipe"]["use"] == chosen["best_real"]["use"]  # what costs more is for use where it helps
