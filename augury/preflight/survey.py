@@ -34,8 +34,8 @@ QUIET = logging.Logger("quiet", logging.ERROR)  # what is damaged is told once, 
 FEW = 5  # images of every class are looked at, whatever the sample
 GLANCE = 64  # pixels a side at which images are looked at
 COLOURLESS = 12  # most that channels differ, of 255, where a gray picture has been stored as a colour JPEG
-# What finds a group in a path -> which of its parts that is: the folder that an image lies in, the first one.
-FOLDERS = {r"([^/]+)/[^/]+$": -2, r"^([^/]+)/": 0}
+# What finds a group in a path: the folder that an image lies in, the first one.
+FOLDERS = (r"([^/]+)/[^/]+$", r"^([^/]+)/")
 SHOT = re.compile(r"^(?P<stem>.*[^\W\d_].*)[_-](?P<number>\d{1,4})$")  # personA_01: a stem with a letter, a number
 
 
@@ -233,11 +233,12 @@ def read_stems(files: Sequence[str], labels: np.ndarray) -> Stems:
 
 def read_folders(files: Sequence[str], labels: np.ndarray) -> dict[str, Stems]:
     """For each pattern of FOLDERS what it finds, where all images lie in a folder: of patients, say, or of classes."""
-    parts = [PurePosixPath(file).parts for file in files]
-    if any(len(path) < 2 for path in parts):
-        return {}
-    found = {pattern: [path[place] for path in parts] for pattern, place in FOLDERS.items()}
-    return {pattern: _counted(names, labels, tuple(sorted({*names})[:2])) for pattern, names in found.items()}
+    found = {pattern: [match[1] for file in files if (match := re.search(pattern, file))] for pattern in FOLDERS}
+    return {
+        pattern: _counted(names, labels, tuple(sorted({*names})[:2]))
+        for pattern, names in found.items()
+        if len(names) == len(files)
+    }
 
 
 def _counted(names: Sequence[str | None], labels: np.ndarray, example: tuple[str, ...]) -> Stems:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -349,17 +349,22 @@ def test_nor_do_those_before_the_first_good_one(start: Callable[..., TrainingRun
     assert kept() == 10
 
 
+def refusal(run: TrainingRun, kind: type[UserError]) -> str:
+    """The one line by which no snapshot is kept; nothing is written."""
+    with pytest.raises(kind) as caught:
+        run.keep_best()
+    assert not Path("data").exists()
+    [line] = str(caught.value).splitlines()
+    return line
+
+
 def test_where_every_snapshot_has_collapsed_none_is_kept(start: Callable[..., TrainingRun]) -> None:
     run = start({2 * snapshot: (9.0, snapshot / 1000) for snapshot in range(1, 7)})
     assert len(follow(run)) == STEPS
-    with pytest.raises(UnfitError) as caught:
-        run.keep_best()
-    [line] = str(caught.value).splitlines()
-    assert line == (
+    assert refusal(run, UnfitError) == (
         f"{NAME}: collapsed: images vary 0.006 times as much as real ones; no snapshot is fit for use. "
         f"Lower {NAME}.learning_rate or raise {NAME}.total_kimg"
     )
-    assert not Path("data").exists()
 
 
 def test_a_saturated_discriminator_stops_training(
@@ -450,14 +455,10 @@ def test_what_diverges_before_any_good_snapshot_is_one_line_with_the_key(
     run = start(figures)
     step = 3 if figures else 1
     follow(run, {step: math.nan})
-    with pytest.raises(UserError) as caught:
-        run.keep_best()
-    [line] = str(caught.value).splitlines()
-    assert line == (
+    assert refusal(run, UserError) == (
         f"{NAME}: loss_discriminator is nan at step {step}; no snapshot is fit for use. "
         f"Lower {NAME}.learning_rate or raise {NAME}.total_kimg"
     )
-    assert not Path("data").exists()
 
 
 # Going on after a kill.
@@ -765,14 +766,6 @@ def test_machines_that_were_not_given_the_same_are_told(
     monkeypatch.setattr(checkpoints, "gather_object", lambda own: [*own, b"another machine's"])
     with pytest.raises(UserError, match=f"^{NAME}: machines differ in params.yaml, images, code or torch; "):
         start()
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_another_number_of_threads_starts_afresh(two_threads: None, start: Callable[..., TrainingRun]) -> None:

@@ -24,14 +24,6 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def work(seed: int) -> tuple[int, int, list[float]]:
     """The seed, the threads there are to work with, and numbers from torch's global generator and a long sum."""
     torch.manual_seed(seed)
