@@ -34,7 +34,7 @@ doctor: .venv/installed ## Say what this machine has and lacks, and what a run w
 study: .venv/installed ## Run a study: NAME=dose, say; without NAME, say which there are
 	@case "$$NAME" in */* | . | .. | "") false;; *) test -f "studies/$$NAME/dvc.yaml";; esac || \
 		{ echo "make study NAME=...: choose from $(STUDIES)"; exit 1; }
-	cd "studies/$$NAME" && dvc repro
+	python -m augury repro --study "$$NAME"
 	@echo "The page: $$PWD/studies/$$NAME/page/index.html"
 
 smoke: .venv/installed ## Run the same pipeline on tiny data and budgets, in a temporary copy

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from augury.pipeline import params
 from augury.pipeline.cores import cores
-from augury.pipeline.errors import UserError
+from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.process import check_numbers
 from augury.running import dvc
 from augury.running.machine import Machine, visible_gpus
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Bring the pipeline up to date as `dvc repro` does, to the same bytes and the same dvc.lock, but run stages "
         "side by side where there are GPUs or cores for them, and start them from a Python that is warm."
     )
+    parser.add_argument("--study", metavar="NAME", help="a study's pipeline, and what it needs of the main one")
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="stages at a time (default: one per GPU, or per core where there is none)"
     )
@@ -37,28 +38,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> None:
     """Bring everything up to date, asked.jobs stages at a time; what has ended is in dvc.lock, come what may.
 
-    Raises UserError where there is no pipeline, a stage fails, asked.jobs is below 1, or another one is at work here.
+    Raises UserError where there is no pipeline, nor a study of that name, a stage fails, asked.jobs is below 1, or another
+    one is at work here.
     """
     check_numbers(asked, jobs=1)
+    file = "dvc.yaml" if asked.study is None else of_study(asked.study)
     with alone(), terminated_as_interrupted():
         shutil.rmtree(LOGS, ignore_errors=True)
         try:
-            plan = dvc.plan()
+            plan = dvc.plan(file)
         except dvc.DvcError as error:
             raise UserError(plainer(error)) from error
         logging.info("%d of %d stages are up to date", len(plan.up_to_date), len(plan.needs))
         if len(plan.up_to_date) == len(plan.needs):
             return
-        before = list(dvc.locked())
+        before = {each: [*dvc.locked(each)] for each in {"dvc.yaml", file}}
         try:
             missing = run_side_by_side(plan, machine_for(YAML(typ="safe").load(Path("params.yaml")), asked.jobs))
         finally:
-            dvc.order_lock(before, list(plan.needs))
+            for each, entries in before.items():
+                dvc.order_lock(each, entries, plan.needs)
         if missing:
             failed = [stage for stage in plan.needs if stage in missing and not plan.needs[stage] & missing]
             waiting = [stage for stage in plan.needs if stage in missing and stage not in failed]
             wait = f"; {len(waiting)} that need them wait" if waiting else ""
             raise UserError(f"{len(failed)} of {len(plan.needs)} stages failed: {', '.join(failed)}{wait}")
+
+
+def of_study(name: str) -> str:
+    """The file of a study's pipeline."""
+    files = {path.parent.name: str(path) for path in sorted(Path("studies").glob("*/dvc.yaml"))}
+    check_known("--study", name, files)
+    return files[name]
 
 
 def plainer(error: dvc.DvcError) -> str:
@@ -75,8 +86,8 @@ def plainer(error: dvc.DvcError) -> str:
 def machine_for(content: dict[str, Any], jobs: int | None) -> Machine:
     """What this machine has for a run with the content of params.yaml."""
     gpus = [] if content.get("device") == "cpu" else visible_gpus()
-    threads, launch = content.get("threads"), content.get("launch", "python")
-    return Machine(gpus, len(os.sched_getaffinity(0)), threads or cores(), bool(threads), jobs, launch)
+    threads, launch = content.get("threads") or cores(), content.get("launch", "python")
+    return Machine(gpus, len(os.sched_getaffinity(0)), threads, jobs, launch)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+# Stages whose bytes are the same for any number of threads. `threads` in params.yaml is for the others.
+WITH_ANY_THREADS = ("prepare", "augment", "classify", "compare", "cards", "report")
+
 
 def use_threads(count: int | None) -> None:
     """Have this process and those that it starts compute with so many threads; None: with as many as they would."""

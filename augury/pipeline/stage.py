@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from augury.pipeline import params
-from augury.pipeline.cores import use_threads
+from augury.pipeline.cores import WITH_ANY_THREADS, use_threads
 from augury.pipeline.errors import check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.process import check_arguments, one_line_errors
@@ -42,7 +42,8 @@ def run(name: str, main: Callable[[params.Params], int | None]) -> None:
     started = time.perf_counter()
     with one_line_errors(name, "interrupted; `dvc repro` goes on from here"):
         loaded = params.load()
-        use_threads(loaded.threads)
+        if name.partition("@")[0] not in WITH_ANY_THREADS:
+            use_threads(loaded.threads)
         images = main(loaded)
         if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
             return

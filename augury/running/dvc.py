@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from augury.running.warm import path_for
 
-LOCK = Path("dvc.lock")
 PATIENCE = 10.0  # seconds that what is interrupted gets to end by itself
 
 
@@ -27,32 +26,40 @@ class DvcError(Exception):
 class Plan:
     """What there is to do.
 
-    needs: every stage, in the order of dvc.yaml -> the stages that have to be up to date before it.
+    needs: every stage, in the order of its file -> the stages that have to be up to date before it. Those of a study are
+    called as DVC calls them here: "studies/dose/dvc.yaml:report".
     """
 
     needs: Mapping[str, frozenset[str]]
     up_to_date: frozenset[str]
 
 
-def plan() -> Plan:
-    """What `dvc repro` would look at here, once the stages that run every time have run.
+def plan(file: str) -> Plan:
+    """What `dvc repro FILE` would look at here, once the stages that run every time have run.
 
     Raises DvcError where DVC finds no pipeline, or a fault in it, or such a stage fails.
     """
-    graph = dvc("dag", "--dot", "dvc.yaml").stdout
+    graph = dvc("dag", "--dot", file).stdout
     arrows = re.findall(r'^"(.+)" -> "(.+)";', graph, re.MULTILINE)
     stages = re.findall(r'^"([^"]+)";', graph, re.MULTILINE)
     needs = {stage: frozenset(first for first, then in arrows if then == stage) for stage in stages}
-    tracked = [stage for stage in stages if stage.endswith(".dvc")]  # images that `dvc add` has put under DVC
-    status = json.loads(dvc("status", "--json", "dvc.yaml", *tracked).stdout)
+    # What a study needs of the main pipeline, and images that `dvc add` has put under DVC.
+    others = [stage for stage in stages if file_of(stage) != file]
+    status = json.loads(dvc("status", "--json", file, *others).stdout)
     if always := [stage for stage, changes in status.items() if "always changed" in changes]:
         # Else all that follows them would have to be looked at.
         pass_on(dvc("repro", "--single-item", *always).stderr)
-        status = json.loads(dvc("status", "--json", "dvc.yaml", *tracked).stdout)
+        status = json.loads(dvc("status", "--json", file, *others).stdout)
     stale = status.keys() - always
     while following := {stage for stage in stages if stage not in stale and needs[stage] & stale}:
         stale |= following
     return Plan(needs, frozenset(stages) - stale)
+
+
+def file_of(stage: str) -> str:
+    """The file that says what the stage is: "studies/dose/dvc.yaml" of "studies/dose/dvc.yaml:report"."""
+    file, colon, _ = stage.rpartition(":")
+    return file if colon else stage if stage.endswith(".dvc") else "dvc.yaml"
 
 
 def dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -100,23 +107,25 @@ def pass_on(said: str) -> None:
             logging.info("%s", line)
 
 
-def locked() -> dict[str, str]:
-    """Stage -> its entry in dvc.lock, as text; what stands before the first one is called ""."""
-    text = LOCK.read_text(encoding="utf-8") if LOCK.is_file() else ""
+def locked(file: str) -> dict[str, str]:
+    """Stage of the file -> its entry in the dvc.lock beside it, as text; what stands before the first is called ""."""
+    lock = Path(file).with_name("dvc.lock")
+    text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
     entries = re.split(r"^(?=  \S.*:$)", text, flags=re.MULTILINE)
     return {
         entry.partition(":\n")[0].strip(" '\"") if position else "": entry for position, entry in enumerate(entries)
     }
 
 
-def order_lock(before: Sequence[str], order: Sequence[str]) -> None:
-    """Put what is new in dvc.lock in one order, whatever the order in which stages ended (DVC has none of its own).
+def order_lock(file: str, before: Iterable[str], order: Iterable[str]) -> None:
+    """Put what is new in the dvc.lock of `file` in one order, whichever stage ended first (DVC has none of its own).
 
-    before: the entries that were there, which stay where they are. order: all stages.
+    before: the entries that were there, which stay where they are. order: all stages, of other files too.
     """
-    entries = locked()
-    text = "".join(entries[name] for name in dict.fromkeys([*before, *order, *entries]) if name in entries)
+    entries = locked(file)
+    names = (stage.rpartition(":")[2] for stage in order if file_of(stage) == file)
+    text = "".join(entries[name] for name in dict.fromkeys([*before, *names, *entries]) if name in entries)
     if text != "".join(entries.values()):
-        partial = LOCK.with_name(".partial-dvc.lock")
+        partial = Path(file).with_name(".partial-dvc.lock")
         partial.write_text(text, encoding="utf-8")
-        partial.replace(LOCK)
+        partial.replace(partial.with_name("dvc.lock"))

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 WITHOUT_GPU = ("base", "prepare", "augment", "compare", "cards", "report")
-# Their bytes are the same for any number of threads. The others get those that `dvc repro` would give them, which are
-# all of the cores unless `threads` in params.yaml or OMP_NUM_THREADS says otherwise.
+# Their bytes are the same for any number of threads. The others get those that `dvc repro` would give them.
 SHARING = ("augment", "classify", "cards", "report")
 
 
@@ -25,7 +24,7 @@ class Place:
 class Machine:
     """GPUs as CUDA_VISIBLE_DEVICES names them, cores, and how they are shared out.
 
-    threads: what `dvc repro` would give a stage. fixed: params.yaml says so, and every stage gets them.
+    threads: what `dvc repro` would give a stage whose bytes depend on them.
     jobs: stages at a time; None for one per GPU, or per core where there is none.
     launch: how a training starts. Other than by `python`, it is several processes, which share all of the machine.
     """
@@ -33,7 +32,6 @@ class Machine:
     gpus: list[str]
     cores: int
     threads: int
-    fixed: bool
     jobs: int | None
     launch: str = "python"
 
@@ -47,7 +45,7 @@ class Machine:
         kind, settings = kind_of(stage), dict[str, str]()
         at_once = self.jobs or len(self.gpus) or self.cores
         share = self.cores / max(1, min(at_once, sharing))
-        shares = kind in SHARING and not self.fixed
+        shares = kind in SHARING
         if shares:
             settings["OMP_NUM_THREADS"] = str(max(1, int(share)))
         spread = trains(kind) and self.launch != "python"

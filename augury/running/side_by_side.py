@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from augury.running.dvc import Plan, pass_on, stop
+from augury.running.dvc import Plan, file_of, pass_on, stop
 from augury.running.machine import SHARING, Machine, Place, kind_of, trains
 from augury.running.warm import warm_environment, warm_python
 
@@ -95,7 +95,8 @@ def ended_well(running: Running) -> bool:
             file.unlink(missing_ok=True)
         return True
     lines = said.splitlines()
-    reasons = [line.removeprefix(f"{stage}: ") for line in lines if line.startswith(f"{stage}: ")]
+    name = Path(file_of(stage)).parent.name or stage  # what the lines of a study's steps begin with
+    reasons = [line.removeprefix(f"{name}: ") for line in lines if line.startswith(f"{name}: ")]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     reason = (reasons or errors or [f"ended with status {running.process.returncode} and no word why"])[-1]
     logging.error("%s: failed after %.1f s: %s (all it said: %s)", stage, seconds, reason, running.output)

@@ -118,7 +118,9 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
     assert re.fullmatch(r"  train_gan@0-dcgan +2\.0 min  measured on the last run", lines[3])
     stages = len(stages_of(load()))
     total = f"{(120 + 5) * stages / 60:.1f} min"
-    assert re.fullmatch(rf"  in all +{total}  about, with 5 s for each stage to start", lines[stages])
+    assert re.fullmatch(
+        rf"  in all +{total}  about, one after the other, with 5 s for each stage to start; .*", lines[stages]
+    )
     assert "rough" not in printed
 
 
@@ -144,5 +146,5 @@ def test_without_costs_trainings_are_tried_and_that_is_said(
         rf"  {others} other stages +\?  not tried: all but the trainings take a third of a run's time .*", lines[5]
     )
     total = f"{(180 + 160 + 60 + 150 + 5 * (others + 4)) / 60:.1f} min"
-    assert re.fullmatch(rf"  in all +{total}  about, .* to start, and more for {others} other stages", lines[6])
+    assert re.fullmatch(rf"  in all +{total}  about, .* to start, and more for {others} other stages; .*", lines[6])
     assert lines[7].startswith("  What is scaled is rough: ")

@@ -119,6 +119,71 @@ def test_only_stages_that_are_out_of_date_run(pipeline: Path, caplog: pytest.Log
     assert state(pipeline) == state(alone)
 
 
+STUDY = """
+stages:
+  measure:
+    matrix:
+      which: [one, other]
+    cmd: python measure.py ${item.which}
+    deps: [measure.py, ../../data/results/0/none]
+    outs: ["points/${item.which}"]
+  report:
+    cmd: cat points/one points/other > page
+    deps: [points]
+    outs: [page]
+"""
+MEASURE = """
+import sys
+from pathlib import Path
+
+[which] = sys.argv[1:]
+if Path("broken").exists() and which == "one":
+    sys.exit("small: points/one: broken")
+accuracies = sorted(Path("../../data/results/0/none").iterdir())
+Path("points").mkdir(exist_ok=True)
+Path("points", which).write_text(which + "".join(path.read_text() for path in accuracies))
+"""
+
+
+def test_a_study_and_what_it_needs_of_the_main_pipeline_run_side_by_side(
+    pipeline: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = pipeline / "studies/small"
+    study.mkdir(parents=True)
+    (study / "dvc.yaml").write_text(STUDY)
+    (study / "measure.py").write_text(MEASURE)
+    (study / ".gitignore").write_text("/points/\n/page\n")
+    alone = Path(shutil.copytree(pipeline, pipeline.parent / "alone"))
+    dvc(alone, "repro", "studies/small/dvc.yaml")
+    (study / "broken").touch()
+    with pytest.raises(SystemExit) as caught:
+        main(["repro", "--study", "small"])
+    failed = "studies/small/dvc.yaml:measure@one"
+    assert str(caught.value) == f"repro: 1 of 5 stages failed: {failed}; 1 that need them wait"
+    said = f": points/one: broken (all it said: .cache/repro/{failed}.log)"
+    assert [message for message in caplog.messages if message.startswith(failed) and message.endswith(said)]
+
+    (study / "broken").unlink()
+    caplog.clear()
+    main(["repro", "--study", "small"])
+    assert caplog.messages[0] == "3 of 5 stages are up to date"
+    assert ran(caplog) == ["studies/small/dvc.yaml", "studies/small/dvc.yaml"]
+    assert state(pipeline) == state(alone)
+    for name in ("page", "points/one", "points/other"):
+        assert (study / name).read_bytes() == (alone / "studies/small" / name).read_bytes()
+    lock = (study / "dvc.lock").read_text()
+    assert sorted(lock.splitlines()) == sorted((alone / "studies/small/dvc.lock").read_text().splitlines())
+    # What ended first, the other measurement, stands where it was.
+    assert [lock.index(f"  {name}:") for name in ("measure@other", "measure@one", "report")] == sorted(
+        lock.index(f"  {name}:") for name in ("measure@other", "measure@one", "report")
+    )
+    caplog.clear()
+    main(["repro", "--study", "small"])
+    assert caplog.messages == ["5 of 5 stages are up to date"]
+    with pytest.raises(SystemExit, match=r"^repro: --study: unknown 'large'; choose from small$"):
+        main(["repro", "--study", "large"])
+
+
 LISTING = """
   listing:
     cmd: python listing.py
@@ -226,7 +291,7 @@ def test_params_say_what_there_is_to_run_on(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(repro, "visible_gpus", lambda: ["3", "5"])
     assert repro.machine_for({"device": "cpu"}, None).gpus == []
     machine = repro.machine_for({"device": "auto", "threads": 2, "launch": "torchrun --nproc-per-node 2"}, 4)
-    assert (machine.gpus, machine.threads, machine.fixed, machine.jobs) == (["3", "5"], 2, True, 4)
+    assert (machine.gpus, machine.threads, machine.jobs) == (["3", "5"], 2, 4)
     assert machine.launch == "torchrun --nproc-per-node 2"
 
 

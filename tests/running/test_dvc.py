@@ -22,19 +22,21 @@ def test_new_entries_are_put_in_order_behind_those_that_were_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not any(locked().values())
+    assert not any(locked("dvc.yaml").values())
     Path("dvc.lock").write_text(HEAD + entry("report") + entry("prepare@0"))
-    before = list(locked())
+    before = list(locked("dvc.yaml"))
     assert before == ["", "report", "prepare@0"]
     Path("dvc.lock").write_text("".join([HEAD, *map(entry, ("report", "prepare@0", "sample@0-b", "gone", "a@0-x+y"))]))
-    order_lock(before, ["prepare@0", "a@0-x+y", "sample@0-a", "sample@0-b", "report"])
+    order_lock(
+        "dvc.yaml", before, ["studies/a/dvc.yaml:report", "prepare@0", "a@0-x+y", "sample@0-a", "sample@0-b", "report"]
+    )
     expected = [HEAD, *map(entry, ("report", "prepare@0", "a@0-x+y", "sample@0-b", "gone"))]
     assert Path("dvc.lock").read_text() == "".join(expected)
 
 
 def test_a_pipeline_that_never_ran_has_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    order_lock(list(locked()), ["prepare@0"])
+    order_lock("dvc.yaml", list(locked("dvc.yaml")), ["prepare@0"])
     assert not Path("dvc.lock").exists()
 
 

@@ -95,9 +95,6 @@ WHO_RUNS: dict[str, str] = {
     r"git add photographs\.dvc":
         "test_sharing::test_a_clone_that_pulls_from_a_folder_runs_nothing_until_something_changes",
     r"cd studies/dose && dvc repro": "not run: 8 minutes; test_studies runs its steps in small",
-    r"cd studies/regimes": "not run: it changes the folder of the shell that it is typed in",
-    r"dvc exp run --queue measure@\S+": "not run: minutes of a study; test_experiments queues the main pipeline",
-    r"dvc queue start --jobs 2": "not run: minutes of a study; test_experiments runs a queue",
     r"dvc (metrics|plots) show studies/\S+": "not run: shows what minutes of a study have left",
     r"\(cd studies/architectures && .+\)": "not run: measures the speed of the machine that it runs on",
     r"(?s)from diffusers import DiffusionPipeline\n.+":

@@ -75,10 +75,10 @@ def test_what_is_no_study_runs_nothing(checkout: Checkout, name: str) -> None:
     assert checkout.make("study", f"NAME={name}") == (2, ["make study NAME=...: choose from dose latent"], [])
 
 
-def test_a_study_runs_in_its_folder(checkout: Checkout) -> None:
+def test_a_study_runs_side_by_side_too(checkout: Checkout) -> None:
     status, printed, calls = checkout.make("study", "NAME=dose")
-    study = f"{checkout.folder}/studies/dose"
-    assert (status, printed[-1], calls) == (0, f"The page: {study}/page/index.html", [["dvc", "repro", study]])
+    assert (status, printed[-1]) == (0, f"The page: {checkout.folder}/studies/dose/page/index.html")
+    assert calls == [["python", "-m", "augury", "repro", "--study", "dose", str(checkout.folder)]]
 
 
 def test_without_images_or_profile_nothing_is_written_to_the_params(checkout: Checkout) -> None:
