@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> None:
     """Bring everything up to date, asked.jobs stages at a time; what has ended is in dvc.lock, come what may.
 
-    Raises UserError where there is no pipeline, nor a study of that name, a stage fails, asked.jobs is below 1, or another
-    one is at work here.
+    Raises UserError where there is no pipeline, or no study of that name, a stage fails, asked.jobs is below 1, or
+    another one is at work here.
     """
     check_numbers(asked, jobs=1)
     file = "dvc.yaml" if asked.study is None else of_study(asked.study)

@@ -149,7 +149,7 @@ def table(lines: Sequence[Forecast], stages: int) -> list[str]:
     """A line per forecast, and one for all. stages: how many have to start."""
     unknown = ", ".join(line.stage for line in lines if line.seconds is None)
     more = f", and more for {unknown}" if unknown else ""
-    basis = f"about, one after the other, with {START:.0f} s for each stage to start{more}; `make repro` shares the cores out"
+    basis = f"about, one after the other, with {START:.0f} s for each to start{more}; `make repro` shares the cores out"
     total = Forecast("in all", START * stages + sum(line.seconds or 0.0 for line in lines), basis)
     width = max(len(line.stage) for line in lines) + 2
     return [f"  {line.stage:<{width}}{duration(line.seconds):>10}  {line.basis}" for line in [*lines, total]]

@@ -26,8 +26,8 @@ class DvcError(Exception):
 class Plan:
     """What there is to do.
 
-    needs: every stage, in the order of its file -> the stages that have to be up to date before it. Those of a study are
-    called as DVC calls them here: "studies/dose/dvc.yaml:report".
+    needs: every stage, in the order of its file -> the stages that have to be up to date before it. Those of a study
+    are called as DVC calls them here: "studies/dose/dvc.yaml:report".
     """
 
     needs: Mapping[str, frozenset[str]]

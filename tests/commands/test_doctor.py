@@ -119,7 +119,7 @@ def test_what_the_last_run_cost_is_told_without_a_trial(capsys: pytest.CaptureFi
     stages = len(stages_of(load()))
     total = f"{(120 + 5) * stages / 60:.1f} min"
     assert re.fullmatch(
-        rf"  in all +{total}  about, one after the other, with 5 s for each stage to start; .*", lines[stages]
+        rf"  in all +{total}  about, one after the other, with 5 s for each to start; .*", lines[stages]
     )
     assert "rough" not in printed
 

@@ -75,7 +75,7 @@ def test_costs_that_are_not_known_are_left_out_of_the_sum_and_named() -> None:
     assert lines == [
         "  train_vae@0           ?  why",
         "  compare           1.7 h  start",
-        "  in all            1.7 h  about, one after the other, with 5 s for each stage to start, and more for train_vae@0; "
+        "  in all            1.7 h  about, one after the other, with 5 s for each to start, and more for train_vae@0; "
         "`make repro` shares the cores out",
     ]
 
