@@ -3,8 +3,10 @@
 `python -m benchmarks.redrawn NAME DRAWS [SOURCE=FOLDER]` makes the runs of a pool, in .cache/redrawn/NAME. Each draw of
 labels is a replicate of the pipeline's own stages, called one after the other in one process: labels, augmented copies,
 two trainings of a VAE on the same labels, samples of both, classifiers. With `sets` after NAME, each is a set of its
-own instead, with eight seeds and one training. It goes on where it was stopped. SOURCE=FOLDER: of prepare, such as
-imagefolder=photographs; the default is Fashion-MNIST. A draw takes about a minute and a half of one core.
+own instead, with eight seeds and one training; with `heavy`, a synthetic image weighs as much as a real one on every
+seed, whatever folds say, so that trainings and samples matter the most. It goes on where it was stopped.
+SOURCE=FOLDER: of prepare, such as imagefolder=photographs; the default is Fashion-MNIST. A draw takes about two minutes
+of one core.
 """
 
 import itertools
@@ -64,7 +66,7 @@ class Judged(NamedTuple):
     crossed: Crossed
 
 
-def main(name: str, draws: int, source: str | None = None, *, sets: bool = False) -> None:
+def main(name: str, draws: int, source: str | None = None, *, sets: bool = False, heavy: bool = False) -> None:
     pool = POOLS / name
     if not pool.exists():
         where = {}
@@ -72,7 +74,8 @@ def main(name: str, draws: int, source: str | None = None, *, sets: bool = False
             kind, folder = source.split("=", 1)
             where = {"source": kind, "folder": str(Path(folder).resolve())}
         seeds = SEEDS_OF_A_SET if sets else SEEDS
-        drawn = {"sample": {"per_class": 2 * seeds * LABELS}, "classify": {"seeds": list(range(seeds))}}
+        of_seeds = {"seeds": list(range(seeds))} | ({"synthetic_weight": [1]} if heavy else {})
+        drawn = {"sample": {"per_class": 2 * seeds * LABELS}, "classify": of_seeds}
         make_workspace(pool, ARMS, SETTINGS | drawn | {"prepare": SETTINGS["prepare"] | where})
     os.chdir(pool)
     settings = params.load()
@@ -195,11 +198,11 @@ def judge(name: str) -> None:
 
 if __name__ == "__main__":
     with one_line_errors("redrawn"):
-        asked = [word for word in sys.argv[1:] if word != "sets"]
+        asked = [word for word in sys.argv[1:] if word not in ("sets", "heavy")]
         if asked[:1] == ["judge"] and len(asked) > 1:
             for name in asked[1:]:
                 judge(name)
         elif len(asked) in (2, 3) and asked[1].isdecimal():
-            main(asked[0], int(asked[1]), *asked[2:], sets="sets" in sys.argv)
+            main(asked[0], int(asked[1]), *asked[2:], sets="sets" in sys.argv, heavy="heavy" in sys.argv)
         else:
-            sys.exit("usage: python -m benchmarks.redrawn NAME [sets] DRAWS [SOURCE=FOLDER] | judge NAME ...")
+            sys.exit("usage: python -m benchmarks.redrawn NAME [sets] [heavy] DRAWS [SOURCE=FOLDER] | judge NAME ...")
