@@ -147,7 +147,7 @@ def coverage(gains: np.ndarray, rows: int, images: int, random: np.random.Genera
         printed.append(result.crossed.power(abs(truth), ALPHA))
     return (
         f"true gain {100 * truth:+.2f}; {np.mean(held):.1%} of {TRIALS} intervals hold it; power "
-        f"{np.mean(printed):.1%} as printed, {np.mean(helps):.1%} in fact"
+        f"{np.median(printed):.1%} as printed (median; mean {np.mean(printed):.1%}), {np.mean(helps):.1%} in fact"
     )
 
 
