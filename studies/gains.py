@@ -5,10 +5,10 @@ that answer one question are a family.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from augury.evidence.crossed import Crossed, by_case
+from augury.evidence.crossed import Crossed, by_case, overlap_of
 from augury.evidence.statistics import holm
 from augury.evidence.verdicts import verdict
 from augury.pipeline.conclusions import Compare
@@ -75,7 +75,8 @@ def crossed(one: Hits, other: Hits) -> Crossed:
         )
     values = one.right.astype(float) - other.right
     gains = values.mean(axis=1)
-    return Crossed.of(by_case(gains, values - gains[:, None], one.groups), one.groups)
+    of_rows = Crossed.of(by_case(gains, values - gains[:, None], one.groups), one.groups)
+    return replace(of_rows, overlap=overlap_of(one.in_common))
 
 
 def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key, Gain]:

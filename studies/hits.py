@@ -16,11 +16,13 @@ from augury.evidence.runs import Runs
 class Hits:
     """right: (R, N), whether a row's classifier gets an image right, or the share of several that do.
 
-    groups: (N,) of the images, numbered from 0, or None.
+    groups: (N,) of the images, numbered from 0, or None. in_common: share of their labels that two rows have in common,
+    where each has a draw of its own.
     """
 
     right: np.ndarray
     groups: np.ndarray | None = None
+    in_common: float = 0.0
 
     @classmethod
     def of_arm(cls, data: Path, arm: str, seeds: Sequence[int]) -> Self:
@@ -75,6 +77,6 @@ def mean_of(several: Sequence[Hits]) -> Hits:
     return Hits(np.mean([hits.right for hits in several], axis=0), several[0].groups)
 
 
-def stacked(several: Sequence[Hits]) -> Hits:
-    """The rows of all, one after the other."""
-    return Hits(np.concatenate([hits.right for hits in several]), several[0].groups)
+def stacked(several: Sequence[Hits], in_common: float = 0.0) -> Hits:
+    """The rows of all, one after the other; in_common: as in `Hits`."""
+    return Hits(np.concatenate([hits.right for hits in several]), several[0].groups, in_common)

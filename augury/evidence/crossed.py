@@ -236,6 +236,11 @@ class Crossed:
         return of_rows, self.of_rows / variance - of_rows, self.shared / variance
 
 
+def overlap_of(in_common: float) -> float:
+    """`Crossed.overlap` of rows with such a share of their labels in common: the more, the less they differ."""
+    return in_common / (1 - in_common)
+
+
 def two_digits(number: float) -> int:
     """Rounded up to two digits: 41,237 -> 42,000."""
     whole = math.ceil(number)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from augury.evidence.crossed import Crossed, alike_groups, by_case
+from augury.evidence.crossed import Crossed, alike_groups, by_case, overlap_of
 from augury.evidence.measures import Measure
 from augury.evidence.runs import Runs
 from augury.evidence.verdicts import BUDGET, SET
@@ -55,8 +55,8 @@ class Gains:
 
     @property
     def alike(self) -> float:
-        """`Crossed.overlap` of draws of labels, which differ the less, the more of them they have in common."""
-        return self.in_common / (1 - self.in_common)
+        """`Crossed.overlap` of draws of labels."""
+        return overlap_of(self.in_common)
 
     @property
     def grouped(self) -> bool:

@@ -11,7 +11,7 @@ from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from studies.drawings import VERDICTS, forest_plot
 from studies.gains import Gain, crossed, holds_for, how_judged, in_cells, judged
-from studies.hits import Hits, mean_of
+from studies.hits import Hits, mean_of, stacked
 from tests.studies.made_up import hits
 
 COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000)
@@ -39,6 +39,13 @@ def test_a_gain_is_that_of_the_crossed_analysis_with_groups_where_there_are_any(
         crossed(one, hits([0.9] * 2))
     with pytest.raises(UserError, match="on one side"):
         crossed(one, Hits(other.right, groups))
+
+
+def test_rows_that_have_labels_in_common_differ_less_than_new_ones_would() -> None:
+    one, other = hits([0.9, 0.91, 0.95], 1), hits([0.88] * 3, 2)
+    plain, corrected = (crossed(stacked([one], share), other) for share in (0.0, 0.5))
+    assert (plain.overlap, corrected.overlap) == (0.0, 1.0)
+    assert corrected.of_rows == pytest.approx(4 * plain.of_rows)  # of 3 rows: 1/3 + 1 for 1/3
 
 
 def test_a_mean_of_several_is_taken_row_by_row() -> None:
