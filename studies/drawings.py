@@ -3,23 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from augury.report.numbers import axis_label, points_of
-from augury.report.plots import (
-    HELPS,
-    HURTS,
-    INK,
-    MARGIN,
-    RULE,
-    UNSURE,
-    WIDTH,
-    drawing_style,
-    height_per_row,
-    inline_svg,
-    label_rows,
-)
+from augury.report.plots import HELPS, HURTS, INK, MARGIN, RULE, UNSURE, drawing, height_per_row, label_rows
 from studies.gains import Gain
 
 MOST = 100.0  # percentage points, by which two shares can differ
@@ -35,17 +22,15 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str, unit: str = 
     """Gains with their intervals in percentage points, one panel per reference and one row per arm -> inline SVG.
 
     gains: reference -> arm -> its gain; references without any are left out. Returns "" if all are.
-    name: unique in the page; it keeps the identifiers of several drawings apart.
+    name: see `drawing`.
     """
     panels = {reference: rows for reference, rows in gains.items() if rows}
     if not panels:
         return ""
-    with drawing_style(name):
-        row_height = height_per_row(arm for rows in panels.values() for arm in rows)
-        heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (reference, rows) in zip(all_axes, panels.items(), strict=True):
+    row_height = height_per_row(arm for rows in panels.values() for arm in rows)
+    heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
+    with drawing(name, sum(heights), len(panels), ratios=heights, sharex=True) as drawn:
+        for axes, (reference, rows) in zip(drawn.panels, panels.items(), strict=True):
             axes.set_title(f"Gain over {reference}")
             axes.axvline(0, color=INK, linewidth=0.8)
             for position, gain in enumerate(rows.values()):
@@ -59,11 +44,11 @@ def forest_plot(gains: Mapping[str, Mapping[str, Gain]], name: str, unit: str = 
             axes.tick_params(labelbottom=True)
             axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             axes.xaxis.set_major_formatter(lambda value, _: axis_label(value / 100))
-        low, high = all_axes[0].get_xlim()
+        low, high = drawn.panels[0].get_xlim()
         if low < -MOST or high > MOST:  # intervals of few seeds reach further than a gain can
-            all_axes[0].set_xlim(max(low, -MOST), min(high, MOST))
-        all_axes[-1].set_xlabel(unit)
-        return inline_svg(figure, name)
+            drawn.panels[0].set_xlim(max(low, -MOST), min(high, MOST))
+        drawn.panels[-1].set_xlabel(unit)
+    return drawn.svg
 
 
 def ring(axes: Axes, x: float, y: float) -> None:

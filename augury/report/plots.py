@@ -8,8 +8,9 @@ import base64
 import io
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ ROW, LINE = 0.34, 0.16  # inches per arm, and per line of its name where that is
 LONGEST_LINE = 18  # characters of an arm's name before it is broken
 MARGIN = 0.68  # inches above and below a panel's rows: title, axis label, ticks
 
-# Matplotlib draws in these colours; `inline_svg` replaces each by the page's variable of that name.
+# Matplotlib draws in these colours; `_inline_svg` replaces each by the page's variable of that name.
 INK, MUTED, RULE = "#010101", "#010102", "#010103"
 HELPS, HURTS, UNSURE = "#010104", "#010105", "#010106"
 VARIABLES = {
@@ -72,20 +73,16 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
     """A generator's losses over training, series of one scale in one panel -> inline SVG.
 
     curves: column -> (rows,) float, NaN where nothing was recorded; `kimg`, thousands of images seen, is the x-axis.
-    name: unique in the page; it keeps the identifiers of several drawings apart.
+    name: see `drawing`.
     """
-    from matplotlib.figure import Figure
-
     panels: dict[str, list[str]] = {}
     for series in curves:
         if series != "kimg":
             # loss_generator and loss_discriminator share a panel, as do reconstruction and validation_reconstruction.
             quantity = series.removeprefix("validation_")
             panels.setdefault("loss" if quantity.startswith("loss_") else quantity, []).append(series)
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 1.55 * len(panels) + 0.2), layout="constrained")
-        all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
-        for axes, (quantity, names) in zip(all_axes, panels.items(), strict=True):
+    with drawing(name, 1.55 * len(panels) + 0.2, len(panels), grid_axis="y", sharex=True) as drawn:
+        for axes, (quantity, names) in zip(drawn.panels, panels.items(), strict=True):
             axes.set_title(quantity.replace("_", " "))
             looks = itertools.cycle(zip((HELPS, HURTS, INK), ("-", "--", ":"), strict=True))
             for series, (color, dashes) in zip(names, looks, strict=False):
@@ -96,15 +93,40 @@ def loss_curves(curves: Mapping[str, np.ndarray], name: str) -> str:
                 )  # fmt: skip
             if len(names) > 1:
                 axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), borderaxespad=0.1)
-        all_axes[-1].set_xlabel("training images seen, thousands")
-        return inline_svg(figure, name)
+        drawn.panels[-1].set_xlabel("training images seen, thousands")
+    return drawn.svg
 
 
-def drawing_style(name: str, grid_axis: str = "x") -> AbstractContextManager[None]:
-    """The style of every drawing, whatever matplotlibrc the user has; `name` makes its identifiers."""
+@dataclass
+class Drawing:
+    """panels: of the figure, one below the other. svg: an <svg> element, once the block of `drawing` has ended."""
+
+    figure: "Figure"
+    panels: "Sequence[Axes]"
+    svg: str = ""
+
+
+@contextmanager
+def drawing(
+    name: str, height: float, panels: int = 1, *, grid_axis: str = "x", ratios: Sequence[float] | None = None,
+    sharex: bool = False, sharey: bool = False,
+) -> Iterator[Drawing]:  # fmt: skip
+    """A figure in the style of every drawing, whatever matplotlibrc the user has.
+
+    name: makes its identifiers; unique in the page. height: inches. panels: 0 where the figure is divided otherwise.
+    ratios: of the panels' heights; all equal without.
+    """
     from matplotlib import style
+    from matplotlib.figure import Figure
 
-    return style.context(["default", {**STYLE, "axes.grid.axis": grid_axis, "svg.hashsalt": name}])
+    with style.context(["default", {**STYLE, "axes.grid.axis": grid_axis, "svg.hashsalt": name}]):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        drawn = Drawing(figure, [])
+        if panels:
+            axes = figure.subplots(panels, sharex=sharex, sharey=sharey, squeeze=False, height_ratios=ratios)
+            drawn.panels = [*axes.flat]
+        yield drawn
+        drawn.svg = _inline_svg(figure, name)
 
 
 def label_rows(axes: "Axes", labels: Sequence[str]) -> None:
@@ -129,8 +151,8 @@ def _within_panel(series: str, quantity: str) -> str:
     return " ".join(series.replace(quantity, "").replace("_", " ").split()) or "training"
 
 
-def inline_svg(figure: "Figure", name: str) -> str:
-    """A figure as an <svg> element that can stand in a page beside others; call it with the figure's style in force."""
+def _inline_svg(figure: "Figure", name: str) -> str:
+    """A figure as an <svg> element that can stand in a page beside others."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # no metadata block: it holds addresses and a date
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)

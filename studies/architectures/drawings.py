@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from augury.evidence.statistics import accuracy_interval
-from augury.report.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, MUTED, drawing
 from studies.architectures.findings import EQUAL, Points, label
 
 COSTS = {  # of a training -> its axis
@@ -30,10 +29,9 @@ def accuracy_plot(points: Points, cost: str, confidence: float) -> str:
     The names stand in the right margin, in the order of the accuracies, each with a line to its mark.
     """
     heights, name = [max(LEAST, LABEL * len(rows)) for rows in points.values()], f"architectures-{cost}"
-    with drawing_style(name, grid_axis="both"):
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.45 * len(points) + 0.3), layout="constrained")
-        all_axes = figure.subplots(len(points), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (budget, rows), height in zip(all_axes, points.items(), heights, strict=True):
+    whole = sum(heights) + 0.45 * len(points) + 0.3
+    with drawing(name, whole, len(points), grid_axis="both", ratios=heights, sharex=True) as drawn:
+        for axes, (budget, rows), height in zip(drawn.panels, points.items(), heights, strict=True):
             axes.set_title(f"At {EQUAL[budget]}")
             marks = []
             for row in rows:
@@ -47,9 +45,9 @@ def accuracy_plot(points: Points, cost: str, confidence: float) -> str:
             label_margin(axes, marks, height)
             axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
             powers(axes)
-        all_axes[-1].set_xlabel(COSTS[cost])
-        figure.supylabel("test accuracy, percent", fontsize=8)
-        return inline_svg(figure, name)
+        drawn.panels[-1].set_xlabel(COSTS[cost])
+        drawn.figure.supylabel("test accuracy, percent", fontsize=8)
+    return drawn.svg
 
 
 def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str) -> str:
@@ -58,9 +56,8 @@ def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str
     families: name -> (parameters, multiply-adds) of its networks.
     """
     height = max(2 * LEAST, LABEL * len(families))
-    with drawing_style(name, grid_axis="both"):
-        figure = Figure(figsize=(WIDTH, height + 0.6), layout="constrained")
-        axes = figure.subplots()
+    with drawing(name, height + 0.6, grid_axis="both") as drawn:
+        (axes,) = drawn.panels
         axes.set_xscale("log")
         axes.set_yscale("log")
         largest = []
@@ -72,7 +69,7 @@ def counts_plot(families: Mapping[str, Sequence[tuple[float, float]]], name: str
         powers(axes)
         axes.set_xlabel("parameters")
         axes.set_ylabel("multiply-adds of one image")
-        return inline_svg(figure, name)
+    return drawn.svg
 
 
 def label_margin(axes: Axes, marks: Sequence[tuple[str, float, float]], height: float) -> None:

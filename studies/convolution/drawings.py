@@ -5,18 +5,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from augury.report.plots import HELPS, HURTS, INK, MUTED, RULE, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, MUTED, RULE, drawing
 
 
 def dilation_drawing(covered: Mapping[str, np.ndarray], stacked: np.ndarray, name: str) -> str:
     """Which inputs one output depends on: a panel per title, (S, S) counts each, and a stack below -> inline SVG."""
-    with drawing_style(name):
-        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.9])[:, 0]
+    with drawing(name, 4.6, panels=0) as drawn:
+        top, bottom = drawn.figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.9])[:, 0]
         widest = max(len(counts) for counts in covered.values())
         for axes, (title, counts) in zip(top.subplots(1, len(covered)), covered.items(), strict=True):
             axes.set_title(f"{title}: {len(counts)} × {len(counts)}")
@@ -24,7 +22,7 @@ def dilation_drawing(covered: Mapping[str, np.ndarray], stacked: np.ndarray, nam
         axes = bottom.subplots()
         axes.set_title(f"1, 2 and 4 after one another: {len(stacked)} × {len(stacked)}")
         _draw_cells(axes, stacked, len(stacked))
-        return inline_svg(figure, name)
+    return drawn.svg
 
 
 def _draw_cells(axes: Axes, counts: np.ndarray, widest: int) -> None:
@@ -49,10 +47,8 @@ def reach_plot(looks: Mapping[str, Mapping[str, Any]], name: str) -> str:
 
     looks: network -> its look.json.
     """
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 1.9 * len(looks) + 0.3), layout="constrained")
-        all_axes = figure.subplots(len(looks), squeeze=False)[:, 0]
-        for axes, (network, look) in zip(all_axes, looks.items(), strict=True):
+    with drawing(name, 1.9 * len(looks) + 0.3, len(looks), grid_axis="y") as drawn:
+        for axes, (network, look) in zip(drawn.panels, looks.items(), strict=True):
             resolution, stages = look["resolution"], np.arange(1, len(look["stages"]) + 1)
             possible = [resolution if stage["everything"] else stage["field"] for stage in look["stages"]]
             measured = [stage["measured"] for stage in look["stages"]]
@@ -68,7 +64,7 @@ def reach_plot(looks: Mapping[str, Mapping[str, Any]], name: str) -> str:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.set_ylim(0.8 * min(*possible, *measured), 1.3 * most)
             axes.set_xticks(stages)
-        all_axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
-        all_axes[-1].set_xlabel("stage")
-        figure.supylabel("pixels a side", fontsize=8, color=INK)
-        return inline_svg(figure, name)
+        drawn.panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
+        drawn.panels[-1].set_xlabel("stage")
+        drawn.figure.supylabel("pixels a side", fontsize=8, color=INK)
+    return drawn.svg

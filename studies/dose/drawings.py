@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from augury.report.plots import HELPS, HURTS, INK, MUTED, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, MUTED, drawing
 from studies.dose.measure import Cell
 from studies.drawings import ring
 from studies.gains import Gain
@@ -20,10 +19,9 @@ def dose_plot(generators: Mapping[str, Mapping[Cell, Gain]], best: Mapping[str, 
 
     best: the chosen cells, which are ringed; of a generator without one, 0.
     """
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 1.6 * len(generators) + 0.7), layout="constrained")
-        all_axes = figure.subplots(len(generators), sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, (generator, gains) in zip(all_axes, generators.items(), strict=True):
+    height, count = 1.6 * len(generators) + 0.7, len(generators)
+    with drawing(name, height, count, grid_axis="y", sharex=True, sharey=True) as drawn:
+        for axes, (generator, gains) in zip(drawn.panels, generators.items(), strict=True):
             numbers, weights = (sorted({cell[place] for cell in gains}) for place in (0, 1))
             places = 1.0 + np.arange(len(numbers))  # evenly apart: a few images would crowd on the left
             axes.set_title(generator)
@@ -47,8 +45,8 @@ def dose_plot(generators: Mapping[str, Mapping[Cell, Gain]], best: Mapping[str, 
             axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
             axes.margins(y=0.15)
-        handles, labels = all_axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, title="weight of a synthetic image")
-        all_axes[-1].set_xlabel("synthetic images per labelled one")
-        figure.supylabel("gain over none of them, percentage points", fontsize=8)
-        return inline_svg(figure, name)
+        handles, labels = drawn.panels[0].get_legend_handles_labels()
+        drawn.figure.legend(handles, labels, loc="outside upper left", ncols=4, title="weight of a synthetic image")
+        drawn.panels[-1].set_xlabel("synthetic images per labelled one")
+        drawn.figure.supylabel("gain over none of them, percentage points", fontsize=8)
+    return drawn.svg

@@ -5,23 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from augury.report.numbers import number
-from augury.report.plots import (
-    HELPS,
-    HURTS,
-    INK,
-    MARGIN,
-    MUTED,
-    RULE,
-    WIDTH,
-    drawing_style,
-    height_per_row,
-    inline_svg,
-    label_rows,
-)
+from augury.report.plots import HELPS, HURTS, INK, MARGIN, MUTED, RULE, drawing, height_per_row, label_rows
 from studies.drawings import log_ticks, text_beside
 
 
@@ -48,9 +35,8 @@ def exchange_plot(
     heights = [2.3, height_per_row(arms) * max(1, len(arms)) + MARGIN]
     # What an arm without synthetic images really added: its worth should come near it.
     added = [None if row["n_synthetic"] else row["n_more_real"] for row in arms.values()]
-    with drawing_style(name, grid_axis="both"):
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        top, bottom = figure.subplots(2, height_ratios=heights)
+    with drawing(name, sum(heights), 2, grid_axis="both", ratios=heights) as drawn:
+        top, bottom = drawn.panels
         grid = np.geomspace(labels.min(), labels.max(), 80)
         top.set_title("Learning curve of the reference arm")
         top.fill_between(grid, *band(grid), color=RULE, alpha=0.55, linewidth=0)
@@ -85,4 +71,4 @@ def exchange_plot(
         bottom.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         bottom.xaxis.set_major_formatter(lambda value, _: number(value, 0))
         bottom.set_xlabel("labels, all classes together")
-        return inline_svg(figure, name)
+    return drawn.svg

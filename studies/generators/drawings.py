@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from augury.report.plots import HELPS, INK, MARGIN, MUTED, WIDTH, drawing_style, height_per_row, inline_svg, label_rows
+from augury.report.plots import HELPS, INK, MARGIN, MUTED, drawing, height_per_row, label_rows
 from studies.drawings import ring
 
 
@@ -23,10 +22,8 @@ def score_plot(
     """
     row_height = height_per_row(variant for rows in panels.values() for variant in rows)
     heights = [row_height * len(rows) + MARGIN for rows in panels.values()]
-    with drawing_style(name):
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
-        for axes, (score, rows) in zip(all_axes, panels.items(), strict=True):
+    with drawing(name, sum(heights), len(panels), ratios=heights) as drawn:
+        for axes, (score, rows) in zip(drawn.panels, panels.items(), strict=True):
             axes.set_title(score)
             axes.axvline(floors[score], color=INK, linewidth=0.9, linestyle="--")
             for position, values in enumerate(rows.values()):
@@ -38,7 +35,7 @@ def score_plot(
                 axes.set_xlim(left=0)
             label_rows(axes, list(rows))
             axes.xaxis.set_major_locator(MaxNLocator(5))
-        return inline_svg(figure, name)
+    return drawn.svg
 
 
 def progress_plot(generators: Mapping[str, Mapping[str, Any]], name: str) -> str:
@@ -46,10 +43,8 @@ def progress_plot(generators: Mapping[str, Mapping[str, Any]], name: str) -> str
 
     generators: name -> its progress.json.
     """
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 1.45 * len(generators) + 0.4), layout="constrained")
-        all_axes = figure.subplots(len(generators), sharey=True, squeeze=False)[:, 0]
-        for axes, (generator, content) in zip(all_axes, generators.items(), strict=True):
+    with drawing(name, 1.45 * len(generators) + 0.4, len(generators), grid_axis="y", sharey=True) as drawn:
+        for axes, (generator, content) in zip(drawn.panels, generators.items(), strict=True):
             distances = {snapshot["kimg"]: snapshot["distance"] for snapshot in content["snapshots"]}
             axes.set_title(generator)
             axes.plot([*distances], [*distances.values()], color=HELPS, linewidth=1.3)
@@ -62,6 +57,6 @@ def progress_plot(generators: Mapping[str, Mapping[str, Any]], name: str) -> str
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_xlim(left=0)
-        all_axes[-1].set_xlabel("training images shown, thousands")
-        figure.supylabel("distance to validation images", fontsize=8)
-        return inline_svg(figure, name)
+        drawn.panels[-1].set_xlabel("training images shown, thousands")
+        drawn.figure.supylabel("distance to validation images", fontsize=8)
+    return drawn.svg

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from augury.report.plots import HELPS, HURTS, INK, RULE, WIDTH, drawing_style, inline_svg
+from augury.report.plots import HELPS, HURTS, INK, RULE, drawing
 from studies.drawings import ring
 
 
@@ -19,9 +18,8 @@ def truncation_plot(rows: Sequence[Mapping[str, Any]], distance: str, name: str)
     spreads, distances = [row["spread"] for row in rows], [row["fd"] for row in rows]
     low, high = zip(*(row["fd_ci"] for row in rows), strict=True)
     floors = {score: rows[0][f"{score}_floor"] for score in ("fd", "precision", "recall")}
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
-        top, bottom = figure.subplots(2, sharex=True)
+    with drawing(name, 4.0, 2, grid_axis="y", sharex=True) as drawn:
+        top, bottom = drawn.panels
         top.set_title(distance)
         top.fill_between(spreads, low, high, color=RULE, alpha=0.55, linewidth=0)
         top.plot(spreads, distances, "o-", color=INK, markersize=3.5, linewidth=1.3)
@@ -40,4 +38,4 @@ def truncation_plot(rows: Sequence[Mapping[str, Any]], distance: str, name: str)
         bottom.set_xlabel("spread: distance from the class's mean, 1 as in training")
         for axes in (top, bottom):
             axes.axvline(1, color=RULE, linewidth=0.8, zorder=0)
-        return inline_svg(figure, name)
+    return drawn.svg

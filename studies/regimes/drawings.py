@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
-
 from augury.report.numbers import points_of
-from augury.report.plots import INK, MUTED, RULE, WIDTH, drawing_style, inline_svg
+from augury.report.plots import INK, MUTED, RULE, drawing
 from studies.drawings import VERDICTS
 from studies.gains import Gain
 from studies.regimes.settings import Regime
@@ -23,11 +21,9 @@ def regimes_plot(
     rows = {
         mode: [name for name in recipes if any(of.mode == mode and to == name for of, to in gains)] for mode in modes
     }
-    with drawing_style(name, grid_axis="x"):
-        heights = [0.36 * len(rows[mode]) + 1.0 for mode in modes]
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        all_axes = figure.subplots(len(modes), squeeze=False, height_ratios=heights)[:, 0]
-        for axes, mode in zip(all_axes, modes, strict=True):
+    heights = [0.36 * len(rows[mode]) + 1.0 for mode in modes]
+    with drawing(name, sum(heights), len(modes), ratios=heights) as drawn:
+        for axes, mode in zip(drawn.panels, modes, strict=True):
             columns = [regime for regime in regimes if regime.mode == mode]
             axes.set_title(f"mode {mode}")
             for row, recipe in enumerate(rows[mode]):
@@ -49,5 +45,5 @@ def regimes_plot(
             axes.set_ylim(len(rows[mode]) - 0.4, -0.6)
             axes.set_yticks(range(len(rows[mode])), [f"{name}\n{recipes[name]}" for name in rows[mode]], fontsize=6.5)
             axes.set_xticks(range(len(columns)), [regime.of_classes for regime in columns], fontsize=6.5)
-        all_axes[-1].set_xlabel("labels of each class; in a long tail of the largest : smallest one")
-        return inline_svg(figure, name)
+        drawn.panels[-1].set_xlabel("labels of each class; in a long tail of the largest : smallest one")
+    return drawn.svg

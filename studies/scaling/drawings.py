@@ -5,25 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from augury.images.grids import enlarged, tiled
 from augury.images.image_set import ImageSet
 from augury.report.numbers import number
-from augury.report.plots import (
-    HELPS,
-    HURTS,
-    INK,
-    MARGIN,
-    MUTED,
-    RULE,
-    WIDTH,
-    drawing_style,
-    height_per_row,
-    inline_svg,
-    label_rows,
-)
+from augury.report.plots import HELPS, HURTS, INK, MARGIN, MUTED, RULE, drawing, height_per_row, label_rows
 from studies.drawings import log_ticks, ring, text_beside
 from studies.pictures import TILE, as_seen
 from studies.scaling.findings import Curve
@@ -34,9 +21,8 @@ MOST = 8  # images in a row
 
 def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
     """Accuracy against multiply-adds, one line for each way of scaling, at most five -> inline SVG."""
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        axes = figure.subplots()
+    with drawing(name, 3.4, grid_axis="y") as drawn:
+        (axes,) = drawn.panels
         for place, ((way, curve), (color, marker, dashes)) in enumerate(zip(curves.items(), LOOKS, strict=False)):
             # A little apart, so that bars at the same cost can be told from one another.
             costs = np.array(curve.costs) * 1.018 ** (place - (len(curves) - 1) / 2)
@@ -53,8 +39,8 @@ def scaling_plot(curves: Mapping[str, Curve], name: str) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("multiply-adds for one image: millions, and times the base")
         axes.set_ylabel("test accuracy, percent")
-        figure.legend(loc="outside upper left", ncols=2)
-        return inline_svg(figure, name)
+        drawn.figure.legend(loc="outside upper left", ncols=2)
+    return drawn.svg
 
 
 def search_plot(names: Sequence[str], losses: Sequence[tuple[float, float, float]], chosen: int, name: str) -> str:
@@ -62,10 +48,8 @@ def search_plot(names: Sequence[str], losses: Sequence[tuple[float, float, float
 
     losses: means over seeds, and the limits of their intervals.
     """
-    with drawing_style(name):
-        height = height_per_row(names) * len(losses) * 0.8 + MARGIN
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = figure.subplots()
+    with drawing(name, height_per_row(names) * len(losses) * 0.8 + MARGIN) as drawn:
+        (axes,) = drawn.panels
         axes.axvline(losses[chosen][0], color=RULE, linewidth=1.2, linestyle="--")
         for position, (mean, low, high) in enumerate(losses):
             color = HELPS if position == chosen else INK
@@ -77,7 +61,7 @@ def search_plot(names: Sequence[str], losses: Sequence[tuple[float, float, float
         label_rows(axes, names)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel("loss on validation: mean negative log likelihood")
-        return inline_svg(figure, name)
+    return drawn.svg
 
 
 def profiles_plot(networks: Mapping[str, Mapping[str, Any]], name: str) -> str:
@@ -85,10 +69,9 @@ def profiles_plot(networks: Mapping[str, Mapping[str, Any]], name: str) -> str:
 
     networks: as points/scale has them.
     """
-    with drawing_style(name, grid_axis="y"):
-        figure = Figure(figsize=(WIDTH, 0.78 * len(networks) + 0.4), layout="constrained")
-        all_axes = figure.subplots(len(networks), sharex=True, sharey=True, squeeze=False)[:, 0]
-        for axes, (way, network) in zip(all_axes, networks.items(), strict=True):
+    count = len(networks)
+    with drawing(name, 0.78 * count + 0.4, count, grid_axis="y", sharex=True, sharey=True) as drawn:
+        for axes, (way, network) in zip(drawn.panels, networks.items(), strict=True):
             depths = network["depths"]
             channels = np.repeat(network["widths"], depths)
             stage = np.repeat(np.arange(len(depths)), depths)
@@ -97,11 +80,11 @@ def profiles_plot(networks: Mapping[str, Mapping[str, Any]], name: str) -> str:
                 axes.bar(np.flatnonzero(blocks) + 1, channels[blocks], width=0.8, color=color, alpha=0.75, linewidth=0)
             axes.set_title(f"{way}: {network['resolution']} pixels a side")
             axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        all_axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        all_axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        all_axes[-1].set_xlabel("residual block, from the image to the classes")
-        figure.supylabel("channels", fontsize=8)
-        return inline_svg(figure, name)
+        drawn.panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        drawn.panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        drawn.panels[-1].set_xlabel("residual block, from the image to the classes")
+        drawn.figure.supylabel("channels", fontsize=8)
+    return drawn.svg
 
 
 def seen_at(images: ImageSet, resolutions: Sequence[int]) -> np.ndarray:
