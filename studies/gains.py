@@ -105,12 +105,15 @@ def in_cells(gain: Gain | None) -> list[str]:
     return [points_of(gain.mean), points_between(gain.low, gain.high), f"{gain.p_holm:.3f}", gain.verdict]
 
 
+def by_verdict(gains: Mapping[Key, Gain]) -> dict[str, list[Key]]:
+    """Verdict, in the order of VERBS -> which gains got it; none that no gain got."""
+    each = {word: [key for key, gain in gains.items() if gain.verdict == word] for word in VERBS}
+    return {word: keys for word, keys in each.items() if keys}
+
+
 def verdicts_over(gains: Mapping[Key, Gain], names: Mapping[Key, str]) -> str:
     """What was found of one thing over others: "beats the pooled one, and cannot be told from the strided one"."""
-    parts = []
-    for word, verb in VERBS.items():
-        if found := [names[key] for key, gain in gains.items() if gain.verdict == word]:
-            parts.append(f"{verb} {listed(found)}")
+    parts = [f"{VERBS[word]} {listed([names[key] for key in keys])}" for word, keys in by_verdict(gains).items()]
     return ", and ".join(filter(None, ["; ".join(parts[:-1]), parts[-1]]))
 
 

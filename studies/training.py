@@ -66,15 +66,18 @@ def right_on_test(trained: Trained, splits: Path, resolution: int, device: torch
     return np.asarray(predict(trained.network, test, resolution, device).argmax(axis=1) == test.labels)
 
 
-def hits(rows: Sequence[np.ndarray], splits: Path) -> dict[str, Any]:
-    """What `right_on_test` found with each seed, as points keep it."""
+def per_seed(trials: Sequence[Mapping[str, Any]], splits: Path) -> dict[str, Any]:
+    """One record per seed -> one list per key, a value per seed, as points keep them.
+
+    Of "right", what `right_on_test` found or None, stay the accuracies and the hits, where the test split was opened.
+    """
+    columns = {key: [trial[key] for trial in trials] for key in trials[0]}
+    right = columns.pop("right")
+    if right[0] is None:
+        return columns
     groups = read_split(splits / "test").provenance.get("group")
-    return Hits(np.stack(rows), None if groups is None else numbered(groups)).packed()
-
-
-def per_seed(trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """One record per seed -> one list per key, a value per seed."""
-    return {key: [trial[key] for trial in trials] for key in trials[0]}
+    hits = Hits(np.stack(right), None if groups is None else numbered(groups))
+    return {**columns, "accuracy": hits.accuracy.tolist(), "hits": hits.packed()}
 
 
 def split_sizes(splits: Path) -> dict[str, int]:

@@ -7,10 +7,20 @@ from augury.evidence.statistics import accuracy_interval
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.architectures.drawings import accuracy_plot
-from studies.architectures.findings import Comparison, Points, label, leads, preferred, read_points, transfers
+from studies.architectures.findings import (
+    Comparison,
+    Points,
+    answer,
+    cautions,
+    label,
+    leads,
+    preferred,
+    read_points,
+    sentences,
+    transfers,
+)
 from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
-from studies.architectures.words import answer, cautions, sentences
 from studies.gains import how_judged
 from studies.page import Page
 from studies.workspace import ROOT, load_params, run

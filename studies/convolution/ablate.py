@@ -17,7 +17,7 @@ from studies.convolution.fields import look_through, stage_fields
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import VARIANTS, variant
 from studies.counts import complete, count
-from studies.training import SPLITS, hits, per_seed, read_split, right_on_test, split_sizes, train
+from studies.training import SPLITS, per_seed, read_split, right_on_test, split_sizes, train
 from studies.workspace import ROOT, load_params, run
 
 
@@ -29,8 +29,6 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
     work = partial(train_one, name, study, top, splits)
     trials = list(in_processes(work, seeds, choose_device(top.device)))
     classes = len(read_split(splits / "train").class_names)
-    of_seeds = per_seed(trials)
-    right = of_seeds.pop("right")
     counts = count(lambda: complete(variant(name, 0), classes), resolution)
     fields = stage_fields(variant(name, 0).eval(), resolution)
     write_json(
@@ -44,9 +42,7 @@ def main(name: str, here: Path = Path(), root: Path = ROOT) -> None:
             "multiply_adds": counts.multiply_adds,
             "sizes": [field.size for field in fields],
             "fields": [field.width for field in fields],
-            **of_seeds,
-            "accuracy": [float(row.mean()) for row in right],
-            "hits": hits(right, splits),
+            **per_seed(trials, splits),
         },
     )
 

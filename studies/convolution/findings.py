@@ -11,7 +11,7 @@ from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json
 from augury.report.numbers import number, scientific
 from studies.convolution.variants import PLAIN, VARIANTS
-from studies.gains import Gain, holds_for, judged
+from studies.gains import Gain, by_verdict, holds_for, judged
 from studies.hits import Hits
 from studies.page import listed
 
@@ -50,14 +50,10 @@ def gains_over_plain(ablation: Points, compare: Compare) -> dict[str, Gain]:
 
 def answer(gains: Mapping[str, Gain]) -> str:
     """A sentence without its full stop."""
-    by_verdict = {
-        verdict: [PLAINLY[name] for name, gain in gains.items() if gain.verdict == verdict]
-        for verdict in ("helps", "hurts", "no difference that matters", "can't tell")
-    }
-    where = holds_for(generators=False)
-    if len(by_verdict["can't tell"]) == len(gains):
+    found, where = by_verdict(gains), holds_for(generators=False)
+    if [*found] == ["can't tell"]:
         return f"Neither dilation nor another way of pooling can be told from maximum pooling {where}"
-    parts = [f"{listed(names)} {_verb(verdict, names)}" for verdict, names in by_verdict.items() if names]
+    parts = [f"{listed([PLAINLY[name] for name in names])} {_verb(verdict, names)}" for verdict, names in found.items()]
     return f"{where[0].upper()}{where[1:]}, {'; '.join(parts)}"
 
 

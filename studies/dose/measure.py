@@ -12,15 +12,7 @@ from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.section import PositiveFloat, Section
 from studies.hits import kept_of_arm
-from studies.workspace import (
-    ROOT,
-    load_params,
-    make_workspace,
-    reference_arm,
-    run,
-    run_module,
-    run_stage,
-)
+from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_module, run_stage
 
 PER_SEED = ("seed", "accuracy", "validation_nll", "validation_accuracy")  # of what `classify` wrote
 
@@ -69,9 +61,7 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
     weighed = [f"{arm}={cell.weight!r}" for cell, arm in arms.items()]
     if run_module(workspace, "studies.classifiers", "0", *weighed) != 0:
         raise UserError(f"{generator}: classify failed, see above")
-    cells = []
-    for cell, arm in arms.items():
-        cells.append(cell._asdict() | of_arm(workspace / "data", arm, top))
+    cells = [cell._asdict() | of_arm(workspace / "data", arm, top) for cell, arm in arms.items()]
     write_json(here / "points" / f"{generator}.json", {"generator": generator, "cells": cells})
 
 

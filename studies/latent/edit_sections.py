@@ -14,8 +14,7 @@ from augury.report.plots import data_uri
 from augury.scores.fidelity import significant
 from studies.gains import Gain
 from studies.latent.attributes import ATTRIBUTES
-from studies.latent.augmentation_section import augmentation_in_words, augmentation_section
-from studies.latent.gains import Comparison, comparisons
+from studies.latent.augmentation_section import Comparison, augmentation_in_words, augmentation_section, comparisons
 from studies.latent.settings import Latent
 from studies.page import Figure, Section, Table, listed
 

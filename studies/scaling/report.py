@@ -10,7 +10,7 @@ from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.report.numbers import number, points_of
-from studies.gains import Gain, holds_for, how_judged, verdicts_over
+from studies.gains import Gain, by_verdict, holds_for, how_judged, verdicts_over
 from studies.page import Page, listed
 from studies.scaling.drawings import scaling_plot
 from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
@@ -109,19 +109,16 @@ def answer(gains: Mapping[str, Gain]) -> str:
     return f"At equal multiply-adds, compound scaling {verdicts_over(gains, TITLES)} {holds_for(generators=False)}"
 
 
-def _ways(gains: Mapping[str, Gain], verdict: str) -> list[str]:
-    return [TITLES[way] for way, gain in gains.items() if gain.verdict == verdict]
-
-
 def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain]) -> list[str]:
     chosen = search["candidates"][search["chosen"]]
     means = {way: float(np.mean(content["networks"][-1]["accuracy"])) for way, content in points.items()}
     best = max(WAYS, key=lambda way: means[way])
     times = times_word(points[best]["networks"][-1]["times"])
+    verbs = {"helps": "helped", "hurts": "hurt"}
     surely = [
-        f"{listed(ways)} {verb}"
-        for verb, verdict in (("helped", "helps"), ("hurt", "hurts"))
-        if (ways := _ways(grown, verdict))
+        f"{listed([TITLES[way] for way in ways])} {verbs[verdict]}"
+        for verdict, ways in by_verdict(grown).items()
+        if verdict in verbs
     ]
     return [
         f"The base network gets {100 * means[BASE]:.1f}% of the test images right. At {times} its cost the highest "

@@ -9,7 +9,7 @@ from typing import Any
 from augury.pipeline.devices import choose_device
 from augury.pipeline.threads import in_processes
 from studies.scaling.network import Shape, initialised
-from studies.training import Training, hits, per_seed, right_on_test, train
+from studies.training import Training, per_seed, right_on_test, train
 
 
 def train_all(
@@ -26,14 +26,11 @@ def train_all(
     jobs = list(product(distinct, seeds))
     work = partial(train_one, jobs, splits, training, device, test)
     trials = list(in_processes(work, range(len(jobs)), choose_device(device)))
-    found: dict[Shape, dict[str, Any]] = {}
-    for place, shape in enumerate(distinct):
-        of_seeds = per_seed(trials[place * len(seeds) : (place + 1) * len(seeds)])
-        right = of_seeds.pop("right")
-        found[shape] = of_seeds
-        if test:
-            found[shape] |= {"accuracy": [float(row.mean()) for row in right], "hits": hits(right, splits)}
-    return found
+    starts = range(0, len(jobs), len(seeds))
+    return {
+        shape: per_seed(trials[start : start + len(seeds)], splits)
+        for shape, start in zip(distinct, starts, strict=True)
+    }
 
 
 def train_one(

@@ -9,7 +9,7 @@ import numpy as np
 from augury.images.grids import enlarged, tiled
 from augury.pipeline.outputs import write_csv, write_json
 from studies.drawings import forest_plot
-from studies.gains import Gain, holds_for, how_judged, verdicts_over
+from studies.gains import holds_for, how_judged, verdicts_over
 from studies.page import Figure, Page, Section, Table, listed
 from studies.pictures import TILE, as_uri
 from studies.segmentation.findings import (
@@ -56,13 +56,14 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "gain_of_arms": {arm: gain.as_row() for arm, gain in arms.items()},
         },
     )  # fmt: skip
+    altered = [f"{ARMS[arm]}: {gain.verdict}, {gain.in_points}" for arm, gain in arms.items()]
     shown = {cell: np.load(here / "points" / "-".join(cell) / "shown.npy") for cell in CELLS}
     page = Page(
         question=QUESTION,
         answer=f"At {'unequal' if off_cost(study, points) else 'equal'} multiply-adds, dilation "
         f"{verdicts_over(networks, NAMES)} {holds_for(generators=False)}",
         sentences=[
-            f"Of images and masks altered in training: {_alterations(arms)}.",
+            f"Of images and masks altered in training: {'; '.join(altered)}.",
             f"One mask for every image, the best on those to learn from, gets {100 * floor:.1f}%.",
             *_fields(points),
         ],
@@ -79,7 +80,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         caption="Marks right of 0: with the network or the images that the row names, masks overlap more with the true "
         "ones. The gray bar is what would be found 4 times out of 5.",
         tables=[_table(points, compare.confidence, floor)],
-        sections=[Section("What they draw", [_what_is_shown(study)], [_pictures(test, shown)])],
+        sections=[_what_they_draw(test, shown, study.seeds[0])],
         protocol={
             "Images": _images(study, train, test),
             "Networks": f"{CONVOLUTIONS} convolutions of 3 x 3 with batch normalisation and one of 1 x 1: "
@@ -117,10 +118,6 @@ def measured(point: Mapping[str, Any]) -> float | None:
 
 def _pixels(field: float | None) -> str:
     return "none" if field is None else f"{field:.0f}"
-
-
-def _alterations(gains: Mapping[str, Gain]) -> str:
-    return "; ".join(f"{ARMS[arm]}: {gain.verdict}, {gain.in_points}" for arm, gain in gains.items())
 
 
 def _fields(points: Points) -> list[str]:
@@ -191,27 +188,22 @@ def _table(points: Points, confidence: float, floor: float) -> Table:
     )  # fmt: skip
 
 
-def _what_is_shown(study: Segmentation) -> str:
-    seed = study.seeds[0]
-    return (
-        f"The first {SHOWN} test images, what is true, and what each network draws, by its training with seed {seed}."
-    )
-
-
-def _pictures(test: Cases, shown: Mapping[tuple[str, str], np.ndarray]) -> Figure:
+def _what_they_draw(test: Cases, shown: Mapping[tuple[str, str], np.ndarray], seed: int) -> Section:
     """A row of images, one of true masks, and one for each network and arm."""
     images, truth = test.pixels[:SHOWN], test.masks[:SHOWN]
     rows = [images, *(mask[..., None].repeat(3, axis=3) * np.uint8(255) for mask in (truth, *shown.values()))]
     names = ["image", "true mask"]
     names += [network if arm == PLAIN_ARM else f"{network}, {arm}" for network, arm in shown]
     side = max(TILE, images.shape[1])
-    return Figure(
+    text = f"The first {SHOWN} test images, what is true, and what each network draws, by its training with seed"
+    figure = Figure(
         "Masks", as_uri(tiled(enlarged(np.concatenate(rows), side), len(images))),
         f"The first {len(images)} test images with their masks, true and drawn.",
         "Look at outlines, which a quarter of the resolution blurs, and at small pieces, which only a network that "
         "sees far enough leaves out.",
         names,
     )  # fmt: skip
+    return Section("What they draw", [f"{text} {seed}."], [figure])
 
 
 def _images(study: Segmentation, train: Cases, test: Cases) -> str:

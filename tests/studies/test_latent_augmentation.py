@@ -22,7 +22,7 @@ from models.vae import VAE
 from studies.hits import Hits
 from studies.latent import augmentation
 from studies.latent.augmentation import METHODS, Moves, arm_name, draw_sets, main, of_equal_size
-from studies.latent.gains import comparisons
+from studies.latent.augmentation_section import comparisons
 from studies.latent.settings import PLAIN
 from studies.latent.spaces import NormalSpace, PriorSpace, Space, StyleSpace
 from tests import CHECKOUT

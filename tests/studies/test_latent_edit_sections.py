@@ -14,9 +14,8 @@ from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
 from studies.latent import edit_sections
 from studies.latent.augmentation import METHODS
-from studies.latent.augmentation_section import augmentation_in_words
+from studies.latent.augmentation_section import augmentation_in_words, comparisons
 from studies.latent.edit_sections import findings, headline, read_results, sections, summary
-from studies.latent.gains import comparisons
 from studies.latent.settings import Latent
 from studies.page import Page
 from studies.workspace import settings

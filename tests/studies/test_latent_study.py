@@ -24,12 +24,12 @@ from augury.pipeline.params import PARAMS_FILE
 from models import GENERATORS
 from models.stylegan import StyledLayer
 from studies.latent import edit_sections, report, truncation, truncation_section, walk_sections
-from studies.latent.drawings import truncation_plot
 from studies.latent.grids import between_anchors, shares_between, tile_grid
 from studies.latent.grids import walks as walks_between
 from studies.latent.mixing import MOST_CUTS, cuts_of, layer_changes, mixed, mixing_grid
 from studies.latent.settings import Latent
 from studies.latent.spaces import SPACES, Space, StyleSpace, open_space, shared_classes
+from studies.latent.truncation_section import truncation_plot
 from studies.latent.walks import layout, main, mine, step_sizes
 from studies.page import Figure, Page, Section
 from studies.workspace import settings
