@@ -17,6 +17,7 @@ from augury.evidence.gains import Replicates
 from augury.evidence.predictors import DIRECTIONS, Trial, predictors
 from augury.evidence.results import Results
 from augury.evidence.runs import Runs
+from augury.evidence.verdicts import share_alike
 from augury.pipeline.conclusions import RecallAt
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_csv, write_json
@@ -40,16 +41,12 @@ def read_runs(params: Params) -> dict[int, dict[str, Runs]]:
     return runs
 
 
-def share_alike(runs: Replicates) -> float:
-    """The largest share, over replicates, of test images that look like images that arms learn from.
-
-    An image that looks like one of train and one of validation counts twice.
-    """
-    shares = [0.0]
+def most_alike(runs: Replicates) -> float:
+    """The largest share, over replicates, of test images that look like images that arms learn from."""
+    shares = []
     for replicate, of_arms in runs.items():
-        between = Results(replicate=replicate).straddling()["between"]
-        alike = sum(between[f"{split}/test"]["images"] for split in ("train", "validation") if between)
-        shares.append(alike / len(next(iter(of_arms.values())).labels))  # all arms have the same test images
+        tested = len(next(iter(of_arms.values())).labels)  # the same for all arms
+        shares.append(share_alike(Results(replicate=replicate).straddling()["between"], tested))
     return max(shares)
 
 
@@ -97,7 +94,7 @@ def main(params: Params) -> None:
         class_names=splits["class_names"],
         overlap=overlap_of(params, splits, runs),
         in_common=splits["expected_overlap"] if params.prepare.redraw == "labels" else 0.0,
-        alike=share_alike(runs),
+        alike=most_alike(runs),
         outside=params.train_pretrained,
         seed=params.seed,
         labelled=[sum(pair) for pair in zip(splits["train"], splits["validation"], strict=True)],

@@ -6,11 +6,13 @@ that answer one question are a family.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from augury.evidence.crossed import Crossed, by_case, overlap_of
+from augury.evidence.results import Results
 from augury.evidence.statistics import holm
-from augury.evidence.verdicts import verdict
+from augury.evidence.verdicts import cautions_of, share_alike, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from augury.report.numbers import points_between, points_of
@@ -96,6 +98,14 @@ def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key
         )
         for key, analysis in analyses.items()
     }  # fmt: skip
+
+
+def about_test_images(root: Path) -> list[str]:
+    """What limits all verdicts on the test images of the pipeline at `root`, for a page's cautions."""
+    splits = Results(root / "data").splits()
+    alike = share_alike(splits["near_duplicates"]["between"], sum(splits["test"]))
+    groups = splits["groups"] and splits["groups"]["test"]
+    return [f"{reason[0].upper()}{reason[1:]}." for reason in cautions_of(alike, groups, groups)]
 
 
 def in_cells(gain: Gain | None) -> list[str]:

@@ -14,12 +14,11 @@ from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
-from augury.evidence.verdicts import BUDGET, SET, number_of, sentence, verdict
+from augury.evidence.verdicts import BUDGET, SET, cautions_of, number_of, sentence, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
 MEANS = ("accuracy", "macro_f1", "ece", "nll", "validation_accuracy", "validation_nll")
-ALIKE = 0.01  # share of the test images that may look like those learned from
 
 
 @dataclass(frozen=True)
@@ -132,11 +131,8 @@ class Comparison:
         reasons = []
         if self.rare and self.family and not balances(reference, self.arms):
             reasons.append(f"gains over {reference} include what balancing the long tail of the labels brings")
-        if self.alike > ALIKE:
-            reasons.append(f"up to {self.alike:.1%} of the test images look like images that arms learn from")
-        if self.gains.grouped and (worth := self.gains.worth) < FEW:
-            alone = " alone" if worth == self.gains.cases else f", so unequal that they count as {worth}"
-            reasons.append(f"the test images come from {number_of(self.gains.cases, 'group')}{alone}")
+        groups = (self.gains.cases, self.gains.worth) if self.gains.grouped else (None, None)
+        reasons += cautions_of(self.alike, *groups)
         fewest, label = self.gains.fewest
         if self.gains.measure.name != "accuracy" and fewest < FEW:
             reasons.append(f"class {self.class_names[label]} has {number_of(fewest, 'test image')} alone")

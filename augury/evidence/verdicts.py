@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from augury.evidence.crossed import Crossed
+from augury.evidence.measures import FEW
 from augury.pipeline.conclusions import Compare
 
+ALIKE = 0.01  # share of the test images that may look like those learned from
 SET, BUDGET = "this set", "this budget"
 HOLM = "Holm's correction, surer than this interval for all arms at once"  # where a verdict's interval holds 0
 
@@ -65,6 +67,29 @@ def sentence(
         text += f"; about {' or '.join(ways)} would decide, were the gain what it seems" if ways else f"; {few}"
     but = "" if caution is None else f" (with caution: {caution})"
     return f"{word}: {text}{but}"
+
+
+def cautions_of(alike: float, groups: int | None, worth: int | None) -> list[str]:
+    """Why no verdict on these test images stands without a but.
+
+    alike: share of them that look like images that arms learn from. groups: how many they come from, and worth: as how
+    many equal ones these count; None where each image is one of its own.
+    """
+    reasons = []
+    if alike > ALIKE:
+        reasons.append(f"up to {alike:.1%} of the test images look like images that arms learn from")
+    if groups is not None and worth is not None and worth < FEW:
+        alone = " alone" if worth == groups else f", so unequal that they count as {worth}"
+        reasons.append(f"the test images come from {number_of(groups, 'group')}{alone}")
+    return reasons
+
+
+def share_alike(between: Mapping[str, Mapping[str, int]], tested: int) -> float:
+    """The share of `tested` images that look like images that arms learn from; 0 where such were not looked for.
+
+    between: as data/near_duplicates has it. An image that looks like one of train and one of validation counts twice.
+    """
+    return sum(between[f"{split}/test"]["images"] for split in ("train", "validation") if between) / tested
 
 
 def _holds_for(scope: str, synthetic: bool) -> str:

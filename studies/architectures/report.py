@@ -21,7 +21,7 @@ from studies.architectures.findings import (
 )
 from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
-from studies.gains import how_judged
+from studies.gains import about_test_images, how_judged
 from studies.page import Page
 from studies.workspace import ROOT, load_params, run
 
@@ -45,7 +45,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for values in zip(*(point[key] for key in PER_SEED), strict=True)
     ]
     write_csv(here / "accuracy.csv", COLUMNS, rows)
-    page(points, lead, transfer, counts, study, compare).write(here / "page")
+    page(points, lead, transfer, counts, study, compare, root).write(here / "page")
 
 
 def summary(
@@ -90,7 +90,7 @@ def summary(
 
 def page(
     points: Points, lead: list[Comparison], transfer: list[Comparison], counts: dict[str, Any], study: Architectures,
-    compare: Compare,
+    compare: Compare, root: Path,
 ) -> Page:  # fmt: skip
     first = points["steps"][0]
     interval = f"{100 * study.confidence:g}%"
@@ -98,7 +98,7 @@ def page(
         question="what do the networks of the lecture cost, and what does each make of these images?",
         answer=answer(points, study),
         sentences=sentences(points, lead, transfer, study),
-        cautions=cautions(points, study),
+        cautions=[*about_test_images(root), *cautions(points, study)],
         drawing=accuracy_plot(points, "multiply_adds", study.confidence),
         alternative="Test accuracy against the multiply-adds of one image, at equal steps and at equal time; the "
         "numbers are in the table.",

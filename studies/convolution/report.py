@@ -13,7 +13,7 @@ from studies.convolution.sections import arithmetic_section, backpropagation_sec
 from studies.convolution.settings import Convolution
 from studies.convolution.variants import PLAIN
 from studies.drawings import forest_plot
-from studies.gains import Gain, how_judged
+from studies.gains import Gain, about_test_images, how_judged
 from studies.page import Page
 from studies.workspace import ROOT, load_params, run
 
@@ -49,7 +49,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="what does a convolution see, and what do its settings change?",
         answer=answer(gains),
         sentences=sentences(results),
-        cautions=cautions(results),
+        cautions=[*about_test_images(root), *cautions(results)],
         drawing=forest_plot({PLAIN: gains}, "gains"),
         alternative=f"Gains in accuracy of each variant over {PLAIN}; the numbers are in the table.",
         caption=f"Mark and bar: gain over the small CNN as it is, the mean over {len(plain['seeds'])} seeds and its "

@@ -12,7 +12,7 @@ from augury.report.numbers import points_between, points_of
 from studies.dose.choice import Doses
 from studies.dose.drawings import dose_plot
 from studies.dose.measure import PER_SEED, Cell, Dose, of_arm
-from studies.gains import Gain, holds_for, how_judged, in_cells, judged
+from studies.gains import Gain, about_test_images, holds_for, how_judged, in_cells, judged
 from studies.page import Page, Table, listed
 from studies.workspace import ROOT, load_params, reference_arm, run
 
@@ -58,7 +58,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for values in zip(*(row[key] for key in PER_SEED), strict=True)
     ]
     write_csv(here / "dose.csv", ("generator", *Cell._fields, "n_synthetic", *PER_SEED), rows)
-    page(content, doses, gains, effects, top).write(here / "page")
+    page(content, doses, gains, effects, top, root).write(here / "page")
 
 
 def in_words(cell: Cell | None) -> str:
@@ -103,12 +103,13 @@ def falls(of: Doses, confidence: float) -> str:
 
 
 def page(
-    content: Mapping[str, Any], doses: Mapping[str, Doses], gains: Mapping[str, Gain], effects: Effects, top: Params
-) -> Page:
+    content: Mapping[str, Any], doses: Mapping[str, Doses], gains: Mapping[str, Gain], effects: Effects, top: Params,
+    root: Path,
+) -> Page:  # fmt: skip
     share = content["confidence"]
     confidence, reference = f"{100 * share:g}% interval", content["reference"]
     first, seeds = next(iter(doses.values())), f"{content['seeds']} seeds"
-    cautions = []
+    cautions = about_test_images(root)
     short = [
         name
         for name, of in doses.items()

@@ -65,6 +65,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         "reference": study.reference,
         "measure": comparison["measure"]["title"],
         "scope": comparison["scope"],
+        "caution": comparison["caution"],
         "labels_per_class": budget,
         "labels": total,
         "confidence": top.compare.confidence,
@@ -208,7 +209,7 @@ def page(
         question="what are synthetic images worth in labelled ones?",
         answer=answer,
         sentences=sentences,
-        cautions=cautions,
+        cautions=[*filter(None, [content["caution"]]), *cautions],
         drawing=drawing,
         alternative=f"Learning curve of {content['reference']}, from {100 * accuracies[0].mean():.1f}% at "
         f"{study.labels_per_class[0]} labels per class to {100 * accuracies[-1].mean():.1f}% at "

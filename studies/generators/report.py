@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.pipeline.outputs import read_json, write_csv, write_json
-from studies.gains import Gain, how_judged
+from studies.gains import Gain, about_test_images, how_judged
 from studies.generators import ablation_sections, progress_section
 from studies.generators.ablation_sections import mean_of
 from studies.generators.costs import costs_page, seconds_of
@@ -39,7 +39,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="how do generators learn, and what does each component of a GAN do?",
         answer=ablation_sections.answer(changed),
         sentences=ablation_sections.findings(ablation, changed, gains, study.reference),
-        cautions=ablation_sections.cautions(ablation, study),
+        cautions=[*about_test_images(root), *ablation_sections.cautions(ablation, study)],
         tables=[ablation_sections.overview(changed, gains, top.compare.confidence)] if changed else [],
         protocol={
             "Budget": f"Every variant of the ablation is trained {budget.trainings} times, from seeds of the main "

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from augury.pipeline.outputs import read_json, write_csv, write_json
+from studies.gains import about_test_images
 from studies.latent import edit_sections, truncation_section, walk_sections
 from studies.latent.settings import Latent
 from studies.page import Page, few_images
@@ -30,7 +31,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="what do the latent spaces of the generators know?",
         answer=f"{walk_sections.answer(walks, truncation)}; {edit_sections.headline(edited, study)}",
         sentences=[*walk_sections.findings(walks, truncation), *edit_sections.findings(edited, study)],
-        cautions=few_images(scored["ways"]["ends"]),
+        cautions=[*about_test_images(root), *few_images(scored["ways"]["ends"])],
         tables=walk_sections.overview(walks, truncation),
         protocol={
             "Latents": "As the generator draws them: z is standard normal with the DCGAN, from the prior of the class "

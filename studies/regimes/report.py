@@ -11,7 +11,7 @@ from augury.evidence.ledger import stages_behind
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.sections import BEST_REAL, RECIPE
-from studies.gains import Gain, how_judged, in_cells, judged
+from studies.gains import Gain, about_test_images, how_judged, in_cells, judged
 from studies.hits import Hits, mean_of, stacked
 from studies.page import COSTS, Page, Table, listed
 from studies.regimes.costs import costs_page, seconds_of
@@ -58,7 +58,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         for seed, value in zip(study.seeds, hits_of(point, name).accuracy, strict=True)
     ]
     write_csv(here / "regimes.csv", (*Regime._fields, "replicate", "recipe", "seed", "accuracy"), rows)
-    page(study, top, points, gains).write(here / "page")
+    page(study, top, points, gains, root).write(here / "page")
     costs = {regime: seconds_of(here / "runs", regime, study.budget.replicates) for regime in points}
     costs_page(costs).write_beside(here / "page" / COSTS)
 
@@ -141,14 +141,14 @@ def named(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def page(study: Regimes, top: Params, points: Points, gains: Gains) -> Page:
+def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) -> Page:
     confidence = f"{100 * top.compare.confidence:g}% interval"
     costs = {name: f"{trained_on(name, study, top):.3g}k images" for name in study.synthetic}
     shown: dict[tuple[Regime, str], Gain | None] = dict(gains)
     shown |= {(regime, RECIPE): None for regime, of_regime in points.items() if real_throughout(of_regime)}
     count, first = len(study.budget.replicates), next(iter(points.values()))[0]
     common = max(point["in_common"] for of_regime in points.values() for point in of_regime)
-    cautions = []
+    cautions = about_test_images(root)
     if count < 3:
         cautions.append("There are two replicates alone, which may agree by chance: intervals are very wide.")
     if study.budget.share < 1:

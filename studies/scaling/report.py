@@ -10,7 +10,7 @@ from augury.evidence.statistics import accuracy_interval, mean_interval
 from augury.images.image_set import ImageSet
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.report.numbers import number, points_of
-from studies.gains import Gain, by_verdict, holds_for, how_judged, verdicts_over
+from studies.gains import Gain, about_test_images, by_verdict, holds_for, how_judged, verdicts_over
 from studies.page import Page, listed
 from studies.scaling.drawings import scaling_plot
 from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
@@ -66,7 +66,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         question="is a network's extra cost better spent on depth, width or resolution, or on all three?",
         answer=answer(gains),
         sentences=findings(search, points, grown),
-        cautions=cautions(search, points, confidence),
+        cautions=[*about_test_images(root), *cautions(search, points, confidence)],
         drawing=scaling_plot(curves, "scaling"),
         alternative="; ".join(
             f"{way}: {listed([f'{each:.1f}%' for each in curve.accuracy])} at "

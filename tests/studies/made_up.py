@@ -14,6 +14,14 @@ from studies.hits import Hits
 IMAGES = 2000
 
 
+def write_summary(root: Path, *, alike: int = 0, groups: int | None = None, **more: Any) -> None:
+    """What `prepare` says of 1,000 test images. alike: how many look like images of train. groups: they come from."""
+    between = {"train/test": {"images": alike}, "validation/test": {"images": 0}}
+    of_groups = None if groups is None else {"test": groups}
+    content = {"test": [100] * 10, "near_duplicates": {"between": between}, "groups": of_groups, **more}
+    write_json(root / "data/splits/0/summary.json", content)
+
+
 def hits(accuracies: Sequence[float], seed: int = 0, images: int = IMAGES) -> Hits:
     """A row per accuracy, each image hit or not by itself."""
     random = np.random.default_rng(seed)

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
-from augury.pipeline.outputs import write_json
 from augury.pipeline.params import PARAMS_FILE
 from augury.pipeline.replicates import Replicate
 from stages import augment, classify
@@ -25,6 +24,7 @@ from studies.workspace import settings
 from tests import CHECKOUT
 from tests.browsing import WIDTHS, Visit, needs_chromium
 from tests.smoke import change_params, copy_checkout, dvc
+from tests.studies.made_up import write_summary
 from tests.studies.test_architectures_study import PACE, STUDY, TINY, changed
 from tests.studies.test_studies import read_yaml
 
@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path
         images = ImageSet(pixels.astype(np.uint8), labels, ("dark", "<bright>"), {"index": np.arange(len(labels))})
         images.write(root / "data" / folder)
     augment.main(params.load(root / PARAMS_FILE), "classic", Replicate(data=root / "data"))
-    write_json(root / "data/splits/0/summary.json", {"train": [4, 4]})
+    write_summary(root, train=[4, 4])
     (here / PARAMS_FILE).write_text(TINY)
     (here / "pace.yaml").write_text(PACE)
 

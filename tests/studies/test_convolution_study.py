@@ -23,6 +23,7 @@ from studies.convolution.variants import PLAIN, VARIANTS
 from tests import CHECKOUT
 from tests.browsing import WIDTHS, check_study_page, needs_chromium
 from tests.smoke import change_params
+from tests.studies.made_up import write_summary
 
 NAMES = ("dark", "light", "striped")
 STUDY: dict[str, Any] = {
@@ -64,6 +65,7 @@ def make_root(folder: Path) -> None:
         pixels[labels == 1] += 150
         pixels[labels == 2, ::2] += 180
         ImageSet(pixels, labels, NAMES).write(folder / "data/splits/0" / split)
+    write_summary(folder)
 
 
 @pytest.fixture(scope="module")

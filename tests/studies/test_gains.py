@@ -1,6 +1,7 @@
 """Gains of a study: crossed with the test images, judged as a family, kept a bit per image."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from augury.evidence.statistics import holm
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
 from studies.drawings import VERDICTS, forest_plot
-from studies.gains import Gain, crossed, holds_for, how_judged, in_cells, judged
+from studies.gains import Gain, about_test_images, crossed, holds_for, how_judged, in_cells, judged
 from studies.hits import Hits, mean_of, stacked
-from tests.studies.made_up import hits
+from tests.studies.made_up import hits, write_summary
 
 COMPARE = Compare(reference="none", measure="accuracy", matters=0.5, confidence=0.95, resamples=1000)
 
@@ -46,6 +47,16 @@ def test_rows_that_have_labels_in_common_differ_less_than_new_ones_would() -> No
     plain, corrected = (crossed(stacked([one], share), other) for share in (0.0, 0.5))
     assert (plain.overlap, corrected.overlap) == (0.0, 1.0)
     assert corrected.of_rows == pytest.approx(4 * plain.of_rows)  # of 3 rows: 1/3 + 1 for 1/3
+
+
+def test_what_limits_all_verdicts_on_the_test_images_is_said(tmp_path: Path) -> None:
+    write_summary(tmp_path, alike=10)
+    assert about_test_images(tmp_path) == []
+    write_summary(tmp_path, alike=12, groups=4)
+    assert about_test_images(tmp_path) == [
+        "Up to 1.2% of the test images look like images that arms learn from.",
+        "The test images come from 4 groups alone.",
+    ]
 
 
 def test_a_mean_of_several_is_taken_row_by_row() -> None:

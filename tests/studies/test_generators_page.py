@@ -13,6 +13,7 @@ from studies.generators import report
 from tests import CHECKOUT
 from tests.browsing import Visit, needs_chromium
 from tests.smoke import change_params
+from tests.studies.made_up import write_summary
 from tests.studies.test_generators_study import SEEDS, STUDY, point, training, write_points
 
 pytestmark = needs_chromium
@@ -30,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     write_json(here / PARAMS_FILE, STUDY | {"variants": list(points)})
     write_points(here, points, list(params.load(root / PARAMS_FILE).sample.generators))
+    write_summary(root)
     report.main(here, root)
     return here / "page"
 

@@ -370,6 +370,7 @@ def here(tmp_path: Path, points: dict[str, dict[str, Any]]) -> Path:
     costs = here / "runs/no_noise/0/training/data/costs/train_gan@stylegan.json"
     write_json(costs, {"seconds": 12.5})
     write_json(here / "runs/stylegan/0/training/data/costs/train_gan@stylegan.json", {"seconds": 25.0})
+    made_up.write_summary(root)
     report.main(here, root)
     return here
 
@@ -461,7 +462,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         images = ImageSet(pixels, labels, NAMES, {"index": index})
         images.write(root / "data/splits/0" / split)
     augment.main(params.load(root / PARAMS_FILE), "classic", Replicate(data=root / "data"))
-    write_json(root / "data/splits/0/summary.json", {"class_names": list(NAMES), "image_size": 8, "train": [8, 8, 8]})
+    made_up.write_summary(root, class_names=list(NAMES), image_size=8, train=[8, 8, 8])
     made_up.write_results(root / "data", "classic", {0: 0.4, 1: 0.4}, images=18)
     for name in params.load(root / PARAMS_FILE).sample.generators:
         folder = root / "data/generators/0" / name

@@ -35,6 +35,7 @@ from studies.page import Figure, Page, Section
 from studies.workspace import settings
 from tests import CHECKOUT
 from tests.smoke import change_params, copy_checkout, dvc
+from tests.studies.made_up import write_summary
 from tests.studies.test_studies import read_yaml
 
 CPU = torch.device("cpu")
@@ -82,6 +83,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels, index = random.integers(0, 256, (len(labels), 8, 8, 1), np.uint8), np.arange(len(labels))
         images = ImageSet(pixels, labels, NAMES, {"index": index})
         images.write(folder / "data/splits/0" / split)
+    write_summary(folder)
     return folder
 
 

@@ -22,7 +22,7 @@ from studies.workspace import settings
 from tests import CHECKOUT
 from tests.browsing import WIDTHS, check_study_page, needs_chromium
 from tests.smoke import SMOKE_PARAMS, change_params
-from tests.studies.made_up import hits
+from tests.studies.made_up import hits, write_summary
 
 STUDY = settings(Regimes, CHECKOUT / "studies/regimes")
 TINY: dict[str, Any] = {
@@ -112,6 +112,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = settings(Regimes, here)
     written_points(here, {"head": 0.0, "scratch": 0.2}, study)
     write_json(here / "runs/5-1-head-0/data/costs/train_vae@0.json", {"stage": "train_vae@0", "seconds": 90.0})
+    write_summary(root, alike=31)
     report.main(here, root)
     return here
 
@@ -134,6 +135,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
     assert "; they were not chosen in 6" in text
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
+    assert "Up to 3.1% of the test images look like images that arms learn from." in text
     assert "9k images" in text  # of the 60 thousand that the VAE's training sees
     lines = (page / "regimes.csv").read_text().splitlines()
     assert lines[0] == "labels,tail,mode,replicate,recipe,seed,accuracy"

@@ -366,9 +366,16 @@ def results(root: Path) -> Path:
     measure = {"title": "accuracy"}
     write(
         root / "data/comparison.json",
-        {"reference": "classic", "scope": "this set", "seeds": seeds, "measure": measure, "arms": arms},
+        {
+            "reference": "classic",
+            "scope": "this set",
+            "seeds": seeds,
+            "measure": measure,
+            "arms": arms,
+            "caution": "The test images come from 3 groups alone.",
+        },
     )
-    write(root / "data/splits/0/summary.json", {"train": [80] * 10, "validation": [20] * 10})
+    made_up.write_summary(root, train=[80] * 10, validation=[20] * 10)
     for arm in names:
         synthetic, more_real = 1000 * ("+" in arm and "real" not in arm), 1000 * ("more_real" in arm)
         made_up.write_results(
@@ -413,6 +420,7 @@ def test_the_exchange_rates_of_known_gains(results: Path, tmp_path: Path) -> Non
     page = (here / "page/index.html").read_text()
     well_formed(page)
     assert "Calibration check" in page
+    assert "The test images come from 3 groups alone." in page
     assert "The check fails" not in page
     header, *rows = (here / "curve.csv").read_text().splitlines()
     assert header == "labels_per_class,draw,seed,value,fitted"
@@ -432,7 +440,7 @@ def test_a_calibration_that_is_far_off_is_said_on_the_page() -> None:
     for worth_low, worth_high, fails in ((700.0, 900.0, False), (-9.0, 700.0, True), (1100.0, None, True)):
         row = gains | {"worth": 800.0, "worth_low": worth_low, "worth_high": worth_high}
         content = {"reference": "classic", "labels_per_class": 100, "labels": 1000, "confidence": 0.95,
-                   "measure": "accuracy", "scope": "this set", "curve": curve,
+                   "measure": "accuracy", "scope": "this set", "caution": None, "curve": curve,
                    "arms": {"classic+more_real": row}}  # fmt: skip
         page = exchange_fit.page(content, [[point] * 2], np.array([[0.8, 0.8]]), TRUE, study, "<svg></svg>")
         assert any("The check fails" in sentence for sentence in page.cautions) == fails
