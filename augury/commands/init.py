@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from augury.pipeline.params import Params
-    from augury.preflight.choice import Choice
+    from augury.preflight.suited_arms import Choice
     from augury.preflight.survey import Survey
 
 LISTED = 3  # names in a line, at most
@@ -80,16 +80,12 @@ def advice(choices: "list[Choice]", before: "Params") -> list[str]:
             "Do several images show one person or thing? Then set group_pattern, or split by train and test folders: a "
             "random split flatters every arm."
         )
-    if mirrors(before):
+    policies = before.augment.policies.values()
+    if any(step.name == "HorizontalFlip" for policy in policies for step in policy):
         lines.append(
             "Is a mirror image of another class, as of letters? Then take HorizontalFlip out of augment.policies."
         )
     return lines
-
-
-def mirrors(settings: "Params") -> bool:
-    """Whether an augmentation policy turns images round."""
-    return any(each.name == "HorizontalFlip" for policy in settings.augment.policies.values() for each in policy)
 
 
 def seen_from_here(folder: Path) -> Path:

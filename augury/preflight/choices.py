@@ -9,9 +9,8 @@ from augury.images.depth import describe
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
-from augury.preflight.choice import Choice
 from augury.preflight.layouts import Layout
-from augury.preflight.suited_arms import arms, backgrounds, is_tail
+from augury.preflight.suited_arms import Choice, arms, backgrounds, is_tail
 from augury.preflight.survey import Survey
 
 SIZES = sorted(base * 2**level for base in (4, 5, 6, 7) for level in range(1, 5))  # 8 to 112, as params.yaml allows

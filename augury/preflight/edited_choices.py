@@ -8,7 +8,7 @@ from typing import Any
 from augury.pipeline import edits
 from augury.pipeline.params import PARAMS_FILE
 from augury.pipeline.profiles import lay_over
-from augury.preflight.choice import Choice
+from augury.preflight.suited_arms import Choice
 from augury.sources.manifest import MANIFEST
 
 COMMAND, REPLACED = "init", "init replaced"  # what it wrote last, and what stood there before it ever did
@@ -39,7 +39,8 @@ def with_edits(choices: Sequence[Choice], current: Mapping[str, Any]) -> EditedC
     """
     chosen = {choice.key: choice.value for choice in choices}
     again = current[FOLDER] == chosen[FOLDER]
-    written, committed = (each if each.get(FOLDER) == current[FOLDER] else {} for each in _earlier())
+    earlier = edits.last_written(COMMAND), edits.committed_values()
+    written, committed = (each if each.get(FOLDER) == current[FOLDER] else {} for each in earlier)
     before = written or (chosen if again else committed)
     changed = {key: value for key, value in edits.edits(current, before).items() if value != chosen.get(key, value)}
     lost = {key: value for key, value in changed.items() if key in PLACE or not (again or before is committed)}
@@ -85,10 +86,6 @@ def write(edited: EditedChoices, choices: Sequence[Choice], current: Mapping[str
     edits.note_written(COMMAND, chosen)
     edits.note_written(REPLACED, {key: value for key, value in before.items() if key in chosen})
     MANIFEST.unlink(missing_ok=True)  # of the images as they were before; `dvc repro` lists them anew
-
-
-def _earlier() -> tuple[dict[str, Any], dict[str, Any]]:
-    return edits.last_written(COMMAND), edits.committed_values()
 
 
 def _edited(choice: Choice, kept: Mapping[str, Any]) -> Choice:

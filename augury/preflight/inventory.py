@@ -1,8 +1,9 @@
 """What is there of what the pipeline needs: packages, weights, a DVC repository; nothing is fetched to find out."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from augury.pipeline.errors import UserError, one_line, unknown
@@ -61,11 +62,15 @@ def weights(extractors: dict[str, str], backbone: str | None) -> list[Finding]:
 
     extractors: name -> `weights` of score.extractors. backbone: of `classify`; None where its weights are random.
     """
-    wanted = [_package_weights()]
+    from augury.images.backbones import weights_file
+
+    wanted = [_looked_for("efficientnet_lite0", lambda: weights_file("efficientnet_lite0"))]
     no_file = ("efficientnet_lite0", "random_cnn")  # beside the package's
     wanted += [_extractor_weights(name, where) for name, where in extractors.items() if name not in no_file]
     if not any(name.startswith("dinov2") for name in extractors):
-        wanted.append(_not_asked_for("dinov2_small"))
+        finding = _extractor_weights("dinov2_small", "auto")
+        where = finding.text if finding.there else finding.text.partition(";")[0]
+        wanted.append(replace(finding, text=f"{where}; not asked for in score.extractors"))
     if backbone is not None and backbone != "efficientnet_lite0":
         wanted.append(_backbone_weights(backbone))
     return wanted
@@ -79,20 +84,17 @@ def sam_weights(augment: Augment) -> list[Finding]:
     for policy in augment.swapping:
         arguments = augment.policies[policy][0].kwargs
         if arguments.get("masks") == "sam":
-            try:
-                wanted.append(Finding("sam", str(find_weights(arguments.get("weights")))))
-            except UserError as error:
-                wanted.append(Finding("sam", "missing", f"augment.policies.{policy}: {error}", there=False))
+            look = partial(find_weights, arguments.get("weights"))
+            wanted.append(_looked_for("sam", look, key=f"augment.policies.{policy}: "))
     return wanted
 
 
-def _package_weights() -> Finding:
-    from augury.images.backbones import weights_file
-
+def _looked_for(name: str, look: Callable[[], object], missing: str = "missing", key: str = "") -> Finding:
+    """What `look` finds, and `missing` where it raises UserError. key: of params.yaml, before what is wrong."""
     try:
-        return Finding("efficientnet_lite0", str(weights_file("efficientnet_lite0")))
+        return Finding(name, str(look()))
     except UserError as error:
-        return Finding("efficientnet_lite0", "missing", str(error), there=False)
+        return Finding(name, missing, f"{key}{error}", there=False)
 
 
 def _extractor_weights(name: str, where: str) -> Finding:
@@ -122,12 +124,6 @@ def _extractor_weights(name: str, where: str) -> Finding:
     return Finding(name, f"not in {looked}; `score` tries to download them, {without}", there=False)
 
 
-def _not_asked_for(name: str) -> Finding:
-    finding = _extractor_weights(name, "auto")
-    where = finding.text if finding.there else finding.text.partition(";")[0]
-    return Finding(name, f"{where}; not asked for in score.extractors", there=finding.there)
-
-
 def _backbone_weights(name: str) -> Finding:
     from torchvision.models import get_weight
 
@@ -151,15 +147,13 @@ def bases(wanted: Mapping[str, TrainPretrained]) -> list[Finding]:
     """The pretrained models that generators begin with, by their names in train_pretrained."""
     from augury.generators.bases import checked_base
 
-    found = []
-    for name, budget in wanted.items():
-        try:
-            pipeline = checked_base(name, budget)
-        except UserError as error:
-            found.append(Finding(name, f"{budget.base}, which cannot be used", str(error), there=False))
-            continue
-        found.append(Finding(name, f"{budget.base}: {pipeline}"))
-    return found
+    def look(name: str, budget: TrainPretrained) -> str:
+        return f"{budget.base}: {checked_base(name, budget)}"
+
+    return [
+        _looked_for(name, partial(look, name, budget), f"{budget.base}, which cannot be used")
+        for name, budget in wanted.items()
+    ]
 
 
 def repository(root: Path) -> list[Finding]:

@@ -1,10 +1,12 @@
 """Arms that suit what a folder holds and what the machine affords, beside those that params.yaml has."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from augury.pipeline.params import Params
 from augury.pipeline.sections import BACKGROUND_SWAP, BEST_REAL
-from augury.preflight.choice import Choice
 from augury.preflight.survey import Survey
 
 FEW_LABELS = 30  # of the smallest class, up to which more is worth a try
@@ -13,6 +15,15 @@ LONG_TAIL = 5.0  # largest over smallest class, from where on rare classes need 
 LARGE_ENOUGH = 48  # pixels a side, for transforms that shift by many
 CUT_OUT = 0.6  # of the objects looked at: from there on an arm with other grounds is worth a try
 VARIETY = 3.0  # levels of 255: below, all grounds are one, such as white paper, and another one changes nothing
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A key of params.yaml, the value chosen for it, and why."""
+
+    key: str
+    value: Any
+    reason: str
 
 
 def arms(labels: np.ndarray, image_size: int, params: Params, device: str) -> list[Choice]:

@@ -3,7 +3,6 @@
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +20,27 @@ from augury.sources.raw_images import RawImages
 CACHE = Path(".cache/torchvision")  # untracked
 
 
-@dataclass(frozen=True)
-class PublicSet:
-    """A data set of torchvision with one class per image.
-
-    train, validation, test: arguments that choose the split; None where the set has no such split.
-    creates: folder that torchvision makes even where it is only to look.
-    """
-
-    train: Mapping[str, Any]
-    test: Mapping[str, Any] | None = None
-    validation: Mapping[str, Any] | None = None
-    creates: str | None = None
-
-    def splits(self) -> dict[str, Mapping[str, Any]]:
-        arguments = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {split: chosen for split, chosen in arguments.items() if chosen is not None}
-
-
-PUBLIC_SETS = {
-    **dict.fromkeys(
-        ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS"),
-        PublicSet({"train": True}, {"train": False}),
-    ),
-    **dict.fromkeys(
-        ("Food101", "GTSRB", "STL10", "SVHN", "StanfordCars"), PublicSet({"split": "train"}, {"split": "test"})
-    ),
-    **dict.fromkeys(
-        ("DTD", "FGVCAircraft", "Flowers102", "PCAM", "RenderedSST2"),
-        PublicSet({"split": "train"}, {"split": "test"}, {"split": "val"}),
-    ),
-    **dict.fromkeys(("EuroSAT", "SEMEION", "SUN397"), PublicSet({})),
-    "Caltech101": PublicSet({}, creates="caltech101"),
-    "Caltech256": PublicSet({}, creates="caltech256"),
-    "Country211": PublicSet({"split": "train"}, {"split": "test"}, {"split": "valid"}),
-    "EMNIST": PublicSet({"split": "balanced", "train": True}, {"split": "balanced", "train": False}),
-    "Imagenette": PublicSet({"split": "train", "size": "160px"}, validation={"split": "val", "size": "160px"}),
-    "OxfordIIITPet": PublicSet({"split": "trainval"}, {"split": "test"}),
+# Sets with one class per image: name -> split -> the arguments that choose it.
+PUBLIC_SETS: dict[str, dict[str, dict[str, Any]]] = {
+    **{
+        name: {"train": {"train": True}, "test": {"train": False}}
+        for name in ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
+    },
+    **{
+        name: {"train": {"split": "train"}, "test": {"split": "test"}}
+        for name in ("Food101", "GTSRB", "STL10", "SVHN", "StanfordCars")
+    },
+    **{
+        name: {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
+        for name in ("DTD", "FGVCAircraft", "Flowers102", "PCAM", "RenderedSST2")
+    },
+    **{name: {"train": {}} for name in ("Caltech101", "Caltech256", "EuroSAT", "SEMEION", "SUN397")},
+    "Country211": {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}},
+    "EMNIST": {"train": {"split": "balanced", "train": True}, "test": {"split": "balanced", "train": False}},
+    "Imagenette": {"train": {"split": "train", "size": "160px"}, "validation": {"split": "val", "size": "160px"}},
+    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
 }
+CREATES = {"Caltech101": "caltech101", "Caltech256": "caltech256"}  # folders that are made even where it is to look
 
 
 def torchvision_images(prepare: Prepare) -> RawImages:
@@ -90,7 +72,7 @@ def _find(name: str, folder: Path) -> tuple[dict[str, Any], Path]:
 
 
 def _look(name: str, place: Path) -> dict[str, Any]:
-    creates = PUBLIC_SETS[name].creates
+    creates = CREATES.get(name)
     if creates is not None and not (place / creates).is_dir():
         raise FileNotFoundError(f"no folder {creates}")
     for path in place.rglob("*"):
@@ -115,7 +97,7 @@ def _opened(name: str, place: Path, *, download: bool) -> dict[str, Any]:
     with socket_timeout(SOCKET_TIMEOUT):
         return {
             split: getattr(datasets, name)(root=str(place), download=download, **arguments)
-            for split, arguments in PUBLIC_SETS[name].splits().items()
+            for split, arguments in PUBLIC_SETS[name].items()
         }
 
 

@@ -18,16 +18,15 @@ from augury.generators.starts import Sources, Starts
 from augury.heads.selection import Judgement, Selector, fill_quota
 from augury.images.extractor import STORE
 from augury.images.image_set import ImageSet, places_of
-from augury.pipeline.devices import choose_device
 from augury.pipeline.drawing import Drawing, Filter, Strategy
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_json
 from augury.scores.fidelity import significant
 from studies.hits import Hits
 from studies.latent.attributes import CONFIDENCE
-from studies.latent.settings import PLAIN, Latent
-from studies.latent.spaces import PriorSpace, Space, open_space, seeds_of
-from studies.workspace import ROOT, load_params, make_workspace, reference_arm, run, run_stage
+from studies.latent.settings import PLAIN
+from studies.latent.spaces import PriorSpace, Space, begin, seeds_of
+from studies.workspace import ROOT, make_workspace, reference_arm, run, run_stage
 
 BEYOND = 0.5  # share of the way from one latent to another by which an extrapolation goes on at most
 
@@ -147,11 +146,9 @@ def draw_sets(
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = load_params(Latent, here, root)
+    study, top, space = begin(generator, here, root)
     rules = study.augmentation
     recipe = reference_arm(top, rules.reference)
-    device = choose_device(top.device)
-    space = open_space(root / "data/generators/0" / generator, device)
     attributes = read_json(here / "points/boundaries" / f"{generator}.json")["attributes"]
     # The classifier's own confidence is what the filter asks for already.
     directions = np.array([of["direction"] for name, of in attributes.items() if name != CONFIDENCE])
@@ -163,12 +160,12 @@ def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
         make_workspace(workspace, {arms[method]: arm}, {}, links=("data/splits/0", "data/augmented/0"), root=root)
 
     train, validation = (ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation"))
-    select = Selector(train, validation, top.sample.filter, top.classify, top.seed, device, root / STORE)
+    select = Selector(train, validation, top.sample.filter, top.classify, top.seed, space.device, root / STORE)
     # What `classify` takes of each class, for every seed its own.
     of_seed = balanced(round(rules.ratio * (len(train) + len(validation))), len(train.class_names))
     quota = len(top.classify.seeds) * of_seed
     encodes = isinstance(space, PriorSpace)
-    sources = Sources.of(space.network, train, Drawing(strategy="image" if encodes else "prior"), device)
+    sources = Sources.of(space.network, train, Drawing(strategy="image" if encodes else "prior"), space.device)
     moves = Moves(space, directions, rules.jitter, top.seed, sources)
     sets, draws = draw_sets(
         moves, quota, top.sample.generators[generator].spread, select, top.sample.filter,

@@ -24,14 +24,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from augury.generators.sampling import balanced_labels
 from augury.images.image_set import ImageSet
-from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import write_json
 from augury.scores.fidelity import significant
 from studies.latent.attributes import ATTRIBUTES, Measurements
-from studies.latent.settings import Boundaries, Latent
-from studies.latent.spaces import open_space
-from studies.workspace import ROOT, load_params, run
+from studies.latent.settings import Boundaries
+from studies.latent.spaces import begin
+from studies.workspace import ROOT, run
 
 
 @dataclass(frozen=True)
@@ -174,10 +173,8 @@ def boundaries(
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = load_params(Latent, here, root)
-    device = choose_device(top.device)
-    space = open_space(root / "data/generators/0" / generator, device)
-    measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
+    study, top, space = begin(generator, here, root)
+    measure = Measurements.by_real_images(study.attributes, root, top.seed, space.device)
 
     def drawn(purpose: str, per_class: int) -> tuple[Sample, np.ndarray]:
         labels = balanced_labels(len(space.class_names), per_class)

@@ -19,15 +19,13 @@ from augury.generators.sampling import balanced_labels
 from augury.images.grids import write_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.conclusions import Compare
-from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import read_json, whole_directory, write_json
 from augury.pipeline.seeding import derive_seed
 from augury.scores.fidelity import significant
 from studies.latent.attributes import Measured, Measurements
 from studies.latent.grids import tile_grid
-from studies.latent.settings import Latent
-from studies.latent.spaces import open_space
-from studies.workspace import ROOT, load_params, run
+from studies.latent.spaces import begin
+from studies.workspace import ROOT, run
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,9 @@ def most_moved(row: Mapping[str, Any]) -> str:
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = load_params(Latent, here, root)
-    device = choose_device(top.device)
-    space = open_space(root / "data/generators/0" / generator, device)
+    study, top, space = begin(generator, here, root)
     boundaries = read_json(here / "points/boundaries" / f"{generator}.json")
-    measure = Measurements.by_real_images(study.attributes, root, top.seed, device)
+    measure = Measurements.by_real_images(study.attributes, root, top.seed, space.device)
 
     rules, edits = study.edits, edits_of(boundaries)
     steps = np.array(rules.steps, dtype=np.float64)

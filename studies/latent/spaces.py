@@ -17,10 +17,14 @@ from torch import nn
 from augury.generators.weights import load_generator
 from augury.images.image_set import places_of
 from augury.images.pixels import from_network
+from augury.pipeline.devices import choose_device
 from augury.pipeline.errors import UserError
+from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from models.draws import randn_per_image
 from models.latent import slerp
+from studies.latent.settings import Latent
+from studies.workspace import load_params
 
 BATCH = 250  # images that a network makes at a time
 
@@ -214,3 +218,9 @@ def open_space(folder: Path, device: torch.device) -> Space:
         raise UserError(f"generators: {folder.name!r} has no latent space here; choose from {', '.join(SPACES)}")
     network, class_names = load_generator(folder, device)
     return SPACES[folder.name](folder.name, network, class_names, device)
+
+
+def begin(generator: str, here: Path, root: Path) -> tuple[Latent, Params, Space]:
+    """What each step takes: both params as `load_params` gives them, and the generator's space on their device."""
+    study, top = load_params(Latent, here, root)
+    return study, top, open_space(root / "data/generators/0" / generator, choose_device(top.device))

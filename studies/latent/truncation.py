@@ -13,7 +13,6 @@ import torch
 from augury.generators.sampling import sample_images
 from augury.generators.starts import Sources
 from augury.images.image_set import ImageSet, concatenate
-from augury.pipeline.devices import choose_device
 from augury.pipeline.drawing import Drawing
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params
@@ -22,9 +21,9 @@ from augury.pipeline.seeding import derive_seed
 from augury.scores.extractors import build_extractor
 from augury.scores.fidelity import Protocol, fidelity_scores, halve, significant
 from models.latent import slerp
-from studies.latent.settings import Latent, Truncation
-from studies.latent.spaces import Space, open_space
-from studies.workspace import ROOT, load_params, run
+from studies.latent.settings import Truncation
+from studies.latent.spaces import Space, begin
+from studies.workspace import ROOT, run
 
 EXTRACTOR = "efficientnet_lite0"  # its weights are always there
 KEPT = (
@@ -54,15 +53,13 @@ class Judge:
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    study, top = load_params(Latent, here, root)
-    device = choose_device(top.device)
-    space = open_space(root / "data/generators/0" / generator, device)
+    study, top, space = begin(generator, here, root)
     parts = [ImageSet.read(root / "data/splits/0" / split) for split in ("train", "validation")]
     real, validation = concatenate(parts), np.repeat([False, True], [len(part) for part in parts])
     labels = np.tile(np.flatnonzero(real.counts()), study.truncation.per_class)
-    judge = Judge(real, labels, study.truncation, top, device)
+    judge = Judge(real, labels, study.truncation, top, space.device)
     drawing = top.sample.generators.get(generator, Drawing())
-    sources = Sources.of(space.network, real.select(~validation), drawing, device)
+    sources = Sources.of(space.network, real.select(~validation), drawing, space.device)
     content = {
         "generator": generator,
         "extractor": judge.extractor.name,

@@ -11,21 +11,19 @@ from sklearn.manifold import TSNE
 
 from augury.generators.sampling import balanced_labels
 from augury.images.grids import write_png
-from augury.pipeline.devices import choose_device
 from augury.pipeline.outputs import whole_directory, write_json
 from augury.pipeline.seeding import derive_seed
 from augury.scores.fidelity import significant
 from studies.latent.grids import between_anchors, shares_between, tile_grid, walks
 from studies.latent.mixing import mixing
-from studies.latent.settings import Latent, Walks
-from studies.latent.spaces import Space, StyleSpace, open_space
-from studies.workspace import ROOT, load_params, run
+from studies.latent.settings import Walks
+from studies.latent.spaces import Space, StyleSpace, begin
+from studies.workspace import ROOT, run
 
 
 def main(generator: str, here: Path = Path(), root: Path = ROOT) -> None:
-    latent, top = load_params(Latent, here, root)
+    latent, top, space = begin(generator, here, root)
     study = latent.walks
-    space = open_space(root / "data/generators/0" / generator, choose_device(top.device))
     shown = np.arange(min(study.rows, len(space.class_names)))
     with whole_directory(here / "points/walks" / generator) as folder:
         content = {

@@ -17,7 +17,7 @@ from torchvision import datasets
 from augury.pipeline.errors import UserError
 from augury.sources import torchvision_images
 from augury.sources.raw_images import RawImages
-from augury.sources.torchvision_images import PUBLIC_SETS
+from augury.sources.torchvision_images import CREATES, PUBLIC_SETS
 from tests.sources import read_folder
 
 
@@ -176,12 +176,12 @@ def test_an_unknown_set_lists_the_choices(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PUBLIC_SETS)
 def test_torchvision_takes_the_arguments_and_only_looks(tmp_path: Path, name: str) -> None:
     """A split that it does not know would be a ValueError before files are looked for."""
-    public_set, constructor = PUBLIC_SETS[name], getattr(datasets, name)
-    for arguments in public_set.splits().values():
+    constructor = getattr(datasets, name)
+    for arguments in PUBLIC_SETS[name].values():
         inspect.signature(constructor).bind(root=str(tmp_path), download=False, **arguments)
         with pytest.raises((RuntimeError, OSError)):
             constructor(root=str(tmp_path), download=False, **arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ([public_set.creates] if public_set.creates else [])
+    assert [path.name for path in tmp_path.iterdir()] == ([CREATES[name]] if name in CREATES else [])
 
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)
