@@ -15,7 +15,7 @@ from augury.report.contents import Contents
 
 def main(params: Params) -> None:
     results = Results()
-    contents = Contents.read(params, results)
+    contents = Contents(params, results)
     looks = openings(contents.splits["digests"]["test"])
     # .dvcignore names costs.html.
     pages = {"index.html": contents.page(), "costs.html": contents.ledger(results.costs(), looks)}

@@ -97,7 +97,7 @@ def seen_from_here(folder: Path) -> Path:
 def findings(seen: "Survey") -> list[str]:
     """What was found, in aligned lines."""
     from augury.images.depth import describe
-    from augury.images.names import counted, doubtful_names
+    from augury.images.names import counted, doubtful_names, shortened
 
     copies = seen.copies
     lines = {"layout": seen.layout.words}
@@ -120,7 +120,7 @@ def findings(seen: "Survey") -> list[str]:
         lines["shades"] = f"{seen.dark}: are these masks, or values that are still to be scaled?"
     lines["damaged"] = "none"
     if seen.unreadable:
-        lines["damaged"] = f"{len(seen.unreadable)}: {_some(seen.unreadable)} ({seen.first_reason})"
+        lines["damaged"] = f"{len(seen.unreadable)}: {shortened(seen.unreadable, LISTED)} ({seen.first_reason})"
     lines["copies"] = f"{copies.exact} exact; {copies.near:,} images look like another one"
     if copies.examples:
         lines["copies"] += f", such as {' and '.join(copies.examples[0])}"
@@ -155,11 +155,6 @@ def _sizes(seen: "Survey") -> str:
     text = f"{median} (median), from {smallest} to {largest}"
     wide, tall = int((widths > 1.1 * heights).sum()), int((heights > 1.1 * widths).sum())
     return f"{text}; {wide:,} wide and {tall:,} tall ones lose their sides" if wide + tall else text
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def aligned(lines: dict[str, str]) -> list[str]:

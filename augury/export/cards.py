@@ -93,7 +93,7 @@ def dataset_card(
     """
     synthetic = generation is not None or origin in params.sample.generators
     source, base = _source(params), results.base(origin) if generation is None else generation.get("base")
-    total = sum(counts)
+    total, split = sum(counts), origin if origin in ("train", "validation", "test") else "train"  # as the Hub has it
     title = source.title if origin in SPLITS else f"{source.title}, {'synthetic' if synthetic else 'augmented'}"
     metadata = DatasetCardData(
         license=_licence(source, base),
@@ -105,7 +105,7 @@ def dataset_card(
         tags=["augury", "synthetic" if synthetic else "augmented" if origin not in SPLITS else "real"],
         configs=None
         if data_files is None
-        else [{"config_name": "default", "data_files": [{"split": _hub_split(origin), "path": data_files}]}],
+        else [{"config_name": "default", "data_files": [{"split": split, "path": data_files}]}],
     )
     text = _environment().get_template("dataset.md.jinja").render(
         card_data=metadata.to_yaml(),
@@ -259,10 +259,6 @@ def _helped(params: Params, generator: str, results: Results) -> dict[str, Any] 
     except (KeyError, TypeError):
         log.warning("%s is out of date, and left out of the card; run `dvc repro`", results.data / "comparison.json")
         return "Not known: the comparison is out of date; `dvc repro` makes it anew."
-
-
-def _hub_split(origin: str) -> str:
-    return origin if origin in ("train", "validation", "test") else "train"
 
 
 def _environment() -> Environment:

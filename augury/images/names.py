@@ -28,10 +28,10 @@ def printable(name: object) -> str:
     )
 
 
-def shortened(names: Sequence[str]) -> str:
-    """Names in a message, the first LISTED_NAMES of them."""
-    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
-    return ", ".join(map(printable, names[:LISTED_NAMES])) + more
+def shortened(names: Sequence[str], most: int = LISTED_NAMES) -> str:
+    """Names in a message, the first `most` of them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def counted(names: Sequence[str], counts: Iterable[int]) -> str:

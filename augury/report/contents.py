@@ -3,8 +3,7 @@
 import importlib.metadata
 import io
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,47 +23,44 @@ PACKAGES = ("torch", "torchvision", "albumentations", "timm", "numpy", "scipy")
 WIDEST_GRID, WIDEST_PROGRESS = 1200, 480  # pixels; keeps the page a few megabytes with large images too
 
 
-@dataclass(frozen=True)
 class Contents:
-    """All accuracies and gains are fractions; pictures are data URIs, curves <svg> elements.
+    """What the pages show of a run.
 
-    runs: arm -> content of its result on every seed. pictures: preview -> picture. scores, selections, trainings,
-    curves, progress: by generator; progress: (training images seen, picture). closest: of near-duplicates, if any.
-    masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`. grounds: arm -> what
-    it owes to the ground, where there is such a policy.
+    All accuracies and gains are fractions; pictures are data URIs, curves <svg> elements. runs: arm -> content of its
+    result on every seed. Raises UserError, as each page does, where a stage has not written what belongs here.
     """
 
-    params: Params
-    comparison: Mapping[str, Any]
-    splits: Mapping[str, Any]
-    straddling: Mapping[str, Any]
-    runs: Mapping[str, Sequence[Mapping[str, Any]]]
-    scores: Sequence[dict[str, Any]]
-    selections: Sequence[Mapping[str, Any]]
-    trainings: Mapping[str, Mapping[str, Any]]
-    bases: Mapping[str, Mapping[str, Any]]
-    pictures: Mapping[str, str]
-    closest: str | None
-    masks: Mapping[str, Mapping[str, Any]]
-    grounds: Mapping[str, Mapping[str, Any]]
-    curves: Mapping[str, Markup]
-    progress: Mapping[str, Sequence[tuple[int, str]]]
+    def __init__(self, params: Params, results: Results) -> None:
+        self.params, self.results = params, results
+        self.comparison, self.splits = results.comparison(), results.splits()
+        self.runs = {arm: results.of_arm(arm, self.comparison["seeds"]) for arm in self.comparison["arms"]}
 
-    @classmethod
-    def read(cls, params: Params, results: Results) -> "Contents":
-        """Raises UserError where a stage has not written what belongs here."""
-        comparison, generators, closest = results.comparison(), list(params.sample.generators), results.closest()
-        swapping = params.augment.swapping
-        return cls(
+    @property
+    def more_real(self) -> dict[str, int]:
+        """Arm -> real images in its training set that the others lack."""
+        return {arm: max(result["n_more_real"] for result in of_arm) for arm, of_arm in self.runs.items()}
+
+    def page(self) -> str:
+        """Scores, selections, trainings, curves and progress are by generator; progress: (training images seen,
+        picture). masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`. grounds:
+        arm -> what it owes to the ground, where there is such a policy. closest: of near-duplicates, if any.
+        """
+        params, results, comparison = self.params, self.results, self.comparison
+        generators, swapping, closest = list(params.sample.generators), params.augment.swapping, results.closest()
+        scores = [results.scores(generator) for generator in generators]
+        bases = {name: base for name in generators if (base := results.base(name)) is not None}
+        ranked = findings.predictor_rows(comparison["predictors"])
+        return render(
+            "index.html.jinja",
             params=params,
             comparison=comparison,
-            splits=results.splits(),
+            splits=self.splits,
             straddling=results.straddling(),
-            runs={arm: results.of_arm(arm, comparison["seeds"]) for arm in comparison["arms"]},
-            scores=[results.scores(generator) for generator in generators],
+            runs=self.runs,
+            scores=scores,
             selections=[results.selection(generator) for generator in generators],
             trainings={generator: results.training(generator) for generator in generators},
-            bases={name: base for name in generators if (base := results.base(name)) is not None},
+            bases=bases,
             pictures={
                 **{name: data_uri(results.preview(name), WIDEST_GRID) for name in _previews(params)},
                 **{f"{name}_masks": data_uri(results.masks_sheet(name), WIDEST_GRID) for name in swapping},
@@ -74,41 +70,28 @@ class Contents:
             closest=None if closest is None else data_uri(closest, WIDEST_GRID),
             curves={name: Markup(loss_curves(results.curves(name), f"curve-{name}")) for name in generators},
             progress={name: _spaced(results.progress(name), params.report.progress_grids) for name in generators},
-        )
-
-    @property
-    def more_real(self) -> dict[str, int]:
-        """Arm -> real images in its training set that the others lack."""
-        return {arm: max(result["n_more_real"] for result in of_arm) for arm, of_arm in self.runs.items()}
-
-    def page(self) -> str:
-        comparison = self.comparison
-        ranked = findings.predictor_rows(comparison["predictors"])
-        return render(
-            "index.html.jinja",
-            **vars(self),
             confidence=f"{100 * comparison['confidence']:g}%",
             headline=answer.headline(comparison),
             advice=answer.advice(comparison),
             entries=answer.entries(comparison),
             holds=answer.HOLDS[comparison["scope"]],
             estimator=answer.estimator(comparison),
-            controls=answer.controls(comparison, self.params.classify.arms, self.more_real),
-            outside=answer.outside_data(comparison, self.params.classify.arms, self.bases),
+            controls=answer.controls(comparison, params.classify.arms, self.more_real),
+            outside=answer.outside_data(comparison, params.classify.arms, bases),
             effort=answer.where_effort_pays(comparison),
             decides=answer.what_would_decide(comparison),
-            another=answer.another_replicate(comparison, round(1 / self.params.prepare.test_fraction)),
+            another=answer.another_replicate(comparison, round(1 / params.prepare.test_fraction)),
             gains={
                 arm: row for arm in answer.entries(comparison) if (row := answer.row_of(comparison, arm)) is not None
             },
             scale=Scale.spanning(_on_the_axis(comparison)),
             confusions={arm: np.sum([run["confusion"] for run in of_arm], axis=0) for arm, of_arm in self.runs.items()},
-            classifier=findings.classifier(self.params.classify),
-            by_extractor=findings.scores_by_extractor(self.scores),
-            absent_extractors=findings.absent_extractors(self.scores),
+            classifier=findings.classifier(params.classify),
+            by_extractor=findings.scores_by_extractor(scores),
+            absent_extractors=findings.absent_extractors(scores),
             predictors=ranked,
             predictor_answer=findings.predictor_answer(ranked, 1 - comparison["confidence"]),
-            parameters=_as_yaml(self.params),
+            parameters=_as_yaml(params),
             versions={"Python": platform.python_version()}
             | {package: importlib.metadata.version(package) for package in PACKAGES},
         )

@@ -38,17 +38,19 @@ def results_table(points: Points, study: Architectures) -> Table:
     )  # fmt: skip
 
 
-def differences_table(title: str, rows: list[Comparison], n_seeds: int, confidence: float, note: str) -> Table:
+def differences_table(title: str, rows: list[Comparison], study: Architectures, family: str) -> Table:
+    """family: of whose rows the intervals hold together."""
     return Table(
         title,
-        ["Networks", "n seeds", "Gain", f"{100 * confidence:g}% interval", "Verdict"],
+        ["Networks", "n seeds", "Gain", f"{100 * study.confidence:g}% interval", "Verdict"],
         [
-            [f"{label(row.one)} over {label(row.other)}, {EQUAL[row.budget]}", str(n_seeds),
+            [f"{label(row.one)} over {label(row.other)}, {EQUAL[row.budget]}", str(len(study.seeds)),
              points_of(row.gain.mean), points_between(row.gain.low, row.gain.high),
              row.gain.verdict]
             for row in rows
         ],
-        note,
+        f"Percentage points of test accuracy, {holds_for(generators=False)}. Intervals hold for all of {family} "
+        "together.",
     )  # fmt: skip
 
 
@@ -82,17 +84,9 @@ def sections(
     ]  # fmt: skip
     tables = []
     if lead:
-        tables.append(differences_table(
-            "What validation prefers, against the others", lead, len(study.seeds), study.confidence,
-            f"Percentage points of test accuracy, {holds_for(generators=False)}. Intervals hold for all of a budget "
-            "together.",
-        ))  # fmt: skip
+        tables.append(differences_table("What validation prefers, against the others", lead, study, "a budget"))
     if transfer:
-        tables.append(differences_table(
-            "From ImageNet's weights, against a random start", transfer, len(study.seeds), study.confidence,
-            f"Percentage points of test accuracy, {holds_for(generators=False)}. Intervals hold for all of these "
-            "together.",
-        ))  # fmt: skip
+        tables.append(differences_table("From ImageNet's weights, against a random start", transfer, study, "these"))
     if tables:
         parts.append(Section(
             "Who is better",

@@ -23,6 +23,12 @@ PLAINLY = {
     "dilated": "dilated second convolutions",
     "dilated_for_pooling": "dilation for the last pooling",
 }
+VERBS = {  # verdict -> what one variant does, and what several do
+    "helps": ("helps the small CNN", "help the small CNN"),
+    "hurts": ("hurts it", "hurt it"),
+    "no difference that matters": ("makes no difference that matters", "make no difference that matters"),
+    "can't tell": ("cannot be told from what it has",) * 2,
+}
 
 
 @dataclass(frozen=True)
@@ -53,20 +59,11 @@ def answer(gains: Mapping[str, Gain]) -> str:
     found, where = by_verdict(gains), holds_for(generators=False)
     if [*found] == ["can't tell"]:
         return f"Neither dilation nor another way of pooling can be told from maximum pooling {where}"
-    parts = [f"{listed([PLAINLY[name] for name in names])} {_verb(verdict, names)}" for verdict, names in found.items()]
+    parts = [
+        f"{listed([PLAINLY[name] for name in names])} {VERBS[verdict][len(names) > 1]}"
+        for verdict, names in found.items()
+    ]
     return f"{where[0].upper()}{where[1:]}, {'; '.join(parts)}"
-
-
-def _verb(verdict: str, names: Sequence[str]) -> str:
-    several = len(names) > 1
-    return {
-        "helps": "help the small CNN" if several else "helps the small CNN",
-        "hurts": "hurt it" if several else "hurts it",
-        "no difference that matters": "make no difference that matters"
-        if several
-        else "makes no difference that matters",
-        "can't tell": "cannot be told from what it has",
-    }[verdict]
 
 
 def sentences(results: Results) -> list[str]:

@@ -19,16 +19,12 @@ Checks = Mapping[str, Any]
 
 def variants_table(ablation: Points, gains: Mapping[str, Gain], confidence: float) -> Table:
     plain = ablation[PLAIN]["multiply_adds"]
-    rows = []
-    for name, point in ablation.items():
-        rows.append(
-            [
-                name, MEANINGS[name], f"{point['parameters']:,}", f"{point['multiply_adds'] / plain:.2f}",
-                " ".join(map(str, point["sizes"])), str(point["fields"][-1]), f"{np.mean(point['measured']):.0f}",
-                f"{100 * np.mean(point['accuracy']):.2f}%",
-                *in_cells(gains.get(name)),
-            ]
-        )  # fmt: skip
+    rows = [
+        [name, MEANINGS[name], f"{point['parameters']:,}", f"{point['multiply_adds'] / plain:.2f}",
+         " ".join(map(str, point["sizes"])), str(point["fields"][-1]), f"{np.mean(point['measured']):.0f}",
+         f"{100 * np.mean(point['accuracy']):.2f}%", *in_cells(gains.get(name))]
+        for name, point in ablation.items()
+    ]  # fmt: skip
     return Table(
         "The variants",
         ["Variant", "What it does", "Parameters", "Multiply-adds", "Map sizes", "Possible field", "Measured field",

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from studies.gains import Gain, about_test_images, how_judged
 from studies.generators import ablation_sections, progress_section
@@ -29,7 +31,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         here / "ablation.csv",
         ("variant", "training", *COLUMNS, "accuracy"),
         [
-            (name, number, *(training[column] for column in COLUMNS), mean(training["accuracy"]))
+            (name, number, *(training[column] for column in COLUMNS), float(f"{np.mean(training['accuracy']):.10g}"))
             for name, content in ablation.items()
             for number, training in enumerate(content["trainings"])
             if training is not None
@@ -90,10 +92,6 @@ def summary(
             for name, content in points.items()
         },
     }  # fmt: skip
-
-
-def mean(values: Sequence[float]) -> float:
-    return float(f"{sum(values) / len(values):.10g}")
 
 
 if __name__ == "__main__":

@@ -56,15 +56,9 @@ def augmentation_in_words(gains: Mapping[Comparison, Gain], reference: str) -> s
             for one, gain in methods.items()
             if gain.sure
         ]
-        sentences.append(
-            f"Over {name}, "
-            + (
-                listed(sure)
-                + (f"; the other {len(methods) - len(sure)} can't be told from it" if len(sure) < len(methods) else "")
-                if sure
-                else f"none of {len(methods)} latent augmentations can be told from it"
-            )
-        )
+        rest = f"; the other {len(methods) - len(sure)} can't be told from it" if len(sure) < len(methods) else ""
+        none = f"none of {len(methods)} latent augmentations can be told from it"
+        sentences.append(f"Over {name}, {listed(sure) + rest if sure else none}")
     return f"{'. '.join(sentences)}; {holds_for(generators=True)}."
 
 

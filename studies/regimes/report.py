@@ -137,8 +137,8 @@ def trained_on(name: str, study: Regimes, top: Params) -> float:
     return study.budget.share * sum(budgets.get(entry, 0.0) for entry in entries)
 
 
-def named(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+def named(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) -> Page:
@@ -188,7 +188,7 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
             "Regimes": "Labels per class, validation included: those of the largest class, and in a long tail so many "
             "times fewer of the smallest, by powers in between, but two at least (Cui et al. 2019). A tail is named by "
             "the labels that there are of its largest and smallest class. Modes: "
-            f"{'; '.join(f'{name}: {named_keys(keys)}' for name, keys in study.modes.items())}.",
+            f"{'; '.join(f'{name}: {named(keys)}' for name, keys in study.modes.items())}.",
             "Replicates": f"{count}, each with labels, trainings of the generators and {len(study.seeds)} seeds of its "
             f"own, on the same test images. Two have up to {common:.0%} of their labels in common, and intervals allow "
             "for it (Nadeau & Bengio 2003).",
@@ -200,10 +200,6 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
             f"{len(hits_of(first, BEST_REAL).right[0]):,} test images, each counting the same.",
         },
     )  # fmt: skip
-
-
-def named_keys(keys: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from studies.scaling.sections import (
     gains_section,
     networks_section,
     search_section,
-    times_word,
 )
 from studies.scaling.settings import Scaling
 from studies.workspace import ROOT, load_params, run
@@ -113,7 +112,7 @@ def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain
     chosen = search["candidates"][search["chosen"]]
     means = {way: float(np.mean(content["networks"][-1]["accuracy"])) for way, content in points.items()}
     best = max(WAYS, key=lambda way: means[way])
-    times = times_word(points[best]["networks"][-1]["times"])
+    times = points[best]["networks"][-1]["times"]
     verbs = {"helps": "helped", "hurts": "hurt"}
     surely = [
         f"{listed([TITLES[way] for way in ways])} {verbs[verdict]}"
@@ -121,8 +120,8 @@ def findings(search: Mapping[str, Any], points: Points, grown: Mapping[str, Gain
         if verdict in verbs
     ]
     return [
-        f"The base network gets {100 * means[BASE]:.1f}% of the test images right. At {times} its cost the highest "
-        f"mean is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
+        f"The base network gets {100 * means[BASE]:.1f}% of the test images right. At {times:g} times its cost the "
+        f"highest mean is that of {TITLES[best]}, {100 * means[best]:.1f}%; over the base, "
         f"{' and '.join(surely) if surely else 'no way of scaling helped or hurt'}.",
         f"The search chose alpha {number(chosen['alpha'])} for depth, beta {number(chosen['beta'])} for width and "
         f"gamma {number(chosen['gamma'])} for resolution. EfficientNet's own, which Tan & Le found on ImageNet, are "

@@ -25,16 +25,8 @@ TITLES = {
 }
 
 
-def times_word(times: float) -> str:
-    return f"{times:g} times"
-
-
-def constants_text(row: Mapping[str, Any]) -> str:
-    return f"{number(row['alpha'])}, {number(row['beta'])}, {number(row['gamma'])}"
-
-
 def gains_section(gains: Mapping[str, Gain], grown: Mapping[str, Gain], points: Points) -> Section:
-    cost = times_word(points[COMPOUND]["networks"][-1]["times"])
+    cost = f"{points[COMPOUND]['networks'][-1]['times']:g} times"
     panels = {
         f"the base network, at {cost} its cost": {TITLES[way]: gain for way, gain in grown.items()},
         "each other way, by compound scaling": {TITLES[way]: gain for way, gain in gains.items()},
@@ -82,7 +74,7 @@ def accuracy_table(points: Points, confidence: float) -> Table:
 def search_section(search: Mapping[str, Any], confidence: float) -> Section:
     """Every candidate's loss, and how sure the choice is."""
     candidates, equals = search["candidates"], as_good(search, confidence)
-    names = [constants_text(row) for row in candidates]
+    names = [", ".join(number(row[key]) for key in ("alpha", "beta", "gamma")) for row in candidates]
     losses = [mean_interval(row["validation_nll"], confidence) for row in candidates]
     sure = (
         f"Of the other {len(candidates) - 1}, {len(equals)} cannot be told from it on these {len(search['seeds'])} "
@@ -120,7 +112,7 @@ def networks_section(points: Points, train: ImageSet) -> Section:
     largest = {way: points[way]["networks"][-1] for way in WAYS}
     drawn = {"base": base} | {TITLES[way]: row for way, row in largest.items()}
     resolutions = sorted({row["resolution"] for row in drawn.values()})
-    cost = times_word(next(iter(largest.values()))["times"])
+    cost = f"{next(iter(largest.values()))['times']:g} times"
     return Section(
         f"The networks at {cost} the cost",
         [
@@ -155,17 +147,14 @@ def networks_section(points: Points, train: ImageSet) -> Section:
 
 
 def networks_table(points: Points) -> Table:
-    rows = []
-    for way, content in points.items():
-        for row in content["networks"]:
-            name = "base" if way == BASE else f"{TITLES[way]}, {row['times']:g}x"
-            rows.append(
-                [
-                    name, number(row["phi"]), "-".join(map(str, row["depths"])), "-".join(map(str, row["widths"])),
-                    f"{row['resolution']}", f"{row['parameters']:,}", number(row["multiply_adds"] / 1e6),
-                    f"{points_of(row['off'], 1)}%", f"{row['activations']:,}",
-                ]
-            )  # fmt: skip
+    rows = [
+        ["base" if way == BASE else f"{TITLES[way]}, {row['times']:g}x", number(row["phi"]),
+         "-".join(map(str, row["depths"])), "-".join(map(str, row["widths"])), f"{row['resolution']}",
+         f"{row['parameters']:,}", number(row["multiply_adds"] / 1e6), f"{points_of(row['off'], 1)}%",
+         f"{row['activations']:,}"]
+        for way, content in points.items()
+        for row in content["networks"]
+    ]  # fmt: skip
     return Table(
         "Every network",
         ["network", "phi", "blocks", "channels", "pixels", "parameters", "multiply-adds, millions", "off",
