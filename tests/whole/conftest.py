@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.sharing import made_once
-from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, hide_studies, side_by_side
+from tests.smoke import SMOKE_PARAMS, change_params, copy_checkout, dvc, hide_studies, side_by_side
 
 
 def run_pipeline(checkout: Path) -> None:
@@ -38,3 +38,20 @@ def changed(own_smoke: Path) -> Callable[[dict[str, Any]], Path]:
         return own_smoke
 
     return change
+
+
+@pytest.fixture(scope="module")
+def dry_run(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], str]:
+    """What `dvc repro --dry` says of a copy of it with other params, which stays as it is."""
+    checkout = Path(shutil.copytree(smoke, tmp_path_factory.mktemp("dry") / "smoke", symlinks=True))
+    hide_studies(checkout)
+    (checkout / "data/bases").mkdir()  # a dry run makes nothing, and a pretrained model's training asks for its base
+    (checkout / "data/bases/adapted.json").touch()
+    params = (checkout / "params.yaml").read_bytes()
+
+    def run(overrides: dict[str, Any]) -> str:
+        (checkout / "params.yaml").write_bytes(params)
+        change_params(checkout, overrides)
+        return dvc(checkout, "repro", "--dry").stdout
+
+    return run

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from augury.running.warm import warm_python
 from tests.smoke import dvc
 from tests.tiny_pipeline import commit, git, make_repository
 
@@ -20,6 +22,16 @@ def author(monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "augury")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "augury@localhost")
+
+
+@pytest.fixture(autouse=True)
+def queued() -> Iterator[None]:
+    """DVC starts a queued experiment by the `dvc` on the PATH, which takes seconds where it is not warm."""
+    command = Path(warm_python()).with_name("dvc")
+    command.write_text(f'#!/bin/sh\nexec {warm_python()} -m dvc "$@"\n')
+    command.chmod(0o755)
+    yield
+    command.unlink()
 
 
 @pytest.fixture
