@@ -14,7 +14,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 from hypothesis import settings
 
-from augury.running.warm import SERVERS
+from augury.running.warm import SERVERS, warm_python
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -23,6 +23,15 @@ settings.register_profile("patient", deadline=None)  # a busy machine is not a b
 settings.load_profile("patient")
 
 gc.disable()  # of what is imported until the tests begin nothing is garbage; to look for some takes a tenth of the time
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all test processes (pytest-xdist) fork from one warm Python, which is there before they are."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        warm_python()
+        os.environ.pop("AUGURY_WARM_PYTHON", None)  # tests tell for themselves which processes know of it
+    elif getattr(config.option, "numprocesses", None):
+        os.environ["AUGURY_WARM_PYTHON"] = warm_python()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,11 +1,14 @@
-"""What is made once for all processes of a test run (pytest-xdist)."""
+"""What is made once: for all processes of a test run (pytest-xdist), or for one of them."""
 
 import fcntl
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from augury.generators import checkpoints
 
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -24,3 +27,6 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
             make(folder)
             made.touch()
     return folder
+
+
+code_of_once = functools.cache(checkpoints.code_of)  # hundreds of trainings start in a test process

@@ -8,7 +8,6 @@ import math
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +33,7 @@ from augury.pipeline.trainings import Training
 from models.dcgan import DCGANConfig
 from models.draws import Seeds, randn_per_image
 from tests import CHECKOUT
+from tests.sharing import code_of_once
 
 NAME = "train_gan.demo"
 GENERATOR, CURVE = Path("data/generators/0/demo"), Path("data/curves/0/demo.csv")
@@ -66,8 +66,6 @@ class Counter(nn.Module):
     def sample(self, labels: torch.Tensor, *, generator: Seeds) -> torch.Tensor:
         return self.variety * (randn_per_image((len(labels), 1, 8, 8), generator) + self.weight / 100)
 
-
-code_of = cache(checkpoints.code_of)  # hundreds of runs start here
 
 Figures = dict[int, tuple[float, float]]  # steps done -> distance, variance
 
@@ -106,7 +104,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainingRun]:
         **budget: Any,
     ) -> TrainingRun:
         monkeypatch.setattr(training_run, "Judge", lambda *_: Script(figures or {}))
-        monkeypatch.setattr(checkpoints, "code_of", code_of)
+        monkeypatch.setattr(checkpoints, "code_of", code_of_once)
         monkeypatch.setattr(pace, "busy_elsewhere", lambda: 0.0)
         network = model or Counter()
         return TrainingRun(

@@ -17,6 +17,7 @@ from PIL import Image
 from augury.generators.weights import load_generator, save_generator, standalone_source
 from augury.pipeline.errors import UserError
 from augury.pipeline.params import network_config
+from augury.running.warm import warm_environment, warm_python
 from models import GENERATORS
 from models.diffusion import SCHEDULE, Diffusion, DiffusionConfig
 from models.diffusion_pipeline import denoise
@@ -312,10 +313,12 @@ def test_the_config_comes_from_params_and_refuses_what_is_out_of_range() -> None
         assert line.startswith(f"network.{key}: ")
 
 
-def test_importing_the_models_does_not_import_diffusers() -> None:
+def test_importing_the_models_does_not_import_diffusers(tmp_path: Path) -> None:
     """It takes seconds, and most stages do without."""
     script = "import sys, models, models.diffusion, augury.generators.weights; assert 'diffusers' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, check=True)
+    (tmp_path / "imports.py").write_text(script)
+    environment = warm_environment() | {"PYTHONPATH": str(CHECKOUT)}
+    subprocess.run([warm_python(), "-m", "imports"], cwd=tmp_path, env=environment, check=True)
 
 
 # The folder.

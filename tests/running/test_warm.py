@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from augury.running.warm import warm_environment, warm_python
 from tests import CHECKOUT
 
+WARM = CHECKOUT / "augury/running/warm.py"
 SAYS = """
 import atexit, os, sys, threading, time
 import torch
@@ -74,10 +76,17 @@ def test_a_fault_before_the_module_begins_is_told(tmp_path: Path) -> None:
 
 
 SAYS_WHICH = """
-import logging; from augury.running.warm import warm_environment, warm_python
+import logging; from warm import warm_environment, warm_python
 logging.basicConfig(format="%(message)s")
 print(warm_python(), warm_environment()["AUGURY_WARM_PYTHON"], warm_environment()["PATH"].partition(":")[0], sep="\\n")
 """
+
+
+def imports_of_none(folder: Path) -> None:
+    """Put warm.py into `folder`, without the libraries, on which all the time of its start goes."""
+    before, listed, after = re.split(r"^LIBRARIES = (.*?)^\)", WARM.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert '"torch"' in listed
+    (folder / "warm.py").write_text(f"{before}LIBRARIES = (){after}")
 
 
 @pytest.mark.parametrize(
@@ -92,13 +101,10 @@ def test_where_it_cannot_be_had_this_interpreter_and_one_line(fault: str, reason
             python = str(tmp_path / "a venv/bin" / Path(sys.executable).name)
         environment = {key: value for key, value in os.environ.items() if key != "AUGURY_WARM_PYTHON"}
         environment |= {"TMPDIR": temporary, "PYTHONPATH": str(CHECKOUT)}
+        imports_of_none(tmp_path)
         if fault == "imports":
-            (tmp_path / "warm.py").write_text(
-                (CHECKOUT / "augury/running/warm.py")
-                .read_text()
-                .replace("    for name in", "    1 / 0\n    for name in")
-            )
-            code = code.replace("from augury.running.warm", "from warm")
+            module = tmp_path / "warm.py"
+            module.write_text(module.read_text().replace("    for name in", "    1 / 0\n    for name in"))
         done = subprocess.run([python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.stdout.splitlines() == [python, python, str(Path(python).parent)]
         [line] = done.stderr.splitlines()
@@ -195,11 +201,12 @@ def test_what_the_stages_do_not_import_of_albumentations_is_not_there(tmp_path: 
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
-    code = (
-        "import os; from augury.running.warm import warm_python; print(warm_python(), flush=True); "
-        "os.kill(os.getpid(), 9)"
+    imports_of_none(tmp_path)
+    code = "import os; from warm import warm_python; print(warm_python(), flush=True); os.kill(os.getpid(), 9)"
+    environment = {key: value for key, value in os.environ.items() if key != "AUGURY_WARM_PYTHON"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
     folder, deadline = Path(done.stdout.strip()).parent, time.monotonic() + 30
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from augury.generators import snapshots
+from augury.generators import checkpoints, snapshots
 from augury.generators.checkpoints import STORE, Checkpoint
 from augury.generators.training_run import TrainingRun
 from augury.generators.weights import load_generator
@@ -32,6 +32,7 @@ from models import GENERATORS
 from models.dcgan import DCGAN
 from stages import train_diffusion, train_gan, train_vae
 from tests import CHECKOUT
+from tests.sharing import code_of_once
 
 PARAMS = params.load(CHECKOUT / "params.yaml")
 NAMES = ("cat", "dog", "eel")
@@ -144,6 +145,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 @pytest.fixture(autouse=True)
 def _few_images_for_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "DRAWN", 30)
+    monkeypatch.setattr(checkpoints, "code_of", code_of_once)
 
 
 @pytest.fixture(scope="module")

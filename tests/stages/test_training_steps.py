@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from augury.generators import training_run
+from augury.generators import checkpoints, training_run
 from augury.generators.checkpoints import STORE
 from augury.generators.processes import start_processes
 from augury.generators.stepper import Stepper
@@ -28,6 +28,7 @@ from models import GENERATORS
 from models.vae import VAE
 from stages import train_diffusion, train_gan, train_vae
 from tests import CHECKOUT
+from tests.sharing import code_of_once
 from tests.waits import Waits, stand_still
 
 NAMES = ("cat", "dog", "owl")
@@ -69,6 +70,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     judge = SimpleNamespace(criterion="none")
     monkeypatch.setattr(training_run, "Judge", lambda *_: judge)
+    monkeypatch.setattr(checkpoints, "code_of", code_of_once)
     monkeypatch.setattr(TrainingRun, "_take_snapshot", lambda self, speed: None)
     monkeypatch.setattr(TrainingRun, "keep_best", lambda self: None)
     monkeypatch.setattr(train_diffusion, "load_generator", lambda *_: (VAE(VAE.Config(4, 8), 8, 1, len(NAMES)), None))

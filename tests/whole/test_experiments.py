@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from augury.running.warm import warm_python
+from augury.running.warm import warm_environment, warm_python
 from tests.smoke import dvc
 from tests.tiny_pipeline import commit, git, make_repository
 
@@ -25,13 +25,14 @@ def author(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def queued() -> Iterator[None]:
+def queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC starts a queued experiment by the `dvc` on the PATH, which takes seconds where it is not warm."""
-    command = Path(warm_python()).with_name("dvc")
+    command = tmp_path / "bin/dvc"
+    command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {warm_python()} -m dvc "$@"\n')
     command.chmod(0o755)
-    yield
-    command.unlink()
+    path = f"{command.parent}{os.pathsep}{warm_environment()['PATH']}"
+    monkeypatch.setattr("tests.smoke.warm_environment", lambda: warm_environment() | {"PATH": path})
 
 
 @pytest.fixture

@@ -28,22 +28,38 @@ FORBID = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.gete
 
 @pytest.fixture(scope="session")
 def unused(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which nothing has run."""
+    """A checkout in which nothing has run, with photos/cat and photos/dog beside its dvc.yaml."""
 
     def make(folder: Path) -> None:
         copy_checkout(folder, {"device": "cpu"})
         hide_studies(folder)
+        for seed, name in enumerate(("cat", "dog")):
+            fill(folder / "photos" / name, seed)
 
     return made_once(tmp_path_factory, "unused", make)
 
 
 @pytest.fixture
 def checkout(unused: Path, tmp_path: Path) -> Path:
-    """A copy of it, with photos/cat and photos/dog beside its dvc.yaml."""
-    checkout = Path(shutil.copytree(unused, tmp_path / "checkout", symlinks=True))
-    for seed, name in enumerate(("cat", "dog")):
-        fill(checkout / "photos" / name, seed)
-    return checkout
+    """A copy of it."""
+    return Path(shutil.copytree(unused, tmp_path / "checkout", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def described(unused: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it after `init` has been told of the photos."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(unused, folder, symlinks=True, dirs_exist_ok=True)
+        init(folder)
+
+    return made_once(tmp_path_factory, "described", make)
+
+
+@pytest.fixture
+def initialised(described: Path, tmp_path: Path) -> Path:
+    """A copy of that."""
+    return Path(shutil.copytree(described, tmp_path / "checkout", symlinks=True))
 
 
 def fill(folder: Path, seed: int, name: str = "q{:02}z.png") -> None:
@@ -127,32 +143,30 @@ def test_what_prepare_skips_or_passes_over_stops_nobody_else(checkout: Path) -> 
     assert "Stage 'prepare@0' didn't change, skipping" in repro(checkout)
 
 
-def test_without_the_folder_all_stays_until_it_is_back(checkout: Path) -> None:
+def test_without_the_folder_all_stays_until_it_is_back(initialised: Path) -> None:
     def made() -> dict[str, bytes]:
-        files = [checkout / "dvc.lock", *(checkout / "data").rglob("*")]
+        files = [initialised / "dvc.lock", *(initialised / "data").rglob("*")]
         return {str(path): path.read_bytes() for path in files if path.is_file() and "costs" not in path.parts}
 
-    init(checkout)
-    repro(checkout)
+    repro(initialised)
     before = made()
-    assert str(checkout / "data/manifest.json") in before
-    (checkout / "photos").rename(checkout / "away")
-    output = repro(checkout)
+    assert str(initialised / "data/manifest.json") in before
+    (initialised / "photos").rename(initialised / "away")
+    output = repro(initialised)
     assert "manifest: prepare.folder: photos: no such folder; expected the images of prepare.source: imag" in output
     assert "prepare@0" not in output
     assert made() == before
-    (checkout / "away").rename(checkout / "photos")
-    assert "Stage 'prepare@0' didn't change, skipping" in repro(checkout)
+    (initialised / "away").rename(initialised / "photos")
+    assert "Stage 'prepare@0' didn't change, skipping" in repro(initialised)
     assert made() == before
 
 
-def test_where_nothing_is_to_be_skipped_prepare_says_which_file_it_is(checkout: Path) -> None:
-    init(checkout)
-    os.mkfifo(checkout / "photos/cat/pipe.png")
+def test_where_nothing_is_to_be_skipped_prepare_says_which_file_it_is(initialised: Path) -> None:
+    os.mkfifo(initialised / "photos/cat/pipe.png")
     problem = (
         "photos/cat/pipe.png: unreadable (not a regular file); replace or remove it, or set prepare.unreadable: skip"
     )
-    assert f"prepare@0: {problem}" in repro(checkout)
+    assert f"prepare@0: {problem}" in repro(initialised)
 
 
 def test_what_may_not_be_read_is_skipped_or_named(checkout: Path) -> None:
@@ -192,33 +206,31 @@ def test_a_folder_that_dvc_is_not_to_look_at_is_read_all_the_same(checkout: Path
     assert "Running stage 'prepare@0'" in repro(checkout)
 
 
-def test_plain_repro_notices_every_change_and_nothing_else(checkout: Path) -> None:
-    init(checkout)
-    repro(checkout)
-    cat = checkout / "photos/cat"
+def test_plain_repro_notices_every_change_and_nothing_else(initialised: Path) -> None:
+    repro(initialised)
+    cat = initialised / "photos/cat"
     state = (cat / "q00z.png").stat()
     for path in cat.iterdir():  # as a copy of the folder has them
         os.utime(path)
     (cat / ".DS_Store").touch()
     (cat / "Thumbs.db").touch()
-    assert "Stage 'prepare@0' didn't change, skipping" in repro(checkout)
+    assert "Stage 'prepare@0' didn't change, skipping" in repro(initialised)
     content = bytearray((cat / "q00z.png").read_bytes())
     content[-20] ^= 1
     (cat / "late.png").write_bytes(content)
-    assert "Running stage 'prepare@0'" in repro(checkout)
+    assert "Running stage 'prepare@0'" in repro(initialised)
     (cat / "q03z.png").unlink()
-    assert "Running stage 'prepare@0'" in repro(checkout)
+    assert "Running stage 'prepare@0'" in repro(initialised)
     (cat / "q00z.png").write_bytes(content)
     os.utime(cat / "q00z.png", ns=(0, state.st_mtime_ns))
     assert (cat / "q00z.png").stat().st_size == state.st_size
-    assert "Running stage 'prepare@0'" in repro(checkout)
+    assert "Running stage 'prepare@0'" in repro(initialised)
 
 
-def test_an_image_that_arrives_while_prepare_runs_is_not_taken_for_read(checkout: Path, tmp_path: Path) -> None:
-    init(checkout)
+def test_an_image_that_arrives_while_prepare_runs_is_not_taken_for_read(initialised: Path, tmp_path: Path) -> None:
     with subprocess.Popen(
-        [warm_python(), "-m", "dvc", "repro", "prepare"], cwd=checkout, text=True,
-        env=warm_environment() | {"PYTHONPATH": str(checkout)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [warm_python(), "-m", "dvc", "repro", "prepare"], cwd=initialised, text=True,
+        env=warm_environment() | {"PYTHONPATH": str(initialised)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         seen = ""
@@ -226,16 +238,16 @@ def test_an_image_that_arrives_while_prepare_runs_is_not_taken_for_read(checkout
             seen += line
             if "24 images of 2 classes" in line:
                 Image.new("RGB", (24, 24)).save(tmp_path / "late.png")
-                (tmp_path / "late.png").rename(checkout / "photos/cat/late.png")
+                (tmp_path / "late.png").rename(initialised / "photos/cat/late.png")
     if process.returncode == 0:  # it came after the last look
-        assert used(checkout) == 2 * PER_CLASS
+        assert used(initialised) == 2 * PER_CLASS
     else:
         assert (
             "prepare@0: photos is not what it was: cat/late.png came while it was read; run `dvc repro` again" in seen
         )
-        assert "prepare@0" not in (checkout / "dvc.lock").read_text()
-    assert "Running stage 'prepare@0'" in repro(checkout)
-    assert used(checkout) == 2 * PER_CLASS + 1
+        assert "prepare@0" not in (initialised / "dvc.lock").read_text()
+    assert "Running stage 'prepare@0'" in repro(initialised)
+    assert used(initialised) == 2 * PER_CLASS + 1
 
 
 def test_links_into_dvcs_own_cache_are_images(checkout: Path) -> None:
@@ -291,17 +303,16 @@ def test_a_snapshot_of_the_hugging_face_hub_is_read_where_it_lies(checkout: Path
     assert used(checkout) == 40
 
 
-def test_without_git_doctor_says_what_dvc_would(checkout: Path) -> None:
-    init(checkout)
-    shutil.rmtree(checkout / ".git")
-    doctor = augury(checkout, "doctor", "--no-cost")
+def test_without_git_doctor_says_what_dvc_would(initialised: Path) -> None:
+    shutil.rmtree(initialised / ".git")
+    doctor = augury(initialised, "doctor", "--no-cost")
     assert doctor.returncode == 1
-    assert f"no git repository in {checkout}, and DVC does nothing without: run git init there" in doctor.stdout
-    assert "is not a git repository" in repro(checkout)
-    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
-    assert "Nothing essential is missing" in augury(checkout, "doctor", "--no-cost").stdout
-    repro(checkout)
-    assert used(checkout) == 2 * PER_CLASS
+    assert f"no git repository in {initialised}, and DVC does nothing without: run git init there" in doctor.stdout
+    assert "is not a git repository" in repro(initialised)
+    subprocess.run(["git", "init", "--quiet"], cwd=initialised, check=True)
+    assert "Nothing essential is missing" in augury(initialised, "doctor", "--no-cost").stdout
+    repro(initialised)
+    assert used(initialised) == 2 * PER_CLASS
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "train.parquet"])

@@ -16,7 +16,7 @@ import pytest
 
 from augury.images.image_set import ImageSet
 from models import GENERATORS
-from tests.smoke import SMOKE_PARAMS, cold_environment, dvc
+from tests.smoke import SMOKE_PARAMS, change_params, cold_environment, dvc
 from tests.tiny_pipeline import commit, git
 from tests.whole.test_architecture import DEPENDENT, ELSEWHERE, OPTIONAL, PARAMS, PIPELINE, read_yaml, trained
 
@@ -158,6 +158,7 @@ def test_another_way_to_launch_trains_again_and_nothing_else(changed: Callable[[
     """Several processes draw other noise."""
     checkout = changed({"launch": "torchrun --standalone --nproc-per-node 1"})
     assert entries_of(dvc(checkout, "repro", "--dry").stdout) == set(trained().values())
+    change_params(checkout, {"train_gan": {"dcgan": {"total_kimg": 1.0}}})
     output = dvc(checkout, "repro", "train_gan@0-dcgan").stdout
     assert "> torchrun --standalone --nproc-per-node 1 -m stages.train_gan 0 dcgan" in output
     assert entries_of(output) == {"train_gan@0-dcgan"}

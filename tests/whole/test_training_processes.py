@@ -33,6 +33,7 @@ PARAMS: dict[str, Any] = {
     },
     "train_diffusion": {**TRAINING, "batch_size": 16},
 }  # fmt: skip
+SHORT = {"total_kimg": 0.96, "snapshot_every_kimg": 0.32}  # 60 steps
 STAGES = {
     "vae": ["train_vae"],  # first: the diffusion model starts from it
     "dcgan": ["train_gan", "dcgan"],
@@ -183,8 +184,8 @@ def two(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which two processes have gone through tests/two_ranks.py."""
     checkout = tmp_path_factory.mktemp("two") / "checkout"
     shutil.copytree(launcher.checkout, checkout)
-    short = {"total_kimg": 0.96, "snapshot_every_kimg": 0.32}  # 60 steps; the VAE, which comes first, has all its 250
-    change_params(checkout, {"train_gan": {"dcgan": short, "stylegan": short}, "train_diffusion": short})
+    # The VAE, which comes first, has all its 250 steps.
+    change_params(checkout, {"train_gan": {"dcgan": SHORT, "stylegan": SHORT}, "train_diffusion": SHORT})
     done = torchrun(checkout, "tests.two_ranks")
     assert done.returncode == 0, done.stderr
     assert not processes_in(checkout)
@@ -236,6 +237,7 @@ def test_two_processes_learn_as_much_as_one(two: Path, launcher: Launcher) -> No
 def test_a_stage_under_torchrun_is_a_stage(two: Path) -> None:
     """It logs once, enters its costs once, and leaves no process behind."""
     shutil.rmtree(two / "data/generators/0/vae")
+    change_params(two, {"train_vae": SHORT})
     done = torchrun(two, "stages.train_vae", "0")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("train_vae: keeping the snapshot at") == 1
