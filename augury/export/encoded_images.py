@@ -151,16 +151,12 @@ def _schema(path: Path) -> tuple[pa.Schema, tuple[str, ...]]:
     if not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
         raise UserError(f"{path}: column image holds {image}; expected the bytes of image files")
     types = {name: schema.field(name).type for name in schema.names if name != "image"}
+    scalars = (pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
     for name, kind in types.items():
-        if not (pa.types.is_integer(kind) or (name != "label" and _is_scalar(kind))):
+        if not (pa.types.is_integer(kind) or (name != "label" and any(is_kind(kind) for is_kind in scalars))):
             raise UserError(f"{path}: column {name} holds {kind}; only numbers, text and booleans can be exported")
     fields = [("image", IMAGE), ("label", types.pop("label")), *types.items()]
     return pa.schema(fields, metadata={b"huggingface": metadata}), classes
-
-
-def _is_scalar(kind: pa.DataType) -> bool:
-    tests = pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string
-    return any(test(kind) for test in tests)
 
 
 def _pngs(path: Path, batch: pa.RecordBatch) -> list[bytes]:

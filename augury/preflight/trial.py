@@ -23,6 +23,7 @@ from augury.generators.pace import Pace
 from augury.generators.weights import save_generator
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import use_threads
+from augury.pipeline.edits import nested
 from augury.pipeline.errors import one_line
 from augury.pipeline.outputs import read_json, write_json
 from augury.pipeline.params import PARAMS_FILE, Params, load, network_config
@@ -71,16 +72,10 @@ def try_trainings(
 def lay_out(folder: Path, params: Params, classes: int, channels: int) -> None:
     """What a training finds: params.yaml with an endless budget, noise in place of the splits, and a VAE's weights."""
     (folder / PARAMS_FILE).write_bytes(PARAMS_FILE.read_bytes())
-    budget = {"total_kimg": ENDLESS, "snapshot_every_kimg": ENDLESS}
-    gans = {name: {**budget} for name in params.train_gan}
-    adapted = {name: {**budget} for name in params.train_pretrained}
-    lay_over(
-        folder / PARAMS_FILE,
-        {
-            "log": "none", "train_gan": gans, "train_vae": budget, "train_diffusion": {**budget},
-            "train_pretrained": adapted,
-        },
-    )  # fmt: skip
+    gans, adapted = ([f"{key}.{name}" for name in getattr(params, key)] for key in ("train_gan", "train_pretrained"))
+    sections = [*gans, "train_vae", "train_diffusion", *adapted]
+    endless = {f"{section}.{key}": ENDLESS for section in sections for key in ("total_kimg", "snapshot_every_kimg")}
+    lay_over(folder / PARAMS_FILE, nested({"log": "none", **endless}))
     for name, of_base in params.train_pretrained.items():
         there = Path("data/bases") / f"{name}.json"  # made already, as hashing takes seconds
         write_json(folder / there, read_json(there) if there.exists() else describe_base(name, of_base))

@@ -169,8 +169,7 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
 def where_effort_pays(comparison: Comparison) -> str | None:
     """What more of each would do for the headline's interval, in a sentence; None where no arm has synthetic images."""
     arm = leader(comparison)
-    row = row_of(comparison, arm) if arm is not None else None
-    if row is None:
+    if arm is None or (row := row_of(comparison, arm)) is None:
         return None
     ways = {what: share for what, share in row["narrowed_by"].items() if share is not None}
     shares = " and ".join(f"twice as many {what} by about {100 * share:.0f}%" for what, share in ways.items())
@@ -180,8 +179,7 @@ def where_effort_pays(comparison: Comparison) -> str | None:
 def what_would_decide(comparison: Comparison) -> str | None:
     """How much more of what would settle the headline's arm, were its gain what it seems; None where it is settled."""
     arm = leader(comparison)
-    row = row_of(comparison, arm) if arm is not None else None
-    if row is None or row["decides"] is None:
+    if arm is None or (row := row_of(comparison, arm)) is None or row["decides"] is None:
         return None
     ways = [f"{count:,} {key.replace('_', ' ')}" for key, count in row["decides"].items() if count is not None]
     if not ways:

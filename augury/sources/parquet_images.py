@@ -71,7 +71,11 @@ def _find_files(root: Path) -> dict[Path, str]:
         raise UserError(f"{root}: no *.parquet in it or below it")
     if missing := _missing(paths):
         log.warning("%s: not there, though the names of others count them: %s", root, shortened(missing))
-    splits = {path: _split_of(path.relative_to(root)) for path in paths}
+    # By its name, such as train-00000-of-00002.parquet, or a folder's, the nearest one first.
+    splits = {
+        path: first_split([re.split(r"[-_.]", path.name)[0], *reversed(path.relative_to(root).parts[:-1])])
+        for path in paths
+    }
     if not any(splits.values()):
         return dict.fromkeys(paths, "train")
     if "train" not in splits.values():
@@ -93,11 +97,6 @@ def _missing(paths: Sequence[Path]) -> list[str]:
         for number in range(count)
         if number not in there
     ]
-
-
-def _split_of(path: Path) -> str | None:
-    """By its name, such as train-00000-of-00002.parquet, or a folder's, the nearest one first."""
-    return first_split([re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])])
 
 
 def _open(path: Path, split: str, root: Path, prepare: Prepare) -> Shard:
@@ -200,12 +199,7 @@ def _listed(values: dict[str, Any], row: int, shard: Shard, numbers: dict[Any, i
     if prepare.group_column is not None:
         held = values[prepare.group_column]
         group = printable(held).strip() or None if held is not None else None
-    name = f"{shard.name}#{row}"
-    return ListedImage(
-        shard.split, numbers.get(value), f"{shard.path}, row {row}", content, _file(path, name), group, problem
-    )
-
-
-def _file(path: str | None, name: str) -> str:
-    """The image's own name where the data set kept it, and where it lies: names may come more than once."""
-    return name if path is None else f"{name}/{PurePosixPath(path).name}"
+    # The image's own name where the data set kept it, and where it lies: names may come more than once.
+    file = f"{shard.name}#{row}" + ("" if path is None else f"/{PurePosixPath(path).name}")
+    place = f"{shard.path}, row {row}"
+    return ListedImage(shard.split, numbers.get(value), place, content, file, group, problem)
