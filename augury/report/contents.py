@@ -41,9 +41,11 @@ class Contents:
         return {arm: max(result["n_more_real"] for result in of_arm) for arm, of_arm in self.runs.items()}
 
     def page(self) -> str:
-        """Scores, selections, trainings, curves and progress are by generator; progress: (training images seen,
-        picture). masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`. grounds:
-        arm -> what it owes to the ground, where there is such a policy. closest: of near-duplicates, if any.
+        """The report.
+
+        By generator are scores, selections, trainings, curves and progress, which is (training images seen, picture).
+        masks: of each policy that sets objects on other grounds, with the picture `<policy>_masks`. grounds: arm ->
+        what it owes to the ground, where there is such a policy. closest: of near-duplicates, if any.
         """
         params, results, comparison = self.params, self.results, self.comparison
         generators, swapping, closest = list(params.sample.generators), params.augment.swapping, results.closest()

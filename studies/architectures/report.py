@@ -6,19 +6,9 @@ from typing import Any
 from augury.evidence.statistics import accuracy_interval
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.outputs import read_json, write_csv, write_json
+from studies.architectures import findings
 from studies.architectures.drawings import accuracy_plot
-from studies.architectures.findings import (
-    Comparison,
-    Points,
-    answer,
-    cautions,
-    label,
-    leads,
-    preferred,
-    read_points,
-    sentences,
-    transfers,
-)
+from studies.architectures.findings import Comparison, Points, label
 from studies.architectures.sections import results_table, sections
 from studies.architectures.settings import COMMAND, Architectures
 from studies.gains import about_test_images, how_judged
@@ -35,8 +25,8 @@ PER_SEED = ("seed", "accuracy", "validation_nll")
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Architectures, here, root)
     compare = top.compare.model_copy(update={"confidence": study.confidence})
-    points, counts = read_points(here / "points", study), read_json(here / "counts.json")
-    lead, transfer = leads(points, compare), transfers(points, compare)
+    points, counts = findings.read_points(here / "points", study), read_json(here / "counts.json")
+    lead, transfer = findings.leads(points, compare), findings.transfers(points, compare)
     write_json(here / "architectures.json", summary(points, lead, transfer, counts, study))
     rows = [
         [(point | dict(zip(PER_SEED, values, strict=True)))[column] for column in COLUMNS]
@@ -63,7 +53,7 @@ def summary(
         "confidence": study.confidence,
         "seeds": len(study.seeds),
         "chosen_by": "mean validation NLL",
-        "preferred": {budget: label(preferred(rows)) for budget, rows in points.items()},
+        "preferred": {budget: label(findings.preferred(rows)) for budget, rows in points.items()},
         "accuracy": {
             budget: {
                 label(row): {
@@ -96,9 +86,9 @@ def page(
     interval = f"{100 * study.confidence:g}%"
     return Page(
         question="what do the networks of the lecture cost, and what does each make of these images?",
-        answer=answer(points, study),
-        sentences=sentences(points, lead, transfer, study),
-        cautions=[*about_test_images(root), *cautions(points, study)],
+        answer=findings.answer(points, study),
+        sentences=findings.sentences(points, lead, transfer, study),
+        cautions=[*about_test_images(root), *findings.cautions(points, study)],
         drawing=accuracy_plot(points, "multiply_adds", study.confidence),
         alternative="Test accuracy against the multiply-adds of one image, at equal steps and at equal time; the "
         "numbers are in the table.",

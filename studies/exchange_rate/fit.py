@@ -13,16 +13,9 @@ from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
 from augury.pipeline.seeding import derive_seed
 from augury.report.numbers import number, points_between, points_of
+from studies.exchange_rate import learning_curve
 from studies.exchange_rate.drawings import exchange_plot, worth_of
-from studies.exchange_rate.learning_curve import (
-    LearningCurve,
-    fit_curve,
-    gain_spread,
-    resampled_curves,
-    smoothed_spread,
-    standard_error,
-    worth,
-)
+from studies.exchange_rate.learning_curve import LearningCurve
 from studies.exchange_rate.measure import ExchangeRate
 from studies.gains import holds_for
 from studies.page import Page, Table, listed
@@ -43,16 +36,17 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
     ]
     labels = np.array(study.labels_per_class, float)
     accuracies = np.array([[np.mean(point["values"]) for point in row] for row in points])
-    curve = fit_curve(labels, accuracies.mean(axis=1), smoothed_spread(labels, accuracies))
+    spread = learning_curve.smoothed_spread(labels, accuracies)
+    curve = learning_curve.fit_curve(labels, accuracies.mean(axis=1), spread)
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate"))
-    others = resampled_curves(labels, accuracies, study.resamples, rng)
+    others = learning_curve.resampled_curves(labels, accuracies, study.resamples, rng)
 
     results = Results(root / "data")
     comparison, splits = results.comparison(), results.splits()
     if comparison["reference"] != study.reference:
         raise UserError(f"reference: {study.reference!r} is not compare.reference, {comparison['reference']!r}")
     # One draw of labels says nothing of others: its gains may vary as those from more labels do.
-    of_draws = [gain_spread(labels, accuracies, budget)] if comparison["scope"] == SET else []
+    of_draws = [learning_curve.gain_spread(labels, accuracies, budget)] if comparison["scope"] == SET else []
     # With a long tail the first class has `budget` labels and the others fewer.
     total = sum(splits["train"]) + sum(splits["validation"])
     arms = {
@@ -112,9 +106,9 @@ def placed(
     budget, confidence = top.prepare.labels_per_class, top.compare.confidence
     assert budget is not None
     row = comparison["arms"][arm]["gain"][comparison["scope"]]
-    error = standard_error(row["interval"], row["df"], confidence)
+    error = learning_curve.standard_error(row["interval"], row["df"], confidence)
     rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
-    rate = worth(curve, others, row["gain"], [(error, row["df"]), *of_draws], budget, confidence, rng)
+    rate = learning_curve.worth(curve, others, row["gain"], [(error, row["df"]), *of_draws], budget, confidence, rng)
     images = results.of_arm(arm, comparison["seeds"][:1])[0]
     return {
         "n_real": images["n_real"],

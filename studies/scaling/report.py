@@ -12,17 +12,11 @@ from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.report.numbers import number, points_of
 from studies.gains import Gain, about_test_images, by_verdict, holds_for, how_judged, verdicts_over
 from studies.page import Page, listed
+from studies.scaling import sections
 from studies.scaling.drawings import scaling_plot
 from studies.scaling.findings import Points, as_good, curve_of, dimensions_scaled, of_compound, over_base, rows_of
 from studies.scaling.scale import BASE, WAYS
-from studies.scaling.sections import (
-    TITLES,
-    accuracy_table,
-    efficientnet_section,
-    gains_section,
-    networks_section,
-    search_section,
-)
+from studies.scaling.sections import TITLES
 from studies.scaling.settings import Scaling
 from studies.workspace import ROOT, load_params, run
 
@@ -75,7 +69,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         caption="Every line starts at the base network. To the right networks cost more; a line that lies above the "
         "others at the same cost spends it better. Dots are means over seeds, bars the optimiser's noise: how "
         "far another seed may lie, on these test images. The verdicts below say what holds on others.",
-        tables=[accuracy_table(points, confidence)],
+        tables=[sections.accuracy_table(points, confidence)],
         protocol={
             "Images": f"{base['n_train']:,} training, {base['n_validation']:,} validation and {base['n_test']:,} test "
             "images of the main pipeline, without augmentation. The constants, and the moment of each training, are "
@@ -94,10 +88,10 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
             "families. Compound scaling's gains are of accuracies averaged over all costs.",
         },
         sections=[
-            gains_section(gains, grown, points),
-            search_section(search, confidence),
-            networks_section(points, ImageSet.read(root / "data/splits/0/train")),
-            efficientnet_section(),
+            sections.gains_section(gains, grown, points),
+            sections.search_section(search, confidence),
+            sections.networks_section(points, ImageSet.read(root / "data/splits/0/train")),
+            sections.efficientnet_section(),
         ],
     )
     page.write(here / "page")

@@ -12,18 +12,8 @@ from studies.drawings import forest_plot
 from studies.gains import holds_for, how_judged, verdicts_over
 from studies.page import Figure, Page, Section, Table, listed
 from studies.pictures import TILE, as_uri
-from studies.segmentation.findings import (
-    ASKED,
-    CELLS,
-    PLAIN_ARM,
-    Points,
-    mean_of,
-    of_arms,
-    of_one_mask,
-    over_networks,
-    overlaps,
-    read_points,
-)
+from studies.segmentation import findings
+from studies.segmentation.findings import ASKED, CELLS, PLAIN_ARM, Points
 from studies.segmentation.images import Cases, read
 from studies.segmentation.networks import CONVOLUTIONS, MEANINGS, NETWORKS
 from studies.segmentation.settings import Segmentation
@@ -40,10 +30,10 @@ COLUMNS = (
 def main(here: Path = Path(), root: Path = ROOT) -> None:
     study, top = load_params(Segmentation, here, root)
     compare = top.compare.model_copy(update={"matters": study.matters})
-    points = read_points(here / "points")
+    points = findings.read_points(here / "points")
     train, test = read(here)
-    floor = of_one_mask(train, test)
-    networks, arms = over_networks(points, compare), of_arms(points, compare)
+    floor = findings.of_one_mask(train, test)
+    networks, arms = findings.over_networks(points, compare), findings.of_arms(points, compare)
     rows = [(*cell, *_numbers(points, cell, compare.confidence)) for cell in CELLS]
     write_csv(here / "segmentation.csv", COLUMNS, rows)
     write_json(
@@ -107,7 +97,7 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
 def _numbers(points: Points, cell: tuple[str, str], confidence: float) -> Sequence[float | None]:
     point = points[cell]
     counted = [point[key] for key in ("width", "parameters", "multiply_adds", "possible_field")]
-    return [*counted, measured(point), *mean_of(point, confidence)]
+    return [*counted, measured(point), *findings.mean_of(point, confidence)]
 
 
 def measured(point: Mapping[str, Any]) -> float | None:
@@ -138,7 +128,9 @@ def cautions(study: Segmentation, points: Points, floor: float) -> list[str]:
     """floor: what one mask for every image gets."""
     notes = []
     if lost := [
-        f"{network}, {ARMS[arm]}" for network, arm in CELLS if overlaps(points[network, arm]).accuracy.mean() <= floor
+        f"{network}, {ARMS[arm]}"
+        for network, arm in CELLS
+        if findings.overlaps(points[network, arm]).accuracy.mean() <= floor
     ]:
         notes.append(
             f"No better than one mask for every image ({100 * floor:.1f}%), so that comparing them says little: "
@@ -171,7 +163,7 @@ def _table(points: Points, confidence: float, floor: float) -> Table:
     rows = []
     for network, arm in CELLS:
         point = points[network, arm]
-        mean, low, high = mean_of(point, confidence)
+        mean, low, high = findings.mean_of(point, confidence)
         rows.append(
             [f"{network}, {ARMS[arm]}", f"{point['width']}", f"{point['parameters']:,}",
              f"{point['multiply_adds'] / 1e6:.1f}", f"{point['possible_field']}", _pixels(measured(point)),
