@@ -4,6 +4,7 @@ Forks a process per line of its input (SECONDS_BETWEEN_CHECKPOINTS, stage, archi
 the imports, is paid for once. Answers with the process's number, and with its exit status when it has ended.
 """
 
+import functools
 import gc
 import os
 import sys
@@ -21,13 +22,16 @@ STAGES = {"prepare": prepare, "train_diffusion": train_diffusion, "train_gan": t
 
 
 def main() -> None:
+    checkpoints.code_of = functools.cache(checkpoints.code_of)
+    for section in ("train_diffusion", "train_gan.dcgan", "train_gan.stylegan", "train_vae"):
+        checkpoints.code_of(section)  # which takes a fork longer than some steps
     gc.freeze()
     for line in iter(sys.stdin.readline, ""):
         seconds, stage, *architecture = line.split()
         child = os.fork()
         if child == 0:
             torch.set_num_threads(1)
-            snapshots.DRAWN = 50
+            snapshots.DRAWN = 40
             checkpoints.SECONDS_BETWEEN_CHECKPOINTS = float(seconds)
             training_run.STEPS_BETWEEN_LOOKS = 32 if float(seconds) else 1  # what was not looked at is not saved
             log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -3,6 +3,7 @@
 Writes what it found out to rank-<number>.json in the current folder, which holds the splits and params.yaml.
 """
 
+import functools
 import hashlib
 import json
 import sys
@@ -15,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from augury.generators import snapshots
+from augury.generators import checkpoints, snapshots
 from augury.generators.processes import average_gradients, start_processes
 from augury.generators.training_run import TrainingRun
 from augury.pipeline import params
@@ -60,7 +61,8 @@ class CutOffError(Exception):
 
 
 def main() -> None:
-    snapshots.DRAWN = 50
+    snapshots.DRAWN = 40
+    checkpoints.code_of = functools.cache(checkpoints.code_of)
     torch.set_num_threads(1)
     accelerator = start_processes("cpu", 2, "train_vae")
     found: dict[str, Any] = {
