@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from threadpoolctl import threadpool_limits
+
 # Stages whose bytes are the same for any number of threads. `threads` in params.yaml is for the others.
 WITH_ANY_THREADS = ("prepare", "augment", "classify", "compare", "cards", "report")
 
 
 def use_threads(count: int | None) -> None:
-    """Have this process and those that it starts compute with so many threads; None: with as many as they would."""
+    """Have this process and those that it starts compute with so many threads; None: with as many as they would.
+
+    NumPy's and SciPy's linear algebra, of which there is little, has one in any case: its sums depend on the number.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    threadpool_limits({"libscipy_openblas": 1})  # which has read it, where NumPy has been imported
     if count is None:
         return
     os.environ["OMP_NUM_THREADS"] = str(count)

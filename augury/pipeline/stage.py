@@ -42,8 +42,7 @@ def run(name: str, main: Callable[[params.Params], int | None]) -> None:
     started = time.perf_counter()
     with one_line_errors(name, "interrupted; `dvc repro` goes on from here"):
         loaded = params.load()
-        if name.partition("@")[0] not in WITH_ANY_THREADS:
-            use_threads(loaded.threads)
+        use_threads(None if name.partition("@")[0] in WITH_ANY_THREADS else loaded.threads)
         images = main(loaded)
         if int(os.environ.get("RANK", "0")) > 0:  # one of several processes under torchrun; the first one reports
             return

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from augury.pipeline import stage
 from augury.pipeline.errors import UserError
@@ -27,9 +28,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_process(
-    folder: Path, *body: str, before: Sequence[str] = (), **environment: str
+    folder: Path, *body: str, before: Sequence[str] = (), name: str = "demo@one", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a stage called demo@one whose main has these lines. before: lines that come before it."""
+    """Run a stage of that name whose main has these lines. before: lines that come before it."""
     lines = [
         *before,
         "import sys",
@@ -37,7 +38,7 @@ def run_process(
         "from augury.pipeline.stage import run",
         "def main(params):",
     ]
-    code = "\n".join([*lines, *(f"    {line}" for line in body), "run('demo@one', main)"])
+    code = "\n".join([*lines, *(f"    {line}" for line in body), f"run({name!r}, main)"])
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)} | environment
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -75,10 +76,30 @@ def test_a_stage_computes_with_the_threads_of_the_params(folder: Path, imports: 
     """Whether it has imported torch by then or not."""
     lines = ["import torch", "from augury.pipeline.cores import cores", "print(torch.get_num_threads(), cores())"]
     available = str(min(2, len(os.sched_getaffinity(0))))
-    for threads, expected in ((1, "1 1\n"), (None, f"{available} 2\n")):
+    all_of_them = f"{available} 2\n"
+    for name, threads, expected in (
+        ("demo@one", 1, "1 1\n"), ("demo@one", None, all_of_them), ("classify@0-none", 1, all_of_them),
+    ):  # fmt: skip
         lay_over(folder / "params.yaml", {"threads": threads})
-        done = run_process(folder, *lines, before=imports, OMP_NUM_THREADS="2")
+        done = run_process(folder, *lines, before=imports, name=name, OMP_NUM_THREADS="2")
         assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
+@pytest.mark.parametrize("name", ["demo", "classify@0-none"])
+def test_linear_algebra_of_numpy_has_one_thread_by_whose_number_its_sums_go(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")  # and once it has been run, what it was before
+
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["prefix"] == "libscipy_openblas"]
+
+    seen = []
+    with threadpool_limits({"libscipy_openblas": 2}):
+        before = threads()
+        stage.run(name, lambda params: seen.append((threads(), os.environ["OPENBLAS_NUM_THREADS"])))
+    assert before == [2] * len(before) != []
+    assert seen == [([1] * len(before), "1")]
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(folder: Path) -> None:
