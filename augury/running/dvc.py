@@ -82,7 +82,7 @@ def dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
         lines = done.stderr.splitlines()
         of_stages = [line for line in lines if line.startswith(tuple(f"{argument}: " for argument in arguments))]
         errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        error = [*of_stages, *errors, f"dvc {arguments[0]}: {done.stderr.strip()}"][0]
+        error = [*of_stages, *errors, f"dvc {arguments[0]}: {' '.join(done.stderr.split())}"][0]
         # A DVC that was killed has left it; only the user knows whether another one is at work.
         raise DvcError(f"{error}; where no DVC is at work here, remove it" if "RWLock-file" in error else error)
     return done

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from augury.running.dvc import dvc, locked, order_lock, pass_on
+from augury.running.dvc import DvcError, dvc, locked, order_lock, pass_on
 
 HEAD = "schema: '2.0'\nstages:\n"
 
@@ -46,6 +46,22 @@ def test_progress_bars_and_empty_lines_are_not_passed_on(caplog: pytest.LogCaptu
         "digits: 5 images of 2 classes: 0 (3), 1 (2)\n\n  0%|   | 0.00/9M\r100%|###| 9M/9M [00:01, 9MB/s]\n50% kept\n"
     )
     assert caplog.messages == ["digits: 5 images of 2 classes: 0 (3), 1 (2)", "50% kept"]
+
+
+SPREAD_OUT = """#!/bin/sh
+printf "'./dvc.lock' is invalid (possible merge conflicts).\\n\\nNot allowed, in line 2\\n  2 schema\\n" >&2
+exit 255
+"""
+
+
+def test_what_dvc_spreads_over_several_lines_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text(SPREAD_OUT)
+    python.chmod(0o755)
+    monkeypatch.setenv("AUGURY_WARM_PYTHON", str(python))
+    words = r"'./dvc.lock' is invalid \(possible merge conflicts\). Not allowed, in line 2 2 schema"
+    with pytest.raises(DvcError, match=rf"^dvc status: {words}$"):
+        dvc("status")
 
 
 SLOW_TO_END = """#!{python} -SI
