@@ -17,10 +17,10 @@ def synthetic_counts(recipe: Arm, labelled: Sequence[int]) -> dict[str, np.ndarr
     """
     counts = np.asarray(labelled)
     if recipe.fill is None:
-        return {
-            generator: balanced(round(ratio * counts.sum()), len(counts))
-            for generator, ratio in recipe.synthetic.items()
-        }
+        # One goes on with the classes where the one before it ended, so that all of them together are balanced, too.
+        upto = np.cumsum([0, *(round(ratio * counts.sum()) for ratio in recipe.synthetic.values())])
+        taken = np.array([balanced(count, len(counts)) for count in upto])
+        return dict(zip(recipe.synthetic, np.diff(taken, axis=0), strict=True))
     shares = recipe.synthetic | ({REPEATED: recipe.repeat} if recipe.repeat else {})
     gap, upto = counts.max() - counts, np.cumsum([0.0, *shares.values()]) / sum(shares.values())
     taken = np.rint(upto[:, None] * gap).astype(np.int64)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augury.arms.rows import balanced, front_rows, slice_rows
+from augury.arms.rows import balanced, front_rows, slice_rows, synthetic_counts
+from augury.pipeline.sections import Arm
 
 
 @given(st.integers(0, 100), st.integers(1, 12))
@@ -58,3 +59,12 @@ def test_slices_follow_each_other_and_begin_again_at_the_end(labels: list[int], 
             assert taken == of_class[: 4 * of_each].tolist()
         elif len(of_class) >= of_each:
             assert sorted(taken) == sorted(np.resize(of_class, 4 * of_each).tolist())
+
+
+@pytest.mark.parametrize(("labels", "each"), [(1, 2), (2, 5), (5, 12), (100, 250)])
+def test_what_several_generators_give_is_balanced_together(labels: int, each: int) -> None:
+    counts = synthetic_counts(Arm(synthetic=dict.fromkeys("abcd", 0.25)), [labels] * 10)
+    assert [int(count.sum()) for count in counts.values()] == [each] * 4
+    together = np.sum([*counts.values()], axis=0)
+    assert together.tolist() == balanced(4 * each, 10).tolist()  # and not two of some, none of others
+    assert counts["a"].tolist() == balanced(each, 10).tolist()
