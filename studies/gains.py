@@ -100,10 +100,14 @@ def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key
     }  # fmt: skip
 
 
-def about_test_images(root: Path) -> list[str]:
-    """What limits all verdicts on the test images of the pipeline at `root`, for a page's cautions."""
+def about_test_images(root: Path, alike: float | None = None) -> list[str]:
+    """What limits all verdicts on the test images of the pipeline at `root`, for a page's cautions.
+
+    alike: share of them that look like images learned from, where these are others than the pipeline's.
+    """
     splits = Results(root / "data").splits()
-    alike = share_alike(splits["near_duplicates"]["between"], sum(splits["test"]))
+    if alike is None:
+        alike = share_alike(splits["near_duplicates"]["between"], sum(splits["test"]))
     groups = splits["groups"] and splits["groups"]["test"]
     return [f"{reason[0].upper()}{reason[1:]}." for reason in cautions_of(alike, groups, groups)]
 

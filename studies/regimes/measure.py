@@ -9,6 +9,7 @@ from typing import Any
 from augury.evidence.ledger import stages_behind
 from augury.evidence.recipes import chosen_arms
 from augury.evidence.results import Results
+from augury.evidence.verdicts import share_alike
 from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.outputs import write_json
 from augury.pipeline.params import Params, load
@@ -98,6 +99,7 @@ def point(study: Regimes, regime: Regime, results: Results) -> dict[str, Any]:
         "labelled": sum(splits["train"]) + sum(splits["validation"]),
         "fewest": min(one + other for one, other in zip(splits["train"], splits["validation"], strict=True)),
         "in_common": splits["expected_overlap"],
+        "alike": share_alike(splits["near_duplicates"]["between"], sum(splits["test"])),
         "chosen": {name: list(each.arms[0]) for name, each in chosen.items()},
         "recipes": {
             name: {

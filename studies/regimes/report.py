@@ -147,8 +147,10 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
     shown: dict[tuple[Regime, str], Gain | None] = dict(gains)
     shown |= {(regime, RECIPE): None for regime, of_regime in points.items() if real_throughout(of_regime)}
     count, first = len(study.budget.replicates), next(iter(points.values()))[0]
-    common = max(point["in_common"] for of_regime in points.values() for point in of_regime)
-    cautions = about_test_images(root)
+    common, alike = (
+        max(point[key] for of_regime in points.values() for point in of_regime) for key in ("in_common", "alike")
+    )
+    cautions = about_test_images(root, alike)
     if count < 3:
         cautions.append("There are two replicates alone, which may agree by chance: intervals are very wide.")
     if study.budget.share < 1:

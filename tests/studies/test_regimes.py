@@ -75,6 +75,7 @@ def test_a_regime_is_measured_with_the_stages_as_they_are(root: Path, monkeypatc
     assert own.train_vae.total_kimg == 1.0  # half of the 2 that the smoke run has
     point = json.loads((here / "points/8-4-head-1.json").read_text())
     assert (point["labels"], point["tail"], point["mode"], point["replicate"]) == (8, 4, "head", 1)
+    assert point["alike"] == 0.0  # of the digits none look the same
     assert point["fewest"] == Regime(8, 4, "head").fewest == 2
     assert point["labelled"] == sum(np.maximum(2, np.rint(8 * 4 ** (-np.arange(10) / 9))))
     assert {*point["chosen"]["best_real"]} <= {"none", "classic"}
@@ -100,7 +101,7 @@ def written_points(here: Path, gains: dict[str, float], study: Regimes = STUDY) 
             best = [study.real_only[0], study.real_only[1]]
             chosen = {"best_real": best, "recipe": [study.synthetic[0]] * 2 if gain > 0 else best}
             content = {**regime._asdict(), "replicate": number, "labelled": 10 * regime.labels, "fewest": 2,
-                       "in_common": 0.1, "chosen": chosen, "recipes": recipes}  # fmt: skip
+                       "in_common": 0.1, "alike": 0.01 * number, "chosen": chosen, "recipes": recipes}  # fmt: skip
             write_json(here / "points" / f"{regime.name}-{number}.json", content)
 
 
@@ -112,7 +113,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = settings(Regimes, here)
     written_points(here, {"head": 0.0, "scratch": 0.2}, study)
     write_json(here / "runs/5-1-head-0/data/costs/train_vae@0.json", {"stage": "train_vae@0", "seconds": 90.0})
-    write_summary(root, alike=31)
+    write_summary(root, alike=31, groups=4)
     report.main(here, root)
     return here
 
@@ -135,7 +136,8 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
     assert "; they were not chosen in 6" in text
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
-    assert "Up to 3.1% of the test images look like images that arms learn from." in text
+    assert "Up to 2.0% of the test images look like images that arms learn from." in text  # with labels of its own
+    assert "The test images come from 4 groups alone." in text
     assert "9k images" in text  # of the 60 thousand that the VAE's training sees
     lines = (page / "regimes.csv").read_text().splitlines()
     assert lines[0] == "labels,tail,mode,replicate,recipe,seed,accuracy"
