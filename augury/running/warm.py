@@ -29,7 +29,7 @@ from contextlib import suppress
 from pathlib import Path
 
 # What stages, commands and DVC import; none of these starts a thread, or looks for a GPU, when it is imported.
-# diffusers is not among them, as it does: after that no fork could use one.
+# diffusers is not among them, as it does: after that no fork could use one. peft is half of what diffusers imports.
 LIBRARIES = (
     "torch", "torch._dynamo", "torch._inductor.config", "torchvision", "timm", "accelerate", "albumentations",
     "cv2", "PIL.Image", "scipy.stats", "scipy.linalg", "scipy.sparse.csgraph", "sklearn.metrics",
@@ -39,6 +39,7 @@ LIBRARIES = (
     "dvc.stage.cache", "dvc_data.index", "dvc_objects.fs.local", "dvc_task.app", "dvc.data_cloud", "dvc.lock",
     "dvc.rwlock", "dvc.repo.index", "dvc.repo.stage", "dvc.repo.open_repo", "dvc.repo.artifacts", "dvc.repo.datasets",
     "dvc.repo.metrics", "dvc.repo.plots", "scmrepo.git", "dulwich.ignore", "configobj", "networkx", "pyarrow.dataset",
+    "peft",
 )  # fmt: skip
 
 SERVERS: list["subprocess.Popen[bytes]"] = []
