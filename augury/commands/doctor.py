@@ -53,7 +53,7 @@ def examine(*, with_cost: bool) -> list[str]:
 
     try:
         params = load()
-        problems = shown("Machine", machine(params.device))
+        problems = shown("Machine", machine(params.device, params.threads))
     except UserError as error:
         return [*shown("DVC", repository(Path())), *str(error).splitlines()]
     pretrained = params.classify.pretrained and params.classify.mode != "scratch"

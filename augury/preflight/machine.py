@@ -16,8 +16,8 @@ CPU_LIMIT, MEMORY_LIMIT = Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/m
 MEMORY = Path("/proc/meminfo")
 
 
-def machine(device: str) -> list[Finding]:
-    """This machine. device: of params.yaml. Raises UserError where a GPU is asked for and there is none."""
+def machine(device: str, threads: int | None) -> list[Finding]:
+    """This machine. device, threads: of params.yaml. Raises UserError where a GPU is asked for and there is none."""
     chosen = choose_device(device)
     cores, (memory, free) = usable_cores(CPU_LIMIT), memory_sizes(MEMORY, MEMORY_LIMIT)
     properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
@@ -25,12 +25,13 @@ def machine(device: str) -> list[Finding]:
     size = "memory not known" if memory is None else f"{in_gib(memory)} of memory, {in_gib(free or 0)} of it free"
     precision = "bfloat16" if native_bfloat16(chosen) else "float32, since it has no bfloat16 of its own"
     busy = busy_elsewhere()
-    others = f"others keep {busy:.1f} cores busy, and two threads wait for each other: set threads: 1 meanwhile"
+    waits = chosen.type == "cpu" and threads != 1
+    advice = ", and several threads wait for each other: set threads: 1 meanwhile" if waits else ""
     return [
         Finding("processor", f"{cores} {'core' if cores == 1 else 'cores'}, {size}"),
         Finding("GPU", gpus or "none that torch can use"),
         Finding("device", f"{chosen.type} (device: {device}); trainings in {precision}"),
-        *([Finding("busy", others)] if busy > BUSY else []),
+        *([Finding("busy", f"others keep {busy:.1f} cores busy{advice}")] if busy > BUSY else []),
     ]
 
 

@@ -38,29 +38,31 @@ def test_memory_is_the_systems_or_the_containers(tmp_path: Path) -> None:
 def test_a_machine_without_a_gpu_computes_on_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    processor, gpu, device, *_ = machine("auto")
+    processor, gpu, device, *_ = machine("auto", 1)
     assert "of memory, " in processor.text
     assert gpu.text == "none that torch can use"
     assert device.text.startswith("cpu (device: auto); trainings in ")
     with pytest.raises(UserError, match="cuda asked for"):
-        machine("cuda")
+        machine("cuda", 1)
 
 
 def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     Properties = namedtuple("Properties", "name total_memory")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties("A100", 80 * 2**30))
-    assert machine("cpu")[1].text == "A100 (80.0 GiB)"
+    assert machine("cpu", 1)[1].text == "A100 (80.0 GiB)"
 
 
 def test_others_at_work_are_worth_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "busy_elsewhere", lambda: 0.1)
-    assert [finding.name for finding in machine("cpu")] == ["processor", "GPU", "device"]
+    assert [finding.name for finding in machine("cpu", 1)] == ["processor", "GPU", "device"]
     monkeypatch.setattr(rooms, "busy_elsewhere", lambda: 1.26)
-    busy = machine("cpu")[-1]
-    assert (busy.name, busy.problem) == ("busy", None)
-    assert busy.text.startswith("others keep 1.3 cores busy")
-    assert "threads: 1" in busy.text
+    for threads in (None, 2):
+        busy = machine("cpu", threads)[-1]
+        assert (busy.name, busy.problem) == ("busy", None)
+        assert busy.text.startswith("others keep 1.3 cores busy")
+        assert "set threads: 1" in busy.text
+    assert machine("cpu", 1)[-1].text == "others keep 1.3 cores busy"  # as they are set already
 
 
 def test_space_is_that_of_the_disk_a_folder_would_be_on(tmp_path: Path) -> None:
