@@ -8,6 +8,8 @@ from dataclasses import dataclass
 WITHOUT_GPU = ("base", "prepare", "augment", "compare", "cards", "report")
 # Their bytes are the same for any number of threads. The others get those that `dvc repro` would give them.
 SHARING = ("augment", "classify", "cards", "report")
+# Takes all cores by itself; and what it has searched the images for, it need not search for again in other replicates.
+ALONE = ("prepare",)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Machine:
         if self.gpus and kind not in WITHOUT_GPU:
             gpu = self._free_gpu(kind, taken, -(-at_once // len(self.gpus)))
             return Place(stage, [gpu], 0, settings | {"CUDA_VISIBLE_DEVICES": gpu}) if gpu is not None else None
-        wanted = share if shares else self.cores if spread else min(self.threads, self.cores)
+        wanted = share if shares else self.cores if spread or kind in ALONE else min(self.threads, self.cores)
         free = self.cores - sum(place.cores for place in taken)
         return Place(stage, [], wanted, settings) if wanted <= free + 1e-9 else None
 

@@ -16,7 +16,7 @@ def started(machine: Machine, *stages: str) -> dict[str, dict[str, str]]:
     return {place.stage: place.environment for place in taken}
 
 
-@pytest.mark.parametrize("alone", ["prepare@0", "train_vae@0", "sample@0-vae", "score@0-vae", "compare"])
+@pytest.mark.parametrize("alone", ["train_vae@0", "sample@0-vae", "score@0-vae", "compare"])
 def test_on_a_cpu_what_depends_on_the_number_of_threads_has_all_of_them(alone: str) -> None:
     machine = Machine([], 4, 4, None)
     assert started(machine, alone, "train_gan@0-dcgan", "classify@0-a") == {alone: {}}
@@ -43,6 +43,12 @@ def test_with_one_thread_each_trainings_run_side_by_side_and_beside_arms() -> No
     dcgan, stylegan, arm = "train_gan@0-dcgan", "train_gan@0-stylegan", "classify@0-a"
     assert started(Machine([], 2, 1, None), dcgan, stylegan, arm) == {dcgan: {}, stylegan: {}}
     assert started(Machine([], 2, 1, None), dcgan, arm, stylegan) == {dcgan: {}, arm: {"OMP_NUM_THREADS": "1"}}
+
+
+def test_replicates_are_prepared_one_after_the_other_by_all_cores() -> None:
+    assert started(Machine([], 4, 1, None), "prepare@0", "prepare@1", "train_vae@0") == {"prepare@0": {}}
+    assert started(Machine([], 4, 1, None), "train_vae@0", "prepare@1").keys() == {"train_vae@0"}
+    assert started(Machine(["7"], 4, 1, None), "train_vae@0", "prepare@1").keys() == {"train_vae@0", "prepare@1"}
 
 
 def test_more_jobs_than_cores_are_one_thread_each() -> None:
