@@ -18,7 +18,7 @@ def use_threads(count: int | None) -> None:
     NumPy's and SciPy's linear algebra, of which there is little, has one in any case: its sums depend on the number.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    threadpool_limits({"libscipy_openblas": 1})  # which has read it, where NumPy has been imported
+    threadpool_limits({"libscipy_openblas": 1, "libopenblas": 1})  # which have read it, where NumPy has been imported
     if count is None:
         return
     os.environ["OMP_NUM_THREADS"] = str(count)
