@@ -198,11 +198,12 @@ def judge(name: str) -> None:
 
 if __name__ == "__main__":
     with one_line_errors("redrawn"):
-        asked = [word for word in sys.argv[1:] if word not in ("sets", "heavy")]
-        if asked[:1] == ["judge"] and len(asked) > 1:
-            for name in asked[1:]:
-                judge(name)
-        elif len(asked) in (2, 3) and asked[1].isdecimal():
-            main(asked[0], int(asked[1]), *asked[2:], sets="sets" in sys.argv, heavy="heavy" in sys.argv)
+        name, *words = sys.argv[1:] or [""]
+        asked = [word for word in words if word not in ("sets", "heavy")]
+        if name == "judge" and words:
+            for pool in words:
+                judge(pool)
+        elif len(asked) in (1, 2) and asked[0].isdecimal():
+            main(name, int(asked[0]), *asked[1:], sets="sets" in words, heavy="heavy" in words)
         else:
             sys.exit("usage: python -m benchmarks.redrawn NAME [sets] [heavy] DRAWS [SOURCE=FOLDER] | judge NAME ...")

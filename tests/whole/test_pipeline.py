@@ -16,7 +16,7 @@ import pytest
 
 from augury.images.image_set import ImageSet
 from models import GENERATORS
-from tests.smoke import SMOKE_PARAMS, change_params, cold_environment, dvc
+from tests.smoke import SMOKE_PARAMS, change_params, cold_environment, dvc, hide_studies
 from tests.tiny_pipeline import commit, git
 from tests.whole.test_architecture import DEPENDENT, ELSEWHERE, OPTIONAL, PARAMS, PIPELINE, read_yaml, trained
 
@@ -190,6 +190,7 @@ def test_what_depends_on_a_section_runs_and_nothing_else(
 
 def test_dvc_repro_gives_the_same_bytes_as_stages_side_by_side(own_smoke: Path) -> None:
     """Forced, so that every entry runs again; one of each stage as users start it, in a new process."""
+    hide_studies(own_smoke)
     before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_bytes()
     entries = dvc(own_smoke, "stage", "list", "dvc.yaml", "--name-only").stdout.split()
     first = {entry.partition("@")[0]: entry for entry in reversed(entries)}
@@ -218,6 +219,7 @@ def stages_of(checkout: Path) -> Iterator[int]:
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds the running stage by /proc")
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_kill_repro_goes_on_to_the_same_bytes(own_smoke: Path, blow: signal.Signals) -> None:
+    hide_studies(own_smoke)
     before, lock = digests(own_smoke / "data"), (own_smoke / "dvc.lock").read_bytes()
     assert not list((own_smoke / ".cache/checkpoints").iterdir())
     # Where the tests are a background job, SIGINT is ignored, and what they start would inherit that.
