@@ -354,7 +354,6 @@ def make_docs(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_pages_build_as_a_site_that_fetches_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs")
     done = make_docs(copy_of_pages(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"The pages: {tmp_path}/site/index.html\n")
@@ -374,7 +373,6 @@ def test_the_pages_build_as_a_site_that_fetches_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["nowhere.md", "pipeline.md#nowhere"])
 def test_a_broken_link_fails(link: str, tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs")
     page = copy_of_pages(tmp_path) / "docs/index.md"
     page.write_text(f"{page.read_text(encoding='utf-8')}\n[broken]({link})\n", encoding="utf-8")
     done = make_docs(tmp_path)
