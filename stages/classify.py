@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from augury.arms.composites import composites, owed_to_ground
 from augury.arms.finetuning import fine_tune, predict
-from augury.arms.probing import Lesson, features_of, fit_probes
-from augury.arms.training_set import Labelled, seed_of, training_set
+from augury.arms.probing import Lesson, Probe, features_of, fit_probes
+from augury.arms.training_set import Kind, Labelled, seed_of, training_set
 from augury.arms.trials import Trial, columns_of
 from augury.arms.uses import Tuning
 from augury.heads.linear import Standardiser
@@ -74,30 +74,30 @@ def main(params: Params, arm: str, replicate: Replicate = Replicate()) -> int:
     return sum(trial.counts.values()) + len(test)
 
 
-def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried) -> Iterator[Trial]:
+def heads(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried) -> list[Trial]:
     """Linear heads on frozen features of all levels; those that all seeds look at are computed once."""
     classify, device = params.classify, choose_device(params.device)
     extractor = classifier_levels(classify)
     # The head sees features standardised by the labelled images, the same scale for every arm.
     features = extractor(labelled.images, device)
     standardise = Standardiser(features, device)
-    real, unseen = standardise(features), [standardise(extractor(images, device)) for images in tried]
+    real = standardise(features)
 
-    def trials(positions: Sequence[int]) -> list[Trial]:
+    def probes(positions: Sequence[int]) -> list[tuple[Probe, dict[Kind, int]]]:
         lessons = [Lesson.of(params, arm, labelled, position, replicate) for position in positions]
-        probes = fit_probes(
+        fitted = fit_probes(
             lessons, features_of(lessons, extractor, standardise, real), real, classify.head, classify.synthetic_weight,
             balanced=params.classes_alike,
         )  # fmt: skip
-        return [
-            Trial([*map(probe.probabilities, unseen)], probe.choice, lesson.train.counts)
-            for probe, lesson in zip(probes, lessons, strict=True)
-        ]
+        return [(probe, lesson.train.counts) for probe, lesson in zip(fitted, lessons, strict=True)]
 
     positions = range(len(classify.seeds_of(replicate.number)))
-    return in_groups(
-        trials, positions, device, lambda: len(training_set(params, arm, labelled, 0, replicate)) * real[0].nbytes
-    )
+    taught = [*in_groups(
+        probes, positions, device, lambda: len(training_set(params, arm, labelled, 0, replicate)) * real[0].nbytes
+    )]  # fmt: skip
+    # Last, when an arm beside this one has computed what both look at.
+    unseen = [standardise(extractor(images, device)) for images in tried]
+    return [Trial([*map(probe.probabilities, unseen)], probe.choice, counts) for probe, counts in taught]
 
 
 def fine_tuned(params: Params, arm: str, replicate: Replicate, labelled: Labelled, tried: Tried) -> Iterator[Trial]:

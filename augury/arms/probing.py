@@ -1,16 +1,17 @@
 """Transfer learning by linear heads on features of a frozen backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import repeat
 from typing import Self
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from augury.arms.choice import Choice, choose_together, choosing
 from augury.arms.training_set import Labelled, TrainingSet, seed_of, training_set
-from augury.heads.linear import Examples, Fit, Folds, Standardiser, fit_linear_heads, held_out_logits, shorter
+from augury.heads.linear import Examples, Fit, Standardiser, fit_heads_of_folds, logits_of_folds, shorter
 from augury.images.extractor import Extractor
 from augury.pipeline.params import Params
 from augury.pipeline.replicates import Replicate
@@ -89,27 +90,33 @@ def fit_probes(
             None if log_prior is None else torch.from_numpy(log_prior),
         )
 
-    def held_out(questions: Mapping[int, tuple[float | None, Sequence[float]]], budget: Head) -> list[np.ndarray]:
-        fits, folds = [], []
-        for number, (synthetic_weight, penalties) in questions.items():
-            lesson = lessons[number]
-            fits.append(Fit(examples(number, synthetic_weight), seeded(lesson.seed, "trial"), penalties))
-            left_out, fold = lesson.train.left_out, lesson.labelled.fold
-            folds.append(Folds(torch.from_numpy(left_out).to(device), torch.from_numpy(fold).to(device)))
-        logits = held_out_logits(fits, folds, of_labelled, classes, budget)
-        return [each.double().log_softmax(dim=-1).cpu().numpy() for each in logits]
+    folds = [torch.from_numpy(lesson.labelled.fold).to(device) for lesson in lessons]
+
+    def heads(
+        questions: Mapping[int, tuple[float | None, Sequence[float]]], budget: Head, *, of_all: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A head for each fold that does not learn from it and, where asked for, a last one that learns from all."""
+        fits = [
+            Fit(examples(number, synthetic_weight), seeded(lessons[number].seed, "trial"), penalties)
+            for number, (synthetic_weight, penalties) in questions.items()
+        ]
+        left_out = [torch.from_numpy(lessons[number].train.left_out).to(device) for number in questions]
+        return fit_heads_of_folds(fits, [F.pad(of_one, (0, int(of_all))) for of_one in left_out], classes, budget)
+
+    def held_out(numbers: Iterable[int], weights: torch.Tensor, biases: torch.Tensor) -> list[np.ndarray]:
+        """Log probabilities of the labelled images, (P, R, K) of each lesson."""
+        answers = map(logits_of_folds, weights, biases, [folds[number] for number in numbers], repeat(of_labelled))
+        return [logits.double().log_softmax(dim=-1).cpu().numpy() for logits in answers]
 
     choosers = [
         choosing(lesson.train, lesson.labelled, settings.l2_penalties, synthetic_weights, balanced=balanced)
         for lesson in lessons
     ]
-    choices = choose_together(choosers, partial(held_out, budget=shorter(settings)))
+    choices = choose_together(
+        choosers, lambda questions: held_out(questions, *heads(questions, shorter(settings), of_all=False))
+    )
     chosen = {number: (choice.synthetic_weight, [choice.regularisation]) for number, choice in enumerate(choices)}
-    of_chosen = held_out(chosen, settings)
+    weights, biases = heads(chosen, settings, of_all=True)
+    of_chosen = held_out(chosen, weights[:, :, :-1], biases[:, :, :-1])
     choices = [replace(choice, held_out=of_one[0]) for choice, of_one in zip(choices, of_chosen, strict=True)]
-    fits = [
-        Fit(examples(number, choice.synthetic_weight), seeded(lessons[number].seed, "head"), [choice.regularisation])
-        for number, choice in enumerate(choices)
-    ]
-    weights, biases = fit_linear_heads(fits, classes, settings)
-    return [*map(Probe, weights[:, 0], biases[:, 0], choices)]
+    return [*map(Probe, weights[:, 0, -1], biases[:, 0, -1], choices)]

@@ -126,15 +126,22 @@ def held_out_logits(
 
     features (R, D): of the images that are asked about, each by the heads of its `fold`.
     """
-    answers = []
     heads = fit_heads_of_folds(fits, [of_fit.left_out for of_fit in folds], classes, settings)
-    for fit, of_fit, matrices, biases in zip(fits, folds, *heads, strict=True):
-        logits = features.new_empty(len(fit.penalties), len(features), classes)
-        for number in range(matrices.shape[1]):
-            asked = of_fit.fold == number
-            logits[:, asked] = features[asked] @ matrices[:, number] + biases[:, number, None]
-        answers.append(logits)
-    return answers
+    return [
+        logits_of_folds(weights, biases, of_fit.fold, features)
+        for weights, biases, of_fit in zip(*heads, folds, strict=True)
+    ]
+
+
+def logits_of_folds(
+    weights: torch.Tensor, biases: torch.Tensor, fold: torch.Tensor, features: torch.Tensor
+) -> torch.Tensor:
+    """Logits (P, R, K) of features (R, D), each by the heads of its `fold`: weights (P, F, D, K), biases (P, F, K)."""
+    logits = features.new_empty(len(weights), len(features), weights.shape[-1])
+    for number in range(weights.shape[1]):
+        asked = fold == number
+        logits[:, asked] = features[asked] @ weights[:, number] + biases[:, number, None]
+    return logits
 
 
 def fit_heads_of_folds(

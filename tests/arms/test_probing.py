@@ -10,7 +10,7 @@ import torch
 from augury.arms.choice import Choice, choose, choose_together
 from augury.arms.probing import Lesson, Probe, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
-from augury.heads.linear import Examples, Fit, Folds, held_out_logits
+from augury.heads.linear import Examples, Fit, Folds, fit_heads_of_folds, held_out_logits
 from augury.images.image_set import ImageSet
 from augury.images.soft_labels import targets_of
 from augury.pipeline.sections import Head
@@ -135,11 +135,11 @@ def test_what_is_chosen_is_held_out_with_all_steps_after_trials_of_a_quarter(mon
     """Or heads would be ranked beside networks, which take all of theirs, as if they had learned as long."""
     asked: list[tuple[int, list[int]]] = []
 
-    def fits_of_folds(fits: Any, folds: Any, of_real: Any, classes: int, settings: Head) -> Any:
+    def heads_of_folds(fits: Any, left_out: Any, classes: int, settings: Head) -> Any:
         asked.append((settings.steps, [len(fit.penalties) for fit in fits]))
-        return held_out_logits(fits, folds, of_real, classes, settings)
+        return fit_heads_of_folds(fits, left_out, classes, settings)
 
-    monkeypatch.setattr("augury.arms.probing.held_out_logits", fits_of_folds)
+    monkeypatch.setattr("augury.arms.probing.fit_heads_of_folds", heads_of_folds)
     taught = [lesson(blobs(15, seed=3), seed, 24) for seed in (0, 1)]
     lessons, features, [of_real, *_] = zip(*taught, strict=True)
     probes = fit_probes(lessons, features, of_real, SETTINGS, WEIGHTS, balanced=False)
