@@ -6,7 +6,8 @@ every time under one version of torch, whose name stands for them.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from augury.images.image_set import ImageSet, concatenate
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
-from augury.pipeline.outputs import whole_file
+from augury.pipeline.outputs import locked, whole_file
 from augury.pipeline.sections import Classify
 
 STORE = Path(".cache/features")
@@ -56,18 +57,30 @@ class Extractor:
         return self.of_each([images], device, store)[0]
 
     def of_each(self, sets: Sequence[ImageSet], device: torch.device, store: Path | None = None) -> list[np.ndarray]:
-        """As a call for each of them; on a GPU, those that are not in the store are computed in one pass."""
+        """As a call for each of them; on a GPU, those that are not in the store are computed in one pass.
+
+        What another process or thread is computing is waited for.
+        """
         store = store or STORE
         paths = [self._path(images, device, store) for images in sets]
         missing = [number for number, path in enumerate(paths) if not path.exists()]
         passes = [[number] for number in missing] if device.type == "cpu" else [missing] if missing else []
         for numbers in passes:
-            features = self.compute(concatenate([sets[number] for number in numbers]), device)
-            stops = np.cumsum([len(sets[number]) for number in numbers])
-            for number, part in zip(numbers, np.split(features, stops[:-1]), strict=True):
-                with whole_file(paths[number], shared=True) as partial:
-                    np.save(partial, part)
+            with ExitStack() as locks:  # who waits for others here finds what they have computed
+                for path in sorted({paths[number] for number in numbers}):
+                    locks.enter_context(locked(path))
+                numbers = [number for number in numbers if not paths[number].exists()]
+                self._store({paths[number]: sets[number] for number in numbers}, device)
         return [np.load(path) for path in paths]
+
+    def _store(self, sets: Mapping[Path, ImageSet], device: torch.device) -> None:
+        if not sets:
+            return
+        features = self.compute(concatenate([*sets.values()]), device)
+        stops = np.cumsum([len(images) for images in sets.values()])
+        for path, part in zip(sets, np.split(features, stops[:-1]), strict=True):
+            with whole_file(path, shared=True) as partial:
+                np.save(partial, part)
 
     @torch.inference_mode()
     def compute(self, images: ImageSet, device: torch.device, progress: bool = True) -> np.ndarray:

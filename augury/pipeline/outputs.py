@@ -40,6 +40,21 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other threads and processes of this machine from making `path`, a file in a cache, at the same time."""
+    from filelock import FileLock  # of which most stages have no need
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".lock-{path.name}")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # where a file that is open cannot go
+                lock.unlink()
+
+
+@contextmanager
 def whole_directory(path: Path, *, replace: bool = True, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an exception.
 

@@ -1,5 +1,6 @@
 """Features of backbones, of the one whose weights come with a package above all, and the store of what was computed."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -177,22 +178,29 @@ def test_features_computed_past_the_store_are_the_same_and_leave_nothing_in_it()
     assert [path.name.partition("-")[0] for path in features.STORE.iterdir()] == ["efficientnet_lite0"]
 
 
-def test_the_same_features_may_be_stored_by_several_at_once(tmp_path: Path) -> None:
-    """As processes under torchrun do, each with the same images."""
+def test_features_that_several_ask_for_at_once_are_computed_once(tmp_path: Path) -> None:
+    """As arms do that run side by side, all of which look at the test images."""
     (tmp_path / "weights").touch()
-    images, together = noise_images(200, channels=3, size=64), Barrier(4)
+    images, together, batches = noise_images(200, channels=3, size=64), Barrier(4), []
 
     def load(weights: Path, device: torch.device) -> features.Forward:
         def forward(batch: torch.Tensor) -> torch.Tensor:
-            together.wait(60)
+            batches.append(len(batch))
+            time.sleep(0.1)  # for the others to ask meanwhile
             return batch.flatten(1)
 
         return forward
 
     extractor = Extractor("pixels", None, tmp_path / "weights", load, False, batch_size=len(images))
+
+    def ask(number: int) -> np.ndarray:
+        together.wait(60)
+        return extractor(images, CPU)
+
     with ThreadPoolExecutor(4) as pool:
-        first, *others = pool.map(lambda _: extractor(images, CPU), range(4))
+        first, *others = pool.map(ask, range(4))
     assert all(np.array_equal(first, other) for other in others)
+    assert batches == [200]
     [stored] = features.STORE.iterdir()
     assert np.array_equal(np.load(stored), first)
 
