@@ -24,6 +24,7 @@ from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
 from augury.pipeline.outputs import locked, whole_file
 from augury.pipeline.sections import Classify
+from models.backbone import fold_normalisation
 
 STORE = Path(".cache/features")
 GPU_BATCH_SIZE = 250
@@ -102,7 +103,7 @@ class Extractor:
     def _path(self, images: ImageSet, device: torch.device, store: Path) -> Path:
         """Of their features."""
         key = hashlib.blake2b(images.pixels.tobytes(), digest_size=16)
-        key.update(f"{images.pixels.shape}/{device.type}".encode())
+        key.update(f"{images.pixels.shape}/{device.type}/folded".encode())  # since networks are: rounding differs
         key.update(self._weights_digest)
         return store / f"{self.name}-{self.resolution or 'native'}-{key.hexdigest()}.npy"
 
@@ -164,4 +165,5 @@ class LoadBackbone:
     def __call__(self, weights: Path | None, device: torch.device) -> Forward:
         network = read_backbone(self.backbone, weights).to(device).to(memory_format=torch.channels_last)
         network = network.eval().requires_grad_(False)
+        fold_normalisation(network)
         return network.levels if self.levels else network

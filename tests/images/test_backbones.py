@@ -18,7 +18,7 @@ from augury.images.backbones import check_resolution, load_backbone, weights_fil
 from augury.pipeline.downloads import cached_download
 from augury.pipeline.errors import UserError
 from models import CLASSIFIERS
-from models.backbone import AdaptiveMean, Backbone
+from models.backbone import AdaptiveMean, Backbone, fold_normalisation
 
 # One of each family is run for real; the others differ from it in depth and width, and are built without memory.
 REAL = ["efficientnet_lite0", "lenet5", "small_cnn", "alexnet", "resnet18", "efficientnet_b0", "convnext_tiny"]
@@ -140,6 +140,17 @@ def test_the_last_level_is_what_forward_gives(name: str) -> None:
     assert features.isfinite().all()
     assert features.std(dim=0).max() > 0
     assert torch.equal(levels[:, -backbone.width :], features)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_features_are_the_same_with_normalisation_in_the_convolutions(name: str) -> None:
+    backbone, images = load_backbone(name, pretrained=False), noise(4, 64)
+    with torch.inference_mode():
+        backbone.train().levels(images)  # for statistics that are not those of the start
+        before = backbone.eval().levels(images)
+        fold_normalisation(backbone)
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+        torch.testing.assert_close(backbone.levels(images), before, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "convnext_tiny", "alexnet", "vgg16"])
