@@ -136,17 +136,20 @@ def is_false(verdicts: list[str]) -> str:
 def coverage(gains: np.ndarray, rows: int, images: int, random: np.random.Generator) -> str:
     """How many intervals hold the true gain.
 
-    gains: (draws or seeds, N), of which `rows` and `images` are drawn with replacement; their mean is the truth.
+    gains: (draws or seeds, N), of which `rows` and `images` are drawn with replacement; their mean is the truth. An arm
+    whose images weigh nothing on all rows has no interval on the page.
     """
     truth, held, helps, printed = gains.mean(), [], [], []
     for _ in range(TRIALS):
-        drawn = gains[random.integers(len(gains), size=rows)][:, random.integers(gains.shape[1], size=images)]
+        anew = gains[random.integers(len(gains), size=rows)]
+        drawn = anew[:, random.integers(gains.shape[1], size=images)]
         result = judged(drawn, np.zeros_like(drawn))
-        held.append(result.interval[0] <= truth <= result.interval[1])
+        if anew.any():
+            held.append(result.interval[0] <= truth <= result.interval[1])
         helps.append(result.verdict == ("helps" if truth > 0 else "hurts"))
         printed.append(result.crossed.power(abs(truth), ALPHA))
     return (
-        f"true gain {100 * truth:+.2f}; {np.mean(held):.1%} of {TRIALS} intervals hold it; power "
+        f"true gain {100 * truth:+.2f}; {np.mean(held):.1%} of {len(held)} intervals hold it; power "
         f"{np.median(printed):.1%} as printed (median; mean {np.mean(printed):.1%}), {np.mean(helps):.1%} in fact"
     )
 

@@ -14,7 +14,7 @@ from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
-from augury.evidence.verdicts import BUDGET, SET, cautions_of, number_of, sentence, verdict
+from augury.evidence.verdicts import BUDGET, SET, cautions_of, is_same, number_of, sentence, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
@@ -188,8 +188,10 @@ class Comparison:
             }
         per_class = (self.per_class(name, scope) for name in (arm, self.gains.over(arm)))
         others = unlike(arm, best, self.arms) if arm in self.family and self.gains.over(arm) == BEST_REAL else []
+        ignored = self.gains.ignored(arm, scope)
         return {
             "over": self.gains.over(arm),
+            "same": is_same(analysis, ignored, len(best)),
             "gain": analysis.gain,
             "standard_error": analysis.standard_error,
             "df": analysis.df,
@@ -202,7 +204,7 @@ class Comparison:
                 analysis, self.compare, word, decides, scope, level=level,
                 synthetic=arm == RECIPE or (arm in self.arms and bool(self.arms[arm].synthetic)),
                 outside=arm in self.with_outside_data, caution=self.caution_over(self.gains.over(arm)),
-                unlike=others, ignored=self.gains.ignored(arm, scope), seeds=len(best),
+                unlike=others, ignored=ignored, seeds=len(best),
             ),
             "unlike": [*dict.fromkeys(others)],
             "decides": decides,

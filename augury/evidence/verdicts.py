@@ -11,6 +11,11 @@ SET, BUDGET = "this set", "this budget"
 HOLM = "Holm's correction, surer than this interval for all arms at once"  # where a verdict's interval holds 0
 
 
+def is_same(analysis: Crossed, ignored: int, seeds: int) -> bool:
+    """Whether an arm that ignored the images that it adds, on so many of all seeds, is what it is compared with."""
+    return 0 < seeds == ignored and analysis.gain == 0 == analysis.standard_error
+
+
 def verdict(gain: float, p_value: float, interval: tuple[float, float], alpha: float, matters: float) -> str:
     """helps | hurts | no difference that matters | can't tell. matters: as a fraction, as are the others."""
     if p_value <= alpha:
@@ -39,8 +44,15 @@ def sentence(
     level: of the interval, less than alpha where it is for several arms at once. synthetic: whether the arm has
     synthetic images. outside: whether these know more than the labels taught. caution: why the verdict is not to be
     taken without a but. Of all `seeds`, unlike: other arms that the reference is on some, from which the arm differs in
-    more than synthetic images; ignored: on how many it gave the images that it adds no weight.
+    more than synthetic images; ignored: on how many it gave the images that it adds no weight. Where that is all of
+    them, and the gain is none, there is no interval: so few seeds cannot tell how rarely others would use the images.
     """
+    but = "" if caution is None else f" (with caution: {caution})"
+    if word is not None and is_same(analysis, ignored, seeds):
+        return (
+            f"{word}: on all {seeds} seeds it gave the images that it adds no weight, and is the same classifier as "
+            f"without them; how others would use the images is not known{but}"
+        )
     low, high = analysis.interval(level)
     gain = f"{points(analysis.gain)} points ({points(low)} to {points(high)})"
     text = f"{gain} on new images like the test ones, for {_holds_for(scope, synthetic)}"
@@ -65,7 +77,6 @@ def sentence(
         rows = "seeds" if scope == SET else "replicates"
         few = f"only more {rows} and more test images together would decide"
         text += f"; about {' or '.join(ways)} would decide, were the gain what it seems" if ways else f"; {few}"
-    but = "" if caution is None else f" (with caution: {caution})"
     return f"{word}: {text}{but}"
 
 

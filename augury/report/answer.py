@@ -96,6 +96,8 @@ def headline(comparison: Comparison) -> str:
     low, high = row["interval"] if alone else row["simultaneous"]
     by_holm = f", by {HOLM}" if verdict in ("helps", "hurts") and low < 0 < high else ""
     little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
+    if row["same"]:
+        return f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, gave them no weight on any seed{but}"
     return (
         f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, {_change(row, comparison)} over "
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
@@ -143,7 +145,8 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
         recipe, row = arms[arm], row_of(comparison, arm)
         if row is None:
             continue
-        got = f"{points_of(row['gain'])} points ({points_between(*row['interval'])})"
+        between = "no weight on any seed" if row["same"] else points_between(*row["interval"])
+        got = f"{points_of(row['gain'])} points ({between})"
         if entry["kind"] == "control" and recipe.repeat:
             sentences[arm] = f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. " + (
                 "A gain no larger than this may come from weighing alone."
@@ -169,7 +172,7 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
 def where_effort_pays(comparison: Comparison) -> str | None:
     """What more of each would do for the headline's interval, in a sentence; None where no arm has synthetic images."""
     arm = leader(comparison)
-    if arm is None or (row := row_of(comparison, arm)) is None:
+    if arm is None or (row := row_of(comparison, arm)) is None or row["same"]:
         return None
     ways = {what: share for what, share in row["narrowed_by"].items() if share is not None}
     shares = " and ".join(f"twice as many {what} by about {100 * share:.0f}%" for what, share in ways.items())

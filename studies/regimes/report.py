@@ -109,6 +109,12 @@ def real_throughout(of_regime: Sequence[Mapping[str, Any]]) -> bool:
     return all(point["chosen"][RECIPE] == point["chosen"][BEST_REAL] for point in of_regime)
 
 
+def same(of_regime: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a recipe is the best of real images alone: no seed gave its synthetic images any weight."""
+    one, other = over_best(of_regime, name)
+    return np.array_equal(one.right, other.right)
+
+
 def answer_of(points: Points, gains: Gains) -> str:
     """In which regimes the recipe that held-out images choose helped, in a sentence."""
     by_verdict: dict[str, list[str]] = {}
@@ -144,8 +150,7 @@ def named(values: Mapping[str, Any]) -> str:
 def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) -> Page:
     confidence = f"{100 * top.compare.confidence:g}% interval"
     costs = {name: f"{trained_on(name, study, top):.3g}k images" for name in study.synthetic}
-    shown: dict[tuple[Regime, str], Gain | None] = dict(gains)
-    shown |= {(regime, RECIPE): None for regime, of_regime in points.items() if real_throughout(of_regime)}
+    shown = {(regime, name): None if same(points[regime], name) else gain for (regime, name), gain in gains.items()}
     count, first = len(study.budget.replicates), next(iter(points.values()))[0]
     common, alike = (
         max(point[key] for of_regime in points.values() for point in of_regime) for key in ("in_common", "alike")
@@ -164,8 +169,8 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
         "over the best of real images alone and its verdict; the numbers are in the tables.",
         caption="Gain in percentage points of test accuracy over the best of real images alone, as held-out images "
         "choose it. Circle, bold: helps. Square, bold: hurts. Bar: no difference that matters. Diamond: can't tell. A "
-        f"dash: no seed chose synthetic images. First row ({RECIPE}): what each seed chose among all. Below a name: "
-        f"what its generators were trained on, at most; seconds are in {COSTS}.",
+        f"dash: no seed gave synthetic images any weight. First row ({RECIPE}): what each seed chose among all. Below "
+        f"a name: what its generators were trained on, at most; seconds are in {COSTS}.",
         tables=[
             Table(
                 "What held-out images choose",
@@ -182,7 +187,7 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
             Table(
                 "Every recipe",
                 ["Regime", "Recipe", "Gain", confidence, "p (Holm)", "Verdict"],
-                [[regime.in_words, name, *in_cells(gains[regime, name])] for regime, name in tried(study)],
+                [[regime.in_words, name, *in_cells(shown[regime, name])] for regime, name in tried(study)],
                 f"Over the best of real images alone. A family of {len(tried(study))} comparisons.",
             ),
         ],

@@ -283,6 +283,26 @@ def test_a_sentence_says_on_how_many_seeds_images_weighed_nothing() -> None:
     assert "no weight" not in comparison.summary()["arms"]["classic+vae"]["gain"]["this set"]["sentence"]
 
 
+def test_an_arm_that_ignores_its_images_on_every_seed_has_no_interval_in_words() -> None:
+    """Four seeds without a use for them say next to nothing of how rarely a fifth would have one."""
+    comparison = compared(replicates=ONE)
+    [of_arms] = comparison.runs.values()
+    same = replace(of_arms["classic"], results=[{**run, "synthetic_weight": 0} for run in of_arms["classic"].results])
+
+    def row(**arms: Runs) -> Any:
+        entry = replace(comparison, runs={0: {**of_arms, **arms}}).summary()["arms"]["classic+vae"]
+        return entry["gain"]["this set"]
+
+    ignored = row(**{"classic+vae": same})
+    assert ignored["same"]
+    assert ignored["sentence"] == (
+        f"no difference that matters: on all {len(same.seeds)} seeds it gave the images that it adds no weight, and is "
+        "the same classifier as without them; how others would use the images is not known"
+    )
+    for another in (of_arms["classic+vae"], of_arms["classic"], replace(of_arms["classic+vae"], results=same.results)):
+        assert not row(**{"classic+vae": another})["same"]  # it used them, has none to ignore, or is compared with more
+
+
 def test_gains_over_unbalanced_real_images_are_said_to_be_of_balancing_too() -> None:
     tail = [100, *[10] * (len(CLASSES) - 1)]
     assert (

@@ -92,6 +92,21 @@ def test_that_no_gain_matters_rests_on_the_interval_for_all_arms_at_once() -> No
     assert row["interval"] != row["simultaneous"]
 
 
+def test_without_weight_on_any_seed_no_interval_is_told() -> None:
+    comparison = comparison_of(CONTROLLED)
+    rows = {arm: entry["gain"]["this set"] for arm, entry in comparison["arms"].items() if entry["gain"]}
+    for arm in ("classic+vae", "placebo"):
+        rows[arm] |= {"same": True, "gain": 0.0, "verdict": "no difference that matters"}
+    assert headline(comparison) == (
+        "Synthetic images make no difference that matters on this training set: the only arm with them, classic+vae, "
+        "gave them no weight on any seed"
+    )
+    assert where_effort_pays(comparison) is None
+    recipes = {arm: recipe_of(arm) for arm in CONTROLLED}
+    sentence = controls(comparison, recipes, dict.fromkeys(CONTROLLED, 0))["placebo"]
+    assert ": 0.00 points (no weight on any seed), no difference that matters." in sentence
+
+
 def test_with_a_caution_no_verdict_is_unqualified() -> None:
     comparison = comparison_of({"classic": 0.83, "vae": 0.88}) | {"caution": "Two replicates are few."}
     assert headline(comparison).startswith("With caution: synthetic images help on this training set")

@@ -574,6 +574,20 @@ def test_every_gain_is_drawn_in_its_row_on_the_axis_of_the_head() -> None:
     assert html.count('class="all"') == 1  # the interval for all arms at once, of those with synthetic images
 
 
+def test_a_gain_of_an_arm_that_ignored_its_images_has_no_interval() -> None:
+    build_data(arms=CONTROLLED)
+    comparison = json.loads(Path("data/comparison.json").read_text())
+    comparison["arms"]["classic+vae"]["gain"]["this set"] |= {"same": True, "gain": 0.0}
+    write_json(Path("data/comparison.json"), comparison)
+    main(params_for(("vae",), CONTROLLED))
+    html = section(Path("data/report/index.html").read_text(encoding="utf-8"), "arms")
+    [row] = [row for row in figures_of(html, "Arms with their accuracy") if row[0] == "classic+ vae"]
+    assert row[2] == "0.00 no weight on any seed"
+    bars = re.findall(r'<svg class="bar".*?</svg>\s*</g>\s*</svg>', html, re.DOTALL)
+    assert sum('class="one"' not in bar for bar in bars) == 1
+    assert 'class="all"' not in html
+
+
 def test_with_replicates_the_scope_is_wider_and_every_one_is_a_dot() -> None:
     html = page(replicates=5)
     comparison = json.loads(Path("data/comparison.json").read_text())

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ def test_the_page_says_where_synthetic_images_help_and_where_they_were_not_chose
     assert "with another draw of as many labels and other trainings" in text
     assert "for these labels" not in text
     assert "; they were not chosen in 6" in text
+    assert re.search(r">head with 5 labels</th>\s*<td>vae</td>\s*<td>—</td>", text)  # the same as without them
     assert "Generators had 15% of the main pipeline" in text
     assert "up to 10% of their labels in common" in text
     assert "Up to 2.0% of the test images look like images that arms learn from." in text  # with labels of its own
