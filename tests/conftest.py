@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ def pytest_unconfigure() -> None:
     for server in SERVERS:
         server.communicate()  # it ends, as its standard input does; else nobody would have waited for it
     gc.unfreeze()  # else what lives until the process ends is told as if nobody had closed it
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every test computes its heads itself."""
+    if memory := sys.modules.get("augury.heads.memory"):
+        store = tmp_path_factory.getbasetemp() / "heads" / str(id(request.node))
+        monkeypatch.setattr(memory, "STORE", store)
 
 
 @pytest.fixture(scope="module")  # closed at the end of a file: until then its event loop runs in this process

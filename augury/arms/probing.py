@@ -101,7 +101,10 @@ def fit_probes(
             for number, (synthetic_weight, penalties) in questions.items()
         ]
         left_out = [torch.from_numpy(lessons[number].train.left_out).to(device) for number in questions]
-        return fit_heads_of_folds(fits, [F.pad(of_one, (0, int(of_all))) for of_one in left_out], classes, budget)
+        left_out = [F.pad(of_one, (0, int(of_all))) for of_one in left_out]
+        # Those without synthetic images are the same for all arms that add such images to others.
+        remember = not any(synthetic_weight for synthetic_weight, _ in questions.values())
+        return fit_heads_of_folds(fits, left_out, classes, budget, remember=remember)
 
     def held_out(numbers: Iterable[int], weights: torch.Tensor, biases: torch.Tensor) -> list[np.ndarray]:
         """Log probabilities of the labelled images, (P, R, K) of each lesson."""

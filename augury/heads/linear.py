@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from augury.heads.memory import remembered
 from augury.images.prior import log_prior
 from augury.pipeline.devices import native_bfloat16
 from augury.pipeline.sections import FineTune, Head
@@ -105,7 +106,8 @@ def fit_head(
     train: Examples, validation: Examples, classes: int, settings: Head, generator: torch.Generator
 ) -> LinearHead:
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
-    [weights], [biases] = fit_linear_heads([Fit(train, generator, settings.l2_penalties)], classes, settings)
+    fits = [Fit(train, generator, settings.l2_penalties)]
+    [weights], [biases] = fit_linear_heads(fits, classes, settings, remember=True)
     logits = validation.features @ weights + biases[:, None]  # (P, N, K)
     losses = torch.stack([_mean_loss(of_head, validation) for of_head in logits])
     best = int(losses.argmin())
@@ -145,14 +147,15 @@ def logits_of_folds(
 
 
 def fit_heads_of_folds(
-    fits: Sequence[Fit], left_out: Sequence[torch.Tensor], classes: int, settings: Head
+    fits: Sequence[Fit], left_out: Sequence[torch.Tensor], classes: int, settings: Head, *, remember: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Heads that did not learn from the folds of left_out (see `Folds`): weights (S, P, F, D, K), biases (S, P, F, K).
 
     All P * F heads of all S fits are trained at once: in those of a fold, the images that it leaves out weigh nothing.
+    remember: see `fit_linear_heads`.
     """
     per_fold = [_per_fold(fit, of_fit) for fit, of_fit in zip(fits, left_out, strict=True)]
-    weights, biases = fit_linear_heads(per_fold, classes, settings)
+    weights, biases = fit_linear_heads(per_fold, classes, settings, remember=remember)
     shape = len(fits[0].penalties), -1  # (P, F)
     return weights.unflatten(1, shape), biases.unflatten(1, shape)
 
@@ -171,11 +174,14 @@ def _per_fold(fit: Fit, left_out: torch.Tensor) -> Fit:
     return Fit(of_heads, fit.generator, [penalty for penalty in fit.penalties for _ in range(kept.shape[1])])
 
 
-def fit_linear_heads(fits: Sequence[Fit], classes: int, settings: Head) -> tuple[torch.Tensor, torch.Tensor]:
+def fit_linear_heads(
+    fits: Sequence[Fit], classes: int, settings: Head, *, remember: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Multinomial logistic regression: the heads of S fits, H of each, all trained at once.
 
     Adam with a cosine learning rate on batches drawn with replacement; a penalty p adds p/2 |W|^2 to the loss. A fit
     does not depend on those beside it, but for rounding. No step waits for the host, which draws for all of them first.
+    remember: whether others may ask for the same heads, which on a CPU are kept; see `remembered`.
     Returns weights (S, H, D, K) and biases (S, H, K) for K classes.
     """
     trains, heads = [fit.train for fit in fits], len(fits[0].penalties)
@@ -199,23 +205,39 @@ def fit_linear_heads(fits: Sequence[Fit], classes: int, settings: Head) -> tuple
     # What is added to the logits in the loss goes into the biases, which no penalty holds, until training ends.
     priors = [torch.zeros(classes) if train.log_prior is None else train.log_prior for train in trains]
     added = _side_by_side([each.repeat(heads) for each in priors]).to(device)  # (S, H * K)
-    biases = added.clone()
-    optimiser = torch.optim.Adam([matrix, biases], lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=settings.steps)
+    if remember and device.type == "cpu" and len(fits) == 1:
+        drawn, batches = batches.unique(return_inverse=True)  # the others have no part in it
+        features, targets = features[drawn], targets[drawn]
+        weights = None if weights is None else weights[drawn]
+        found = remembered(_descend, features, targets, weights, batches, matrix, added, decays, settings.learning_rate)
+    else:
+        found = _descend(features, targets, weights, batches, matrix, added, decays, settings.learning_rate)
+    shape = len(fits), heads, classes
+    return found[0].view(*shape, dimensions).mT, (found[1] - added).view(shape)
+
+
+def _descend(
+    features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None, batches: torch.Tensor,
+    matrix: torch.Tensor, biases: torch.Tensor, decays: torch.Tensor, rate: float,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Matrix and biases after a step on each of the batches, by Adam and gradients in closed form; see its caller."""
+    matrix, biases, size = matrix.clone(), biases.clone(), batches.shape[-1]
+    optimiser = torch.optim.Adam([matrix, biases], lr=rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=len(batches))
     for rows in batches:
         values = features.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # (S, B, D)
-        logits = ((values @ matrix.to(precision).mT).float() + biases[..., None, :]).unflatten(-1, (heads, classes))
+        logits = (values @ matrix.to(features.dtype).mT).float() + biases[..., None, :]
         # The gradient of the mean cross entropy by the logits: in closed form, as autograd takes half as long again.
-        errors = (logits.softmax(dim=-1) - targets[rows, None]) / size  # (S, B, H, K)
+        errors = logits.unflatten(-1, (-1, targets.shape[1])).softmax(dim=-1)  # (S, B, H, K)
+        errors = (errors - targets[rows, None]) / size
         if weights is not None:
             errors *= weights[rows, :, None]
         errors = errors.flatten(-2)
-        matrix.grad = (errors.to(precision).mT @ values).float().addcmul_(matrix, decays)
+        matrix.grad = (errors.to(features.dtype).mT @ values).float().addcmul_(matrix, decays)
         biases.grad = errors.sum(dim=-2)
         optimiser.step()
         schedule.step()
-    shape = len(fits), heads, classes
-    return matrix.view(*shape, dimensions).mT, (biases - added).view(shape)
+    return matrix, biases
 
 
 def _probabilities(train: Examples, classes: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Heads on features, and what they choose by folds: on blobs whose best penalty and worth of more images are known."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from augury.arms.choice import Choice, choose, choose_together
 from augury.arms.probing import Lesson, Probe, fit_probes
 from augury.arms.training_set import Labelled, TrainingSet
+from augury.heads import memory
 from augury.heads.linear import Examples, Fit, Folds, fit_heads_of_folds, held_out_logits
 from augury.images.image_set import ImageSet
 from augury.images.soft_labels import targets_of
@@ -94,10 +96,13 @@ def test_at_weight_0_the_head_is_that_of_the_arm_without_synthetic_images_to_the
     assert np.array_equal(without.choice.held_out, with_wrong.choice.held_out)
     assert torch.equal(without.weights, with_wrong.weights)
     assert torch.equal(without.biases, with_wrong.biases)
+    assert len(list(memory.STORE.iterdir())) == 2  # a trial and what it chose, computed once for both
 
 
-def test_a_seed_makes_one_head_and_another_seed_another() -> None:
-    first, same, other = (probe(blobs(20, seed=3), seed) for seed in (0, 0, 1))
+def test_a_seed_makes_one_head_and_another_seed_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = probe(blobs(20, seed=3), 0)
+    monkeypatch.setattr(memory, "STORE", tmp_path)  # which remembers nothing
+    same, other = (probe(blobs(20, seed=3), seed) for seed in (0, 1))
     assert torch.equal(first.weights, same.weights)
     assert np.array_equal(first.choice.held_out, same.choice.held_out)
     assert not torch.equal(first.weights, other.weights)
@@ -135,9 +140,9 @@ def test_what_is_chosen_is_held_out_with_all_steps_after_trials_of_a_quarter(mon
     """Or heads would be ranked beside networks, which take all of theirs, as if they had learned as long."""
     asked: list[tuple[int, list[int]]] = []
 
-    def heads_of_folds(fits: Any, left_out: Any, classes: int, settings: Head) -> Any:
+    def heads_of_folds(fits: Any, left_out: Any, classes: int, settings: Head, **more: Any) -> Any:
         asked.append((settings.steps, [len(fit.penalties) for fit in fits]))
-        return fit_heads_of_folds(fits, left_out, classes, settings)
+        return fit_heads_of_folds(fits, left_out, classes, settings, **more)
 
     monkeypatch.setattr("augury.arms.probing.fit_heads_of_folds", heads_of_folds)
     taught = [lesson(blobs(15, seed=3), seed, 24) for seed in (0, 1)]

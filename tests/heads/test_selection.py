@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from augury.generators.sampling import most_draws
-from augury.heads import selection
+from augury.heads import memory, selection
 from augury.heads.linear import Standardiser
 from augury.heads.selection import Judgement, Selector, described, fill_quota
 from augury.images import extractor as features
@@ -292,6 +292,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Selector:
     """Built once, as it takes seconds; tests change its thresholds with `with_rules`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "STORE", tmp_path_factory.mktemp("store"))
+        patch.setattr(memory, "STORE", tmp_path_factory.mktemp("heads"))
         return selector()
 
 
@@ -514,6 +515,7 @@ def test_classes_without_validation_images_and_rgb_are_no_obstacle(present: list
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Selector:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "STORE", tmp_path_factory.mktemp("store"))
+        patch.setattr(memory, "STORE", tmp_path_factory.mktemp("heads"))
         patch.setattr(selection, "HEAD", selection.HEAD.model_copy(update={"steps": 60}))
         return Selector(digits("train"), digits("validation"), USEFUL, QUICK, 0, CPU)
 
