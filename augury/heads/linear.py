@@ -103,11 +103,17 @@ class Folds:
 
 
 def fit_head(
-    train: Examples, validation: Examples, classes: int, settings: Head, generator: torch.Generator
+    train: Examples,
+    validation: Examples,
+    classes: int,
+    settings: Head,
+    generator: torch.Generator,
+    *,
+    remember: bool = False,
 ) -> LinearHead:
     """Fit a head per L2 penalty and take the one with the best validation likelihood; see `fit_linear_heads`."""
     fits = [Fit(train, generator, settings.l2_penalties)]
-    [weights], [biases] = fit_linear_heads(fits, classes, settings, remember=True)
+    [weights], [biases] = fit_linear_heads(fits, classes, settings, remember=remember)
     logits = validation.features @ weights + biases[:, None]  # (P, N, K)
     losses = torch.stack([_mean_loss(of_head, validation) for of_head in logits])
     best = int(losses.argmin())

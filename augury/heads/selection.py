@@ -101,7 +101,7 @@ class Selector:
         device: torch.device,
         store: Path | None = None,
     ) -> None:
-        """store: where features of the real images are kept, if not in the working directory."""
+        """store: where features of the real images are kept, if not in the working directory, where the head is too."""
         self.rules, self.device = rules, device
         self.extractor = classifier_levels(classify)
         features = self.extractor(train, device, store)
@@ -113,7 +113,8 @@ class Selector:
             classes = len(train.class_names)
             examples = balanced_examples(self.train, train.labels, classes)
             unseen = balanced_examples(held_out, validation.labels, classes, judged=True)
-            self.head = fit_head(examples, unseen, classes, HEAD, seeded(seed, "selection"))
+            generator, here = seeded(seed, "selection"), store is None
+            self.head = fit_head(examples, unseen, classes, HEAD, generator, remember=here)
         if rules.keep != "confident" or rules.soft_labels:
             self.ensemble = Ensemble.fit(train, self.train, HEAD, seed)
 

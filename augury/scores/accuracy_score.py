@@ -59,7 +59,7 @@ def classification_accuracy_score(
         """How often each validation image is told right, (V,) in [0, 1]."""
         train, hits = examples(images), []
         for number in range(SEEDS):
-            chosen = fit_head(train, held_out, classes, head, seeded(seed, "cas", number))
+            chosen = fit_head(train, held_out, classes, head, seeded(seed, "cas", number), remember=True)
             hits.append((chosen(held_out.features).argmax(dim=1) == held_out.targets).numpy())
         return np.mean(hits, axis=0)
 

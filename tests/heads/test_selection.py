@@ -508,6 +508,15 @@ def test_classes_without_validation_images_and_rgb_are_no_obstacle(present: list
     assert judgement.near_copy.mean() < 0.4
 
 
+@pytest.mark.usefixtures("quick")
+def test_what_is_kept_elsewhere_leaves_nothing_in_the_working_directory(tmp_path: Path) -> None:
+    """A study's, say, whose features are with those of the pipeline."""
+    Selector(digits("train"), digits("validation"), ON, QUICK, 0, CPU, tmp_path / "features")
+    assert not memory.STORE.exists()
+    selector()
+    assert memory.STORE.exists()
+
+
 # The selector with an ensemble.
 
 

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augury.heads import memory
 from augury.images.image_set import ImageSet
 from augury.pipeline.errors import UserError
 from studies.latent.attributes import (
@@ -161,8 +162,7 @@ def test_an_unknown_attribute_is_named_with_those_there_are() -> None:
         Measurements(["area", "size"], LIGHT, fixed_classifier)
 
 
-def test_the_classifier_knows_the_classes_of_real_images(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.chdir(tmp_path)  # features are kept in .cache of the working directory
+def test_the_classifier_knows_the_classes_of_real_images() -> None:
     rng = np.random.default_rng(0)
 
     def stripes(count: int) -> ImageSet:
@@ -179,3 +179,4 @@ def test_the_classifier_knows_the_classes_of_real_images(tmp_path, monkeypatch: 
     probabilities = classify(unseen)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(10))
     assert probabilities.argmax(axis=1).tolist() == unseen.labels.tolist()
+    assert not memory.STORE.exists()  # the working directory is a study's, which keeps nothing in a .cache of its own
