@@ -21,9 +21,10 @@ Tensors = tuple[torch.Tensor, ...]
 def remembered(compute: Callable[..., Tensors], *inputs: torch.Tensor | float | None) -> Tensors:
     """`compute(*inputs)`, float32 tensors on the CPU, from the store or computed and stored.
 
-    A file is named by a hash of the inputs, of compute's source and of torch's version.
+    A file is named by a hash of the inputs, of compute's source, of torch's version and of the number of threads, by
+    which sums are rounded.
     """
-    key = hashlib.sha256(f"{torch.__version__}\n{inspect.getsource(compute)}".encode())
+    key = hashlib.sha256(f"{torch.__version__}\n{torch.get_num_threads()}\n{inspect.getsource(compute)}".encode())
     for each in inputs:
         if isinstance(each, torch.Tensor):
             key.update(f"\n{each.dtype}{tuple(each.shape)}".encode())

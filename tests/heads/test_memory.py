@@ -56,6 +56,18 @@ def test_another_function_is_another_memory() -> None:
     assert len(COMPUTED) == 2
 
 
+def test_another_number_of_threads_is_another_memory() -> None:
+    """As sums may be rounded differently: what a stage leaves goes by its threads, not by those of an earlier run."""
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 1):
+            torch.set_num_threads(count)
+            remembered(twice, INPUT, 2.0)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(COMPUTED) == 2
+
+
 def test_what_fails_leaves_nothing() -> None:
     def fail(values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         raise ValueError("no")
