@@ -6,7 +6,9 @@ The arms of a seed differ in few images, and several ask for one and the same he
 import hashlib
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -32,10 +34,10 @@ def remembered(compute: Callable[..., Tensors], *inputs: torch.Tensor | float | 
         else:
             key.update(f"\n{each}".encode())
     path = STORE / f"{key.hexdigest()[:32]}.npz"
-    if not path.exists():
-        outputs = compute(*inputs)
-        with whole_file(path, shared=True) as partial, partial.open("wb") as file:
-            np.savez(file, *(each.numpy() for each in outputs))
-        return outputs
-    with np.load(path) as stored:
+    damaged = EOFError, ValueError, BadZipFile
+    with suppress(FileNotFoundError, *damaged), path.open("rb") as file, np.load(file) as stored:
         return tuple(torch.from_numpy(stored[name]) for name in stored.files)
+    outputs = compute(*inputs)
+    with whole_file(path, shared=True) as partial:
+        np.savez(partial, *(each.numpy() for each in outputs))
+    return outputs

@@ -1,5 +1,7 @@
 """The memory of what was computed of tensors."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -65,6 +67,17 @@ def test_another_number_of_threads_is_another_memory() -> None:
             remembered(twice, INPUT, 2.0)
     finally:
         torch.set_num_threads(threads)
+    assert len(COMPUTED) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda whole: whole[:-30], lambda whole: bytes(len(whole))])
+def test_what_was_damaged_is_computed_anew(damage: Callable[[bytes], bytes]) -> None:
+    """As a machine that loses power may leave it."""
+    first = remembered(twice, INPUT, 2.0)
+    [stored] = memory.STORE.iterdir()
+    stored.write_bytes(damage(stored.read_bytes()))
+    for _ in range(2):
+        assert torch.equal(remembered(twice, INPUT, 2.0)[0], first[0])
     assert len(COMPUTED) == 2
 
 
