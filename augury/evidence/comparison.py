@@ -174,8 +174,9 @@ class Comparison:
         """What is said of a gain, for everyone who reads data/comparison.json."""
         analysis, level, word = judgement.analysis, judgement.level, judgement.verdict
         rows, cases, best = analysis.rows, analysis.cases, self.each_seed(self.gains.over(arm), scope)
-        decides = None
-        if word == "can't tell":
+        ignored, decides = self.gains.ignored(arm, scope), None
+        same = is_same(analysis, ignored, len(best))
+        if word == "can't tell" and not same:
             more = analysis.rows_to_decide(level, self.matters)
             if scope == BUDGET and self.gains.overlap and more and more > round(1 / self.gains.overlap) + 1:
                 more = None  # there are no more folds
@@ -188,10 +189,9 @@ class Comparison:
             }
         per_class = (self.per_class(name, scope) for name in (arm, self.gains.over(arm)))
         others = unlike(arm, best, self.arms) if arm in self.family and self.gains.over(arm) == BEST_REAL else []
-        ignored = self.gains.ignored(arm, scope)
         return {
             "over": self.gains.over(arm),
-            "same": is_same(analysis, ignored, len(best)),
+            "same": same,
             "gain": analysis.gain,
             "standard_error": analysis.standard_error,
             "df": analysis.df,
@@ -216,7 +216,7 @@ class Comparison:
             "power": analysis.power(self.matters, level),
             "seeds_interval": list(mean_interval(self.gains.of_seeds(arm, 0)[0], self.compare.confidence)[1:]),
             "by_replicate": self.gains.of_replicates(arm, scope),
-            "next_user": analysis.next_gains() if scope == BUDGET and not self.gains.folds else None,
+            "next_user": analysis.next_gains() if scope == BUDGET and not self.gains.folds and not same else None,
             "per_class_gain": [
                 None if gained is None or before is None else gained - before
                 for gained, before in zip(*per_class, strict=True)

@@ -303,6 +303,21 @@ def test_an_arm_that_ignores_its_images_on_every_seed_has_no_interval_in_words()
         assert not row(**{"classic+vae": another})["same"]  # it used them, has none to ignore, or is compared with more
 
 
+def test_of_an_arm_that_ignores_its_images_nothing_is_foretold() -> None:
+    """300 images that are all the same are no proof, and more of them would be none of how others use the images."""
+    runs = draw_runs(np.random.default_rng(0), {"classic": 0.0}, FIVE, 300)
+
+    def with_unused(real: Runs) -> dict[str, Runs]:
+        unused = [{**result, "synthetic_weight": 0} for result in real.results]
+        return {"classic": real, "classic+vae": replace(real, results=unused)}
+
+    arms = {number: with_unused(of_arms["classic"]) for number, of_arms in runs.items()}
+    row = Comparison(arms, ARMS, SETTINGS, CLASSES).summary()["arms"]["classic+vae"]["gain"]["this budget"]
+    assert row["same"]
+    assert row["verdict"] == "can't tell"
+    assert (row["decides"], row["next_user"]) == (None, None)
+
+
 def test_gains_over_unbalanced_real_images_are_said_to_be_of_balancing_too() -> None:
     tail = [100, *[10] * (len(CLASSES) - 1)]
     assert (

@@ -581,8 +581,15 @@ def test_a_gain_of_an_arm_that_ignored_its_images_has_no_interval() -> None:
     write_json(Path("data/comparison.json"), comparison)
     main(params_for(("vae",), CONTROLLED))
     html = section(Path("data/report/index.html").read_text(encoding="utf-8"), "arms")
-    [row] = [row for row in figures_of(html, "Arms with their accuracy") if row[0] == "classic+ vae"]
-    assert row[2] == "0.00 no weight on any seed"
+
+    def of_arm(table: str) -> list[str]:
+        [row] = [row for row in figures_of(html, table) if row[0] == "classic+ vae"]
+        return row
+
+    assert of_arm("Arms with their accuracy")[2] == "0.00 no weight on any seed"
+    tests = of_arm("The test behind each gain")
+    assert (tests[1], tests[4:]) == ("—", ["—"] * 3)  # what it could have shown is as unknown
+    assert not any(" to " in cell for cell in of_arm("Other measures of every arm"))
     bars = re.findall(r'<svg class="bar".*?</svg>\s*</g>\s*</svg>', html, re.DOTALL)
     assert sum('class="one"' not in bar for bar in bars) == 1
     assert 'class="all"' not in html
