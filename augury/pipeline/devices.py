@@ -60,7 +60,7 @@ def autocast(device: torch.device, enabled: bool = True) -> AbstractContextManag
 def native_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 by itself; where it does not, bfloat16 is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

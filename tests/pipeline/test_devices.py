@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from augury.pipeline import devices
-from augury.pipeline.devices import autocast, busy_elsewhere, choose_device
+from augury.pipeline.devices import autocast, busy_elsewhere, choose_device, native_bfloat16
 from augury.pipeline.errors import UserError
 
 no_gpu_here = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -59,6 +59,12 @@ def test_the_chosen_device_computes_the_same_every_time() -> None:
 def test_mixed_precision_can_be_left_out() -> None:
     with autocast(torch.device("cpu"), enabled=False):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_gpu_that_imitates_bfloat16_has_none_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a T4 does, which torch by default says supports it."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not native_bfloat16(torch.device("cuda"))
 
 
 # What other processes keep busy.
