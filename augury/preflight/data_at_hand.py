@@ -17,6 +17,7 @@ from augury.pipeline.errors import UserError, check_known
 from augury.pipeline.params import Params
 from augury.pipeline.preparing import Prepare
 from augury.pipeline.replicates import SPLITS
+from augury.pipeline.sections import Classify
 from augury.preflight.inventory import Finding
 from augury.sources import fashion_mnist
 from augury.sources.listed_images import ListedImage, lost_class_error, name_of, read_listed_image, unreadable_error
@@ -25,7 +26,8 @@ from augury.sources.torchvision_images import CACHE as TORCHVISION_CACHE
 from augury.sources.torchvision_images import PUBLIC_SETS
 from augury.splits.split import split
 
-# About: DVC keeps what is in data/ once more; bytes of an image's features; bytes of a generator and its grids.
+# About: DVC keeps what is in data/ once more; bytes of an image's features, and of a head for each class; bytes of a
+# generator and its grids.
 TWICE, FEATURES, GENERATOR = 2, 4 * 3120, 40 * 2**20
 DIGITS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # scikit-learn's, of each class
 
@@ -191,5 +193,12 @@ def bytes_of_a_run(params: Params, work: Workload) -> int:
     generators = len(params.sample.generators)
     images = work.images + copies + params.sample.per_class * len(work.train) * generators
     pixels = params.prepare.image_size**2 * work.channels
-    of_one = TWICE * (images * pixels + GENERATOR * generators) + images * FEATURES
+    of_one = TWICE * (images * pixels + GENERATOR * generators) + images * FEATURES + _heads(classify, len(work.train))
     return round(len(params.replicates) * of_one)
+
+
+def _heads(classify: Classify, classes: int) -> int:
+    """Bytes of the heads that are kept: of each arm without its synthetic images, on a CPU."""
+    arms = {repr(arm.without("synthetic", "repeat")) for arm in classify.arms_in_full.values() if arm.mode == "head"}
+    of_seed = len(classify.head.l2_penalties) * classify.folds + classify.folds + 1  # trials, then what they chose
+    return len(arms) * len(classify.seeds) * of_seed * classes * FEATURES

@@ -162,3 +162,5 @@ def test_a_run_takes_room_for_images_features_and_generators() -> None:
     work = expected_workload(look_for_data(prepare()), prepare(labels_per_class=10))
     assert work is not None
     assert bytes_of_a_run(PARAMS.model_copy(update={"replicates": [0, 1]}), work) == 2 * small
+    networks = PARAMS.model_copy(update={"classify": PARAMS.classify.model_copy(update={"mode": "full"})})
+    assert small - bytes_of_a_run(networks, work) > 2**26  # heads are kept
