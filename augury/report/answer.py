@@ -172,8 +172,10 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
 def where_effort_pays(comparison: Comparison) -> str | None:
     """What more of each would do for the headline's interval, in a sentence; None where no arm has synthetic images."""
     arm = leader(comparison)
-    if arm is None or (row := row_of(comparison, arm)) is None or row["same"]:
+    if arm is None or (row := row_of(comparison, arm)) is None:
         return None
+    if row["same"]:
+        return f"Only more {_rows(comparison)} would tell how rarely {arm} uses its images."
     ways = {what: share for what, share in row["narrowed_by"].items() if share is not None}
     shares = " and ".join(f"twice as many {what} by about {100 * share:.0f}%" for what, share in ways.items())
     return f"The interval of {arm} would become narrower with {shares}."
@@ -186,7 +188,7 @@ def what_would_decide(comparison: Comparison) -> str | None:
         return None
     ways = [f"{count:,} {key.replace('_', ' ')}" for key, count in row["decides"].items() if count is not None]
     if not ways:
-        rows = "seeds" if comparison["scope"] == "this set" else "replicates"
+        rows = _rows(comparison)
         return f"Only more {rows} and more test images together would decide about {arm}, were its gain what it seems."
     return f"About {' or '.join(ways)} would decide about {arm}, were its gain what it seems."
 
@@ -197,6 +199,11 @@ def another_replicate(comparison: Comparison, folds: int) -> list[int] | None:
     if comparison["redraw"] == "folds" and len(replicates) >= folds:
         return None
     return [*replicates, max(replicates) + 1]
+
+
+def _rows(comparison: Comparison) -> str:
+    """What is made anew, and crossed with the test images."""
+    return "seeds" if comparison["scope"] == "this set" else "replicates"
 
 
 def _change(row: Mapping[str, Any], comparison: Comparison) -> str:

@@ -580,7 +580,10 @@ def test_a_gain_of_an_arm_that_ignored_its_images_has_no_interval() -> None:
     comparison["arms"]["classic+vae"]["gain"]["this set"] |= {"same": True, "gain": 0.0}
     write_json(Path("data/comparison.json"), comparison)
     main(params_for(("vae",), CONTROLLED))
-    html = section(Path("data/report/index.html").read_text(encoding="utf-8"), "arms")
+    whole = Path("data/report/index.html").read_text(encoding="utf-8")
+    assert "Only more seeds would tell how rarely classic+vae uses its images. How much another draw" in whole
+    assert "Uncertainty of the gain of classic+vae" not in whole  # of which the test images would seem to be all
+    html = section(whole, "arms")
 
     def of_arm(table: str) -> list[str]:
         [row] = [row for row in figures_of(html, table) if row[0] == "classic+ vae"]
