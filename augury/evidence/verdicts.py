@@ -50,8 +50,8 @@ def sentence(
     but = "" if caution is None else f" (with caution: {caution})"
     if word is not None and is_same(analysis, ignored, seeds):
         return (
-            f"{word}: on all {seeds} seeds it gave the images that it adds no weight, and is the same classifier as "
-            f"without them; how others would use the images is not known{but}"
+            f"{word}: for these {seeds} seeds alone, on all of which it gave the images that it adds no weight and is "
+            f"the same classifier as without them; how others would use the images is not known{but}"
         )
     low, high = analysis.interval(level)
     gain = f"{points(analysis.gain)} points ({points(low)} to {points(high)})"

@@ -296,8 +296,8 @@ def test_an_arm_that_ignores_its_images_on_every_seed_has_no_interval_in_words()
     ignored = row(**{"classic+vae": same})
     assert ignored["same"]
     assert ignored["sentence"] == (
-        f"no difference that matters: on all {len(same.seeds)} seeds it gave the images that it adds no weight, and is "
-        "the same classifier as without them; how others would use the images is not known"
+        f"no difference that matters: for these {len(same.seeds)} seeds alone, on all of which it gave the images that "
+        "it adds no weight and is the same classifier as without them; how others would use the images is not known"
     )
     for another in (of_arms["classic+vae"], of_arms["classic"], replace(of_arms["classic+vae"], results=same.results)):
         assert not row(**{"classic+vae": another})["same"]  # it used them, has none to ignore, or is compared with more
