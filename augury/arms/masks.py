@@ -6,6 +6,7 @@ image's pixels, the method with its weights, and its code, so it never goes stal
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from augury.arms import grabcut
-from augury.images.codec import decode_image, encode_png
+from augury.images.codec import UndecodableError, decode_image, encode_png
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import thread_per_core
 from augury.pipeline.errors import UserError
@@ -102,7 +103,7 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], title: str
 def _stored_mask(image: np.ndarray, method: Method) -> np.ndarray:
     name = _digest(f"{image.shape}".encode(), image.tobytes(), method.digest).hex()
     path = STORE / name[:2] / f"{name}.png"
-    if path.exists():
+    with suppress(FileNotFoundError, UndecodableError):  # none, or one that a machine left which lost its power
         return decode_image(path.read_bytes())[..., 0] > 0
     mask = usable_mask(image, method)
     with whole_file(path, shared=True) as file:

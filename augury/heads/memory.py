@@ -6,14 +6,12 @@ The arms of a seed differ in few images, and several ask for one and the same he
 import hashlib
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from augury.pipeline.outputs import whole_file
+from augury.pipeline.outputs import kept, whole_file
 
 STORE = Path(".cache/heads")
 
@@ -34,9 +32,8 @@ def remembered(compute: Callable[..., Tensors], *inputs: torch.Tensor | float | 
         else:
             key.update(f"\n{each}".encode())
     path = STORE / f"{key.hexdigest()[:32]}.npz"
-    damaged = EOFError, ValueError, BadZipFile
-    with suppress(FileNotFoundError, *damaged), path.open("rb") as file, np.load(file) as stored:
-        return tuple(torch.from_numpy(stored[name]) for name in stored.files)
+    if (stored := kept(path)) is not None:
+        return tuple(map(torch.from_numpy, stored.values()))
     outputs = compute(*inputs)
     with whole_file(path, shared=True) as partial:
         np.savez(partial, *(each.numpy() for each in outputs))

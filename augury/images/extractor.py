@@ -22,7 +22,7 @@ from augury.images.image_set import ImageSet, concatenate
 from augury.images.pixels import to_backbone
 from augury.pipeline.devices import autocast
 from augury.pipeline.errors import UserError, one_line
-from augury.pipeline.outputs import locked, whole_file
+from augury.pipeline.outputs import kept, locked, whole_file
 from augury.pipeline.sections import Classify
 from models.backbone import fold_normalisation
 
@@ -64,24 +64,27 @@ class Extractor:
         """
         store = store or STORE
         paths = [self._path(images, device, store) for images in sets]
-        missing = [number for number, path in enumerate(paths) if not path.exists()]
-        passes = [[number] for number in missing] if device.type == "cpu" else [missing] if missing else []
-        for numbers in passes:
+        found = {path: kept(path) for path in paths}
+        missing = {path: images for path, images in zip(paths, sets, strict=True) if found[path] is None}
+        for some in [[path] for path in missing] if device.type == "cpu" else [[*missing]]:
             with ExitStack() as locks:  # who waits for others here finds what they have computed
-                for path in sorted({paths[number] for number in numbers}):
+                for path in sorted(some):
                     locks.enter_context(locked(path))
-                numbers = [number for number in numbers if not paths[number].exists()]
-                self._store({paths[number]: sets[number] for number in numbers}, device)
-        return [np.load(path) for path in paths]
+                found |= {path: kept(path) for path in some}
+                found |= self._stored({path: missing[path] for path in some if found[path] is None}, device)
+        return [found[path] for path in paths]
 
-    def _store(self, sets: Mapping[Path, ImageSet], device: torch.device) -> None:
+    def _stored(self, sets: Mapping[Path, ImageSet], device: torch.device) -> dict[Path, np.ndarray]:
+        """Their features, computed in one pass and stored."""
         if not sets:
-            return
+            return {}
         features = self.compute(concatenate([*sets.values()]), device)
         stops = np.cumsum([len(images) for images in sets.values()])
-        for path, part in zip(sets, np.split(features, stops[:-1]), strict=True):
+        parts = dict(zip(sets, np.split(features, stops[:-1]), strict=True))
+        for path, part in parts.items():
             with whole_file(path, shared=True) as partial:
                 np.save(partial, part)
+        return parts
 
     @torch.inference_mode()
     def compute(self, images: ImageSet, device: torch.device, progress: bool = True) -> np.ndarray:

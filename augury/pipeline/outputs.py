@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from augury.pipeline.errors import UserError, one_line
 
@@ -37,6 +38,19 @@ def whole_file(path: Path, *, shared: bool = False) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def kept(path: Path) -> Any:
+    """The array of an .npy file in a cache, or the arrays of an .npz file by name; None where there is none.
+
+    Nor is a damaged one, as a machine may leave it that lost its power: what it held is computed anew.
+    """
+    import numpy as np  # of which light commands have no need
+
+    with suppress(FileNotFoundError, EOFError, ValueError, BadZipFile), path.open("rb") as file:
+        found = np.load(file)
+        return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    return None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from augury.images.image_set import ImageSet
 from augury.pipeline.cores import cores
-from augury.pipeline.outputs import whole_file
+from augury.pipeline.outputs import kept, whole_file
 
 # What was found among the same images stays found: a file is named by a hash of them and of this one's text.
 STORE = Path(".cache/near_duplicates")
@@ -135,9 +135,8 @@ def remembered_near_duplicates(*pixels: np.ndarray) -> Pairs:
         key.update(f"{images.shape}".encode())
         key.update(images.tobytes())
     stored = STORE / f"{key.hexdigest()}.npz"
-    if stored.exists():
-        with np.load(stored) as columns:
-            return Pairs(**columns)
+    if (columns := kept(stored)) is not None:
+        return Pairs(**columns)
     pairs = find_near_duplicates(*pixels)
     with whole_file(stored, shared=True) as partial:
         np.savez(partial, **vars(pairs))

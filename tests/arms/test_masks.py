@@ -86,6 +86,10 @@ def test_a_mask_is_made_once_for_each_image_and_method(store: Path) -> None:
     assert len(made) == 12
     assert len([*store.rglob("*.png")]) == 6
     assert {path.suffix for path in store.rglob("*") if path.is_file()} == {".png"}
+    next(store.rglob("*.png")).write_bytes(b"")  # as a machine may leave it that lost its power
+    for weights in (b"one", b"other weights"):
+        assert masks_of(images, Method("counted", attempts, weights)).sum() == 3 * 400
+    assert len(made) == 14
 
 
 def test_as_an_image_the_object_is_white() -> None:

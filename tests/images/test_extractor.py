@@ -133,6 +133,10 @@ def test_features_are_computed_once_per_content(monkeypatch: pytest.MonkeyPatch)
     extractor(noise_images(4, seed=1), CPU)  # other pixels
     extractor(images.select(np.arange(3)), CPU)  # fewer images
     assert computed == [4, 4, 3]
+    for stored in features.STORE.iterdir():
+        stored.write_bytes(stored.read_bytes()[:-30])
+    assert np.array_equal(extractor(images, CPU), first)  # not what is left of the file
+    assert computed == [4, 4, 3, 4]
 
 
 @pytest.mark.parametrize(("device", "passes"), [("cpu", [3, 5]), ("cuda", [8])])

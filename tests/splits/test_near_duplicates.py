@@ -159,6 +159,9 @@ def test_two_may_remember_the_same_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
     np.testing.assert_equal(vars(pairs), vars(others[0]))
     np.testing.assert_equal(vars(remembered_near_duplicates(pixels)), vars(pairs))
+    [stored] = tmp_path.iterdir()
+    stored.write_bytes(stored.read_bytes()[:-30])  # which is searched for anew
+    np.testing.assert_equal(vars(remembered_near_duplicates(pixels)), vars(pairs))
 
 
 def test_the_rule_in_words() -> None:
