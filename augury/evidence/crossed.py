@@ -122,8 +122,9 @@ class Crossed:
         return float(np.sqrt(sum(_quantile(alpha, count - 1) ** 2 * part for part, count in parts if part > 0)))
 
     def interval(self, alpha: float) -> tuple[float, float]:
+        """Of a share, whose gain is at most 1; of another measure, `half_width` is to be taken."""
         reach = self.half_width(alpha)
-        return self.gain - reach, self.gain + reach
+        return max(-1.0, self.gain - reach), min(1.0, self.gain + reach)
 
     @cached_property
     def p_value(self) -> float:

@@ -57,7 +57,8 @@ class Others:
         found = {}
         for place, name in enumerate(self.names):
             analysis = self.crossed(rows[..., place], scope)
-            found[name] = [analysis.gain, *analysis.interval(alpha)]
+            reach = analysis.half_width(alpha)
+            found[name] = [analysis.gain, analysis.gain - reach, analysis.gain + reach]
         return found
 
     def crossed(self, rows: np.ndarray, scope: str) -> Crossed:

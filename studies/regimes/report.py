@@ -160,7 +160,9 @@ def page(study: Regimes, top: Params, points: Points, gains: Gains, root: Path) 
     )
     cautions = about_test_images(root, alike)
     if count < 3:
-        cautions.append("There are two replicates alone, which may agree by chance: intervals are very wide.")
+        cautions.append(
+            "There are two replicates alone, for intervals so wide that next to no gain could be told; five tell more."
+        )
     if study.budget.share < 1:
         cautions.append(f"Generators had {study.budget.share:.0%} of the main pipeline's budget of images.")
     return Page(

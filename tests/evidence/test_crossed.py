@@ -134,6 +134,14 @@ def test_without_any_variance_the_p_value_belongs_to_the_interval_too() -> None:
     assert analysis.interval(analysis.p_value)[0] == pytest.approx(0, abs=1e-9)
 
 
+def test_an_interval_ends_where_gains_do() -> None:
+    """Of two rows at the level of one of sixty comparisons, Student's quantile would take it beyond 1,000 points."""
+    rows = np.array([[0.2], [-0.2]])
+    analysis = Crossed.of(rows + np.random.default_rng(0).choice([-0.5, 0.0, 0.5], (2, 50)))
+    assert analysis.half_width(0.05 / 60) > 10
+    assert analysis.interval(0.05 / 60) == (-1.0, 1.0)
+
+
 def test_a_p_value_belongs_to_the_interval_that_ends_at_zero() -> None:
     analysis = Crossed(0.01, 3, 500, 1e-5, 2e-6, 8e-6)
     assert analysis.interval(analysis.p_value)[0] == pytest.approx(0, abs=1e-9)
