@@ -188,7 +188,7 @@ ON = {"min_confidence": 0.7, "near_copy_quantile": 0.05, "max_draws": 4.0}
 
 def shaded(labels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Images (N, 1, 8, 8) in [-1, 1] of the labels' shades, with `noise` (N, 1, 8, 8) in [-1, 1]."""
-    return 0.6 * (labels - 1)[:, None, None, None] + 0.3 * noise
+    return 0.6 * (labels - 1)[:, None, None, None] + 0.2 * noise
 
 
 def write_split(split: str, per_class: int, seed: int, channels: int = 1) -> ImageSet:
