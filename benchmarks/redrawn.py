@@ -12,13 +12,15 @@ of one core.
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from augury.evidence.crossed import Crossed
 from augury.evidence.results import Results
+from augury.evidence.statistics import spread_alike
 from augury.evidence.verdicts import verdict
 from augury.pipeline import params
 from augury.pipeline.errors import UserError
@@ -58,12 +60,6 @@ SAME = [("classic", "again"), ("vae", "vae_again"), ("vae", OTHER)]  # arms that
 GAINING = ("none", "placebo", "vae", "more_real")
 
 Pool = dict[str, np.ndarray]  # arm -> (draws, seeds, N)
-
-
-class Judged(NamedTuple):
-    verdict: str
-    interval: tuple[float, float]
-    crossed: Crossed
 
 
 def main(name: str, draws: int, source: str | None = None, *, sets: bool = False, heavy: bool = False) -> None:
@@ -119,11 +115,14 @@ def right_of(settings: Params, arm: str, replicate: Replicate) -> np.ndarray:
     return Results(replicate.data, replicate.number).runs(arm, seeds).right
 
 
-def judged(arm: np.ndarray, reference: np.ndarray) -> Judged:
-    """(R, N), whether each image was right, or how often -> as `compare` judges a family of one."""
-    crossed = Crossed.of(np.subtract(arm, reference, dtype=float))
-    interval = crossed.interval(ALPHA)
-    return Judged(verdict(crossed.gain, crossed.p_value, interval, ALPHA, MATTERS), interval, crossed)
+def crossed(arm: np.ndarray, reference: np.ndarray) -> Crossed:
+    """(R, N), whether each image was right, or how often."""
+    return Crossed.of(np.subtract(arm, reference, dtype=float))
+
+
+def word_of(analysis: Crossed) -> str:
+    """As `compare` judges a family of one."""
+    return verdict(analysis.gain, analysis.p_value, analysis.interval(ALPHA), ALPHA, MATTERS)
 
 
 def is_false(verdicts: list[str]) -> str:
@@ -133,25 +132,30 @@ def is_false(verdicts: list[str]) -> str:
     return f"{wrong:.1%} of {len(verdicts)} help or hurt; {none:.1%} make no difference that matters"
 
 
-def coverage(gains: np.ndarray, rows: int, images: int, random: np.random.Generator) -> str:
-    """How many intervals hold the true gain.
+def coverage(pool: Pool, rows: int, images: int, random: np.random.Generator) -> Iterator[str]:
+    """Of each arm, how many intervals hold its true gain over classic.
 
-    gains: (draws or seeds, N), of which `rows` and `images` are drawn with replacement; their mean is the truth. An arm
-    whose images weigh nothing on all rows has no interval on the page.
+    pool: arm -> (draws or seeds, N), of which `rows` and `images` are drawn with replacement, the same for all arms;
+    their mean is the truth. An arm whose images weigh nothing on all rows has no interval on the page.
     """
-    truth, held, helps, printed = gains.mean(), [], [], []
+    gains = {arm: pool[arm] - pool["classic"] for arm in GAINING}
+    found: dict[str, list[Crossed]] = {arm: [] for arm in GAINING}
     for _ in range(TRIALS):
-        anew = gains[random.integers(len(gains), size=rows)]
-        drawn = anew[:, random.integers(gains.shape[1], size=images)]
-        result = judged(drawn, np.zeros_like(drawn))
-        if anew.any():
-            held.append(result.interval[0] <= truth <= result.interval[1])
-        helps.append(result.verdict == ("helps" if truth > 0 else "hurts"))
-        printed.append(result.crossed.power(abs(truth), ALPHA))
-    return (
-        f"true gain {100 * truth:+.2f}; {np.mean(held):.1%} of {len(held)} intervals hold it; power "
-        f"{np.median(printed):.1%} as printed (median; mean {np.mean(printed):.1%}), {np.mean(helps):.1%} in fact"
-    )
+        drawn = random.integers(len(pool["classic"]), size=rows)
+        among = random.integers(pool["classic"].shape[1], size=images)
+        of_arms = {arm: gain[drawn][:, among] for arm, gain in gains.items()}
+        for arm, analysis in spread_alike({arm: crossed(gain, 0 * gain) for arm, gain in of_arms.items()}).items():
+            found[arm].append(analysis)
+    for arm, analyses in found.items():
+        truth = gains[arm].mean()
+        shown = [analysis.interval(ALPHA) for analysis in analyses if analysis.idle < rows]
+        held = np.mean([low <= truth <= high for low, high in shown]) if shown else np.nan
+        printed = [analysis.power(abs(truth), ALPHA) for analysis in analyses]
+        helps = np.mean([word_of(analysis) == ("helps" if truth > 0 else "hurts") for analysis in analyses])
+        yield (
+            f"{arm}: true gain {100 * truth:+.2f}; {held:.1%} of {len(shown)} intervals hold it; power "
+            f"{np.median(printed):.1%} as printed (median; mean {np.mean(printed):.1%}), {helps:.1%} in fact"
+        )
 
 
 def judge_budget(pool: Pool, random: np.random.Generator) -> None:
@@ -165,12 +169,13 @@ def judge_budget(pool: Pool, random: np.random.Generator) -> None:
             for _ in range(TRIALS):
                 order = random.permutation(draws)
                 first, second = order[:rows], order[rows : 2 * rows] if other_labels else order[:rows]
-                verdicts.append(judged(pool[arm][first].mean(axis=1), pool[other][second].mean(axis=1)).verdict)
+                pair = pool[arm][first].mean(axis=1), pool[other][second].mean(axis=1)
+                verdicts.append(word_of(crossed(*pair)))
             labels = "other labels" if other_labels else "the same labels"
             print(f"  {rows} replicates, {arm} against {other}, {labels}: {is_false(verdicts)}")
-        for arm, count in itertools.product(GAINING, sorted({min(1000, images), images})):
-            said = coverage((pool[arm] - pool["classic"]).mean(axis=1), rows, count, random)
-            print(f"  {rows} replicates, {count} images, {arm}: {said}")
+        for count in sorted({min(1000, images), images}):
+            for said in coverage({arm: right.mean(axis=1) for arm, right in pool.items()}, rows, count, random):
+                print(f"  {rows} replicates, {count} images, {said}")
 
 
 def judge_sets(pool: Pool, random: np.random.Generator) -> None:
@@ -178,14 +183,14 @@ def judge_sets(pool: Pool, random: np.random.Generator) -> None:
     sets, seeds, images = pool["classic"].shape
     for arm, other in SAME[:2]:
         verdicts = [
-            judged(*(pool[name][number][random.permutation(seeds)[:4]] for name in (arm, other))).verdict
+            word_of(crossed(*(pool[name][number][random.permutation(seeds)[:4]] for name in (arm, other))))
             for number in range(sets)
             for _ in range(TRIALS // sets)
         ]
         print(f"  4 seeds, {arm} against {other}: {is_false(verdicts)}")
-    for arm, number in itertools.product(GAINING, range(sets)):
-        said = coverage(pool[arm][number] - pool["classic"][number], 4, images, random)
-        print(f"  set {number}, 4 seeds, {arm}: {said}")
+    for number in range(sets):
+        for said in coverage({arm: right[number] for arm, right in pool.items()}, 4, images, random):
+            print(f"  set {number}, 4 seeds, {said}")
 
 
 def judge(name: str) -> None:

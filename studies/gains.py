@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from augury.evidence.crossed import Crossed, by_case, overlap_of
 from augury.evidence.results import Results
-from augury.evidence.statistics import holm
+from augury.evidence.statistics import holm, spread_alike
 from augury.evidence.verdicts import cautions_of, share_alike, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
@@ -86,7 +86,7 @@ def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key
 
     Holm's correction is for the number of them, and so is that of the intervals (Bonferroni).
     """
-    analyses = {key: crossed(*pair) for key, pair in pairs.items()}
+    analyses = spread_alike({key: crossed(*pair) for key, pair in pairs.items()})
     corrected = holm({key: analysis.p_value for key, analysis in analyses.items()})
     alpha = 1 - compare.confidence
     level = alpha / max(1, len(pairs))

@@ -14,7 +14,7 @@ from augury.evidence.others import Others
 from augury.evidence.recipes import Chosen, balances, candidates, chosen_arms, in_words, kind_of, to_use, unlike
 from augury.evidence.rules import rule_of
 from augury.evidence.statistics import holm, mean_interval
-from augury.evidence.verdicts import BUDGET, SET, cautions_of, is_same, number_of, sentence, verdict
+from augury.evidence.verdicts import BUDGET, ROWS, SET, cautions_of, is_same, number_of, sentence, verdict
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 
@@ -209,7 +209,7 @@ class Comparison:
             "unlike": [*dict.fromkeys(others)],
             "decides": decides,
             "narrowed_by": {
-                "seeds" if scope == SET else "replicates": analysis.narrowed_by(2 * rows, cases, level),
+                ROWS[scope]: analysis.narrowed_by(2 * rows, cases, level),
                 "test images": None if self.gains.folds else analysis.narrowed_by(rows, 2 * cases, level),
             },
             "would_show": analysis.would_show(level),

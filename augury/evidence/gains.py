@@ -14,8 +14,10 @@ import numpy as np
 from augury.evidence.crossed import Crossed, alike_groups, by_case, overlap_of
 from augury.evidence.measures import Measure
 from augury.evidence.runs import Runs
+from augury.evidence.statistics import spread_alike
 from augury.evidence.verdicts import BUDGET, SET
 from augury.pipeline.errors import UserError
+from augury.pipeline.sections import BEST_REAL, RECIPE
 
 SEEDS_OF_A_REPLICATE = 2  # that count in "this budget", the same number for all
 
@@ -157,7 +159,20 @@ class Gains:
         groups = self.groups(replicate)
         return Crossed.of(by_case(*self.of_seeds(arm, replicate, seeds), groups), groups)
 
+    @cached_property
+    def analyses(self) -> dict[str, dict[str, Crossed]]:
+        """Scope -> arm -> its gain. What seeds choose differs where it does by more than images of some weight make."""
+        analyses = {}
+        for scope in self.scopes:
+            of_arms = {arm: self._crossed(arm, scope) for arm in self.arms}
+            trained = {arm: analysis for arm, analysis in of_arms.items() if arm not in (BEST_REAL, RECIPE)}
+            analyses[scope] = of_arms | spread_alike(trained)
+        return analyses
+
     def crossed(self, arm: str, scope: str) -> Crossed:
+        return self.analyses[scope][arm]
+
+    def _crossed(self, arm: str, scope: str) -> Crossed:
         if scope == SET:
             return self.crossed_seeds(arm, 0)
         pairs = {replicate: self.of_seeds(arm, replicate, SEEDS_OF_A_REPLICATE) for replicate in self.runs}

@@ -8,6 +8,8 @@ from augury.pipeline.conclusions import Compare
 
 ALIKE = 0.01  # share of the test images that may look like those learned from
 SET, BUDGET = "this set", "this budget"
+ROWS = {SET: "seeds", BUDGET: "replicates"}  # scope -> what is crossed with the test images
+NO_WEIGHT = "no weight on any seed"  # in place of an interval, of an arm that is what it is compared with
 HOLM = "Holm's correction, surer than this interval for all arms at once"  # where a verdict's interval holds 0
 
 
@@ -74,8 +76,7 @@ def sentence(
         )
     if decides is not None:
         ways = [f"{number:,} {what.replace('_', ' ')}" for what, number in decides.items() if number is not None]
-        rows = "seeds" if scope == SET else "replicates"
-        few = f"only more {rows} and more test images together would decide"
+        few = f"only more {ROWS[scope]} and more test images together would decide"
         text += f"; about {' or '.join(ways)} would decide, were the gain what it seems" if ways else f"; {few}"
     return f"{word}: {text}{but}"
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from augury.evidence.verdicts import HOLM
+from augury.evidence.verdicts import HOLM, NO_WEIGHT, ROWS
 from augury.pipeline.sections import BEST_REAL, RECIPE, Arm
 from augury.report.numbers import points_between, points_of
 
@@ -97,7 +97,7 @@ def headline(comparison: Comparison) -> str:
     by_holm = f", by {HOLM}" if verdict in ("helps", "hurts") and low < 0 < high else ""
     little = verdict in ("helps", "hurts") and abs(row["gain"]) < comparison["matters"]
     if row["same"]:
-        return f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, gave them no weight on any seed{but}"
+        return f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, gave them {NO_WEIGHT}{but}"
     return (
         f"{opening} {SCOPES[comparison['scope']]}: {which}, {arm}{outside}, {_change(row, comparison)} over "
         f"{comparison['reference']} ({100 * comparison['confidence']:g}% interval"
@@ -145,7 +145,7 @@ def controls(comparison: Comparison, arms: Mapping[str, Arm], more_real: Mapping
         recipe, row = arms[arm], row_of(comparison, arm)
         if row is None:
             continue
-        between = "no weight on any seed" if row["same"] else points_between(*row["interval"])
+        between = NO_WEIGHT if row["same"] else points_between(*row["interval"])
         got = f"{points_of(row['gain'])} points ({between})"
         if entry["kind"] == "control" and recipe.repeat:
             sentences[arm] = f"as many real images again, weighed as synthetic ones are: {got}, {row['verdict']}. " + (
@@ -175,7 +175,7 @@ def where_effort_pays(comparison: Comparison) -> str | None:
     if arm is None or (row := row_of(comparison, arm)) is None:
         return None
     if row["same"]:
-        return f"Only more {_rows(comparison)} would tell how rarely {arm} uses its images."
+        return f"Only more {ROWS[comparison['scope']]} would tell how rarely {arm} uses its images."
     ways = {what: share for what, share in row["narrowed_by"].items() if share is not None}
     shares = " and ".join(f"twice as many {what} by about {100 * share:.0f}%" for what, share in ways.items())
     return f"The interval of {arm} would become narrower with {shares}."
@@ -188,7 +188,7 @@ def what_would_decide(comparison: Comparison) -> str | None:
         return None
     ways = [f"{count:,} {key.replace('_', ' ')}" for key, count in row["decides"].items() if count is not None]
     if not ways:
-        rows = _rows(comparison)
+        rows = ROWS[comparison["scope"]]
         return f"Only more {rows} and more test images together would decide about {arm}, were its gain what it seems."
     return f"About {' or '.join(ways)} would decide about {arm}, were its gain what it seems."
 
@@ -199,11 +199,6 @@ def another_replicate(comparison: Comparison, folds: int) -> list[int] | None:
     if comparison["redraw"] == "folds" and len(replicates) >= folds:
         return None
     return [*replicates, max(replicates) + 1]
-
-
-def _rows(comparison: Comparison) -> str:
-    """What is made anew, and crossed with the test images."""
-    return "seeds" if comparison["scope"] == "this set" else "replicates"
 
 
 def _change(row: Mapping[str, Any], comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from augury.evidence.results import Results
-from augury.evidence.verdicts import SET
+from augury.evidence.verdicts import NO_WEIGHT, SET
 from augury.pipeline.errors import UserError
 from augury.pipeline.outputs import read_json, write_csv, write_json
 from augury.pipeline.params import Params
@@ -98,6 +98,7 @@ def placed(
 ) -> dict[str, Any]:  # fmt: skip
     """What an arm's gain over the reference is worth, in labels of all classes together; None is beyond the curve.
 
+    An arm whose images got no weight on any seed is the reference: worth nothing there, and of others nothing is known.
     of_draws: the errors that the gain has beside those of the comparison. classes: labels of all classes per label of
     the largest one.
     """
@@ -106,14 +107,18 @@ def placed(
     budget, confidence = top.prepare.labels_per_class, top.compare.confidence
     assert budget is not None
     row = comparison["arms"][arm]["gain"][comparison["scope"]]
-    error = learning_curve.standard_error(row["interval"], row["df"], confidence)
-    rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
-    rate = learning_curve.worth(curve, others, row["gain"], [(error, row["df"]), *of_draws], budget, confidence, rng)
+    if row["same"]:
+        rate = learning_curve.Worth(0.0, 0.0, 0.0)
+    else:
+        errors = [(learning_curve.standard_error(row["interval"], row["df"], confidence), row["df"]), *of_draws]
+        rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
+        rate = learning_curve.worth(curve, others, row["gain"], errors, budget, confidence, rng)
     images = results.of_arm(arm, comparison["seeds"][:1])[0]
     return {
         "n_real": images["n_real"],
         "n_synthetic": images["n_synthetic"],
         "n_more_real": images["n_more_real"],
+        "same": row["same"],
         "gain": row["gain"],
         "gain_low": row["interval"][0],
         "gain_high": row["interval"][1],
@@ -133,6 +138,8 @@ def labels_in_words(labels: float | None) -> str:
 
 
 def range_in_words(row: dict[str, Any]) -> str:
+    if row["same"]:
+        return NO_WEIGHT
     return f"{labels_in_words(row['worth_low'])} to {labels_in_words(row['worth_high'])}"
 
 
@@ -164,7 +171,7 @@ def page(
         best = max(synthetic, key=lambda arm: synthetic[arm]["gain"])
         answer = sentence(best, synthetic[best])
         _, low, high = worth_of(synthetic[best])
-        if low <= 0 <= high:
+        if low <= 0 <= high and not synthetic[best]["same"]:
             answer += ", which can't be told from none"
         if len(synthetic) > 1 and synthetic[best]["gain"] < 0:
             answer = f"Even in the best arm, {answer[0].lower()}{answer[1:]}"
@@ -218,8 +225,8 @@ def page(
                 ["Arm", "Images added", "Gain", confidence, "Worth in labels", confidence],
                 [
                     [arm, images_in_words(row), points_of(row["gain"]),
-                     points_between(row["gain_low"], row["gain_high"]), labels_in_words(row["worth"]),
-                     range_in_words(row)]
+                     NO_WEIGHT if row["same"] else points_between(row["gain_low"], row["gain_high"]),
+                     labels_in_words(row["worth"]), range_in_words(row)]
                     for arm, row in arms.items()
                 ],
                 f"Gain: percentage points of {content['measure']} over {content['reference']}, {scope}. Worth: "

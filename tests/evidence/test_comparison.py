@@ -11,7 +11,8 @@ from scipy import stats
 
 from augury.evidence.comparison import Comparison
 from augury.evidence.crossed import Crossed
-from augury.evidence.gains import Replicates
+from augury.evidence.gains import Gains, Replicates
+from augury.evidence.measures import Measure
 from augury.evidence.recipes import balances, kind_of
 from augury.evidence.runs import Runs
 from augury.evidence.statistics import holm, mean_interval
@@ -301,6 +302,24 @@ def test_an_arm_that_ignores_its_images_on_every_seed_has_no_interval_in_words()
     )
     for another in (of_arms["classic+vae"], of_arms["classic"], replace(of_arms["classic+vae"], results=same.results)):
         assert not row(**{"classic+vae": another})["same"]  # it used them, has none to ignore, or is compared with more
+
+
+def test_arms_without_weight_on_some_seeds_tell_of_each_other_how_unsure_they_are() -> None:
+    """And what seeds choose, which differs by more than images make, tells of no arm."""
+    [of_arms] = compared(replicates={0: range(4)}).runs.values()
+
+    def on_one_seed(arm: str, seed: int) -> Runs:
+        return Runs.seed_by_seed([of_arms[arm if place == seed else "classic"] for place in range(4)])
+
+    def gain(arm: str, **others: Runs) -> Crossed:
+        runs = {"classic": of_arms["classic"], arm: on_one_seed(arm, 0), **others}
+        return Gains({0: runs}, "classic", Measure.of("accuracy", CLASSES)).crossed(arm, "this set")
+
+    small, large = "again", on_one_seed("classic+gan", 1)
+    alone = gain(small)
+    assert gain(small, **{"classic+gan": large}).row_variance > 2 * alone.row_variance
+    assert gain(small, recipe=large, best_real=large) == alone
+    assert gain(small, **{"classic+gan": of_arms["classic+gan"]}) == alone  # which no seed ignored
 
 
 def test_of_an_arm_that_ignores_its_images_nothing_is_foretold() -> None:

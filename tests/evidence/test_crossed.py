@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from augury.evidence.crossed import Crossed, alike_groups, by_case
+from augury.evidence.statistics import spread_alike
 
 
 def crossed(random: np.random.Generator, rows: int, cases: int, spreads: tuple[float, float, float]) -> np.ndarray:
@@ -165,6 +166,43 @@ def test_at_most_one_verdict_in_twenty_is_false(rows: int) -> None:
             assert false <= allowed, (spreads, alpha)
             if rows >= 5 and alpha == 0.05:  # nor is it much too careful: 93 to 97% of the intervals hold
                 assert false >= stats.binom.isf(1 - 1e-3, trials, 0.03) / trials, spreads
+
+
+def test_gains_that_few_rows_have_are_as_unsure_as_their_size_on_others() -> None:
+    few, many = np.zeros((4, 100)), np.zeros((4, 100))
+    few[0, :2], many[:3, :10] = 1, 1
+    analyses = {"few": Crossed.of(few), "many": Crossed.of(many)}
+    found = spread_alike(analyses)
+    mean_square = (0.02**2 + 3 * 0.1**2) / 4
+    assert found["few"].row_variance == pytest.approx(2 / 6 * 4 / 6 * mean_square)  # (1 + 1) / (4 + 2) of the rows
+    assert found["few"].gain == analyses["few"].gain
+    assert found["many"].row_variance == analyses["many"].row_variance  # it shows more by itself
+    assert spread_alike({"few": analyses["few"]}) == {"few": analyses["few"]}
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 20)), np.ones((4, 20)) / 10])
+def test_gains_that_all_rows_have_or_none_are_left_alone(values: np.ndarray) -> None:
+    some = np.zeros((4, 20))
+    some[0] = 0.5
+    analysis = Crossed.of(values)
+    assert spread_alike({"this": analysis, "other": Crossed.of(some)})["this"] == analysis
+
+
+@pytest.mark.parametrize("rows", [4, 8])
+def test_intervals_of_gains_on_some_rows_hold_the_mean_of_further_rows(rows: int) -> None:
+    """Of families of four whose gains, 0.3 points and no more than 0.2 off, are there on a third of the rows."""
+    random, share, cases, gain = np.random.default_rng(rows), 0.3, 60, 0.3
+    held: dict[str, list[bool]] = {"alone": [], "spread": []}
+    for _ in range(300):
+        family = {}
+        for arm in range(4):
+            values = gain + crossed(random, rows, cases, (0.2, 0.6, 0.6))
+            family[arm] = Crossed.of(values * (random.random((rows, 1)) < share))
+        for name, analyses in (("alone", family), ("spread", spread_alike(family))):
+            shown = [one for one in analyses.values() if one.idle < one.rows]
+            held[name] += [abs(one.gain - share * gain) <= one.half_width(0.05) for one in shown]
+    assert np.mean(held["spread"]) >= 0.95
+    assert np.mean(held["alone"]) < 0.93
 
 
 def test_labels_that_rows_have_in_common_are_corrected_for() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from augury.evidence.verdicts import NO_WEIGHT
 from augury.pipeline import params
 from augury.pipeline.conclusions import Compare
 from augury.pipeline.errors import UserError
@@ -347,6 +348,7 @@ GAINS = {
     "classic": 0.0,
     "classic+dcgan": 0.004,
     "classic+vae": -0.01,
+    "classic+diffusion": 0.0,
     "classic+more_real": float(TRUE(200) - TRUE(100)),
 }
 
@@ -358,7 +360,7 @@ def results(root: Path) -> Path:
     names = [*params.load(root / "params.yaml").classify.arms]
     change_params(root, {"classify": {"seeds": seeds}, "compare": {"resamples": 1000}})
     rows = {
-        arm: {"gain": gain, "interval": [gain - 0.001, gain + 0.001], "df": 999.0}
+        arm: {"gain": gain, "interval": [gain - 0.001, gain + 0.001], "df": 999.0, "same": arm == "classic+diffusion"}
         for arm in names
         for gain in [GAINS.get(arm, 0.001)]
     }
@@ -417,11 +419,15 @@ def test_the_exchange_rates_of_known_gains(results: Path, tmp_path: Path) -> Non
     assert more_real["n_more_real"] == 1000
     assert 0 < dcgan["worth_low"] < dcgan["worth"] < dcgan["worth_high"]
     assert vae["worth_high"] < 0
+    diffusion = content["arms"]["classic+diffusion"]
+    assert diffusion["worth_low"] == diffusion["worth"] == diffusion["worth_high"] == 0
     page = (here / "page/index.html").read_text()
     well_formed(page)
     assert "Calibration check" in page
     assert "The test images come from 3 groups alone." in page
     assert "The check fails" not in page
+    cells = ["1,000 synthetic", "0.00", NO_WEIGHT, "0", NO_WEIGHT]
+    assert re.search(r"classic\+diffusion.{0,9}" + "".join(rf"\s*<td[^>]*>{cell}</td>" for cell in cells), page)
     header, *rows = (here / "curve.csv").read_text().splitlines()
     assert header == "labels_per_class,draw,seed,value,fitted"
     assert len(rows) == 5 * 4 * 2
@@ -430,7 +436,15 @@ def test_the_exchange_rates_of_known_gains(results: Path, tmp_path: Path) -> Non
 
 
 def test_a_calibration_that_is_far_off_is_said_on_the_page() -> None:
-    gains = {"n_synthetic": 0, "n_more_real": 800, "extrapolated": False, "gain": 0.0, "gain_low": 0, "gain_high": 0}
+    gains = {
+        "n_synthetic": 0,
+        "n_more_real": 800,
+        "extrapolated": False,
+        "same": False,
+        "gain": 0.0,
+        "gain_low": 0,
+        "gain_high": 0,
+    }
     curve = {"asymptote": 0.9, "scale": 0.3, "exponent": 0.5, "largest_residual": 0.0}
     curve |= {f"{name}_{end}": 0.9 for name in ("asymptote", "exponent") for end in ("low", "high")}
     study = exchange_fit.ExchangeRate(

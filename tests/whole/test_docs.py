@@ -190,6 +190,25 @@ def test_the_readme_begins_with_the_question_the_command_and_the_answer() -> Non
     assert all(f"]({page})" in read("README.md") for page in MANUAL if page != "docs/index.md")
 
 
+def test_the_default_run_is_the_same_on_all_pages() -> None:
+    """Arm, accuracy and gain with its interval: as manual and record have them, and the README those it names."""
+    rows = {}
+    for page, heading in (
+        ("docs/evidence.md", "## The default run"),
+        ("benchmarks/RESULTS.md", "## The default result"),
+    ):
+        section = (CHECKOUT / page).read_text().split(heading)[1].split("\n## ")[0].replace("−", "-").replace("`", "")
+        rows[page] = re.findall(
+            r"^\| (\S+) \| (\d\d\.\d\d) \| ([-+]?\d\.\d\d) \(([-+.\d]+ to [-+.\d]+)\)", section, re.M
+        )
+    of_manual, of_record = ({arm: row for arm, *row in found} for found in rows.values())
+    assert len(of_manual) >= 10
+    assert of_manual.items() <= of_record.items()
+    _, gain, interval = of_manual["classic+more_real"]
+    said = f"labels gained {gain} ({interval})".replace("+", "")
+    assert said in " ".join((CHECKOUT / "README.md").read_text().split())
+
+
 def test_the_picture_is_small_enough_for_a_page() -> None:
     assert (CHECKOUT / "docs/report.png").stat().st_size < 200_000
 
