@@ -1,8 +1,8 @@
 """What recorded steps are worth on a GPU, and whether they are right: `python -m benchmarks.gpu`, about 8 minutes.
 
 The trainings are those of params.gpu.yaml, on the images that `prepare` has left in data/splits/0, one at a time.
-Without a GPU everything runs on the CPU, where nothing is recorded. Name parts to run these alone: bytes, speed, kill,
-nan, snapshots.
+Without a GPU everything runs on the CPU, where nothing is recorded. Name parts to run these alone (bytes, speed, kill,
+nan, snapshots), and trainings likewise: `python -m benchmarks.gpu speed snapshots diffusion`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from augury.generators.processes import start_processes
 from augury.generators.training_run import TrainingRun
 from augury.images.image_set import ImageSet
 from augury.pipeline import params
+from augury.pipeline.errors import UserError
 from augury.pipeline.process import one_line_errors
 from augury.pipeline.profiles import lay_over
 from models import GENERATORS
@@ -47,6 +48,11 @@ MORE = {
     "dcgan, R1": ("train_gan.dcgan", {"r1_gamma": 0.1, "r1_every": 4}),
 }
 STEPS, WARM_UP, REPETITIONS, REPLAYS = 200, 40, 3, 50
+
+
+def asked(names: Iterable[str]) -> list[str]:
+    """Those named on the command line, or all."""
+    return [name for name in names if name in sys.argv[1:]] or [*names]
 
 
 class EnoughError(Exception):
@@ -123,7 +129,7 @@ def digest(run: TrainingRun) -> str:
 
 def check_bytes(settings: params.Params, device: str) -> None:
     """Recorded and as it stands, with no wait for the device in so many steps in a row."""
-    for name in TRAININGS | MORE:
+    for name in asked(TRAININGS | MORE):
         budget = budget_of(settings, name, STEPS)
         started = time.perf_counter()
         with without_snapshots():
@@ -183,7 +189,7 @@ def speed(name: str, budget: Any, device: str) -> float:
 
 
 def measure_speed(settings: params.Params, device: str, sizes: tuple[int, ...] = (64, 128, 256)) -> None:
-    for name in TRAININGS:
+    for name in asked(TRAININGS):
         own = budget_of(settings, name, 1)
         for size in sizes:
             budget = budget_of(settings, name, 1 + WARM_UP * 6, batch_size=size)
@@ -235,7 +241,7 @@ def be_killed(settings: params.Params, device: str) -> None:
 
 def check_nan(settings: params.Params, device: str) -> None:
     """A weight that is not a number is reported with the step in which it showed, and never saved."""
-    for name in TRAININGS:
+    for name in asked(TRAININGS):
         take = TrainingRun.take
 
         def poisoned(self: TrainingRun, step: Any, take: Any = take, **told: Any) -> None:
@@ -261,7 +267,7 @@ def measure_snapshots(settings: params.Params, device: str, kimg: float = 300) -
         take_snapshot(self, images_per_second)
         taken.append(time.perf_counter() - started)
 
-    for name in TRAININGS:
+    for name in asked(TRAININGS):
         budget = whole_budget(settings, name)
         short = type(budget).model_validate(budget.model_dump() | {"total_kimg": min(kimg, budget.total_kimg)})
         taken.clear()
@@ -292,7 +298,9 @@ def main() -> None:
         "bytes": check_bytes, "speed": measure_speed, "kill": check_kill, "nan": check_nan,
         "snapshots": measure_snapshots, "killed": be_killed,
     }  # fmt: skip
-    for part in sys.argv[1:] or [name for name in parts if name != "killed"]:
+    if unknown := set(sys.argv[1:]) - {*parts, *TRAININGS, *MORE}:
+        raise UserError(f"{', '.join(unknown)}: choose from {', '.join([*parts, *TRAININGS, *MORE])}")
+    for part in [part for part in parts if part in sys.argv[1:]] or [part for part in parts if part != "killed"]:
         parts[part](settings, device)
 
 
