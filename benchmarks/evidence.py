@@ -9,6 +9,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -64,10 +65,12 @@ def judged(
 def ignore(runs: dict[int, dict[str, Runs]], arms: Iterable[str], used: float, random: np.random.Generator) -> None:
     """Put the reference's runs in place of these arms', but on a share of the seeds, or of the replicates."""
     for of_arms in runs.values():
+        real = of_arms[SETTINGS.reference]
+        ignored = replace(real, results=[{**result, "synthetic_weight": 0} for result in real.results])
         for arm in sorted(arms):
             count = len(of_arms[arm].seeds)
             uses = random.random(count) < used if len(runs) == 1 else np.full(count, random.random() < used)
-            of_arms[arm] = Runs.seed_by_seed([of_arms[arm if use else SETTINGS.reference] for use in uses])
+            of_arms[arm] = Runs.seed_by_seed([of_arms[arm] if use else ignored for use in uses])
 
 
 def trials(
@@ -142,7 +145,7 @@ def idle() -> None:
 
     Of those that the page has: an arm without weight on all rows has none.
     """
-    for (scope, rows), used, gain in itertools.product(DESIGNS, USED, (0.0, 0.3)):
+    for (scope, rows), used, gain in itertools.product(DESIGNS, USED, (0.0, 0.3, 1.0)):
         truth = used * true_gain(gain, Components(), several=scope == BUDGET)
         families = trials(scope, rows, Components(), [gain] * FAMILY, FEW_TRIALS // 2, used=used)
         shown = [one for family in families for one in family if one.analysis.idle < one.analysis.rows]

@@ -13,6 +13,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def right_of(settings: Params, arm: str, replicate: Replicate) -> np.ndarray:
 
 def crossed(arm: np.ndarray, reference: np.ndarray) -> Crossed:
     """(R, N), whether each image was right, or how often."""
-    return Crossed.of(np.subtract(arm, reference, dtype=float))
+    values = np.subtract(arm, reference, dtype=float)
+    return replace(Crossed.of(values), idle=int((~values.any(axis=1)).sum()))
 
 
 def word_of(analysis: Crossed) -> str:

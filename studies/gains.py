@@ -78,7 +78,8 @@ def crossed(one: Hits, other: Hits) -> Crossed:
     values = one.right.astype(float) - other.right
     gains = values.mean(axis=1)
     of_rows = Crossed.of(by_case(gains, values - gains[:, None], one.groups), one.groups)
-    return replace(of_rows, overlap=overlap_of(one.in_common))
+    idle = int((one.right == other.right).all(axis=1).sum())
+    return replace(of_rows, overlap=overlap_of(one.in_common), idle=idle)
 
 
 def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key, Gain]:
@@ -151,7 +152,8 @@ def how_judged(compare: Compare, rows: str, *, generators: bool, redrawn: bool =
     confidence = f"{100 * compare.confidence:g}%"
     return (
         f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
-        f"1995; intervals by Banerjee 1961). It holds {scope}. A "
+        f"1995; intervals by Banerjee 1961); where both sides are the same classifier on some of these, its variance is "
+        f"at least what gains of the size that such comparisons have on others make of it. It holds {scope}. A "
         f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
         f"it makes no difference that matters when its {confidence} interval lies within {compare.matters:g} "
         f"points of 0; otherwise the data can't tell. The {confidence} intervals hold for all gains of a family "

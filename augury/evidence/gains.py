@@ -164,13 +164,28 @@ class Gains:
         """Scope -> arm -> its gain. What seeds choose differs where it does by more than images of some weight make."""
         analyses = {}
         for scope in self.scopes:
-            of_arms = {arm: self._crossed(arm, scope) for arm in self.arms}
+            of_arms = {arm: replace(self._crossed(arm, scope), idle=self.idle(arm, scope)) for arm in self.arms}
             trained = {arm: analysis for arm, analysis in of_arms.items() if arm not in (BEST_REAL, RECIPE)}
             analyses[scope] = of_arms | spread_alike(trained)
         return analyses
 
     def crossed(self, arm: str, scope: str) -> Crossed:
         return self.analyses[scope][arm]
+
+    def idle(self, arm: str, scope: str) -> int:
+        """Of the rows, seeds or replicates, those on which the arm gave the images that it adds no weight, or chose no
+        other arm than that it is compared with, and is the same.
+        """
+        of_seeds = [
+            [
+                not influences.any() and (arm in (BEST_REAL, RECIPE) or result.get("synthetic_weight") == 0)
+                for result, influences in zip(
+                    runs[arm].results, self.of_seeds(arm, number, len(runs[arm].seeds))[1], strict=True
+                )
+            ]
+            for number, runs in self.counted(scope).items()
+        ]
+        return sum(of_seeds[0]) if scope == SET else sum(map(all, of_seeds))
 
     def _crossed(self, arm: str, scope: str) -> Crossed:
         if scope == SET:

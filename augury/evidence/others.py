@@ -1,7 +1,7 @@
 """What else changes with an arm, beside the measure that it is judged by: differences with intervals, no verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
@@ -56,21 +56,22 @@ class Others:
         rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
         found = {}
         for place, name in enumerate(self.names):
-            analysis = self.crossed(rows[..., place], scope)
+            analysis = self.crossed(rows[..., place], scope, self.gains.crossed(arm, scope).raised)
             reach = analysis.half_width(alpha)
             found[name] = [analysis.gain, analysis.gain - reach, analysis.gain + reach]
         return found
 
-    def crossed(self, rows: np.ndarray, scope: str) -> Crossed:
-        """rows: (R, 1 + B), of which the first column has equal weights."""
+    def crossed(self, rows: np.ndarray, scope: str, raised: float) -> Crossed:
+        """rows: (R, 1 + B), of which the first column has equal weights. raised: as in `Crossed`."""
         number, cases = len(rows), self.gains.cases
         values, drawn = rows[:, 0], rows[:, 1:]
         each, mean = float(drawn.var(axis=1, ddof=1).mean()), float(drawn.mean(axis=0).var(ddof=1))
         if scope == BUDGET and self.gains.overlap is not None:
-            return Crossed.of_folds(values, each, cases, self.gains.overlap)
+            folds = Crossed.of_folds(values, each, cases, self.gains.overlap)
+            return replace(folds, row_variance=raised * folds.row_variance)
         if number == 1:
             return Crossed(float(values[0]), 1, cases, 0.0, 0.0, mean)
         shared = max(0.0, (number * mean - each) / (number - 1))  # what the rows' errors have in common
-        spread = float(values.var(ddof=1))
+        spread = raised * float(values.var(ddof=1))
         alike = self.gains.alike if scope == BUDGET else 0.0
         return Crossed(float(values.mean()), number, cases, spread, max(0.0, each - shared), shared, alike)

@@ -12,6 +12,7 @@ from augury.evidence.crossed import Crossed
 # SciPy's functions are imported where they are used: that takes longer than what most stages ask here.
 
 Key = TypeVar("Key", bound=Hashable)
+FURTHER = 2  # rows of other gains, for their size to count as much as that of so many of a gain's own
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
@@ -23,24 +24,27 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
 
 
 def spread_alike(analyses: Mapping[Key, Crossed]) -> dict[Key, Crossed]:
-    """Gains that are 0 on some rows, where images were given no weight, say, and something on others, with the rows'
-    variance at least that of a share of rows on which the gain is of a size that it has on the others, over all such
-    gains. By Laplace's rule of succession the share is (k + 1) / (R + 2) where it is k of R rows here.
+    """Of gains that some rows alone have, the others being idle, the rows' variance is at least that of a share of rows
+    with a gain of a certain size. The share is by Laplace's rule of succession; the size, between that of the gain's
+    own rows and that of all such rows, as if `FURTHER` of these were its own.
 
-    The few rows that are not 0 are too often fewer than there should be, or smaller: of intervals by what they alone
-    show, 88 to 93% hold the gain of further rows that is their mean where each should be 95 (benchmarks/RESULTS.md).
+    The few rows that are not idle are too often fewer than there should be, or their gains smaller: of intervals by
+    what they alone show, 86 to 93% hold the mean gain of further rows where 95% should (benchmarks/RESULTS.md).
     """
     some = {key: analysis for key, analysis in analyses.items() if 0 < analysis.idle < analysis.rows}
-    moved = sum(analysis.rows - analysis.idle for analysis in some.values())
-    mean_square = sum(analysis.squares for analysis in some.values()) / max(1, moved)
-    least = {}
+    if not some:
+        return {**analyses}
+    counts = {key: analysis.rows - analysis.idle for key, analysis in some.items()}
+    sizes = {key: max(analysis.moved.mean_square, analysis.moved.interaction) for key, analysis in some.items()}
+    of_all = sum(counts[key] * sizes[key] for key in some) / sum(counts.values())
+    raised = {}
     for key, analysis in some.items():
-        share = (analysis.rows - analysis.idle + 1) / (analysis.rows + 2)
-        least[key] = share * (1 - share) * mean_square
-    return {
-        key: replace(analysis, row_variance=max(analysis.row_variance, least.get(key, 0.0)))
-        for key, analysis in analyses.items()
-    }
+        own = counts[key] / (counts[key] + FURTHER)
+        share, size = analysis.share_moved, sizes[key] ** own * of_all ** (1 - own)
+        variance = max(analysis.row_variance, share * (1 - share) * size)
+        factor = variance / analysis.row_variance if analysis.row_variance else 1.0
+        raised[key] = replace(analysis, row_variance=variance, raised=factor)
+    return {**analyses, **raised}
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, confidence: float) -> tuple[float, float, float]:

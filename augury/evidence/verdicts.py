@@ -9,7 +9,7 @@ from augury.pipeline.conclusions import Compare
 ALIKE = 0.01  # share of the test images that may look like those learned from
 SET, BUDGET = "this set", "this budget"
 ROWS = {SET: "seeds", BUDGET: "replicates"}  # scope -> what is crossed with the test images
-NO_WEIGHT = "no weight on any seed"  # in place of an interval, of an arm that is what it is compared with
+NO_WEIGHT = "no weight on these seeds"  # in place of an interval, of an arm that is what it is compared with
 HOLM = "Holm's correction, surer than this interval for all arms at once"  # where a verdict's interval holds 0
 
 

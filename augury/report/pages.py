@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from augury.evidence.verdicts import NO_WEIGHT
 from augury.report.findings import worst_classes
 from augury.report.numbers import axis_label, decimals, duration, number, points_of
 
@@ -46,6 +47,7 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["no_weight"] = NO_WEIGHT
     environment.filters |= {
         "signed": points_of,
         "axis": axis_label,

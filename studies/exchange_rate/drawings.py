@@ -13,7 +13,12 @@ from studies.drawings import log_ticks, text_beside
 
 
 def worth_of(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    """An arm's worth and its limits, in labels of all classes together: inf where they lie beyond the curve."""
+    """An arm's worth and its limits, in labels of all classes together: inf where they lie beyond the curve.
+
+    Limits of an arm that is the reference on all seeds are not known, and drawn on its worth.
+    """
+    if row["same"]:
+        return row["worth"], row["worth"], row["worth"]
     worth, low, high = (math.inf if row[key] is None else row[key] for key in ("worth", "worth_low", "worth_high"))
     return worth, low, high
 

@@ -108,7 +108,7 @@ def placed(
     assert budget is not None
     row = comparison["arms"][arm]["gain"][comparison["scope"]]
     if row["same"]:
-        rate = learning_curve.Worth(0.0, 0.0, 0.0)
+        rate = learning_curve.Worth(0.0, math.inf, math.inf)
     else:
         errors = [(learning_curve.standard_error(row["interval"], row["df"], confidence), row["df"]), *of_draws]
         rng = np.random.default_rng(derive_seed(top.seed, "exchange_rate", arm))
@@ -120,8 +120,8 @@ def placed(
         "n_more_real": images["n_more_real"],
         "same": row["same"],
         "gain": row["gain"],
-        "gain_low": row["interval"][0],
-        "gain_high": row["interval"][1],
+        "gain_low": None if row["same"] else row["interval"][0],
+        "gain_high": None if row["same"] else row["interval"][1],
         "worth": in_all(rate.labels, classes),
         "worth_low": in_all(rate.low, classes),
         "worth_high": in_all(rate.high, classes),

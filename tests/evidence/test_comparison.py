@@ -304,22 +304,46 @@ def test_an_arm_that_ignores_its_images_on_every_seed_has_no_interval_in_words()
         assert not row(**{"classic+vae": another})["same"]  # it used them, has none to ignore, or is compared with more
 
 
+def without_weight(runs: Runs) -> Runs:
+    return replace(runs, results=[{**result, "synthetic_weight": 0} for result in runs.results])
+
+
+def on_one_seed(of_arms: Mapping[str, Runs], arm: str, place: int) -> Runs:
+    """Of four seeds; on the others it gives its images no weight."""
+    ignored = without_weight(of_arms["classic"])
+    return Runs.seed_by_seed([of_arms[arm] if each == place else ignored for each in range(4)])
+
+
 def test_arms_without_weight_on_some_seeds_tell_of_each_other_how_unsure_they_are() -> None:
-    """And what seeds choose, which differs by more than images make, tells of no arm."""
+    """And neither what seeds choose, which differs by more than images make, nor what is equal by chance."""
     [of_arms] = compared(replicates={0: range(4)}).runs.values()
 
-    def on_one_seed(arm: str, seed: int) -> Runs:
-        return Runs.seed_by_seed([of_arms[arm if place == seed else "classic"] for place in range(4)])
-
     def gain(arm: str, **others: Runs) -> Crossed:
-        runs = {"classic": of_arms["classic"], arm: on_one_seed(arm, 0), **others}
+        runs = {"classic": of_arms["classic"], arm: on_one_seed(of_arms, arm, 0), **others}
         return Gains({0: runs}, "classic", Measure.of("accuracy", CLASSES)).crossed(arm, "this set")
 
-    small, large = "again", on_one_seed("classic+gan", 1)
+    small, large = "again", on_one_seed(of_arms, "classic+gan", 1)
     alone = gain(small)
+    assert alone.idle == 3
     assert gain(small, **{"classic+gan": large}).row_variance > 2 * alone.row_variance
     assert gain(small, recipe=large, best_real=large) == alone
     assert gain(small, **{"classic+gan": of_arms["classic+gan"]}) == alone  # which no seed ignored
+    by_chance = replace(large, results=[{**result, "synthetic_weight": 0.1} for result in large.results])
+    assert gain(small, **{"classic+gan": by_chance}) == alone
+
+
+def test_other_measures_are_as_unsure_as_the_one_that_is_judged() -> None:
+    [of_arms] = compared(replicates={0: range(4)}).runs.values()
+    family = {
+        f"classic+{name}": on_one_seed(of_arms, arm, 0) for name, arm in (("vae", "again"), ("gan", "classic+gan"))
+    }
+    comparison = compared(replicates={0: range(4)})
+    widths = {}
+    for arms in (["classic+vae"], [*family]):
+        runs = {0: {"classic": of_arms["classic"], **{arm: family[arm] for arm in arms}}}
+        _, low, high = replace(comparison, runs=runs).others.differences("classic+vae", "this set", 0.05)["macro_f1"]
+        widths[len(arms)] = high - low
+    assert widths[2] > 1.2 * widths[1]
 
 
 def test_of_an_arm_that_ignores_its_images_nothing_is_foretold() -> None:

@@ -99,12 +99,12 @@ def test_without_weight_on_any_seed_no_interval_is_told() -> None:
         rows[arm] |= {"same": True, "gain": 0.0, "verdict": "no difference that matters"}
     assert headline(comparison) == (
         "Synthetic images make no difference that matters on this training set: the only arm with them, classic+vae, "
-        "gave them no weight on any seed"
+        "gave them no weight on these seeds"
     )
     assert where_effort_pays(comparison) == "Only more seeds would tell how rarely classic+vae uses its images."
     recipes = {arm: recipe_of(arm) for arm in CONTROLLED}
     sentence = controls(comparison, recipes, dict.fromkeys(CONTROLLED, 0))["placebo"]
-    assert ": 0.00 points (no weight on any seed), no difference that matters." in sentence
+    assert ": 0.00 points (no weight on these seeds), no difference that matters." in sentence
 
 
 def test_with_a_caution_no_verdict_is_unqualified() -> None:

@@ -589,7 +589,7 @@ def test_a_gain_of_an_arm_that_ignored_its_images_has_no_interval() -> None:
         [row] = [row for row in figures_of(html, table) if row[0] == "classic+ vae"]
         return row
 
-    assert of_arm("Arms with their accuracy")[2] == "0.00 no weight on any seed"
+    assert of_arm("Arms with their accuracy")[2] == "0.00 no weight on these seeds"
     tests = of_arm("The test behind each gain")
     assert (tests[1], tests[4:]) == ("—", ["—"] * 3)  # what it could have shown is as unknown
     assert not any(" to " in cell for cell in of_arm("Other measures of every arm"))
