@@ -152,7 +152,7 @@ def how_judged(compare: Compare, rows: str, *, generators: bool, redrawn: bool =
     confidence = f"{100 * compare.confidence:g}%"
     return (
         f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
-        f"1995; intervals by Banerjee 1961); where both sides are the same classifier on some of these, its variance is "
+        "1995; intervals by Banerjee 1961); where both sides are the same classifier on some of these, its variance is "
         f"at least what gains of the size that such comparisons have on others make of it. It holds {scope}. A "
         f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
         f"it makes no difference that matters when its {confidence} interval lies within {compare.matters:g} "
