@@ -42,7 +42,9 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         x = self.normalise(x)  # (B, C, H, W)
-        return x * self.gain(labels)[:, :, None, None] + self.bias(labels)[:, :, None, None]
+        # In its type, or a whole layer would be in that of the weights, twice as large, from here to the next one.
+        gain, bias = (each(labels)[:, :, None, None].to(x.dtype) for each in (self.gain, self.bias))
+        return x * gain + bias
 
 
 class DCGANDiscriminator(nn.Module):
