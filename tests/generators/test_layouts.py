@@ -4,8 +4,9 @@ import pytest
 
 from benchmarks import layouts
 
-# What is left at 28 x 28 pixels. The gradient of group normalisation arrives in channels-last, which costs a copy;
-# diffusers divides sums of two layouts by 1. Its U-Net takes the layout of the images: those in colour have one.
+# What may be left at 28 x 28 pixels. The gradient of group normalisation arrives in channels-last, which costs a copy
+# (not in torch 2.11); diffusers divides sums of two layouts by 1. Its U-Net takes the layout of the images: those in
+# colour have one.
 MIXED: dict[tuple[str, int], set[str]] = {  # training, channels of the images -> operations
     ("dcgan", 1): set(),
     ("stylegan", 1): set(),
@@ -22,4 +23,4 @@ def test_no_operation_at_full_resolution_is_on_tensors_of_several_layouts(
         monkeypatch.setattr(layouts, name, steps)
     _, watched = layouts.watch(training, channels)
     slow = {operation.split()[0] for operation in watched.slow if ", 28, 28): " in operation}
-    assert slow == MIXED[training, channels]
+    assert slow <= MIXED[training, channels]
