@@ -2,7 +2,8 @@
 
 The trainings are those of params.gpu.yaml, on the images that `prepare` has left in data/splits/0, one at a time.
 Without a GPU everything runs on the CPU, where nothing is recorded. Name parts to run these alone (bytes, speed, kill,
-nan, snapshots), and trainings likewise: `python -m benchmarks.gpu speed snapshots diffusion`.
+nan, snapshots), and trainings likewise: `python -m benchmarks.gpu speed snapshots diffusion`. Part kill is of the
+DCGAN, and trainings with further penalties are of part bytes alone.
 """
 
 import hashlib
@@ -51,8 +52,9 @@ STEPS, WARM_UP, REPETITIONS, REPLAYS = 200, 40, 3, 50
 
 
 def asked(names: Iterable[str]) -> list[str]:
-    """Those named on the command line, or all."""
-    return [name for name in names if name in sys.argv[1:]] or [*names]
+    """Those named on the command line, or all where no training is."""
+    named = {*sys.argv[1:]} & {*TRAININGS, *MORE}
+    return [name for name in names if not named or name in named]
 
 
 class EnoughError(Exception):
@@ -299,7 +301,7 @@ def main() -> None:
         "snapshots": measure_snapshots, "killed": be_killed,
     }  # fmt: skip
     if unknown := set(sys.argv[1:]) - {*parts, *TRAININGS, *MORE}:
-        raise UserError(f"{', '.join(unknown)}: choose from {', '.join([*parts, *TRAININGS, *MORE])}")
+        raise UserError(f"{', '.join(sorted(unknown))}: choose from {', '.join([*parts, *TRAININGS, *MORE])}")
     for part in [part for part in parts if part in sys.argv[1:]] or [part for part in parts if part != "killed"]:
         parts[part](settings, device)
 

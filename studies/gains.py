@@ -82,12 +82,14 @@ def crossed(one: Hits, other: Hits) -> Crossed:
     return replace(of_rows, overlap=overlap_of(one.in_common), idle=idle)
 
 
-def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare) -> dict[Key, Gain]:
+def judged(pairs: Mapping[Key, tuple[Hits, Hits]], compare: Compare, *, chosen: bool = False) -> dict[Key, Gain]:
     """The gains of one family, of the first of each pair over the second: which these are is fixed before any result.
 
-    Holm's correction is for the number of them, and so is that of the intervals (Bonferroni).
+    Holm's correction is for the number of them, and so is that of the intervals (Bonferroni). chosen: whether they are
+    of what seeds choose, which tells of no other gain how large it may be.
     """
-    analyses = spread_alike({key: crossed(*pair) for key, pair in pairs.items()})
+    analyses = {key: crossed(*pair) for key, pair in pairs.items()}
+    analyses = analyses if chosen else spread_alike(analyses)
     corrected = holm({key: analysis.p_value for key, analysis in analyses.items()})
     alpha = 1 - compare.confidence
     level = alpha / max(1, len(pairs))
@@ -152,8 +154,8 @@ def how_judged(compare: Compare, rows: str, *, generators: bool, redrawn: bool =
     confidence = f"{100 * compare.confidence:g}%"
     return (
         f"A gain rests on {rows}, crossed with the test images, both taken as drawn from many (Obuchowski & Rockette "
-        "1995; intervals by Banerjee 1961); where both sides are the same classifier on some of these, its variance is "
-        f"at least what gains of the size that such comparisons have on others make of it. It holds {scope}. A "
+        "1995; intervals by Banerjee 1961); where both sides give the same answers on some of these, its variance is "
+        f"at least what the sizes of such gains on the others would make it. It holds {scope}. A "
         f"gain helps or hurts when its p-value, corrected by Holm's method, is at most {1 - compare.confidence:.3g}; "
         f"it makes no difference that matters when its {confidence} interval lies within {compare.matters:g} "
         f"points of 0; otherwise the data can't tell. The {confidence} intervals hold for all gains of a family "

@@ -161,13 +161,14 @@ class Gains:
 
     @cached_property
     def analyses(self) -> dict[str, dict[str, Crossed]]:
-        """Scope -> arm -> its gain. What seeds choose differs where it does by more than images of some weight make."""
-        analyses = {}
-        for scope in self.scopes:
-            of_arms = {arm: replace(self._crossed(arm, scope), idle=self.idle(arm, scope)) for arm in self.arms}
-            trained = {arm: analysis for arm, analysis in of_arms.items() if arm not in (BEST_REAL, RECIPE)}
-            analyses[scope] = of_arms | spread_alike(trained)
-        return analyses
+        """Scope -> arm -> its gain."""
+        of_scopes = {scope: {arm: self._crossed(arm, scope) for arm in self.arms} for scope in self.scopes}
+        return {scope: self.spread(of_arms, scope) for scope, of_arms in of_scopes.items()}
+
+    def spread(self, of_arms: Mapping[str, Crossed], scope: str) -> dict[str, Crossed]:
+        """With `spread_alike`. What seeds choose differs where it does by more than images of some weight make."""
+        counted = {arm: replace(analysis, idle=self.idle(arm, scope)) for arm, analysis in of_arms.items()}
+        return counted | spread_alike({arm: counted[arm] for arm in counted if arm not in (BEST_REAL, RECIPE)})
 
     def crossed(self, arm: str, scope: str) -> Crossed:
         return self.analyses[scope][arm]

@@ -1,7 +1,7 @@
 """What else changes with an arm, beside the measure that it is judged by: differences with intervals, no verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
@@ -49,29 +49,42 @@ class Others:
                     values.setdefault((replicate, arm), []).append(weighted_others(runs, weights, self.rare))
         return {key: np.concatenate(parts, axis=1) for key, parts in values.items()}
 
-    def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
-        """What -> [difference from what the arm is compared with, low, high]. Of ece and nll, less is better."""
+    @cached_property
+    def analyses(self) -> dict[tuple[str, str], dict[str, Crossed]]:
+        """(scope, what) -> arm -> its difference. Each measure has sizes of its own, where some rows are idle."""
+        found = {}
+        for scope in self.gains.scopes:
+            rows = {arm: self.rows(arm, scope) for arm in self.gains.arms}
+            for place, name in enumerate(self.names):
+                of_arms = {arm: self.crossed(each[..., place], scope) for arm, each in rows.items()}
+                found[scope, name] = self.gains.spread(of_arms, scope)
+        return found
+
+    def rows(self, arm: str, scope: str) -> np.ndarray:
+        """Differences from what the arm is compared with, (R, 1 + B, n)."""
         reference = self.gains.over(arm)
         each = [self.resampled[number, arm] - self.resampled[number, reference] for number in self.gains.counted(scope)]
-        rows = each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
+        return each[0] if scope == SET else np.stack([pair[:SEEDS_OF_A_REPLICATE].mean(axis=0) for pair in each])
+
+    def differences(self, arm: str, scope: str, alpha: float) -> dict[str, list[float]]:
+        """What -> [difference from what the arm is compared with, low, high]. Of ece and nll, less is better."""
         found = {}
-        for place, name in enumerate(self.names):
-            analysis = self.crossed(rows[..., place], scope, self.gains.crossed(arm, scope).raised)
+        for name in self.names:
+            analysis = self.analyses[scope, name][arm]
             reach = analysis.half_width(alpha)
             found[name] = [analysis.gain, analysis.gain - reach, analysis.gain + reach]
         return found
 
-    def crossed(self, rows: np.ndarray, scope: str, raised: float) -> Crossed:
-        """rows: (R, 1 + B), of which the first column has equal weights. raised: as in `Crossed`."""
+    def crossed(self, rows: np.ndarray, scope: str) -> Crossed:
+        """rows: (R, 1 + B), of which the first column has equal weights."""
         number, cases = len(rows), self.gains.cases
         values, drawn = rows[:, 0], rows[:, 1:]
         each, mean = float(drawn.var(axis=1, ddof=1).mean()), float(drawn.mean(axis=0).var(ddof=1))
         if scope == BUDGET and self.gains.overlap is not None:
-            folds = Crossed.of_folds(values, each, cases, self.gains.overlap)
-            return replace(folds, row_variance=raised * folds.row_variance)
+            return Crossed.of_folds(values, each, cases, self.gains.overlap)
         if number == 1:
             return Crossed(float(values[0]), 1, cases, 0.0, 0.0, mean)
         shared = max(0.0, (number * mean - each) / (number - 1))  # what the rows' errors have in common
-        spread = raised * float(values.var(ddof=1))
+        spread = float(values.var(ddof=1))
         alike = self.gains.alike if scope == BUDGET else 0.0
         return Crossed(float(values.mean()), number, cases, spread, max(0.0, each - shared), shared, alike)

@@ -44,10 +44,11 @@ def rule_of(gains: Gains, compare: Compare, scope: str, family: int, chosen: boo
         f"The question: {many} that add synthetic images, and nothing else, to {added_to}, by "
         f"{gains.measure.title}. {else_too}Arms, reference and the number of replicates are to be fixed before the "
         "results are seen: who looks after every replicate and stops at will errs more often. A gain rests on "
-        f"{rests}. Where an arm is the very reference on some of these, its variance is at least what gains of the "
-        "size that such arms have on others make of it. An arm helps or hurts when the p-value, corrected by Holm's "
-        f"method for the number of these arms, is at most {1 - compare.confidence:.3g}. It makes no difference that "
-        f"matters when its whole {100 * compare.confidence:g}% interval{at_once} lies within {compare.matters:g} "
-        "points of 0. Otherwise the data can't tell. Controls are each judged alone; other arms get no verdict."
+        f"{rests}. On some of these an arm may give its images no weight, and is the very reference: its variance is "
+        "then at least what the sizes of such arms' gains on the others would make it. An arm helps or hurts when the "
+        "p-value, corrected by Holm's method for the number of these arms, is at most "
+        f"{1 - compare.confidence:.3g}. It makes no difference that matters when its whole "
+        f"{100 * compare.confidence:g}% interval{at_once} lies within {compare.matters:g} points of 0. "
+        "Otherwise the data can't tell. Controls are each judged alone; other arms get no verdict."
     )
     return f"{rule} {OF_CHOICE}" if chosen else rule

@@ -29,7 +29,7 @@ def spread_alike(analyses: Mapping[Key, Crossed]) -> dict[Key, Crossed]:
     own rows and that of all such rows, as if `FURTHER` of these were its own.
 
     The few rows that are not idle are too often fewer than there should be, or their gains smaller: of intervals by
-    what they alone show, 86 to 93% hold the mean gain of further rows where 95% should (benchmarks/RESULTS.md).
+    what they alone show, as few as 86% hold the mean gain of further rows where 95% should (benchmarks/RESULTS.md).
     """
     some = {key: analysis for key, analysis in analyses.items() if 0 < analysis.idle < analysis.rows}
     if not some:
@@ -39,11 +39,10 @@ def spread_alike(analyses: Mapping[Key, Crossed]) -> dict[Key, Crossed]:
     of_all = sum(counts[key] * sizes[key] for key in some) / sum(counts.values())
     raised = {}
     for key, analysis in some.items():
-        own = counts[key] / (counts[key] + FURTHER)
-        share, size = analysis.share_moved, sizes[key] ** own * of_all ** (1 - own)
-        variance = max(analysis.row_variance, share * (1 - share) * size)
-        factor = variance / analysis.row_variance if analysis.row_variance else 1.0
-        raised[key] = replace(analysis, row_variance=variance, raised=factor)
+        own, share = counts[key] / (counts[key] + FURTHER), analysis.share_moved
+        size = sizes[key] ** own * of_all ** (1 - own) if sizes[key] else of_all
+        variance = max(analysis.spread, share * (1 - share) * size)
+        raised[key] = replace(analysis, row_variance=variance, raised=variance - analysis.row_variance)
     return {**analyses, **raised}
 
 

@@ -29,9 +29,8 @@ def main(here: Path = Path(), root: Path = ROOT) -> None:
         regime: [read_json(here / "points" / f"{regime.name}-{number}.json") for number in study.budget.replicates]
         for regime in study.regimes()
     }
-    chosen = judged(
-        {(regime, RECIPE): over_best(of_regime, RECIPE) for regime, of_regime in points.items()}, top.compare
-    )
+    recipes = {(regime, RECIPE): over_best(of_regime, RECIPE) for regime, of_regime in points.items()}
+    chosen = judged(recipes, top.compare, chosen=True)
     each = judged({(regime, name): over_best(points[regime], name) for regime, name in tried(study)}, top.compare)
     gains = {**chosen, **each}
     content = {

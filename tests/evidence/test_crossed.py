@@ -191,7 +191,7 @@ def test_gains_that_few_rows_have_are_as_unsure_as_their_size_on_others() -> Non
     of_all = (0.02**2 + 3 * 0.1**2) / 4
     size = 0.02 ** (2 / 3) * of_all ** (2 / 3)  # a row of its own, and two of all
     assert found["few"].row_variance == pytest.approx(2 / 6 * 4 / 6 * size)  # (1 + 1) / (4 + 2) of the rows
-    assert found["few"].raised == pytest.approx(found["few"].row_variance / analyses["few"].row_variance)
+    assert found["few"].raised == pytest.approx(found["few"].row_variance - analyses["few"].row_variance)
     assert found["few"].gain == analyses["few"].gain
     assert found["many"] == analyses["many"]  # it shows more by itself
     assert spread_alike({"few": analyses["few"]}) == {"few": analyses["few"]}
@@ -275,9 +275,14 @@ def test_the_next_row_gains_as_often_as_is_said() -> None:
     # Seven of eight rows idle: the ninth gains by a fifth at most, and how the others are spread nobody knows.
     rare = Crossed(0.005 / 8, 8, 1000, 3e-6, 0.0, 0.0, idle=7)
     assert rare.next_gains() is None
-    often = replace(Crossed(0.005, 8, 1000, 1e-6, 0.0, 0.0), idle=4).next_gains()
-    assert often is not None
-    assert 0.4 < often <= 0.5
+    values = np.zeros((8, 400))
+    values[:4] = np.random.default_rng(1).choice([-1, 0, 1], (4, 400), p=[0.1, 0.75, 0.15])
+    of_four = Crossed.of(values[:4]).next_gains()
+    assert of_four is not None
+    assert partly_idle(values).next_gains() == pytest.approx(0.5 * of_four, abs=0.005)
+    raised = spread_alike({"this": partly_idle(values), "other": partly_idle(10 * values)})["this"]
+    assert raised.raised > 0
+    assert raised.next_gains() == pytest.approx(0.5 * of_four, abs=0.005)
 
 
 def test_what_would_decide() -> None:
