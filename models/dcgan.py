@@ -42,7 +42,7 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         x = self.normalise(x)  # (B, C, H, W)
-        # In the layer's type: float32 weights would turn all that follows, up to the next layer, into float32.
+        # In its type, or a whole layer would be in that of the weights, twice as large, from here to the next one.
         gain, bias = (each(labels)[:, :, None, None].to(x.dtype) for each in (self.gain, self.bias))
         return x * gain + bias
 
